@@ -1,0 +1,179 @@
+"""The AuthError family: what happened, and what to do next.
+
+AuthError
+├── AuthApiError               the auth server refused; ``code`` is its own
+│   ├── AuthInvalidCredentials wrong e-mail, password or one-time code
+│   ├── AuthWeakPassword       ``reasons`` says why
+│   ├── AuthSessionMismatch    the tokens belong to different users
+│   └── UserDoesntExist        the token matches no user
+├── AuthSessionMissing         there is no (longer a) session to work with
+├── AuthInvalidJwt             a token that cannot be verified
+├── AuthRetryableError         an outage: try again later, nothing is lost
+├── AuthStorageError           the session could not be read or saved
+└── AuthUnknownError           an answer that is not the auth server's
+
+No message, argument or attribute of these ever holds a token.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+
+#: Answers of the auth server that end a session (``tests/wire/``: rotation, users, time-box).
+FINAL_CODES = frozenset(
+    {
+        "refresh_token_already_used",
+        "refresh_token_not_found",
+        "session_expired",
+        "session_not_found",
+        "user_banned",
+        "user_not_found",
+    }
+)
+
+#: Codes of the server (and ours) -> the next step for a person.
+NEXT_STEPS: Mapping[str, str] = {
+    "anonymous_provider_disabled": "Switch anonymous sign-ins on in the project's settings, or sign in.",
+    "bad_jwt": "Copy the access token again, whole, from where you are signed in.",
+    "email_address_invalid": "Check the e-mail address.",
+    "email_not_confirmed": "Open the confirmation mail first, then sign in again.",
+    "email_provider_disabled": "Use another way in, or switch e-mail sign-ins on in the project.",
+    "invalid_credentials": "Check the e-mail address and the password.",
+    "no_authorization": "Sign in or restore a session first.",
+    "otp_expired": "Ask for a new code or link; each works once and for a short time.",
+    "over_email_send_rate_limit": "Wait a minute, then ask for the mail again.",
+    "over_request_rate_limit": "Wait a minute, then try again.",
+    "refresh_token_already_used": "This refresh token was used before: sign in again, restore the new tokens.",
+    "refresh_token_not_found": "The server does not know this refresh token: sign in again, restore the new ones.",
+    "same_password": "Choose a password that differs from the old one.",
+    "session_expired": "Sign in again: the project limits how long a session may last.",
+    "session_mismatch": "Take both tokens from one and the same session.",
+    "session_not_found": "Sign in again: this session was signed out.",
+    "signup_disabled": "Ask the project's owner for an account.",
+    "unexpected_redirect": "Check the project's URL: requests that carry tokens follow no redirects.",
+    "user_already_exists": "Sign in instead, or use another e-mail address.",
+    "user_banned": "Ask the project's owner to lift the ban.",
+    "user_not_found": "Sign in again: the user no longer exists.",
+    "validation_failed": "Check what was given: the server could not read it.",
+    "weak_password": "Choose a stronger password.",
+}
+
+
+class AuthError(Exception):
+    """Anything that went wrong with a session.
+
+    Attributes:
+        message: What happened, and what to do next, for people. Never holds a token.
+        status: The HTTP status, when a server answered.
+        code: The server's error code (``refresh_token_not_found``…) or one of ours.
+    """
+
+    #: Show our own frames in notebooks too (`%supabase_debug on`).
+    show_traceback = False
+
+    def __init__(self, message: str, *, status: int | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.code = code
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __repr__(self) -> str:
+        parts = [repr(self.message)]
+        parts += [
+            f"{name}={value!r}" for name in ("status", "code") if (value := getattr(self, name)) is not None
+        ]
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.__dict__.copy()))
+
+    def _render_traceback_(self, *_: object) -> list[str]:
+        """What IPython shows: the message; our frames only when asked for (and never with locals)."""
+        if AuthError.show_traceback:
+            return "".join(traceback.format_exception(type(self), self, self.__traceback__)).splitlines()
+        return [f"{type(self).__name__}: {self.message}"]
+
+
+def _rebuild(kind: type[AuthError], state: dict[str, object]) -> AuthError:
+    error = kind.__new__(kind, str(state.get("message", "")))
+    error.__dict__.update(state)
+    return error
+
+
+class AuthApiError(AuthError):
+    """The auth server refused. ``code`` tells why."""
+
+
+class AuthInvalidCredentials(AuthApiError):
+    """Wrong e-mail, password or one-time code."""
+
+
+class AuthWeakPassword(AuthApiError):
+    """The password is too weak; ``reasons`` says in what."""
+
+    def __init__(
+        self, message: str, *, status: int | None = None, code: str | None = None, reasons: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message, status=status, code=code)
+        self.reasons = tuple(reasons)
+
+
+class AuthSessionMismatch(AuthApiError):
+    """The refresh token belongs to another user than the access token. Nothing was saved."""
+
+
+class UserDoesntExist(AuthApiError):
+    """The access token matches no user (reference page "Set the session data")."""
+
+
+class AuthSessionMissing(AuthError):
+    """There is no session, or no longer one, to work with."""
+
+
+class AuthInvalidJwt(AuthError):
+    """A token's signature or claims do not hold."""
+
+
+class AuthRetryableError(AuthError):
+    """An outage: the network, a time-out or an overloaded server. The session is kept.
+
+    Attributes:
+        retry_after: Seconds the server asked us to wait, if it did.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, status=status, code=code)
+        self.retry_after = retry_after
+
+
+class AuthStorageError(AuthError):
+    """The stored session could not be read or saved. What is in memory stays usable."""
+
+
+class AuthUnknownError(AuthError):
+    """An answer that is not the auth server's: HTML of a proxy, a redirect, wrong types."""
+
+
+# The names of supabase-py, so that code from there keeps working.
+AuthSessionMissingError = AuthSessionMissing
+AuthInvalidJwtError = AuthInvalidJwt
+AuthInvalidCredentialsError = AuthInvalidCredentials
+AuthWeakPasswordError = AuthWeakPassword
+
+
+def with_next_step(message: str, code: str | None) -> str:
+    """The server's message with the next step for a person behind it."""
+    message = message.strip().rstrip(".")
+    step = NEXT_STEPS.get(code or "")
+    return f"{message}. {step}" if step else f"{message}."

@@ -1,0 +1,173 @@
+"""Reading a token's claims and expiry, and keeping tokens out of sight."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import math
+import re
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+#: What a masked token looks like.
+MASK = "•••"
+
+_SEGMENT = r"[A-Za-z0-9_-]+"
+_JWT = re.compile(rf"{_SEGMENT}\.{_SEGMENT}\.{_SEGMENT}", re.ASCII)
+_OPAQUE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+# Longer than any header a server takes; nothing real is near it.
+_MAX_TOKEN = 64 * 1024
+_MAX_DIGITS = 400
+
+# In texts: a JWT, a secret key, a value that is named as a token, a bearer header. A v1 refresh token alone
+# (12 letters) cannot be told from a word, so it is redacted where something names it.
+_IN_TEXT = re.compile(
+    r"""eyJ[A-Za-z0-9_=-]{5,}(?:\.[A-Za-z0-9_=-]*){0,2}
+      | sb_secret_[A-Za-z0-9_-]+
+      | (?<=earer[ ])[^\s"',;]+
+      | (?<=_token=)[^\s"'&,;)\]}]+
+      | (?<=_token':[ ]')[^']*
+      | (?<=_token":[ ]")[^"]*
+      | (?<=_token":")[^"]*
+      | (?<=apikey':[ ]')[^']*
+      | (?<=password":[ ]")[^"]*
+      | (?<=password":")[^"]*
+      | (?<=password':[ ]')[^']*
+    """,
+    re.VERBOSE,
+)
+
+
+class Secret:
+    """A token that shows itself only when asked: not in repr, str, vars, copies, dumps or pickles."""
+
+    __slots__ = ("__weakref__", "_reveal")
+    _reveal: Callable[[], str]
+
+    def __init__(self, value: str | Secret) -> None:
+        text = value.reveal() if isinstance(value, Secret) else value
+        # In a closure, because pprint, inspect and `traceback` with locals walk attributes, but no closures.
+        object.__setattr__(self, "_reveal", lambda: text)
+
+    def reveal(self) -> str:
+        """The token itself."""
+        return self._reveal()
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError("a Secret cannot be changed")
+
+    def __bool__(self) -> bool:
+        return bool(self.reveal())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reveal() == self.reveal()
+
+    def __hash__(self) -> int:
+        return hash(("Secret", self.reveal()))
+
+    def __repr__(self) -> str:
+        return f"Secret({MASK if self else ''})"
+
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("tokens are not pickled: a pickle is a file that holds them in the clear")
+
+
+def clean(value: object) -> Secret:
+    """A pasted token without what comes along with it: spaces, quotes, ``Bearer``.
+
+    Anything that is no text, or is too long to be a token, comes back empty.
+    """
+    if isinstance(value, Secret):
+        value = value.reveal()
+    if not isinstance(value, str) or len(value) > _MAX_TOKEN:
+        return Secret("")
+    text = value.strip().strip("\"'`").strip()
+    if text[:7].lower() == "bearer ":
+        text = text[7:].strip().strip("\"'`").strip()
+    return Secret(text)
+
+
+def is_jwt(token: Secret) -> bool:
+    """Whether this has a JWT's shape; nothing else is ever put into a header."""
+    return _JWT.fullmatch(token.reveal()) is not None
+
+
+def is_opaque(token: Secret) -> bool:
+    """Whether this has the shape of a refresh token (version 1 or 2)."""
+    return _OPAQUE.fullmatch(token.reveal()) is not None
+
+
+def read_claims(token: Secret) -> Mapping[str, Any] | None:
+    """A JWT's claims, unverified; ``None`` when they cannot be read. Raises nothing, whatever is given."""
+    if not is_jwt(token):
+        return None
+    payload = token.reveal().split(".")[1]
+    try:
+        data = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
+        claims = json.loads(data, parse_int=_parse_int, parse_constant=lambda _: None)
+    except (ValueError, RecursionError, binascii.Error):
+        return None
+    return claims if isinstance(claims, dict) else None
+
+
+def _parse_int(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _MAX_DIGITS else None
+
+
+def expiry(claims: Mapping[str, Any] | None) -> float | None:
+    """When a token expires, in Unix seconds of the server's clock; ``None`` when it has no usable ``exp``."""
+    value = number(claims, "exp")
+    return value if value is not None and value >= 0 else None
+
+
+def number(claims: Mapping[str, Any] | None, name: str) -> float | None:
+    """A finite number among the claims, or ``None``. Numbers too large for a float become the largest one."""
+    value = (claims or {}).get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        value = float(value)
+    except OverflowError:
+        return math.copysign(1.7e308, value)
+    return value if math.isfinite(value) else None
+
+
+def text_claim(claims: Mapping[str, Any] | None, name: str) -> str | None:
+    """A claim that is a non-empty text, or ``None``."""
+    value = (claims or {}).get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def session_id_of(refresh_token: Secret) -> str | None:
+    """The session id inside a version 2 refresh token (``tests/wire/rotation-v2-refresh-tokens.json``)."""
+    text = refresh_token.reveal()
+    if len(text) < 40 or not is_opaque(refresh_token):
+        return None
+    try:
+        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (ValueError, binascii.Error):
+        return None
+    # A zero (the version's), 16 bytes of session id, a counter, a signature.
+    return str(uuid.UUID(bytes=data[1:17])) if len(data) > 17 and data[0] == 0 else None
+
+
+def fingerprint(token: Secret, salt: str) -> str:
+    """A salted hash that tells a spent refresh token without keeping it."""
+    return hashlib.blake2b(token.reveal().encode(), salt=bytes.fromhex(salt), digest_size=16).hexdigest()
+
+
+def redact(text: str) -> str:
+    """`text` without the tokens in it."""
+    return _IN_TEXT.sub(MASK, text)
