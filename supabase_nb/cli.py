@@ -1,0 +1,148 @@
+"""The command line: ``supabase-nb serve | stop | status``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ._version import __version__
+from .demo.options import SECRET_VARIABLE, STATE_VARIABLE, Options, default_state_dir
+from .demo.process import INSTALL, DemoServer, DemoServerError, ensure_server, find_server, stop_server
+
+_NEEDED = ("argon2", "starlette", "uvicorn")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: The words after the program's name; default: those of this process.
+
+    Returns:
+        The exit status: 0, or 1 after an error that was told.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        status: int = arguments.run(arguments)
+    except (DemoServerError, ValueError) as error:
+        print(f"supabase-nb: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="supabase-nb", description="Supabase Auth sessions in notebooks.")
+    parser.add_argument("--version", action="version", version=f"supabase-nb {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_serve(commands)
+    for name, text, run in (
+        ("stop", "end the embedded auth server; its state stays", _stop),
+        ("status", "say whether the embedded auth server runs, and where", _status),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        _add_state(command)
+        command.set_defaults(run=run)
+    if importlib.util.find_spec("supabase_nb.scan") is not None:
+        importlib.import_module("supabase_nb.scan").add_parser(commands)
+    return parser
+
+
+def _add_state(command: argparse.ArgumentParser) -> None:
+    text = f"folder of the state (default: ${STATE_VARIABLE}, or {default_state_dir()})"
+    command.add_argument("--state", type=Path, metavar="DIR", help=text.replace("%", "%%"))
+
+
+def _add_serve(commands: Any) -> None:
+    command = commands.add_parser(
+        "serve",
+        help="start the embedded auth server for demos and tests",
+        description="Start a small, faithful Supabase Auth server on 127.0.0.1, for demos and tests. It goes "
+        "on in the background; three users stand ready: ada@, grace@ and alan@example.com, all with the "
+        'password "correct horse battery". Running already, with other options: it is started anew with these.',
+        epilog='While it runs: POST /demo/outage {"seconds": n}, /demo/expire {"email": ...}, /demo/clock '
+        '{"advance": seconds}, /demo/keys {"do": "standby|rotate|revoke"}; GET /demo/stats, /demo/outbox. '
+        "Data with row level security: GET /rest/v1/trips.",
+    )
+    command.add_argument("--foreground", action="store_true", help="stay in this process; Ctrl-C ends it")
+    command.add_argument("--announce", action="store_true", help=argparse.SUPPRESS)
+    _add_state(command)
+    for field in dataclasses.fields(Options):
+        flag = "--" + field.name.replace("_", "-")
+        about = dict(field.metadata)
+        about.pop("secret", None)
+        if isinstance(field.default, bool):
+            about["action"] = argparse.BooleanOptionalAction
+        else:
+            about["type"] = str if field.default is None else type(field.default)
+            if field.default is not None:
+                about["help"] += f" (default: {field.default})"
+        command.add_argument(flag, dest=field.name, default=None, **about)
+    command.set_defaults(run=_serve)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise DemoServerError(f"the embedded server needs {', '.join(missing)}: {INSTALL}")
+    given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Options)}
+    given = {name: value for name, value in given.items() if value is not None}
+    if os.environ.get(SECRET_VARIABLE):
+        given.setdefault("jwt_secret", os.environ[SECRET_VARIABLE])
+    if not arguments.foreground:
+        _show(ensure_server(arguments.state, **given))
+        return 0
+    import logging
+
+    from .demo.run import serve
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    serve(
+        Options(**given), arguments.state or default_state_dir(), _announce if arguments.announce else _shown
+    )
+    return 0
+
+
+def _announce(server: DemoServer, stop: Callable[[], None]) -> None:
+    """Tell the process that waits for us, then let go of its pipe."""
+    print("ready", flush=True)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+
+
+def _shown(server: DemoServer, stop: Callable[[], None]) -> None:
+    _show(server)
+
+
+def _show(server: DemoServer) -> None:
+    print(
+        f"demo auth server: running at {server.url} (process {server.pid})\n"
+        f"  anon key:    {server.anon_key}\n"
+        f"  state:       {server.state_dir} (service key: in server.json, log: server.log)\n"
+        f"  sign in as:  ada@example.com, grace@ or alan@, password 'correct horse battery'",
+        flush=True,
+    )
+
+
+def _stop(arguments: argparse.Namespace) -> int:
+    stopped = stop_server(arguments.state)
+    print("demo auth server: stopped" if stopped else "demo auth server: was not running")
+    return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    server = find_server(arguments.state)
+    if server is None:
+        print("demo auth server: not running (start it: supabase-nb serve)")
+        return 3
+    _show(server)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

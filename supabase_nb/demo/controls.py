@@ -1,0 +1,106 @@
+"""The knobs of the demo: outage, expiry, clock, keys, statistics, outbox, stop."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from typing import Any
+
+from starlette.responses import HTMLResponse, Response
+
+from .project import Call
+from .wire import answer, invalid, read_json
+
+
+def _body(call: Call) -> dict[str, Any]:
+    value = read_json(call.body) if call.body.strip() else {}
+    if not isinstance(value, dict):
+        raise invalid("The body is an object")
+    return value
+
+
+def _seconds(body: dict[str, Any], name: str, least: float, most: float) -> float:
+    value = body.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise invalid(f"{name} is a number from {least:g} to {most:g}")
+    return float(value)
+
+
+def instance(call: Call) -> Response:
+    """``GET /demo/instance``: which server this is, so that a client knows a stale state file."""
+    return answer({"instance": call.project.instance})
+
+
+def stats(call: Call) -> Response:
+    """``GET /demo/stats``: requests per endpoint and grant."""
+    return answer(dict(sorted(call.project.stats.items())))
+
+
+def reset_stats(call: Call) -> Response:
+    """``POST /demo/stats/reset``."""
+    call.project.stats.clear()
+    return answer({})
+
+
+def outage(call: Call) -> Response:
+    """``POST /demo/outage {"seconds": n}``: everything but ``/demo`` answers 503 for so long; 0 ends it."""
+    seconds = _seconds(_body(call), "seconds", 0, 86400)
+    call.project.down_until = time.monotonic() + seconds
+    return answer({"seconds": seconds})
+
+
+def expire(call: Call) -> Response:
+    """``POST /demo/expire {"email": …}``: the access tokens of this user, or of all, count as expired now."""
+    email, user_id = _body(call).get("email"), None
+    if email is not None:
+        user = call.project.store.user_by_email(email.lower()) if isinstance(email, str) else None
+        if user is None:
+            raise invalid("No user has this email")
+        user_id = user.id
+    return answer({"sessions": call.project.store.expire(user_id)})
+
+
+def clock(call: Call) -> Response:
+    """``POST /demo/clock {"advance": seconds}``: shifts the server's clock, its ``Date`` header too."""
+    store = call.project.store
+    offset = store.clock_offset + _seconds(_body(call), "advance", -1e8, 1e8)
+    if not math.fabs(offset) <= 1e8:
+        raise invalid("advance leads too far from the real time")
+    store.clock_offset = offset
+    return answer({"now": store.now(), "offset": offset})
+
+
+def keys(call: Call) -> Response:
+    """``POST /demo/keys {"do": "standby" | "rotate" | "revoke"}``, for the service role."""
+    call.project.require_admin(call.request)
+    try:
+        call.project.keys.change(str(_body(call).get("do")))
+    except ValueError as error:
+        raise invalid(str(error)) from None
+    return answer(call.project.keys.jwks())
+
+
+def outbox(call: Call) -> Response:
+    """``GET /demo/outbox?to=…``: the mails that would have been sent, the newest last."""
+    rows = call.project.store.transaction
+    with rows() as db:
+        mails = [json.loads(row[0]) for row in db.execute("SELECT mail FROM outbox ORDER BY id")]
+    to = call.query("to")
+    return answer([mail for mail in mails if not to or mail["to"] == to])
+
+
+def stop(call: Call) -> Response:
+    """``POST /demo/stop``, for the service role: ends the server."""
+    call.project.require_admin(call.request)
+    call.project.stop()
+    return answer({})
+
+
+def welcome(call: Call) -> Response:
+    """``GET /demo/welcome``: where links lead that name no other place."""
+    return HTMLResponse(
+        "<!doctype html><meta charset=utf-8><title>Demo auth server</title><h1>Signed in</h1>"
+        "<p>The address of this page holds a session of the demo server. Copy the address and paste it "
+        "into the token entry of your notebook.</p>"
+    )

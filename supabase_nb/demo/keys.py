@@ -1,0 +1,237 @@
+"""Signing keys: access tokens, their verification with the real server's error texts, the JWKS, rotation."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+_ASYMMETRIC: dict[str, Any] = {
+    "ES256": ECAlgorithm(ECAlgorithm.SHA256),
+    "RS256": RSAAlgorithm(RSAAlgorithm.SHA256),
+}
+_BAD_SIGNATURE = {
+    "HS256": "signature is invalid",
+    "ES256": "crypto/ecdsa: verification error",
+    "RS256": "crypto/rsa: verification error",
+}
+_PRIVATE_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi"})
+
+
+class BadToken(Exception):
+    """A token that doesn't verify; the text is what Go's JWT library says."""
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def _decode(text: str, what: str) -> bytes:
+    try:
+        data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        legal = "-_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+        at = next((i for i, char in enumerate(text) if char not in legal), max(len(text) - 1, 0))
+        problem = f"illegal base64 data at input byte {at}"
+        raise BadToken(f"token is malformed: could not base64 decode {what}: {problem}") from None
+    return data
+
+
+def _json_object(data: bytes, what: str) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        raise BadToken(f"token is malformed: could not JSON decode {what}: invalid character") from None
+    if not isinstance(value, dict):
+        raise BadToken(f"token is malformed: could not JSON decode {what}: json: cannot unmarshal")
+    return value
+
+
+def _new_key(algorithm: str, state: str) -> dict[str, Any]:
+    key: Any
+    if algorithm == "ES256":
+        key = ec.generate_private_key(ec.SECP256R1())
+        jwk = ECAlgorithm.to_jwk(key, as_dict=True)
+    else:
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        jwk = RSAAlgorithm.to_jwk(key, as_dict=True)
+    return {"state": state, "jwk": {**jwk, "alg": algorithm, "kid": str(uuid.uuid4()), "use": "sig"}}
+
+
+class Keys:
+    """The keys of one project, kept in a file that only its owner can read.
+
+    Attributes:
+        anon_key: What a client sends as ``apikey``; no secret.
+        service_key: Stands for the service role.
+        jwt_secret: The HS256 secret.
+        port: Where the server listened last.
+    """
+
+    def __init__(self, path: Path, *, algorithm: str = "ES256", jwt_secret: str | None = None) -> None:
+        self._path = path
+        try:
+            self._data: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        except FileNotFoundError:
+            self._data = {
+                "anon_key": f"sb_publishable_{secrets.token_urlsafe(16)}_demo",
+                "service_key": f"sb_secret_{secrets.token_urlsafe(24)}_demo",
+                "jwt_secret": secrets.token_urlsafe(32),
+                "port": 0,
+                "keys": [],
+            }
+        if jwt_secret is not None:
+            self._data["jwt_secret"] = jwt_secret
+        self.anon_key: str = self._data["anon_key"]
+        self.service_key: str = self._data["service_key"]
+        self.jwt_secret: str = self._data["jwt_secret"]
+        self.port: int = self._data["port"]
+        self.algorithm = algorithm
+        current = self._current()
+        if algorithm != "HS256" and (current is None or current["jwk"]["alg"] != algorithm):
+            self._promote(_new_key(algorithm, "current"))
+        self._load()
+
+    def save(self, *, port: int) -> None:
+        """Write the file: atomically, mode 0600."""
+        self.port = self._data["port"] = port
+        temporary = self._path.with_suffix(".new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(self._data, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self._path)
+
+    def _load(self) -> None:
+        self._loaded: dict[str, tuple[str, Any]] = {}
+        for entry in self._data["keys"]:
+            jwk = entry["jwk"]
+            key = _ASYMMETRIC[jwk["alg"]].from_jwk(jwk)
+            self._loaded[jwk["kid"]] = (jwk["alg"], key)
+
+    def _current(self) -> dict[str, Any] | None:
+        return next((entry for entry in self._data["keys"] if entry["state"] == "current"), None)
+
+    def _promote(self, entry: dict[str, Any]) -> None:
+        current = self._current()
+        if current is not None:
+            current["state"] = "rotated"
+        entry["state"] = "current"
+        if entry not in self._data["keys"]:
+            self._data["keys"].append(entry)
+
+    def change(self, what: str) -> None:
+        """Rotate as a project does.
+
+        Args:
+            what: ``standby``: a new key stands in the JWKS, but signs nothing yet. ``rotate``: the standby
+                key (or a new one) signs from now on; the one before still verifies. ``revoke``: only the
+                current and standby keys stay, tokens of rotated ones are refused.
+
+        Raises:
+            ValueError: Another word, or the server signs with HS256.
+        """
+        if self.algorithm == "HS256":
+            raise ValueError("the server signs with HS256: there is no JWKS")
+        keys = self._data["keys"]
+        if what == "standby":
+            keys.append(_new_key(self.algorithm, "standby"))
+        elif what == "rotate":
+            standby = next((entry for entry in keys if entry["state"] == "standby"), None)
+            self._promote(standby or _new_key(self.algorithm, "current"))
+        elif what == "revoke":
+            self._data["keys"] = [entry for entry in keys if entry["state"] != "rotated"]
+        else:
+            raise ValueError("one of standby, rotate, revoke")
+        self._load()
+        self.save(port=self.port)
+
+    def jwks(self) -> dict[str, Any]:
+        """The public keys: the current, standby and rotated ones."""
+        keys = []
+        for entry in self._data["keys"] if self.algorithm != "HS256" else ():
+            public = {name: value for name, value in entry["jwk"].items() if name not in _PRIVATE_PARTS}
+            public["key_ops"] = ["verify"]
+            keys.append(dict(sorted(public.items())))
+        return {"keys": keys}
+
+    def sign(self, claims: Mapping[str, Any]) -> str:
+        """A token, signed with the current key."""
+        current = None if self.algorithm == "HS256" else self._current()
+        header: dict[str, Any] = {"alg": self.algorithm, "typ": "JWT"}
+        if current is not None:
+            header = {"alg": self.algorithm, "kid": current["jwk"]["kid"], "typ": "JWT"}
+        parts = (json.dumps(part, ensure_ascii=False, separators=(",", ":")) for part in (header, claims))
+        message = ".".join(_encode(part.encode("utf-8", "replace")) for part in parts)
+        if current is None:
+            signature = hmac.digest(self.jwt_secret.encode(), message.encode(), hashlib.sha256)
+        else:
+            algorithm, key = self._loaded[current["jwk"]["kid"]]
+            signature = _ASYMMETRIC[algorithm].sign(message.encode(), key)
+        return f"{message}.{_encode(signature)}"
+
+    def verify(self, token: str, now: float) -> dict[str, Any]:
+        """The claims of a token.
+
+        Args:
+            token: From an ``Authorization`` header.
+            now: Unix time.
+
+        Raises:
+            BadToken: In the order in which the real server looks: form, key, signature, times.
+        """
+        segments = token.split(".")
+        if len(segments) != 3:
+            raise BadToken("token is malformed: token contains an invalid number of segments")
+        header = _json_object(_decode(segments[0], "header"), "header")
+        claims = _json_object(_decode(segments[1], "claim"), "claim")
+        algorithm, kid = header.get("alg"), header.get("kid")
+        if algorithm not in ("HS256", "ES256", "RS256"):
+            raise BadToken(f"token signature is invalid: signing method {algorithm} is invalid")
+        loaded = self._loaded.get(kid) if isinstance(kid, str) and self.algorithm != "HS256" else None
+        if loaded is None and algorithm != "HS256":
+            known = f"unrecognized JWT kid {kid or '<nil>'} for algorithm {algorithm}"
+            raise BadToken(f"token is unverifiable: error while executing keyfunc: {known}")
+        signature = _decode(segments[2], "signature")
+        message = f"{segments[0]}.{segments[1]}".encode()
+        if loaded is None:
+            expected = hmac.digest(self.jwt_secret.encode(), message, hashlib.sha256)
+            good = hmac.compare_digest(signature, expected)
+        else:
+            good = loaded[0] == algorithm and self._verify(*loaded, message, signature)
+        if not good:
+            raise BadToken(f"token signature is invalid: {_BAD_SIGNATURE[algorithm]}")
+        _check_times(claims, now)
+        return claims
+
+    @staticmethod
+    def _verify(algorithm: str, key: Any, message: bytes, signature: bytes) -> bool:
+        try:
+            return bool(_ASYMMETRIC[algorithm].verify(message, key.public_key(), signature))
+        except (InvalidSignature, ValueError):
+            return False
+
+
+def _check_times(claims: Mapping[str, Any], now: float) -> None:
+    for name in ("exp", "nbf", "iat"):
+        value = claims.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise BadToken("token is malformed: could not JSON decode claim: json: cannot unmarshal")
+    exp, nbf = claims.get("exp"), claims.get("nbf")
+    if exp is not None and not now < exp:
+        raise BadToken("token has invalid claims: token is expired")
+    if nbf is not None and now < nbf:
+        raise BadToken("token has invalid claims: token is not valid yet")

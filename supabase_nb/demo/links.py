@@ -1,0 +1,366 @@
+"""Ways in that go through a mail or a provider's page: one-time passwords, links, PKCE, the demo provider."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+import secrets
+import uuid
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from starlette.responses import HTMLResponse, Response
+
+from .project import Call, check_email
+from .store import Exchange, User
+from .wire import ApiError, answer, invalid, read_params, rfc3339
+
+_PKCE = {"code_challenge": str, "code_challenge_method": str}
+_KINDS = {"signup": "confirmation", "invite": "confirmation", "magiclink": "recovery", "recovery": "recovery"}
+_MAILS = {"signup": "confirmation email", "magiclink": "magic link email", "recovery": "recovery email"}
+_LIFETIME = 3600.0
+_FLOW_LIFETIME = 300.0
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def redirect_target(call: Call, wanted: str) -> str:
+    """Where a link leads: what was asked for if it is on this machine or on the site, else the site."""
+    site = call.project.site_url
+    try:
+        target, own = urlsplit(wanted), urlsplit(site)
+        good = target.scheme in ("http", "https") and target.hostname in (*_LOOPBACK, own.hostname)
+    except ValueError:
+        good = False
+    return wanted if good and wanted.isascii() and wanted.isprintable() and " " not in wanted else site
+
+
+def _check_challenge(params: dict[str, Any]) -> None:
+    challenge, method = params["code_challenge"], params["code_challenge_method"]
+    if bool(challenge) != bool(method):
+        raise invalid("PKCE flow requires code_challenge_method and code_challenge")
+    if challenge and not 43 <= len(challenge) <= 128:
+        raise invalid("code challenge has to be between 43 and 128 characters")
+    if challenge and not re.fullmatch(r"[A-Za-z0-9._~-]+", challenge):
+        raise invalid(
+            "code challenge can only contain alphanumeric characters, hyphens, periods, underscores "
+            "and tildes"
+        )
+    if method and method.lower() not in ("s256", "plain"):
+        raise invalid("code challenge method is invalid")
+
+
+def _new_flow(call: Call, user_id: str | None, params: dict[str, Any], amr: str, redirect_to: str) -> str:
+    flow_id = str(uuid.uuid4())
+    values = (params["code_challenge"], params["code_challenge_method"].lower(), amr, redirect_to)
+    with call.project.store.transaction() as db:
+        db.execute(
+            "INSERT INTO flow_states VALUES (?, ?, NULL, ?, ?, ?, ?, ?)",
+            (flow_id, user_id, *values, call.project.store.now()),
+        )
+    return flow_id
+
+
+def new_link(
+    call: Call, user: User, kind: str, redirect_to: str, *, pkce: bool = False, email: str | None = None
+) -> dict[str, str]:
+    """A one-time password and the link that does the same; earlier ones of the kind end.
+
+    Args:
+        call: The request.
+        user: Whose.
+        kind: ``signup``, ``invite``, ``magiclink``, ``recovery`` or ``email_change``.
+        redirect_to: Where the link leads afterwards.
+        pkce: The link gives a code instead of a session.
+        email: The address, when it isn't the user's yet.
+    """
+    store, address = call.project.store, email or user.email
+    otp = f"{secrets.randbelow(10**6):06d}"
+    digest = hashlib.sha224(f"{address}{otp}".encode()).hexdigest()
+    token_hash = f"pkce_{digest}" if pkce else digest
+    family = _KINDS.get(kind, kind)
+    sent = {"confirmation": "confirmation_sent_at", "recovery": "recovery_sent_at"}
+    user.doc[sent.get(family, "email_change_sent_at")] = rfc3339(store.now(), 9)
+    with store.transaction() as db:
+        db.execute("DELETE FROM one_time_tokens WHERE user_id = ? AND kind = ?", (user.id, family))
+        db.execute(
+            "INSERT INTO one_time_tokens VALUES (?, ?, ?, ?, ?)",
+            (token_hash, user.id, family, address, store.now()),
+        )
+        store.save_user(user)
+    query = f"token={token_hash}&type={kind}&redirect_to={quote(redirect_to, safe=':/')}"
+    return {
+        "action_link": f"{call.project.url}{call.prefix}/verify?{query}",
+        "email_otp": otp,
+        "hashed_token": token_hash,
+        "verification_type": kind,
+        "redirect_to": redirect_to,
+    }
+
+
+def _send(call: Call, user: User, kind: str, params: dict[str, Any], email: str | None = None) -> None:
+    """Put a mail into the outbox."""
+    if not call.project.options.outbox:
+        what = _MAILS.get(kind, "email change email")
+        raise ApiError(500, "unexpected_failure", f"Error sending {what}")
+    redirect_to = redirect_target(call, call.query("redirect_to"))
+    pkce = bool(params["code_challenge"])
+    if pkce:
+        _new_flow(call, user.id, params, kind, redirect_to)
+    link = new_link(call, user, kind, redirect_to, pkce=pkce, email=email)
+    mail = {"to": email or user.email, "type": kind, "sent_at": rfc3339(call.project.store.now()), **link}
+    with call.project.store.transaction() as db:
+        db.execute("INSERT INTO outbox (mail) VALUES (?)", (json.dumps(mail),))
+        db.execute("DELETE FROM outbox WHERE id <= (SELECT max(id) - 100 FROM outbox)")
+
+
+def mail_confirmation(call: Call, user: User, params: dict[str, Any]) -> None:
+    """The mail after a sign-up."""
+    _check_challenge(params)
+    _send(call, user, "signup", params)
+
+
+def mail_email_change(call: Call, user: User, email: str) -> None:
+    """The mail to a new address."""
+    user.doc["new_email"] = email
+    _send(call, user, "email_change", dict.fromkeys(_PKCE, ""), email)
+
+
+def otp(call: Call) -> Response:
+    """``POST /otp``: a mail with six digits and a link."""
+    project, store = call.project, call.project.store
+    fields: dict[str, type] = {"email": str, "phone": str, "channel": str, "data": dict, **_PKCE}
+    params = read_params(call.body, "OtpParams", {**fields, "create_user": bool}, create_user=True)
+    if params["email"] and params["phone"]:
+        raise invalid("Only an email address or phone number should be provided")
+    if params["email"] and params["channel"]:
+        raise invalid("Channel should only be specified with Phone OTP")
+    _check_challenge(params)
+    if params["phone"]:
+        raise ApiError(400, "phone_provider_disabled", "Unsupported phone provider")
+    if not params["email"]:
+        raise invalid("One of email or phone must be set")
+    email = check_email(params["email"])
+    if project.options.disable_email:
+        raise ApiError(422, "email_provider_disabled", "Email logins are disabled")
+    user = store.user_by_email(email)
+    if user is None and not params["create_user"]:
+        raise ApiError(422, "otp_disabled", "Signups not allowed for otp")
+    if user is None and project.options.disable_signup:
+        raise ApiError(422, "signup_disabled", "Signups not allowed for this instance")
+    with store.transaction():
+        if user is None:
+            user = store.new_user(email, None, {})
+            project.sign_up(user, params["data"], confirmed=project.options.autoconfirm)
+        _send(call, user, "magiclink" if user.confirmed else "signup", params)
+    return answer({})
+
+
+def recover(call: Call) -> Response:
+    """``POST /recover``: a mail for who forgot their password; strangers learn nothing."""
+    params = read_params(call.body, "RecoverParams", {"email": str, **_PKCE})
+    if not params["email"]:
+        raise invalid("Password recovery requires an email")
+    _check_challenge(params)
+    user = call.project.store.user_by_email(check_email(params["email"]))
+    if user is not None:
+        with call.project.store.transaction():
+            _send(call, user, "recovery", params)
+    return answer({})
+
+
+def _take(call: Call, kind: str, token_hash: str, message: str) -> User:
+    """The user whom a one-time token belongs to; it is spent."""
+    store = call.project.store
+    families = {"email": ("confirmation", "recovery")}.get(kind, (_KINDS.get(kind, kind),))
+    with store.transaction() as db:
+        row = db.execute(
+            "SELECT user_id, kind, email, created_at FROM one_time_tokens WHERE hash IN (?, ?)",
+            (token_hash, f"pkce_{token_hash}"),
+        ).fetchone()
+        user = store.user(row[0]) if row else None
+        if user is None or row[1] not in families or store.now() > row[3] + _LIFETIME:
+            raise ApiError(403, "otp_expired", message)
+        if user.banned(store.now()):
+            raise ApiError(403, "user_banned", "User is banned")
+        db.execute("DELETE FROM one_time_tokens WHERE user_id = ? AND kind = ?", (user.id, row[1]))
+        if row[1] == "email_change":
+            call.project.change_email(user, row[2])
+        else:
+            call.project.confirm(user)
+        store.save_user(user)
+        return user
+
+
+_VERIFIABLE = ("signup", "invite", "magiclink", "recovery", "email_change", "email")
+
+
+def verify(call: Call) -> Response:
+    """``POST /verify``: a token hash, or six digits with the address."""
+    fields = {"type": str, "token": str, "token_hash": str, "email": str, "phone": str}
+    params = read_params(call.body, "VerifyParams", fields)
+    if not params["type"]:
+        raise invalid("Verify requires a verification type")
+    if not params["token"] and not params["token_hash"]:
+        raise invalid("Verify requires either a token or a token hash")
+    if params["token_hash"] and (params["email"] or params["phone"] or params["token"]):
+        raise invalid("Only the token_hash and type should be provided")
+    if params["type"] not in _VERIFIABLE:
+        raise invalid("Invalid email verification type")
+    if params["token_hash"]:
+        token_hash, message = params["token_hash"], "Email link is invalid or has expired"
+    elif params["email"]:
+        digits = params["token"].replace("-", "")
+        token_hash = hashlib.sha224(f"{check_email(params['email'])}{digits}".encode()).hexdigest()
+        message = "Token has expired or is invalid"
+    else:
+        raise invalid("Only an email address or phone number should be provided on verify")
+    store = call.project.store
+    with store.transaction():
+        session = store.new_session(_take(call, params["type"], token_hash, message), "otp")
+    return call.project.session_answer(session)
+
+
+def verify_link(call: Call) -> Response:
+    """``GET /verify``: the link of a mail; it leads on, with the session in the fragment (``users``)."""
+    kind, token_hash = call.query("type"), call.query("token")
+    target = redirect_target(call, call.query("redirect_to"))
+    if not kind or not token_hash:
+        raise invalid("Verify requires a token and a verification type")
+    store = call.project.store
+    try:
+        if kind not in _VERIFIABLE:
+            raise invalid("Invalid email verification type")
+        with store.transaction():
+            user = _take(call, kind, token_hash, "Email link is invalid or has expired")
+            if token_hash.startswith("pkce_"):
+                return _redirect(_with_code(call, target, _issue_code(call, user, kind=kind)), 303)
+            session = store.new_session(user, "otp")
+    except ApiError as error:
+        refusal = {
+            "error": "access_denied",
+            "error_code": error.code,
+            "error_description": error.message,
+            "sb": "",
+        }
+        return _redirect(f"{target}#{urlencode(refusal)}", 303)
+    return _session_redirect(call, target, session, kind)
+
+
+def _session_redirect(call: Call, target: str, session: Exchange, kind: str) -> Response:
+    body, headers = call.project.session_body(session)
+    names = ("access_token", "expires_at", "expires_in", "refresh_token", "token_type")
+    fragment = {name: body[name] for name in names} | {"sb": "", "type": kind}
+    return _redirect(f"{target}#{urlencode(sorted(fragment.items()))}", 303, headers)
+
+
+def _redirect(location: str, status: int, headers: dict[str, str] | None = None) -> Response:
+    text = "See Other" if status == 303 else "Found"
+    page = f'<a href="{html.escape(location)}">{text}</a>.\n\n'
+    return HTMLResponse(page, status, {**(headers or {}), "location": location})
+
+
+def _with_code(call: Call, target: str, code: str) -> str:
+    parts = urlsplit(target)
+    query = [*parse_qsl(parts.query, keep_blank_values=True), ("code", code)]
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+def _issue_code(call: Call, user: User, *, kind: str = "", flow_id: str = "") -> str:
+    """Give a waiting PKCE flow its code."""
+    code = str(uuid.uuid4())
+    with call.project.store.transaction() as db:
+        row = db.execute(
+            "SELECT id FROM flow_states WHERE auth_code IS NULL AND challenge != '' AND "
+            "(id = ?1 OR (user_id = ?2 AND amr = ?3)) ORDER BY created_at DESC",
+            (flow_id, user.id, kind),
+        ).fetchone()
+        if row is None:
+            raise ApiError(404, "flow_state_not_found", "No associated flow state found")
+        db.execute(
+            "UPDATE flow_states SET auth_code = ?, user_id = ?, created_at = ? WHERE id = ?",
+            (code, user.id, call.project.store.now(), row[0]),
+        )
+    return code
+
+
+def pkce_grant(call: Call) -> Response:
+    """``POST /token?grant_type=pkce``: the code and its verifier become a session."""
+    params = read_params(call.body, "PKCEGrantParams", {"auth_code": str, "code_verifier": str})
+    if not params["auth_code"] or not params["code_verifier"]:
+        raise invalid("invalid request: both auth code and code verifier should be non-empty")
+    store = call.project.store
+    with store.transaction() as db:
+        row = db.execute(
+            "SELECT id, user_id, challenge, method, amr, created_at FROM flow_states WHERE auth_code = ?",
+            (params["auth_code"],),
+        ).fetchone()
+        if row is None:
+            message = "invalid flow state, no valid flow state found"
+            raise ApiError(404, "flow_state_not_found", message)
+        if store.now() > row[5] + _FLOW_LIFETIME:
+            raise ApiError(403, "flow_state_expired", "invalid flow state, flow state has expired")
+        given = params["code_verifier"]
+        if row[3] == "s256":
+            digest = hashlib.sha256(given.encode("utf-8", "replace")).digest()
+            given = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        if not secrets.compare_digest(given.encode("utf-8", "replace"), row[2].encode()):
+            message = "code challenge does not match previously saved code verifier"
+            raise ApiError(400, "bad_code_verifier", message)
+        db.execute("DELETE FROM flow_states WHERE id = ?", (row[0],))
+        user = store.user(row[1])
+        assert user is not None
+        session = store.new_session(user, row[4])
+    return call.project.session_answer(session)
+
+
+def authorize(call: Call) -> Response:
+    """``GET /authorize?provider=demo``: to the page of the demo provider."""
+    if call.query("provider") != "demo":
+        raise invalid("Unsupported provider: provider is not enabled")
+    params = {name: call.query(name) for name in _PKCE}
+    if params["code_challenge"] and not params["code_challenge_method"]:
+        params["code_challenge_method"] = "plain"
+    _check_challenge(params)
+    flow = _new_flow(call, None, params, "oauth", redirect_target(call, call.query("redirect_to")))
+    return _redirect(f"{call.project.url}/demo/provider?state={flow}&prefix={quote(call.prefix)}", 302)
+
+
+def provider_page(call: Call) -> Response:
+    """``GET /demo/provider``: stands for the page on which one signs in with somebody else's account."""
+    prefix = "/auth/v1" if call.query("prefix") else ""
+    state = quote(call.query("state"), safe="")
+    users, _ = call.project.store.users(1, 20)
+    rows = "".join(
+        f'<li><a href="{prefix}/callback?state={state}&amp;code={user.id}">{html.escape(user.email)}</a></li>'
+        for user in reversed(users)
+        if user.email
+    )
+    return HTMLResponse(
+        f"<!doctype html><meta charset=utf-8><title>Demo provider</title><h1>Sign in as</h1><ul>{rows}</ul>"
+    )
+
+
+def callback(call: Call) -> Response:
+    """``GET /callback``: from the demo provider back to the app, with ``?code=`` or the session."""
+    store = call.project.store
+    with store.transaction() as db:
+        row = db.execute(
+            "SELECT challenge, redirect_to, created_at FROM flow_states WHERE id = ? AND auth_code IS NULL",
+            (call.query("state"),),
+        ).fetchone()
+        user = store.user(call.query("code"))
+        if row is None or store.now() > row[2] + _FLOW_LIFETIME:
+            raise ApiError(400, "bad_oauth_state", "OAuth state parameter is invalid")
+        if user is None:
+            raise ApiError(400, "bad_oauth_callback", "OAuth callback with invalid code")
+        if user.banned(store.now()):
+            raise ApiError(403, "user_banned", "User is banned")
+        if row[0]:
+            return _redirect(
+                _with_code(call, row[1], _issue_code(call, user, flow_id=call.query("state"))), 302
+            )
+        db.execute("DELETE FROM flow_states WHERE id = ?", (call.query("state"),))
+        return _session_redirect(call, row[1], store.new_session(user, "oauth"), "")

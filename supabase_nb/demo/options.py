@@ -1,0 +1,99 @@
+"""What the embedded auth server can be told: one table for Python, the command line and the pytest plugin."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ALGORITHMS = ("ES256", "RS256", "HS256")
+STATE_VARIABLE = "SUPABASE_NB_DEMO_STATE"
+SECRET_VARIABLE = "SUPABASE_NB_DEMO_JWT_SECRET"
+PASSWORD = "correct horse battery"
+
+
+def _option(default: Any, text: str, **more: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"help": text, **more}, repr="secret" not in more)
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings of one server; times in seconds."""
+
+    port: int = _option(0, "port on 127.0.0.1; 0: the one of last time, or a free one", metavar="P")
+    access_token_lifetime: int = _option(3600, "lifetime of access tokens", metavar="SECONDS")
+    reuse_interval: int = _option(
+        10, "how long a spent refresh token may be used again (hosted projects: 10)", metavar="SECONDS"
+    )
+    signing_alg: str = _option("ES256", "how access tokens are signed", choices=ALGORITHMS)
+    jwt_secret: str | None = _option(
+        None,
+        f"HS256 secret; tokens signed with it are accepted, service_role too (also: ${SECRET_VARIABLE}, "
+        "which other users of the machine can't see)",
+        metavar="S",
+        secret=True,
+    )
+    issuer: str | None = _option(None, "the `iss` claim (default: the server's own /auth/v1)", metavar="URL")
+    site_url: str | None = _option(
+        None, "where links lead that name no redirect_to (default: a page of the server)", metavar="URL"
+    )
+    autoconfirm: bool = _option(True, "new users are confirmed at once; --no-autoconfirm: by e-mail")
+    disable_signup: bool = _option(False, "nobody can sign up")
+    disable_email: bool = _option(False, "the e-mail provider is off: no sign-in with e-mail and password")
+    outbox: bool = _option(
+        True, "mails go to GET /demo/outbox; --no-outbox: a project whose mail server fails"
+    )
+    rate_limit: int = _option(
+        0, "requests to /token, /signup, /otp, /verify per address in 5 minutes; 0: no limit", metavar="N"
+    )
+    timebox: int = _option(0, "a session ends so long after it began; 0: never", metavar="SECONDS")
+    refresh_token_version: int = _option(1, "2: refresh tokens that hold the session's id", choices=(1, 2))
+    idle_timeout: int = _option(
+        8 * 3600, "the server ends after so long without a request; 0: never", metavar="SECONDS"
+    )
+    body_timeout: float = _option(
+        10.0, "whoever sends headers or a body more slowly is cut off", metavar="SECONDS"
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("access_token_lifetime", "idle_timeout", "reuse_interval", "rate_limit", "timebox"):
+            if getattr(self, name) < (name == "access_token_lifetime"):
+                raise ValueError(f"{name} is too small: {getattr(self, name)}")
+        if self.signing_alg not in ALGORITHMS:
+            raise ValueError(f"signing_alg is one of {', '.join(ALGORITHMS)}")
+        if self.refresh_token_version not in (1, 2):
+            raise ValueError("refresh_token_version is 1 or 2")
+        if not 0 <= self.port < 65536:
+            raise ValueError(f"port is out of range: {self.port}")
+
+    def public(self) -> dict[str, Any]:
+        """All but the secret, for the state file."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if "secret" not in field.metadata
+        }
+
+    def arguments(self) -> list[str]:
+        """The command line that says the same; without the secret, which others could read there."""
+        words = []
+        for name, value in self.public().items():
+            flag = name.replace("_", "-")
+            if value == getattr(Options, name):
+                continue
+            words += (
+                [f"--{flag}" if value else f"--no-{flag}"]
+                if isinstance(value, bool)
+                else [f"--{flag}", str(value)]
+            )
+        return words
+
+
+def default_state_dir() -> Path:
+    """Where a server keeps its state: ``$SUPABASE_NB_DEMO_STATE``, or in the user's data folder."""
+    import platformdirs
+
+    named = os.environ.get(STATE_VARIABLE)
+    return Path(named) if named else Path(platformdirs.user_data_dir("supabase-nb")) / "demo"

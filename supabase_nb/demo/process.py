@@ -1,0 +1,260 @@
+"""Start, find and stop the embedded auth server: a process of its own that outlives its starter."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .options import PASSWORD, SECRET_VARIABLE, Options, default_state_dir
+
+STATE_FILE = "server.json"
+LOG_FILE = "server.log"
+INSTALL = 'pip install "supabase-nb[demo]"'
+
+
+class DemoServerError(Exception):
+    """The embedded server can't be started, or refused a request."""
+
+
+@dataclass(frozen=True)
+class DemoServer:
+    """A running embedded server.
+
+    Attributes:
+        url: The project's URL, ``http://127.0.0.1:PORT``.
+        auth_url: Its auth server, ``url + "/auth/v1"``.
+        anon_key: What clients send as ``apikey``; no secret.
+        service_key: Stands for the service role: may do everything.
+        pid: The process that serves.
+        port: Where it listens, on 127.0.0.1.
+        state_dir: Where it keeps its state.
+        instance: A random name of this run.
+        options: What it was started with, without secrets.
+    """
+
+    url: str
+    auth_url: str
+    anon_key: str
+    service_key: str = field(repr=False)
+    pid: int
+    port: int
+    state_dir: Path
+    instance: str = field(default="", repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def request(
+        self, method: str, path: str, body: Any = None, *, token: str | None = None, timeout: float = 10
+    ) -> Any:
+        """Ask the server.
+
+        Args:
+            method: ``GET``, ``POST``, …
+            path: Below `url`, such as ``/auth/v1/user``.
+            body: Sent as JSON.
+            token: For the ``Authorization`` header.
+            timeout: Seconds.
+
+        Returns:
+            The JSON of the answer, or None.
+
+        Raises:
+            DemoServerError: The server refused, or isn't there.
+        """
+        headers = {"X-Supabase-Api-Version": "2024-01-01", "apikey": self.anon_key}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        data = None if body is None else json.dumps(body)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        with contextlib.closing(connection):
+            try:
+                connection.request(method, path, data, headers)
+                response = connection.getresponse()
+                text = response.read()
+            except (OSError, http.client.HTTPException) as error:
+                raise DemoServerError(f"no answer from the demo server at {self.url}") from error
+        with contextlib.suppress(ValueError):
+            answer = json.loads(text) if text else None
+            if response.status < 400:
+                return answer
+            if isinstance(answer, dict):
+                why = answer.get("message") or answer.get("msg")
+                raise DemoServerError(f"{method} {path.partition('?')[0]}: {response.status} {why}")
+        raise DemoServerError(f"{method} {path.partition('?')[0]}: {response.status}")
+
+    def sign_in(self, email: str = "ada@example.com", password: str = PASSWORD) -> dict[str, Any]:
+        """A session of a seeded user, in wire shape: ``access_token``, ``refresh_token``, ``user``."""
+        body = {"email": email, "password": password}
+        session: dict[str, Any] = self.request("POST", "/auth/v1/token?grant_type=password", body)
+        return session
+
+    def admin(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask as the service role; ``path`` is below ``/auth/v1/admin``, such as ``/users``."""
+        return self.request(method, f"/auth/v1/admin{path}", body, token=self.service_key)
+
+    def outage(self, seconds: float) -> None:
+        """Answer everything with 503 for so long; 0 ends it."""
+        self.request("POST", "/demo/outage", {"seconds": seconds})
+
+    def expire(self, email: str | None = None) -> None:
+        """Let the access tokens of this user, or everybody's, count as expired from now on."""
+        self.request("POST", "/demo/expire", {"email": email})
+
+    def advance(self, seconds: float) -> None:
+        """Shift the server's clock (its ``Date`` header, expiry, reuse interval)."""
+        self.request("POST", "/demo/clock", {"advance": seconds})
+
+    def rotate_keys(self, what: str = "rotate") -> None:
+        """Change signing keys: ``standby``, ``rotate`` or ``revoke``."""
+        self.request("POST", "/demo/keys", {"do": what}, token=self.service_key)
+
+    def stats(self) -> dict[str, int]:
+        """How many requests each endpoint and grant had, such as ``{"token.refresh_token": 3}``."""
+        counts: dict[str, int] = self.request("GET", "/demo/stats")
+        return counts
+
+    def reset_stats(self) -> None:
+        """Count from zero."""
+        self.request("POST", "/demo/stats/reset")
+
+    def outbox(self, to: str | None = None) -> list[dict[str, Any]]:
+        """The mails that would have been sent (to this address), the newest last."""
+        mails: list[dict[str, Any]] = self.request("GET", "/demo/outbox")
+        return [mail for mail in mails if to is None or mail["to"] == to]
+
+    def to_state(self) -> dict[str, Any]:
+        """What the state file holds."""
+        names = ("url", "anon_key", "service_key", "pid", "port", "instance")
+        return {name: getattr(self, name) for name in names} | {"options": dict(self.options)}
+
+
+def find_server(state_dir: Path | None = None) -> DemoServer | None:
+    """The server of this state folder, if it runs.
+
+    Args:
+        state_dir: Default: ``$SUPABASE_NB_DEMO_STATE``, or ``demo`` in the user's data folder.
+    """
+    folder = state_dir or default_state_dir()
+    try:
+        state = json.loads((folder / STATE_FILE).read_text("utf-8"))
+        server = DemoServer(**state, auth_url=f"{state['url']}/auth/v1", state_dir=folder)
+        alive = server.request("GET", "/demo/instance", timeout=5)
+    except (OSError, ValueError, TypeError, KeyError, DemoServerError):
+        return None
+    # Another server may have got the port of one that was killed.
+    return server if alive == {"instance": server.instance} else None
+
+
+def ensure_server(
+    state_dir: Path | None = None,
+    *,
+    access_token_lifetime: int | None = None,
+    reuse_interval: int | None = None,
+    timeout: float = 20,
+    **options: Any,
+) -> DemoServer:
+    """Find the server of this state folder, or start it. Safe against two that start at once.
+
+    A running server whose options differ from those given here is started anew; its state stays.
+
+    Args:
+        state_dir: Default: ``$SUPABASE_NB_DEMO_STATE``, or ``demo`` in the user's data folder.
+        access_token_lifetime: Seconds; default 3600.
+        reuse_interval: Seconds that a spent refresh token may be used again; default 10.
+        timeout: Seconds to wait for a server that starts.
+        **options: Other fields of `Options`.
+
+    Raises:
+        DemoServerError: It didn't start: the extra isn't installed, the port is taken.
+        TypeError: An unknown option.
+    """
+    from filelock import FileLock
+
+    given = {"access_token_lifetime": access_token_lifetime, "reuse_interval": reuse_interval, **options}
+    wanted = {name: value for name, value in given.items() if value is not None}
+    chosen = Options(**wanted)
+    folder = state_dir or default_state_dir()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with FileLock(folder / "start.lock", timeout=timeout):
+        server = find_server(folder)
+        if server is not None:
+            if "jwt_secret" not in wanted and wanted.items() <= server.options.items():
+                return server
+            stop_server(folder)
+        return _start(folder, chosen, timeout)
+
+
+def _start(folder: Path, options: Options, timeout: float) -> DemoServer:
+    command = [
+        sys.executable,
+        "-m",
+        "supabase_nb.cli",
+        "serve",
+        "--foreground",
+        "--announce",
+        "--state",
+        str(folder),
+    ]
+    command += options.arguments()
+    environment = {**os.environ, **({SECRET_VARIABLE: options.jwt_secret} if options.jwt_secret else {})}
+    descriptor = os.open(folder / LOG_FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "wb") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,  # a Ctrl-C in the terminal of the kernel isn't meant for it
+        )
+    said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def watch() -> None:
+        # A thread, since a pipe can't be waited on with a time-out everywhere; it stays to reap the child.
+        assert process.stdout is not None
+        with process.stdout as out:
+            said.put(out.readline())
+        process.wait()
+
+    threading.Thread(target=watch, name="supabase-nb-demo", daemon=True).start()
+    with contextlib.suppress(queue.Empty):
+        if said.get(timeout=timeout).strip() == b"ready" and (server := find_server(folder)):
+            return server
+    process.kill()
+    tail = (folder / LOG_FILE).read_text("utf-8", "replace").strip().splitlines()[-1:]
+    raise DemoServerError(f"the demo server didn't start: {' '.join(tail) or 'no answer in time'}")
+
+
+def stop_server(state_dir: Path | None = None) -> bool:
+    """End the server of this state folder; its state stays for the next one.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        DemoServerError: It doesn't end.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = state_dir or default_state_dir()
+    server = find_server(folder)
+    if server is None:
+        return False
+    with contextlib.suppress(DemoServerError):
+        server.request("POST", "/demo/stop", token=server.service_key)
+    try:
+        # A server holds this lock as long as it lives.
+        with FileLock(folder / "serve.lock", timeout=10):
+            return True
+    except Timeout:
+        raise DemoServerError(f"the demo server (process {server.pid}) doesn't end") from None

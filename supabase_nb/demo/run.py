@@ -1,0 +1,170 @@
+"""Serve a demo project with uvicorn: in this process, or in a thread of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h11
+import uvicorn
+from filelock import FileLock, Timeout
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from .options import Options
+from .process import STATE_FILE, DemoServer, DemoServerError
+from .project import Project
+from .server import build
+
+
+class PatientProtocol(H11Protocol):
+    """uvicorn's protocol, with an end to its patience: who doesn't finish a request's headers is cut off."""
+
+    patience = 10.0
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin to wait."""
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(self.patience, self._cut_off)
+
+    def data_received(self, data: bytes) -> None:
+        """Wait anew after each whole request."""
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._deadline.cancel()
+        elif self._deadline.cancelled():
+            self._deadline = self.loop.call_later(self.patience, self._cut_off)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing to wait for."""
+        self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _cut_off(self) -> None:
+        if self.conn.their_state is h11.IDLE:
+            self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which says when it listens and ends when nobody has asked for long."""
+
+    def __init__(self, project: Project, ready: Callable[[], None]) -> None:
+        patience = type("Protocol", (PatientProtocol,), {"patience": project.options.body_timeout})
+        super().__init__(
+            uvicorn.Config(
+                build(project),
+                http=patience,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,  # the gate writes it, on the server's own clock
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=2,
+            )
+        )
+        self._project, self._ready = project, ready
+        project.stop = self.stop
+
+    def stop(self) -> None:
+        """End soon; from the server's own thread or another."""
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say so."""
+        await super().startup(sockets)
+        self._idle = asyncio.get_running_loop().create_task(self._end_when_idle())
+        self._ready()
+
+    async def _end_when_idle(self) -> None:
+        limit = self._project.options.idle_timeout
+        while limit:
+            quiet = time.monotonic() - self._project.last_request
+            if quiet >= limit:
+                logging.getLogger("supabase_nb.demo").info("no request for %d s: ending", limit)
+                self.stop()
+                return
+            await asyncio.sleep(limit - quiet)
+
+
+def listen(options: Options, last_port: int) -> socket.socket:
+    """A socket on 127.0.0.1: on the port asked for, else on that of last time if it is free, else on any.
+
+    Raises:
+        DemoServerError: The port asked for is taken.
+    """
+    for port in [options.port] if options.port else [last_port, 0]:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        if os.name == "posix":  # elsewhere this would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+            listener.listen(128)
+        except OSError:
+            listener.close()
+            continue
+        return listener
+    raise DemoServerError(f"port {options.port} on 127.0.0.1 is taken")
+
+
+def serve(options: Options, state_dir: Path, ready: Callable[[DemoServer, Callable[[], None]], None]) -> None:
+    """Serve until told to stop.
+
+    Args:
+        options: The settings.
+        state_dir: Where the state is kept; made if need be, open to its owner only.
+        ready: Called once the server listens, with it and with what stops it.
+
+    Raises:
+        DemoServerError: Another server uses the folder, or the port is taken.
+    """
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    state_dir.chmod(0o700)
+    lock = FileLock(state_dir / "serve.lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise DemoServerError(f"a server already uses {state_dir}") from None
+    with contextlib.ExitStack() as stack:
+        stack.callback(lock.release)
+        project = Project(options, state_dir)
+        stack.callback(project.store.close)
+        listener = stack.enter_context(listen(options, project.keys.port))
+        port = listener.getsockname()[1]
+        project.keys.save(port=port)
+        project.url = f"http://127.0.0.1:{port}"
+        server = DemoServer(
+            url=project.url,
+            auth_url=f"{project.url}/auth/v1",
+            anon_key=project.keys.anon_key,
+            service_key=project.keys.service_key,
+            pid=os.getpid(),
+            port=port,
+            state_dir=state_dir,
+            instance=project.instance,
+            options=options.public(),
+        )
+
+        def announce() -> None:
+            _write_private(state_dir / STATE_FILE, json.dumps(server.to_state()))
+            ready(server, uvicorn_server.stop)
+
+        uvicorn_server = Server(project, announce)
+        uvicorn_server.run(sockets=[listener])
+        (state_dir / STATE_FILE).unlink(missing_ok=True)
+
+
+def _write_private(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(temporary, path)

@@ -1,0 +1,407 @@
+"""The server's state: users, sessions, refresh tokens and one-time tokens in SQLite."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import sqlite3
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .wire import from_rfc3339, rfc3339
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, email TEXT UNIQUE, password TEXT, doc TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sessions (
+  id TEXT PRIMARY KEY, user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE, created_at REAL NOT NULL,
+  refreshed_at REAL, amr TEXT NOT NULL, hmac_key BLOB NOT NULL, counter INTEGER NOT NULL DEFAULT 0,
+  issued_at REAL NOT NULL DEFAULT 0, expired_at REAL NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS refresh_tokens (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT NOT NULL UNIQUE, parent TEXT,
+  session_id TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE,
+  revoked INTEGER NOT NULL DEFAULT 0, updated_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS one_time_tokens (
+  hash TEXT PRIMARY KEY, user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE, kind TEXT NOT NULL,
+  email TEXT NOT NULL, created_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS flow_states (
+  id TEXT PRIMARY KEY, user_id TEXT REFERENCES users(id) ON DELETE CASCADE, auth_code TEXT UNIQUE,
+  challenge TEXT NOT NULL, method TEXT NOT NULL, amr TEXT NOT NULL, redirect_to TEXT NOT NULL,
+  created_at REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, mail TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS by_user ON sessions(user_id);
+CREATE INDEX IF NOT EXISTS by_session ON refresh_tokens(session_id);
+"""
+_WIRE_ORDER = """
+id aud role email email_confirmed_at invited_at phone confirmation_sent_at confirmed_at recovery_sent_at
+new_email email_change_sent_at last_sign_in_at app_metadata user_metadata identities created_at updated_at banned_until
+deleted_at is_anonymous
+""".split()  # noqa: SIM905
+_NANOSECONDS = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6})\d+Z$")
+
+
+@dataclass
+class User:
+    """One user; ``doc`` is the wire form. Times set just now show nanoseconds, as at the real server."""
+
+    id: str
+    email: str
+    password: str | None
+    doc: dict[str, Any]
+
+    def wire(self) -> dict[str, Any]:
+        """The JSON, in the server's order; objects of free form are sorted."""
+        doc = {name: self.doc[name] for name in _WIRE_ORDER if name in self.doc}
+        return doc | {name: _sorted(doc[name]) for name in ("app_metadata", "user_metadata")}
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the e-mail address is."""
+        return "email_confirmed_at" in self.doc
+
+    def banned(self, now: float) -> bool:
+        """Whether they are, at this Unix time."""
+        until = self.doc.get("banned_until")
+        return until is not None and now < from_rfc3339(until)
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
+
+
+def _microseconds(value: Any) -> Any:
+    match = _NANOSECONDS.match(value) if isinstance(value, str) else None
+    return match[1].rstrip("0") + "Z" if match else value
+
+
+@dataclass
+class Exchange:
+    """What became of a refresh token: the refusal's code, or the token to hand out."""
+
+    code: str | None = None
+    user: User | None = None
+    session_id: str | None = None
+    refresh_token: str = ""
+
+
+class Store:
+    """The database; every change is one transaction, so that a kill at any moment leaves a whole state."""
+
+    def __init__(
+        self, path: Path, *, token_version: int = 1, reuse_interval: float = 10, timebox: float = 0
+    ) -> None:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing that was committed
+        self._db.execute("PRAGMA foreign_keys=ON")
+        self._db.executescript(_SCHEMA)
+        self.token_version, self.reuse_interval, self.timebox = token_version, reuse_interval, timebox
+        self.clock_offset = 0.0
+
+    def close(self) -> None:
+        """Close the database."""
+        self._db.close()
+
+    def now(self) -> float:
+        """Unix time on the server's clock, which a demo can shift."""
+        return time.time() + self.clock_offset
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing; nested ones join the outer."""
+        if self._db.in_transaction:
+            yield self._db
+            return
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._db
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    # -- users ---------------------------------------------------------------------------------------------
+
+    def _user(self, where: str, value: str) -> User | None:
+        row = self._db.execute(
+            f"SELECT id, email, password, doc FROM users WHERE {where} = ?", (value,)
+        ).fetchone()
+        if row is None:
+            return None
+        doc = json.loads(row[3])
+        for part in (doc, *doc["identities"]):
+            part.update({name: _microseconds(value) for name, value in part.items()})
+        if "email_confirmed_at" in doc:
+            doc["confirmed_at"] = doc[
+                "email_confirmed_at"
+            ]  # a generated column: only what is read back has it
+        return User(row[0], row[1] or "", row[2], doc)
+
+    def user(self, user_id: str) -> User | None:
+        """The user with this id."""
+        return self._user("id", user_id)
+
+    def user_by_email(self, email: str) -> User | None:
+        """The user with this address, in lower case."""
+        return self._user("email", email)
+
+    def users(self, page: int, per_page: int) -> tuple[list[User], int]:
+        """A page of users, the newest first, and how many there are."""
+        total = self._db.execute("SELECT count(*) FROM users").fetchone()[0]
+        rows = self._db.execute(
+            "SELECT id FROM users ORDER BY rowid DESC LIMIT ? OFFSET ?",
+            (per_page, (page - 1) * per_page),
+        ).fetchall()
+        return [user for row in rows if (user := self.user(row[0]))], total
+
+    def save_user(self, user: User) -> None:
+        """Insert or update."""
+        user.doc["updated_at"] = rfc3339(self.now())
+        with self.transaction() as db:
+            db.execute(
+                "INSERT INTO users VALUES (?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET email = excluded.email, "
+                "password = excluded.password, doc = excluded.doc",
+                (user.id, user.email or None, user.password, json.dumps(user.doc)),
+            )
+
+    def new_user(
+        self,
+        email: str,
+        password: str | None,
+        metadata: dict[str, Any],
+        *,
+        user_id: str | None = None,
+        role: str = "authenticated",
+    ) -> User:
+        """A user that is not saved yet; without an address: an anonymous one."""
+        user = User(user_id or str(uuid.uuid4()), email, password, {})
+        user.doc = {
+            "id": user.id,
+            "aud": "authenticated",
+            "role": role,
+            "email": email,
+            "phone": "",
+            "app_metadata": {"provider": "email", "providers": ["email"]} if email else {},
+            "user_metadata": metadata,
+            "identities": [],
+            "created_at": rfc3339(self.now()),
+            "is_anonymous": not email,
+        }
+        return user
+
+    def add_identity(self, user: User, data: dict[str, Any]) -> None:
+        """Tie the user to their e-mail address."""
+        now = self.now()
+        verified = {"email": user.email, "email_verified": False, "phone_verified": False, "sub": user.id}
+        user.doc["identities"] = [
+            {
+                "identity_id": str(uuid.uuid4()),
+                "id": user.id,
+                "user_id": user.id,
+                "identity_data": _sorted(data | verified),
+                "provider": "email",
+                "last_sign_in_at": rfc3339(now, 9),
+                "created_at": rfc3339(now),
+                "updated_at": rfc3339(now),
+                "email": user.email,
+            }
+        ]
+
+    def delete_user(self, user_id: str) -> None:
+        """The user and all that is theirs."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM users WHERE id = ?", (user_id,))
+
+    # -- sessions ------------------------------------------------------------------------------------------
+
+    def new_session(self, user: User, method: str) -> Exchange:
+        """A session with its first refresh token.
+
+        Args:
+            user: Saved, with a new ``last_sign_in_at``.
+            method: How they signed in: ``password``, ``otp``, ``anonymous``, ``oauth``.
+        """
+        session_id, now = str(uuid.uuid4()), self.now()
+        user.doc["last_sign_in_at"] = rfc3339(now, 9)
+        amr = json.dumps([{"method": method, "timestamp": int(now)}])
+        with self.transaction() as db:
+            self.save_user(user)
+            db.execute(
+                "INSERT INTO sessions (id, user_id, created_at, amr, hmac_key) VALUES (?, ?, ?, ?, ?)",
+                (session_id, user.id, now, amr, secrets.token_bytes(32)),
+            )
+            token = self._next_token(session_id, None, now)
+        return Exchange(user=user, session_id=session_id, refresh_token=token)
+
+    def session(self, session_id: str) -> sqlite3.Row | None:
+        """``user_id, amr, issued_at, expired_at`` of a session."""
+        cursor = self._db.execute(
+            "SELECT user_id, amr, issued_at, expired_at FROM sessions WHERE id = ?", (session_id,)
+        )
+        cursor.row_factory = sqlite3.Row
+        row: sqlite3.Row | None = cursor.fetchone()
+        return row
+
+    def issued(self, session_id: str, at: float) -> None:
+        """Remember when the newest access token was made."""
+        with self.transaction() as db:
+            db.execute("UPDATE sessions SET issued_at = ? WHERE id = ?", (at, session_id))
+
+    def expire(self, user_id: str | None) -> int:
+        """From now on the access tokens made until now count as expired.
+
+        Args:
+            user_id: Whose; None: everybody's.
+
+        Returns:
+            How many sessions that are.
+        """
+        with self.transaction() as db:
+            query = "UPDATE sessions SET expired_at = ? WHERE ?2 IS NULL OR user_id = ?2"
+            return db.execute(query, (self.now(), user_id)).rowcount
+
+    def end_sessions(self, user_id: str, scope: str, session_id: str | None) -> None:
+        """Sign out: ``local`` this session, ``others`` all but this one, ``global`` all of the user's."""
+        condition = {"local": "id = ?2", "others": "id IS NOT ?2", "global": "(1 OR ?2)"}[scope]
+        with self.transaction() as db:
+            db.execute(f"DELETE FROM sessions WHERE user_id = ?1 AND {condition}", (user_id, session_id))
+
+    # -- refresh tokens ------------------------------------------------------------------------------------
+
+    def _next_token(self, session_id: str, parent: str | None, now: float) -> str:
+        if self.token_version == 2:
+            return self._signed_token(session_id)
+        token = base64.b32encode(secrets.token_bytes(8)).decode().lower()[:12]
+        self._db.execute(
+            "INSERT INTO refresh_tokens (token, parent, session_id, updated_at) VALUES (?, ?, ?, ?)",
+            (token, parent, session_id, now),
+        )
+        return token
+
+    def _signed_token(self, session_id: str) -> str:
+        key, counter = self._db.execute(
+            "SELECT hmac_key, counter FROM sessions WHERE id = ?", (session_id,)
+        ).fetchone()
+        varint = b""
+        while counter > 0x7F:
+            varint, counter = varint + bytes([counter & 0x7F | 0x80]), counter >> 7
+        raw = b"\0" + uuid.UUID(session_id).bytes + varint + bytes([counter])
+        raw += hmac.digest(key, raw, hashlib.sha256)[:16]
+        raw += hashlib.sha256(raw).digest()[:4]
+        return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+    def exchange(self, token: str) -> Exchange:
+        """Spend a refresh token: rotation, reuse and revocation as in ``rotation*.json``.
+
+        All of it is one transaction: whoever comes second with the same token finds it spent.
+        """
+        now = self.now()
+        with self.transaction():
+            return self._exchange_v1(token, now) if len(token) == 12 else self._exchange_v2(token, now)
+
+    def _usable(self, session_id: str, user_id: str, created_at: float, now: float) -> Exchange:
+        user = self.user(user_id)
+        assert user is not None
+        if user.banned(now):
+            return Exchange("user_banned", user)
+        expired = self.timebox and now > created_at + self.timebox
+        return Exchange("session_expired" if expired else None, user, session_id)
+
+    def _exchange_v1(self, token: str, now: float) -> Exchange:
+        db = self._db
+        row = db.execute(
+            "SELECT t.id, t.revoked, t.updated_at, s.id, s.user_id, s.created_at FROM refresh_tokens t "
+            "JOIN sessions s ON s.id = t.session_id WHERE t.token = ?",
+            (token,),
+        ).fetchone()
+        if row is None:
+            return Exchange("refresh_token_not_found")
+        token_id, revoked, updated_at, session_id, user_id, created_at = row
+        result = self._usable(session_id, user_id, created_at, now)
+        if result.code:
+            return result
+        assert result.user is not None
+        if revoked:
+            active = db.execute(
+                "SELECT token, parent FROM refresh_tokens "
+                "WHERE session_id = ? AND NOT revoked ORDER BY id DESC",
+                (session_id,),
+            ).fetchone()
+            if active and active[1] == token:
+                # The parent of the active token: its owner may have lost the answer.
+                result.refresh_token = active[0]
+                return result
+            if now > updated_at + self.reuse_interval:
+                db.execute(
+                    "UPDATE refresh_tokens SET revoked = 1, updated_at = ? "
+                    "WHERE session_id = ? AND NOT revoked",
+                    (now, session_id),
+                )
+                result.code = "refresh_token_already_used"
+                return result
+        db.execute("UPDATE refresh_tokens SET revoked = 1, updated_at = ? WHERE id = ?", (now, token_id))
+        result.refresh_token = self._next_token(session_id, token, now)
+        self.save_user(result.user)  # the real server touches updated_at here
+        db.execute("UPDATE sessions SET refreshed_at = ? WHERE id = ?", (now, session_id))
+        return result
+
+    def _exchange_v2(self, token: str, now: float) -> Exchange:
+        session_id, counter, signed = parse_v2(token)
+        row = self._db.execute(
+            "SELECT hmac_key, counter, user_id, created_at, refreshed_at FROM sessions WHERE id = ?",
+            (session_id,),
+        ).fetchone()
+        if row is None or not hmac.compare_digest(
+            hmac.digest(row[0], signed[0], hashlib.sha256)[:16], signed[1]
+        ):
+            return Exchange("refresh_token_not_found")
+        _, newest, user_id, created_at, refreshed_at = row
+        result = self._usable(session_id, user_id, created_at, now)
+        if result.code:
+            return result
+        behind = newest - counter
+        if behind < 0:
+            result.code = "validation_failed"
+            return result
+        if behind > 1 and not abs(now - (refreshed_at or created_at)) < self.reuse_interval:
+            self._db.execute("DELETE FROM sessions WHERE id = ?", (session_id,))
+            result.code = "refresh_token_already_used"
+            return result
+        update = "UPDATE sessions SET refreshed_at = ?, counter = ? WHERE id = ?"
+        self._db.execute(update, (now, newest + (behind == 0), session_id))
+        result.refresh_token = self._signed_token(session_id)
+        return result
+
+
+def parse_v2(token: str) -> tuple[str, int, tuple[bytes, bytes]]:
+    """Session id, counter and (signed bytes, signature) of a version 2 refresh token.
+
+    Raises:
+        ValueError: It isn't one: version, length, varint or checksum.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-]{51,62}", token):
+        raise ValueError("not base64url of the right length")
+    raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    body, checksum = raw[:-4], raw[-4:]
+    if raw[0] != 0 or hashlib.sha256(body).digest()[:4] != checksum:
+        raise ValueError("version or checksum")
+    varint, counter = body[17:-16], 0
+    for index, byte in enumerate(varint):
+        counter |= (byte & 0x7F) << (7 * index)
+        if (byte < 0x80) != (index == len(varint) - 1):
+            raise ValueError("varint")
+    if not varint or counter >= 1 << 63:
+        raise ValueError("counter")
+    return str(uuid.UUID(bytes=body[1:17])), counter, (body[:-16], body[-16:])

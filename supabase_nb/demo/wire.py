@@ -1,0 +1,158 @@
+"""The server's side of the wire: errors in both shapes; bodies and times as Go reads and writes them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from starlette.responses import Response
+
+API_VERSION = "2024-01-01"
+_TYPES: dict[type, tuple[type, ...]] = {str: (str,), bool: (bool,), int: (int,), dict: (dict,)}
+_GO_TYPE = {str: "string", bool: "bool", int: "int", dict: "map[string]interface {}"}
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class ApiError(Exception):
+    """A refusal, as the auth server words it (``tests/wire``)."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **extra: Any,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+        self.headers, self.extra = dict(headers or {}), extra
+
+    def response(self, api_version: str | None) -> Response:
+        """The answer; without the version header errors have an older shape (``sessions-es256``)."""
+        headers = dict(self.headers)
+        if self.code != "weak_password":  # the real server leaves it out there
+            headers["x-sb-error-code"] = self.code
+        body: dict[str, Any] = {"code": self.status, "error_code": self.code, "msg": self.message}
+        if (
+            api_version is not None
+            and re.fullmatch(r"\d{4}-\d\d-\d\d", api_version)
+            and api_version >= API_VERSION
+        ):
+            headers["x-supabase-api-version"] = API_VERSION
+            body = {"code": self.code, "message": self.message}
+        return answer(body | self.extra, self.status, headers)
+
+
+def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON response."""
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return Response(text.encode("utf-8", "replace"), status, headers, media_type="application/json")
+
+
+def invalid(message: str) -> ApiError:
+    """What the server says to most malformed requests."""
+    return ApiError(400, "validation_failed", message)
+
+
+def read_json(raw: bytes) -> Any:
+    """Parse a body.
+
+    Raises:
+        ApiError: 400 ``bad_json``, with the text of Go's parser where that was recorded.
+    """
+
+    def refuse(name: str) -> Any:
+        raise json.JSONDecodeError("constant", name, 0)
+
+    text = raw.decode("utf-8", "replace")
+    try:
+        value = json.loads(text, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        at = text[error.pos : error.pos + 1] if error.msg != "constant" else error.doc[:1]
+        why = f"invalid character {at!r} looking for beginning of value"
+        if not at or error.msg.startswith("Unterminated"):
+            why = "unexpected end of JSON input"
+    except RecursionError:
+        why = "exceeded max depth"
+    except ValueError:  # an integer of more digits than Python converts
+        why = "cannot unmarshal number"
+    else:
+        # Go turns lone surrogates into U+FFFD; Python would fail to encode them later.
+        return _without_surrogates(value) if "\\u" in text else value
+    raise ApiError(400, "bad_json", f"Could not parse request body as JSON: {why}")
+
+
+def _without_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return _LONE_SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
+    return value
+
+
+def read_params(raw: bytes, struct: str, fields: Mapping[str, type], **defaults: Any) -> dict[str, Any]:
+    """The known fields of a body; absent and ``null`` ones get Go's zero value.
+
+    Args:
+        raw: The request's body.
+        struct: The name that Go's error text gives (``RefreshTokenGrantParams``).
+        fields: Name and type of each field.
+        **defaults: What an absent field means, where that isn't the zero value.
+
+    Raises:
+        ApiError: 400 ``bad_json``: not JSON, not an object, or a field of another type.
+    """
+    value = read_json(raw)
+    if value is None:
+        value = {}
+    if not isinstance(value, dict):
+        raise _mismatch(value, f"value of type api.{struct}")
+    result: dict[str, Any] = {}
+    for name, kind in fields.items():
+        given = value.get(name)
+        if given is None:
+            result[name] = defaults.get(name, kind())
+        elif not isinstance(given, _TYPES[kind]) or (kind is int and isinstance(given, bool)):
+            raise _mismatch(given, f"struct field {struct}.{name} of type {_GO_TYPE[kind]}")
+        else:
+            result[name] = given
+    return result
+
+
+def _mismatch(given: Any, where: str) -> ApiError:
+    kinds: list[tuple[Any, str]] = [
+        (bool, "bool"),
+        (str, "string"),
+        ((int, float), "number"),
+        (list, "array"),
+    ]
+    kind = next((name for types, name in kinds if isinstance(given, types)), "object")
+    text = f"Could not parse request body as JSON: json: cannot unmarshal {kind} into Go {where}"
+    return ApiError(400, "bad_json", text)
+
+
+def rfc3339(seconds: float, digits: int = 6) -> str:
+    """A time as Go writes it: ``2026-11-23T23:04:14.819095Z``, without trailing zeros.
+
+    Args:
+        seconds: Unix time.
+        digits: 6 for what was read from the database, 9 for what was set just now.
+    """
+    whole, nanoseconds = divmod(round(seconds * 1e9), 10**9)
+    fraction = f"{nanoseconds:09d}"[:digits].rstrip("0")
+    text = datetime.fromtimestamp(whole, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{fraction}Z" if fraction else f"{text}Z"
+
+
+def from_rfc3339(text: str) -> float:
+    """Unix time of `rfc3339`'s text."""
+    whole, _, fraction = text.rstrip("Z").partition(".")
+    base = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+    return base.timestamp() + float(f"0.{fraction or 0}")

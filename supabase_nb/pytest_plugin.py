@@ -1,0 +1,29 @@
+"""A pytest plugin: ``supabase_auth_server``, a faithful Supabase Auth server for tests, without Docker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from supabase_nb.demo import DemoServer
+
+
+@pytest.fixture(scope="session")
+def supabase_auth_server() -> Iterator[DemoServer]:
+    """A running auth server with three users, one for the whole test session.
+
+    It listens on a free port of 127.0.0.1, keeps its state in a temporary folder and ends with the tests. Point the
+    client under test at ``supabase_auth_server.url`` (project) or ``.auth_url`` (auth server), with
+    ``supabase_auth_server.anon_key``; ``.sign_in()`` gives a session of ``ada@example.com``. For a server of other
+    options, or one per test, use `supabase_nb.demo.testing.running_server`.
+
+    Needs ``pip install "supabase-nb[demo]"``.
+    """
+    pytest.importorskip("starlette", reason='the fixture needs: pip install "supabase-nb[demo]"')
+    from supabase_nb.demo.testing import running_server
+
+    with running_server() as server:
+        yield server
