@@ -1,0 +1,5 @@
+"""Fixtures of the notebook tests."""
+
+from shells import connected, shell
+
+__all__ = ["connected", "shell"]

@@ -1,0 +1,256 @@
+"""The magics: what they do, what their arguments mean, and what they say when something is wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from shells import FakeClient
+from wire_tokens import make_jwt, make_refresh_token
+
+from supabase_nb.errors import AuthApiError, AuthError
+from supabase_nb.tokens import Secret
+
+
+def test_loading_imports_nothing_heavy(tmp_path):
+    code = (
+        "from IPython.core.interactiveshell import InteractiveShell as S\n"
+        "import sys\n"
+        "S.instance().run_line_magic('load_ext', 'supabase_nb')\n"
+        "heavy = {'httpx', 'jwt', 'cryptography', 'ipywidgets', 'anywidget'} & set(sys.modules)\n"
+        "assert 'supabase_connect' in S.instance().magics_manager.magics['line']\n"
+        "print('heavy:', sorted(heavy))\n"
+    )
+    env = os.environ | {"IPYTHONDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+    assert done.stdout.strip() == "heavy: []"
+
+
+def test_set_session_takes_variables_and_gives_the_response(connected):
+    at, rt = make_jwt(), make_refresh_token()
+    connected.ns.update({"at": at, "rt": rt})
+    ran = connected.run("r = %supabase_set_session at rt")
+    assert ran.ok
+    assert "<panel supabase>" in ran.text
+    assert connected.ns["r"].session.user.email == "ada@example.com"
+    assert connected.ns["supabase"].auth.calls[-1] == ("set_session", Secret(at), Secret(rt))
+
+
+def test_a_magic_of_its_own_shows_the_panel_and_no_out(connected):
+    connected.ns.update({"at": make_jwt(), "rt": make_refresh_token()})
+    ran = connected.run("%supabase_set_session at rt   # the pair of this morning")
+    assert ran.ok
+    assert ran.value is None
+    assert "Out" not in ran.text
+    assert ran.text.count("<panel") == 1
+
+
+def test_an_expression_with_the_magic_in_it_gets_the_result(connected):
+    connected.ns.update({"at": make_jwt(), "rt": make_refresh_token()})
+    assert connected.run("r = get_ipython().run_line_magic('supabase_set_session', 'at rt')").ok
+    assert connected.ns["r"].user.email == "ada@example.com"
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["pair", "pair['access_token'] pair['refresh_token']", "box.session", "$AT_OF_TEST ${RT_OF_TEST}"],
+)
+def test_where_tokens_may_stand(connected, monkeypatch, words):
+    at, rt = make_jwt(), make_refresh_token()
+    monkeypatch.setenv("AT_OF_TEST", at)
+    monkeypatch.setenv("RT_OF_TEST", rt)
+    pair = {"access_token": at, "refresh_token": rt}
+    connected.ns.update({"pair": pair, "box": type("Box", (), {"session": pair})})
+    assert connected.run(f"%supabase_set_session {words}").ok
+    assert connected.ns["supabase"].auth.calls[-1] == ("set_session", Secret(at), Secret(rt))
+
+
+def test_variables_are_not_expanded_into_the_line(connected):
+    # IPython's own $at would put the token itself into the line, and so into every traceback.
+    connected.ns.update({"at": make_jwt(), "rt": make_refresh_token()})
+    ran = connected.run("%supabase_set_session $at $rt")
+    assert not ran.ok
+    assert "`at` is a variable of the notebook: write it without the $" in ran.text
+
+
+TOKEN = make_jwt()
+REFRESH = make_refresh_token()
+
+
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [
+        ("%supabase_set_session att rt", "There is no variable `att`. Did you mean `at`?"),
+        (
+            "%supabase_set_session at nothing_like_it",
+            "There is no variable `nothing_like_it`. Put the refresh",
+        ),
+        (f"%supabase_set_session at {REFRESH}", "There is no variable of that name. Put the refresh token"),
+        ("%supabase_set_session at empty", "`empty` is empty. Put the refresh token into it"),
+        ("%supabase_set_session at number", "`number` is no text but of type int"),
+        ("%supabase_set_session rt at", "seem to be swapped"),
+        ("%supabase_set_session at", "Give both tokens"),
+        ("%supabase_set_session at rt rt", "too many arguments"),
+        ("%supabase_set_session at $NO_SUCH_VARIABLE", "There is no environment variable"),
+        (f"%supabase_set_session {TOKEN} rt", "This is not the name of a variable"),
+        (
+            f"%supabase_set_session --frobnicate={TOKEN} rt",
+            "an option is unknown. Usage: %supabase_set_session",
+        ),
+        (f"%supabase_set_session --name {REFRESH} at rt", "There is no client by that name."),
+        (f'%supabase_set_session "{TOKEN} rt', "A quotation mark is missing"),
+        (f"%supabase_sign_out --scope {TOKEN}", "--scope is one of local, global, others"),
+        (f"%supabase_connect --storage {TOKEN}", "--storage is one of file, memory, keyring"),
+        (f"%supabase_debug {TOKEN}", "state is one of on, off"),
+        ("%supabase_connect --demo https://abcd.supabase.co", "--demo brings its own URL and key"),
+        ("%supabase_connect --name 1x", "--name becomes a variable"),
+        ("%supabase_connect --name other", "No project is named"),
+        ("%supabase_connect https://abcd.supabase.co --name other", "The project's key is missing"),
+        ("%supabase_refresh", "There is no session"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_without_a_token(connected, cell, says):
+    connected.ns.update({"at": TOKEN, "rt": REFRESH, "empty": " ", "number": 7})
+    ran = connected.run(cell)
+    assert not ran.ok
+    assert says in ran.text
+    assert len(ran.text.strip().splitlines()) == 1, ran.text
+    assert TOKEN not in ran.text
+    assert TOKEN.split(".")[2] not in ran.text
+    assert REFRESH not in ran.text
+
+
+def test_nothing_is_connected(shell):
+    shell.run("%load_ext supabase_nb")
+    for magic in ("set_session at rt", "session", "refresh", "sign_out"):
+        ran = shell.run(f"%supabase_{magic}")
+        assert not ran.ok
+        assert ran.text.startswith("UsageError: Nothing is connected yet. Run %supabase_connect first")
+
+
+def test_a_refusal_is_short_and_debug_shows_more(connected):
+    connected.ns.update({"at": TOKEN, "rt": REFRESH})
+    connected.ns["supabase"].auth.fails = AuthApiError("No. Sign in again.", status=400, code="x")
+    assert connected.run("%supabase_set_session at rt").text.strip() == "AuthApiError: No. Sign in again."
+    assert connected.run("%supabase_debug on").ok
+    long = connected.run("%supabase_set_session at rt").text
+    assert "Traceback" in long
+    assert TOKEN not in long
+    connected.run("%supabase_debug off")
+    assert "Traceback" not in connected.run("%supabase_set_session at rt").text
+
+
+def test_interrupted_is_one_line_and_changes_nothing(connected):
+    connected.ns.update({"at": TOKEN, "rt": REFRESH})
+    connected.ns["supabase"].auth.fails = KeyboardInterrupt()
+    ran = connected.run("%supabase_set_session at rt")
+    assert not ran.ok
+    assert ran.text.strip().startswith("Interrupted.")
+    connected.ns["supabase"].auth.fails = None
+    assert connected.run("%supabase_set_session at rt").ok
+
+
+@pytest.mark.parametrize("mode", ["Plain", "Context", "Verbose", "Minimal"])
+def test_no_mode_of_tracebacks_shows_a_token(connected, mode):
+    connected.ns.update({"at": TOKEN, "rt": REFRESH})
+    connected.run(f"%xmode {mode}")
+    connected.ns["supabase"].auth.fails = RuntimeError("a bug")
+    text = connected.run("%supabase_set_session at rt").text
+    text += connected.run("%tb").text
+    assert "a bug" in text
+    assert TOKEN not in text
+    assert REFRESH not in text
+
+
+def test_sign_out_is_local_unless_told(connected):
+    auth = connected.ns["supabase"].auth
+    assert connected.run("%supabase_sign_out").ok
+    assert connected.run("%supabase_sign_out --scope global").ok
+    assert auth.calls[-2:] == [("sign_out", "local"), ("sign_out", "global")]
+
+
+def test_session_shows_and_gives_the_session(connected):
+    connected.ns.update({"at": TOKEN, "rt": REFRESH})
+    connected.run("%supabase_set_session at rt")
+    ran = connected.run("s = %supabase_session")
+    assert "<panel supabase>" in ran.text
+    assert connected.ns["s"].user.email == "ada@example.com"
+
+
+def test_url_and_key_from_the_environment_and_from_variables(connected, monkeypatch):
+    monkeypatch.setenv("SUPABASE_URL", "https://env.supabase.co")
+    monkeypatch.setenv("SUPABASE_ANON_KEY", "from-env")
+    assert connected.run("%supabase_connect --name env").ok
+    assert (connected.ns["env"].url, connected.ns["env"].key) == ("https://env.supabase.co", "from-env")
+    connected.ns.update({"where": "https://var.supabase.co", "k": "from-var"})
+    assert connected.run("%supabase_connect where --key k --name var --storage memory").ok
+    assert (connected.ns["var"].url, connected.ns["var"].key) == ("https://var.supabase.co", "from-var")
+    assert connected.ns["var"].storage == "memory"
+    assert connected.run("%supabase_connect https://p.supabase.co --key sb_publishable_abc --name pub").ok
+    assert connected.ns["pub"].key == "sb_publishable_abc"
+
+
+def test_several_projects_by_name(connected):
+    connected.ns.update({"at": TOKEN, "rt": REFRESH})
+    assert connected.run("%supabase_connect https://two.supabase.co --key 'k' --name two").ok
+    assert connected.run("%supabase_set_session at rt --name two").ok
+    assert connected.ns["two"].auth.session is not None
+    assert connected.ns["supabase"].auth.session is None
+    ran = connected.run("%supabase_session --name three")
+    assert "There is `supabase`, `two`." in ran.text
+
+
+def test_without_the_default_one_the_only_client_is_meant_and_of_two_none(shell, connected):
+    shell.run("%reload_ext supabase_nb")
+    shell.run("%supabase_connect https://one.supabase.co --key 'k' --name one")
+    assert shell.run("%supabase_session").ok
+    shell.run("%supabase_connect https://two.supabase.co --key 'k' --name two")
+    assert "say which one, --name one or --name two" in shell.run("%supabase_session").text
+
+
+def test_connecting_again_keeps_the_client_or_replaces_it(connected):
+    first = connected.ns["supabase"]
+    connected.run("%supabase_connect https://abcd.supabase.co --key 'anon'")
+    assert connected.ns["supabase"] is first
+    connected.run("%supabase_connect https://other.supabase.co --key 'anon'")
+    assert connected.ns["supabase"] is not first
+    assert first.closed == 1
+
+
+def test_a_variable_that_is_taken_is_said(connected):
+    connected.ns["mine"] = 7
+    ran = connected.run("%supabase_connect https://abcd.supabase.co --key 'k' --name mine")
+    assert "`mine` held something else" in ran.text
+    assert isinstance(connected.ns["mine"], FakeClient)
+
+
+def test_loading_twice_and_unloading_leave_nothing(shell, connected):
+    client = shell.ns["supabase"]
+    matchers = len(shell.ip.Completer.custom_matchers)
+    shell.run("%load_ext supabase_nb")
+    assert len(shell.ip.Completer.custom_matchers) == matchers
+    assert shell.run("%unload_ext supabase_nb").ok
+    assert client.closed == 1
+    assert "supabase" not in shell.ns
+    assert len(shell.ip.Completer.custom_matchers) == matchers - 1
+    assert not [name for name in shell.ip.magics_manager.magics["line"] if name.startswith("supabase")]
+    assert AuthError.show_traceback is False
+    assert shell.run("%load_ext supabase_nb").ok
+    assert "Nothing is connected" in shell.run("%supabase_session").text
+
+
+def test_completions(connected):
+    connected.ns.update({"access": TOKEN, "number": 7})
+    assert connected.complete("%supabase_connect --st") == ["--storage"]
+    assert connected.complete("%supabase_connect --storage ") == ["file", "keyring", "memory"]
+    assert connected.complete("%supabase_set_session acc") == ["access"]
+    assert connected.complete("%supabase_debug o") == ["off", "on"]
+    assert "number" not in connected.complete("%supabase_set_session ")
+
+
+def test_help_of_a_magic(connected):
+    doc = connected.ip.find_line_magic("supabase_connect").__doc__
+    assert "%supabase_connect" in doc
+    assert "--auth-url" in doc

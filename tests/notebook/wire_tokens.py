@@ -1,0 +1,30 @@
+"""Tokens that look like the real ones and can be found wherever they leak to."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+
+
+def _part(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def make_jwt(**claims: object) -> str:
+    """An access token of a user's session, of an unmistakable signature."""
+    body = {
+        "iss": "https://abcd.supabase.co/auth/v1",
+        "sub": "7f3b",
+        "aud": "authenticated",
+        "role": "authenticated",
+        "session_id": "0b0b3c6e-5f0e-4a7c-9d3a-5a5f1c2d3e4f",
+        "exp": 2_000_000_000,
+        "iat": 1_999_996_400,
+    } | claims
+    return f"{_part({'alg': 'ES256', 'typ': 'JWT'})}.{_part(body)}.{secrets.token_urlsafe(48)}"
+
+
+def make_refresh_token() -> str:
+    """A refresh token of version 1: twelve letters and digits."""
+    return "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz234567") for _ in range(11)) + "7"
