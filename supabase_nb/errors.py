@@ -67,7 +67,10 @@ class AuthError(Exception):
         message: What happened, and what to do next, for people. Never holds a token.
         status: The HTTP status, when a server answered.
         code: The server's error code (``refresh_token_not_found``…) or one of ours.
+        session_id: The session that a refusal is about, where the server said so. An id, not a token.
     """
+
+    session_id: str | None = None
 
     #: Show our own frames in notebooks too (`%supabase_debug on`).
     show_traceback = False
@@ -177,3 +180,9 @@ def with_next_step(message: str, code: str | None) -> str:
     message = message.strip().rstrip(".")
     step = NEXT_STEPS.get(code or "")
     return f"{message}. {step}" if step else f"{message}."
+
+
+def again(error: AuthError) -> AuthError:
+    """The same error anew: one that several threads raise must not share its traceback."""
+    state = {name: value for name, value in error.__dict__.items() if not name.startswith("__")}
+    return _rebuild(type(error), state)

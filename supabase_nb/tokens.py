@@ -150,8 +150,8 @@ def text_claim(claims: Mapping[str, Any] | None, name: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def session_id_of(refresh_token: Secret) -> str | None:
-    """The session id inside a version 2 refresh token (``tests/wire/rotation-v2-refresh-tokens.json``)."""
+def _v2_bytes(refresh_token: Secret) -> bytes | None:
+    """A version 2 refresh token: a zero, 16 bytes of session id, a counter, a signature, a check sum."""
     text = refresh_token.reveal()
     if len(text) < 40 or not is_opaque(refresh_token):
         return None
@@ -159,8 +159,26 @@ def session_id_of(refresh_token: Secret) -> str | None:
         data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (ValueError, binascii.Error):
         return None
-    # A zero (the version's), 16 bytes of session id, a counter, a signature.
-    return str(uuid.UUID(bytes=data[1:17])) if len(data) > 17 and data[0] == 0 else None
+    return data if len(data) > 17 and data[0] == 0 else None
+
+
+def session_id_of(refresh_token: Secret) -> str | None:
+    """The session id inside a version 2 refresh token (``tests/wire/rotation-v2-refresh-tokens.json``)."""
+    data = _v2_bytes(refresh_token)
+    return str(uuid.UUID(bytes=data[1:17])) if data else None
+
+
+def counter_of(refresh_token: Secret) -> int | None:
+    """How often a version 2 refresh token's session had been rotated when the token was issued."""
+    data = _v2_bytes(refresh_token)
+    if data is None:
+        return None
+    value = 0
+    for position, byte in enumerate(data[17:26]):  # a varint: seven bits a byte, the lowest first
+        value |= (byte & 0x7F) << (7 * position)
+        if byte < 0x80:
+            return value
+    return None
 
 
 def fingerprint(token: Secret, salt: str) -> str:

@@ -1,0 +1,357 @@
+"""The auth server's endpoints, one method each; every answer becomes a value or one of our errors.
+
+Tokens pass through here, so: they travel in `Secret`s, an exception of the HTTP library never leaves (its
+frames hold headers and bodies), and errors are raised where no local variable holds a token.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from . import errors, tokens
+from .clock import ServerClock
+from .models import Session, User
+from .tokens import Secret
+
+if TYPE_CHECKING:
+    import httpx
+
+#: Seconds to connect, and to wait for an answer (design: "time-outs and retries").
+CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 10.0
+_API_VERSION = "2024-01-01"
+_RETRYABLE = frozenset({408, 409, 425, 429})
+_LARGEST_ANSWER = 4 * 1024 * 1024
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+
+
+class _Answer:
+    """A response, its body out of sight."""
+
+    __slots__ = ("_body", "headers", "status")
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self._body: Callable[[], bytes] = lambda: body
+
+    def json(self) -> Any:
+        """The body's JSON, or ``None`` where it is none."""
+        try:
+            return json.loads(self._body())
+        except (ValueError, RecursionError):
+            return None
+
+    def __repr__(self) -> str:
+        return f"_Answer({self.status})"
+
+
+class AuthAPI:
+    """One auth server.
+
+    Args:
+        url: Its base, ``https://abcd.supabase.co/auth/v1``.
+        headers: Sent with every request; ``apikey`` among them.
+        clock: Learns the server's time from each answer.
+        transport: An httpx transport to share a connection pool with; by default one of our own.
+        allow_http: Send tokens over plain ``http://`` to other machines too: readable on the way.
+
+    Raises:
+        AuthError: ``url`` is no address, or tokens would travel in the clear.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: ServerClock,
+        headers: Mapping[str, str] | None = None,
+        transport: httpx.BaseTransport | None = None,
+        allow_http: bool = False,
+    ) -> None:
+        self.url = check_url(url, allow_http=allow_http)
+        self.clock = clock
+        self._headers = {name: Secret(value) for name, value in (headers or {}).items()}
+        self._transport = transport
+        self._http: httpx.Client | None = None
+        self._pid = 0
+
+    # -- the endpoints ------------------------------------------------------------------------------------
+
+    def get_user(self, access_token: Secret) -> User:
+        """``GET /user``: verifies the token with the server (``tests/wire/sessions-es256.json``)."""
+        return self._user(self._request("GET", "/user", token=access_token))
+
+    def update_user(self, access_token: Secret, attributes: Mapping[str, object]) -> User:
+        """``PUT /user`` (``tests/wire/users.json``)."""
+        return self._user(self._request("PUT", "/user", token=access_token, body=attributes))
+
+    def refresh(self, refresh_token: Secret) -> Session:
+        """``POST /token?grant_type=refresh_token`` (``tests/wire/rotation.json``)."""
+        return self.session("/token?grant_type=refresh_token", {"refresh_token": refresh_token})
+
+    def session(self, path: str, body: Mapping[str, object]) -> Session:
+        """A ``POST`` that is promised to be answered with a session: the ways in and the exchange."""
+        found = self.session_or_user(path, body)
+        if not isinstance(found, Session):
+            raise _not_promised()
+        return found
+
+    def session_or_user(self, path: str, body: Mapping[str, object]) -> Session | User:
+        """The same, where the answer may be a user who must confirm something first (sign-up)."""
+        answer = self._request("POST", path, body=body)
+        found = _read(answer, self.clock.now())
+        if found is None:
+            raise _not_promised(answer.status)
+        return found
+
+    def post(self, path: str, body: Mapping[str, object]) -> Any:
+        """A ``POST`` whose answer holds no token (a mail is sent). Returns its JSON."""
+        return self._request("POST", path, body=body).json()
+
+    def logout(self, access_token: Secret, scope: str) -> None:
+        """``POST /logout`` (``tests/wire/sign-out.json``)."""
+        self._request("POST", f"/logout?scope={scope}", token=access_token)
+
+    def jwks(self) -> Mapping[str, Any]:
+        """``GET /.well-known/jwks.json``: the public keys."""
+        keys = self._request("GET", "/.well-known/jwks.json").json()
+        if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list):
+            raise _not_promised()
+        return keys
+
+    def close(self) -> None:
+        """Drop the connections; the next request makes new ones."""
+        http, self._http = self._http, None
+        if http is not None and self._pid == os.getpid() and self._transport is None:
+            http.close()
+
+    # -- how they are sent --------------------------------------------------------------------------------
+
+    def _user(self, answer: _Answer) -> User:
+        found = _read(answer, 0.0)
+        if not isinstance(found, User):
+            raise _not_promised(answer.status)
+        return found
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: Secret | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> _Answer:
+        if token is not None and not tokens.is_jwt(token):
+            raise errors.AuthInvalidJwt("This is not an access token. " + errors.NEXT_STEPS["bad_jwt"])
+        sent = self.clock.clock.steady()
+        answer = self._transmit(method, path, token, body)
+        if isinstance(answer, BaseException):
+            raise answer
+        self.clock.learn(answer.headers.get("date"), sent, self.clock.clock.steady())
+        if 200 <= answer.status < 300:
+            return answer
+        raise _error(answer, self.url)
+
+    def _transmit(
+        self, method: str, path: str, token: Secret | None, body: Mapping[str, object] | None
+    ) -> _Answer | BaseException:
+        """Send and receive. Failures are handed back, not raised: the frames below hold tokens."""
+        import httpx
+
+        headers = {name: value.reveal() for name, value in self._headers.items()}
+        headers |= {"X-Supabase-Api-Version": _API_VERSION, "Accept": "application/json"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token.reveal()}"
+        content = None
+        if body is not None:
+            headers["Content-Type"] = "application/json;charset=UTF-8"
+            content = json.dumps(body, default=_plain).encode()
+        interrupt: type[BaseException]
+        try:
+            # Redirects are never followed: the next address would be handed the tokens.
+            with self._client(httpx).stream(
+                method, self.url + path, headers=headers, content=content
+            ) as response:
+                received = bytearray()
+                for chunk in response.iter_bytes():
+                    received += chunk
+                    if len(received) > _LARGEST_ANSWER:
+                        return errors.AuthUnknownError("The answer was far too long to be the auth server's.")
+                return _Answer(response.status_code, response.headers, bytes(received))
+        except httpx.HTTPError as error:
+            return _outage(error, httpx, self.url)
+        except (httpx.InvalidURL, UnicodeError):
+            return errors.AuthError(f"{_host(self.url)} is not an address that can be asked. Check the URL.")
+        except BaseException as error:  # noqa: BLE001  (Ctrl-C: raised anew, without these frames)
+            interrupt = type(error)
+        return (
+            interrupt()
+            if interrupt is KeyboardInterrupt
+            else errors.AuthUnknownError(
+                f"The request could not be sent ({interrupt.__name__}). Check the URL and the key."
+            )
+        )
+
+    def _client(self, httpx: Any) -> httpx.Client:
+        if self._http is None or self._pid != os.getpid():
+            # A forked child must not write into its parent's connections.
+            shared = self._transport if self._pid in (0, os.getpid()) else None
+            self._http = httpx.Client(
+                timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
+                transport=shared,
+                follow_redirects=False,
+            )
+            self._pid = os.getpid()
+        return self._http
+
+
+def check_url(url: str, *, allow_http: bool = False) -> str:
+    """The URL without a trailing slash.
+
+    Raises:
+        AuthError: It is none, or names another machine over plain ``http://``.
+    """
+    parts, host = None, None
+    try:
+        parts = urlsplit(url.strip() if isinstance(url, str) else "")
+        host = parts.hostname if parts.port != 0 else None
+    except ValueError:
+        pass
+    if parts is None or not host or parts.scheme not in ("http", "https") or parts.username or parts.query:
+        raise errors.AuthError(
+            "This is not a project's URL. It looks like https://abcd.supabase.co: see Project Settings, API.",
+            code="invalid_url",
+        )
+    if parts.scheme == "http" and not allow_http and host not in ("localhost", "127.0.0.1", "::1"):
+        raise errors.AuthError(
+            f"http://{host} would send tokens in the clear. Use https://, or allow_http=True if you must.",
+            code="insecure_url",
+        )
+    return url.strip().rstrip("/")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Secret):
+        return value.reveal()
+    raise TypeError(f"{type(value).__name__} cannot be sent")
+
+
+def _read(answer: _Answer, now: float) -> Session | User | None:
+    """What a 200 holds; ``None`` where it is not what was promised."""
+    wire = answer.json()
+    try:
+        if isinstance(wire, dict) and "access_token" in wire:
+            return Session.from_wire(wire, now=now)
+        # PUT /user and sign-up answer with the user itself, some versions wrap it.
+        if isinstance(wire, dict) and isinstance(wire.get("user"), dict):
+            wire = wire["user"]
+        return User.from_wire(wire)
+    except ValueError:
+        return None
+
+
+def _not_promised(status: int = 200) -> errors.AuthUnknownError:
+    return errors.AuthUnknownError(
+        f"The answer (HTTP {status}) is not what an auth server says. Is a proxy or a login page in between? "
+        "Check the network and the project's URL.",
+        status=status,
+    )
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc
+
+
+def _outage(error: httpx.HTTPError, httpx: Any, url: str) -> errors.AuthError:
+    host = _host(url)
+    if isinstance(error, httpx.TimeoutException):
+        what = f"{host} did not answer in time"
+    elif isinstance(error, httpx.ProxyError):
+        what = f"The proxy on the way to {host} refused"
+    elif isinstance(error, httpx.ConnectError) and "CERTIFICATE" in str(error).upper():
+        what = f"The certificate of {host} could not be verified"
+    elif isinstance(error, httpx.UnsupportedProtocol):
+        return errors.AuthError(f"{host} is not an address that can be asked. Check the URL.")
+    else:
+        what = f"{host} could not be reached"
+    return errors.AuthRetryableError(
+        f"{what}. Nothing is lost: check the network and the project's URL.", code="network"
+    )
+
+
+def _error(answer: _Answer, url: str) -> errors.AuthError:
+    """Both shapes of an error (with and without the version header), and what is no auth server's word."""
+    status = answer.status
+    if 300 <= status < 400:
+        return errors.AuthUnknownError(
+            f"{_host(url)} wants to send this request elsewhere. {errors.NEXT_STEPS['unexpected_redirect']}",
+            status=status,
+            code="unexpected_redirect",
+        )
+    body = answer.json()
+    body = body if isinstance(body, dict) else {}
+    code = next((c for c in (body.get("error_code"), body.get("code")) if isinstance(c, str) and c), None)
+    said = next(
+        (
+            m
+            for name in ("message", "msg", "error_description", "error")
+            if isinstance(m := body.get(name), str)
+        ),
+        "",
+    )
+    said = _CONTROL.sub(" ", tokens.redact(said))[:300]
+    if status in _RETRYABLE or status >= 500:
+        wait = retry_after(answer.headers.get("retry-after"))
+        busy = said or {429: "Too many requests"}.get(status, "The auth server is out of order")
+        return errors.AuthRetryableError(
+            errors.with_next_step(
+                f"{busy.rstrip('.')} (HTTP {status}). Nothing is lost, try again in a while", code
+            ),
+            status=status,
+            code=code,
+            retry_after=wait,
+        )
+    if code is None:
+        if status in (401, 403) and "key" in said.lower():
+            said += ". Check the project's key"
+        elif status == 404:
+            said = f"{_host(url)} has no auth server at this address. Check the project's URL"
+        message = f"{said.rstrip('.') or 'Refused, but not by an auth server'} (HTTP {status})."
+        return errors.AuthApiError(message, status=status)
+    message = errors.with_next_step(said or code.replace("_", " "), code)
+    kind: type[errors.AuthError] = {
+        "invalid_credentials": errors.AuthInvalidCredentials,
+        "otp_expired": errors.AuthInvalidCredentials,
+    }.get(code, errors.AuthApiError)
+    if code == "weak_password":
+        reasons = (
+            (body.get("weak_password") or {}).get("reasons")
+            if isinstance(body.get("weak_password"), dict)
+            else ()
+        )
+        return errors.AuthWeakPassword(
+            message, status=status, code=code, reasons=[str(r) for r in reasons or ()]
+        )
+    error = kind(message, status=status, code=code)
+    # Which session a refusal is about (``tests/wire/rotation.json``, family 4): an id, not a token.
+    error.session_id = answer.headers.get("sb-auth-session-id")
+    return error
+
+
+def retry_after(value: str | None, now: float | None = None) -> float | None:
+    """A ``Retry-After`` header in seconds, given as such or as a date; ``None`` where it is neither."""
+    if not value:
+        return None
+    if value.strip().isdigit():
+        return float(value.strip()[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - (time.time() if now is None else now))
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -1,0 +1,299 @@
+"""AuthClient: a Supabase Auth session that anyone may observe, kept alive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import traitlets
+
+from . import errors, tokens
+from .api import AuthAPI
+from .claims import Verifier
+from .clock import Clock, ServerClock
+from .events import Change, Delivery, log_guarded
+from .keeper import Keeper
+from .models import (
+    STATUSES,
+    AuthCallback,
+    AuthEvent,
+    AuthResponse,
+    Session,
+    Subscription,
+    User,
+)
+from .record import Pair
+from .refresh import refresher
+from .rotation import nobody
+from .storage import FileStorage, SessionStorage
+from .storage import storage_key as key_of
+from .tokens import Secret
+
+if TYPE_CHECKING:
+    import httpx
+
+Scope = Literal["global", "local", "others"]
+
+
+class AuthClient(traitlets.HasTraits):
+    """One user's session with one auth server.
+
+    Constructing touches nothing: no network, no file, no thread. The stored session is read by `get_session`,
+    by the first subscription and by `%supabase_connect`.
+
+    Traits are read-only, and `observe` works as for any `traitlets.HasTraits`. Observers are called in the
+    thread that caused the change, one change at a time, never under a lock; one that raises is logged.
+
+    Args:
+        url: The auth server's base, ``https://abcd.supabase.co/auth/v1``.
+        headers: Sent with every request; ``apikey`` among them.
+        storage: Where the session rests; by default a file in the user's data folder.
+        storage_key: Under which key; by default the one that Supabase's other clients use for this project.
+        auto_refresh: Refresh in the background.
+        transport: An httpx transport to share a connection pool with.
+        allow_http: Allow ``http://`` to other machines than this one. Tokens can be read on the way.
+        clock: This machine's clocks; tests put others in their place.
+
+    Raises:
+        AuthError: ``url`` is no address.
+    """
+
+    session = traitlets.Instance(Session, allow_none=True, read_only=True, help="The session in force.")
+    user = traitlets.Instance(User, allow_none=True, read_only=True, help="Whose session it is.")
+    status = traitlets.Enum(STATUSES, default_value="signed_out", read_only=True)
+    last_event = traitlets.Instance(AuthEvent, allow_none=True, read_only=True)
+    last_error = traitlets.Instance(errors.AuthError, allow_none=True, read_only=True)
+    next_refresh_at = traitlets.Float(
+        None, allow_none=True, read_only=True, help="Unix seconds of this machine's clock."
+    )
+    notices = traitlets.Tuple(default_value=(), read_only=True, help="Sentences to show with the session.")
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        storage: SessionStorage | None = None,
+        storage_key: str | None = None,
+        auto_refresh: bool = True,
+        transport: httpx.BaseTransport | None = None,
+        allow_http: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__()
+        server_clock = ServerClock(clock or Clock())
+        api = AuthAPI(url, clock=server_clock, headers=headers, transport=transport, allow_http=allow_http)
+        key = storage_key or key_of(api.url)
+        self._keeper = Keeper(api, storage or FileStorage(), key, server_clock, Delivery(self._apply))
+        self._keeper.background = auto_refresh
+        self._verifier = Verifier(api)
+
+    def __repr__(self) -> str:
+        return f"AuthClient({self.url!r}, status={self.status!r})"
+
+    # -- what it knows ------------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """The auth server's base."""
+        return self._keeper.api.url
+
+    @property
+    def storage(self) -> SessionStorage:
+        """Where the session rests."""
+        return self._keeper.storage
+
+    @property
+    def events(self) -> tuple[AuthEvent, ...]:
+        """The last 20 events, oldest first."""
+        return tuple(self._keeper.events)
+
+    def time_left(self) -> float | None:
+        """Seconds until the access token expires, by the server's clock; ``None`` without a session."""
+        return self._keeper.time_left()
+
+    def set_notice(self, name: str, text: str | None) -> None:
+        """Show a sentence with the session (trait `notices`); ``None`` takes it away."""
+        self._keeper.set_notice(name, text)
+
+    # -- the session --------------------------------------------------------------------------------------
+
+    def set_session(self, access_token: str | Secret, refresh_token: str | Secret) -> AuthResponse:
+        """Restore a session from its tokens.
+
+        An expired pair is exchanged, a valid one verified with the server. When storage holds a later
+        rotation of the very same session, that one is continued; the spent refresh token is never sent.
+
+        Args:
+            access_token: The JWT. One that cannot be read counts as expired.
+            refresh_token: What it is renewed with; ``""``: the session lasts until the access token expires.
+
+        Returns:
+            The user, fresh from the server, and the session: the supplied tokens, or the rotated ones.
+
+        Raises:
+            AuthSessionMissing: Expired and no refresh token; or the session was signed out
+                (``session_not_found``).
+            UserDoesntExist: The access token matches no user.
+            AuthSessionMismatch: The tokens belong to different users.
+            AuthApiError: The server refused; ``code`` says why.
+            AuthRetryableError: The server cannot be reached now. Within 15 s.
+            AuthStorageError: The session is in force, but could not be saved.
+
+        On failure an earlier session stays in force. Source: Supabase's reference, "Set the session data".
+        """
+        access_token, refresh_token = tokens.clean(access_token), tokens.clean(refresh_token)
+        session = self._keeper.enter(Pair.of(access_token, refresh_token))
+        return AuthResponse(session.user, session)
+
+    def get_session(self) -> Session | None:
+        """The session, refreshed first when it is about to expire; ``None`` when nobody is signed in.
+
+        Raises:
+            AuthRetryableError: It has expired and cannot be renewed now. It is kept.
+        """
+        return self._keeper.current()
+
+    def refresh_session(self, refresh_token: str | Secret | None = None) -> AuthResponse:
+        """Exchange the refresh token now.
+
+        Any number of threads, tasks and kernels that ask at once cause one exchange.
+
+        Args:
+            refresh_token: Another than the current session's; then like `set_session` with an expired token.
+
+        Raises:
+            AuthSessionMissing: Nobody is signed in.
+            AuthApiError: The server's final answer: the session has ended.
+            AuthRetryableError: The server cannot be reached now; the background goes on trying.
+            AuthStorageError: Renewed, but not saved.
+        """
+        if refresh_token is not None:
+            return self.set_session("", Secret(refresh_token))
+        session = self._keeper.restore()
+        if session is None:
+            raise nobody()
+        session = self._keeper.renew(Secret(session.access_token))
+        failure = self._keeper.held.error
+        if isinstance(failure, errors.AuthStorageError):
+            raise errors.again(failure)
+        return AuthResponse(session.user, session)
+
+    def sign_out(self, scope: Scope = "global") -> None:
+        """End the session: here at once, whatever the network does; then the server is told.
+
+        Args:
+            scope: ``"global"``: all of the user's sessions; ``"local"``: this one; ``"others"``: all
+                but this one, which stays in force.
+
+        Raises:
+            AuthError: An unknown scope.
+            AuthSessionMissing: ``"others"``, and nobody is signed in.
+            AuthStorageError: Signed out, but what was stored could not be removed.
+        """
+        if scope not in ("global", "local", "others"):
+            raise errors.AuthError(f'There is no scope {scope!r}. Use "global", "local" or "others".')
+        if scope == "others":
+            self._keeper.api.logout(Secret(self._fresh().access_token), scope)
+        else:
+            self._keeper.leave(scope)
+
+    def get_user(self, jwt: str | Secret | None = None) -> User:
+        """The user as the server knows them now.
+
+        Args:
+            jwt: An access token; by default the session's.
+
+        Raises:
+            AuthSessionMissing: Nobody is signed in.
+            AuthApiError: The server refused.
+            AuthRetryableError: The server cannot be reached now.
+        """
+        jwt = tokens.clean(jwt) if jwt is not None else Secret(self._fresh().access_token)
+        return self._keeper.api.get_user(jwt)
+
+    def update_user(self, attributes: Mapping[str, object]) -> AuthResponse:
+        """Change the user: ``{"data": {...}}``, ``{"password": ...}``, ``{"email": ...}``.
+
+        The event is `USER_UPDATED`; tokens stay as they are.
+
+        Raises:
+            AuthSessionMissing: Nobody is signed in.
+            AuthWeakPassword: ``reasons`` says in what.
+            AuthApiError: The server refused.
+        """
+        hidden = {
+            name: Secret(value) if isinstance(value, str) else value for name, value in attributes.items()
+        }
+        attributes = hidden
+        session = self._keeper.change_user(Secret(self._fresh().access_token), hidden)
+        return AuthResponse(session.user, session)
+
+    def get_claims(self, jwt: str | Secret | None = None) -> Mapping[str, Any]:
+        """The access token's claims, verified with the project's public keys (cached for 10 minutes).
+
+        Raises:
+            AuthInvalidJwt: The signature does not hold, or the token has expired.
+            AuthSessionMissing: Nobody is signed in.
+        """
+        jwt = tokens.clean(jwt) if jwt is not None else Secret(self._fresh().access_token)
+        return self._verifier.verify(jwt)
+
+    def _fresh(self) -> Session:
+        session = self.get_session()
+        if session is None:
+            raise nobody()
+        return session
+
+    # -- being told ---------------------------------------------------------------------------------------
+
+    def on_auth_state_change(self, callback: AuthCallback) -> Subscription:
+        """Call `callback(event, session)` at each event, `INITIAL_SESSION` first.
+
+        Callbacks see one order of events, and each before the call that caused it returns. They may call any
+        method, and unsubscribe; one that raises is logged and hinders nobody.
+        """
+        self._keeper.restore()
+        subscription = self._keeper.subscribe(callback)
+        self._keeper.delivery.flush()
+        return subscription
+
+    def start_auto_refresh(self) -> None:
+        """Refresh in the background from now on."""
+        self._keeper.background = True
+        if self._keeper.held.session is not None:
+            refresher.register(self._keeper)
+
+    def stop_auto_refresh(self) -> None:
+        """Refresh in the background no more. `get_session` still does when the token is about to expire."""
+        self._keeper.background = False
+        refresher.unregister(self._keeper)
+
+    def close(self) -> None:
+        """Stop refreshing and drop the connections. The session stays stored. Harmless when done twice."""
+        self.stop_auto_refresh()
+        self._keeper.api.close()
+
+    # -- traits -------------------------------------------------------------------------------------------
+
+    def _apply(self, change: Change) -> None:
+        """Set the traits; called for one change at a time (traitlets is not thread-safe)."""
+        with self.hold_trait_notifications():
+            for name, value in change.traits.items():
+                self.set_trait(name, value)
+
+    def _notify_observers(self, event: Any) -> None:
+        """As traitlets does, but an observer that raises hinders neither the others nor the setter."""
+        name, kind = event["name"], event["type"]
+        for_name, for_all = (self._trait_notifiers.get(key, {}) for key in (name, traitlets.All))
+        observers = [
+            c for table in (for_name, for_all) for k in (kind, traitlets.All) for c in table.get(k, ())
+        ]
+        for observer in observers:
+            call = observer
+            if isinstance(observer, traitlets.EventHandler) and observer.name is not None:
+                call = getattr(self, observer.name)
+            try:
+                call(event)
+            except Exception:  # noqa: BLE001
+                log_guarded("an observer of a trait raised; the others are still called")

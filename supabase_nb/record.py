@@ -1,0 +1,151 @@
+"""What storage holds: a session in the wire form that Supabase's clients share, and what came before it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from . import tokens
+from .errors import AuthStorageError
+from .models import Session
+from .tokens import Secret
+
+# Our own field in the stored object; other clients pass over it.
+_OURS = "supabase_nb"
+# The first ones stand in notebooks, the last ones in other kernels: both ends are kept.
+_FIRST, _LAST = 128, 384
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two tokens as somebody supplied them, and what can be read from them."""
+
+    access_token: Secret
+    refresh_token: Secret
+    claims: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, access_token: object, refresh_token: object) -> Pair:
+        """Clean both; see `tokens.clean`."""
+        access = tokens.clean(access_token)
+        return cls(access, tokens.clean(refresh_token), tokens.read_claims(access))
+
+    @property
+    def session_id(self) -> str | None:
+        """The server's id of the session, from the claims or from a version 2 refresh token."""
+        return tokens.text_claim(self.claims, "session_id") or tokens.session_id_of(self.refresh_token)
+
+    @property
+    def user_id(self) -> str | None:
+        """Whose the access token says it is."""
+        return tokens.text_claim(self.claims, "sub")
+
+
+@dataclass(frozen=True)
+class StoredSession:
+    """A session with the salted hashes of the refresh tokens that were spent on the way to it.
+
+    Args:
+        session: The session as of its last rotation.
+        salt: Of the hashes; hexadecimal.
+        ancestors: The hashes, oldest first; at most 512.
+        clock_offset: Server's clock less this machine's when it was saved, in seconds.
+    """
+
+    session: Session
+    salt: str
+    ancestors: tuple[str, ...] = ()
+    clock_offset: float = 0.0
+
+    @classmethod
+    def begin(cls, session: Session, *, spent: Secret | None = None) -> StoredSession:
+        """The record of a session that storage does not know yet.
+
+        Args:
+            session: The session.
+            spent: The refresh token that was exchanged for it, if one was.
+        """
+        record = cls(session, os.urandom(8).hex())
+        return record._with_ancestor(spent) if spent else record
+
+    def follow(self, session: Session, *, spent: Secret | None = None) -> StoredSession:
+        """The record after a rotation (or with the same tokens again).
+
+        Args:
+            session: The session now.
+            spent: A refresh token beside our own that was exchanged for it, or is known to be spent.
+        """
+        record = replace(self, session=session)
+        for token in (Secret(self.session.refresh_token), spent):
+            if token and token.reveal() != session.refresh_token:
+                record = record._with_ancestor(token)
+        return record
+
+    def _with_ancestor(self, spent: Secret) -> StoredSession:
+        hashed = tokens.fingerprint(spent, self.salt)
+        if hashed in self.ancestors:
+            return self
+        line = (*self.ancestors, hashed)
+        if len(line) > _FIRST + _LAST:
+            line = line[:_FIRST] + line[-_LAST:]
+        return replace(self, ancestors=line)
+
+    def knows(self, refresh_token: Secret) -> bool:
+        """Whether this refresh token was spent on the way to this session."""
+        return bool(refresh_token) and tokens.fingerprint(refresh_token, self.salt) in self.ancestors
+
+    def is_later_than(self, pair: Pair) -> bool:
+        """Whether this is a later rotation of the very session that the pair belongs to."""
+        if not pair.refresh_token:
+            return False
+        if self.knows(pair.refresh_token):
+            return True
+        if pair.refresh_token.reveal() == self.session.refresh_token:
+            same = True  # only the access token can be older
+        else:
+            same = pair.session_id is not None and pair.session_id == self.session.session_id
+        if not same:
+            return False
+        mine, theirs = self.session.issued_at, tokens.number(pair.claims, "iat")
+        if mine is not None and theirs is not None:
+            return mine > theirs
+        if pair.refresh_token.reveal() == self.session.refresh_token:
+            return theirs is None
+        ours, supplied = (
+            tokens.counter_of(Secret(self.session.refresh_token)),
+            tokens.counter_of(pair.refresh_token),
+        )
+        return ours is not None and supplied is not None and ours > supplied
+
+    def to_text(self) -> str:
+        """What goes into storage."""
+        ours = {"salt": self.salt, "ancestors": self.ancestors, "clock_offset": round(self.clock_offset, 3)}
+        return json.dumps({**self.session.to_wire(), _OURS: ours}, separators=(",", ":"))
+
+    @classmethod
+    def from_text(cls, text: Secret) -> StoredSession | None:
+        """Read what storage holds, whoever of Supabase's clients wrote it; ``None`` when it is damaged."""
+        try:
+            wire = json.loads(text.reveal())
+            ours = wire.pop(_OURS, None) if isinstance(wire, dict) else None
+            session = Session.from_wire(wire)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(ours, dict):
+            return cls.begin(session)
+        salt, ancestors, offset = ours.get("salt"), ours.get("ancestors"), tokens.number(ours, "clock_offset")
+        if not isinstance(salt, str) or len(salt) != 16 or not isinstance(ancestors, list):
+            return cls.begin(session)
+        try:
+            bytes.fromhex(salt)
+        except ValueError:
+            return cls.begin(session)
+        hashes = tuple(item for item in ancestors if isinstance(item, str))
+        return cls(session, salt, hashes[-_FIRST - _LAST :], offset or 0.0)
+
+
+class StorageDamaged(AuthStorageError):
+    """What was stored is no session; it was set aside, not deleted."""

@@ -1,0 +1,125 @@
+"""The refresher: one daemon thread per process that wakes clients when something is due."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from typing import Protocol
+
+logger = logging.getLogger("supabase_nb")
+
+# Seconds between looks for a rotation or sign-out by another kernel, and for having slept.
+TICK = 2.0
+# Workers at a time; what is due beyond that waits for the next tick.
+_MOST_WORKERS = 64
+
+
+class Refreshable(Protocol):
+    """What the refresher asks of a client. Both are called from its thread and must not block."""
+
+    def due_in(self) -> float | None:
+        """Seconds until there is something to do; ``None``: nothing by time, or it is being done."""
+
+    def work(self) -> None:
+        """Do it. Called in a short-lived thread of its own, so one hanging server stalls nobody else."""
+
+
+class Refresher:
+    """Wakes each registered client when its time has come. Runs while clients are registered."""
+
+    def __init__(self) -> None:
+        self._wake = threading.Condition(threading.Lock())
+        self._clients: weakref.WeakSet[Refreshable] = weakref.WeakSet()
+        self._thread: threading.Thread | None = None
+        self._working: set[int] = set()
+        self._changed = False
+
+    def register(self, client: Refreshable) -> None:
+        """Wake this client from now on; starts the thread."""
+        with self._wake:
+            self._clients.add(client)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="supabase-nb-refresher", daemon=True)
+                self._thread.start()
+            self._notify()
+
+    def unregister(self, client: Refreshable) -> None:
+        """Wake this client no more; the thread ends with the last one."""
+        with self._wake:
+            self._clients.discard(client)
+            self._notify()
+
+    def reconsider(self) -> None:
+        """A client's time has changed."""
+        with self._wake:
+            self._notify()
+
+    def _notify(self) -> None:
+        self._changed = True
+        self._wake.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                clients = list(self._clients)
+                self._changed = False
+                if not clients:
+                    self._thread = None
+                    return
+            due = [(wait, client) for client in clients if (wait := self._due_in(client)) is not None]
+            for wait, client in due:
+                if wait <= 0:
+                    self._start(client)
+            soonest = min((wait for wait, _ in due if wait > 0), default=TICK)
+            del clients, due
+            client = None  # type: ignore[assignment]  # or the last one would never be collected
+            with self._wake:
+                # Bounded, because a condition's wait does not count the time that the machine sleeps.
+                if not self._changed:
+                    self._wake.wait(min(max(soonest, 0.01), TICK))
+
+    def _due_in(self, client: Refreshable) -> float | None:
+        if id(client) in self._working:
+            return None
+        try:
+            return client.due_in()
+        except Exception:
+            logger.exception("the refresher could not ask a client what is due")
+            return None
+
+    def _start(self, client: Refreshable) -> None:
+        with self._wake:
+            if len(self._working) >= _MOST_WORKERS or id(client) in self._working:
+                return
+            self._working.add(id(client))
+        try:
+            threading.Thread(
+                target=self._work, args=(client,), name="supabase-nb-refresh", daemon=True
+            ).start()
+        except RuntimeError:  # no more threads, or the interpreter is ending
+            with self._wake:
+                self._working.discard(id(client))
+
+    def _work(self, client: Refreshable) -> None:
+        try:
+            client.work()
+        except Exception:
+            logger.exception("a refresh ended in an error that is ours")
+        finally:
+            with self._wake:
+                self._working.discard(id(client))
+                self._notify()
+
+
+refresher = Refresher()
+
+
+def _after_fork_in_child() -> None:
+    """The child has no refresher thread, and must not refresh: the tokens are its parent's."""
+    refresher.__init__()  # type: ignore[misc]
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,303 @@
+"""The one place where a session's state lives, and the one way in which it changes.
+
+Exchange -> save -> traits -> events. What asks the server about a session does so inside the lock beside
+the storage (other kernels wait, then adopt what was saved); what changes the state does so under one
+in-process lock, which no network request is ever made under.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from collections import deque
+from dataclasses import dataclass, replace
+
+from .api import AuthAPI
+from .clock import ServerClock
+from .errors import AuthError, AuthStorageError
+from .events import Delivery
+from .models import AuthChangeEvent, AuthEvent, Session, Status
+from .record import StorageDamaged, StoredSession
+from .refresh import refresher
+from .storage import SessionStorage
+from .tokens import Secret
+
+logger = logging.getLogger("supabase_nb")
+
+# When to refresh: so many seconds before expiry, or this share of the lifetime if that is less.
+_MARGIN, _MARGIN_SHARE = 60.0, 0.2
+
+
+@dataclass(frozen=True)
+class Held:
+    """What is in force.
+
+    Args:
+        session: The session, if there is one.
+        status: How it stands with it.
+        record: The session with its ancestors, as stored or to be stored.
+        received: When its access token was asked for in an exchange (steady clock); no other counts then.
+        verified: Whether the server has confirmed it since it came from storage.
+        saved: Whether storage holds it.
+        detached: Storage holds another user's session, so this one lives in memory only.
+        error: The last error, until something succeeds.
+        next_try: When to ask the server again after a failure, on the steady clock.
+        failures: How many tries have failed in a row.
+        outage: Since when, on the steady clock.
+    """
+
+    session: Session | None = None
+    status: Status = "signed_out"
+    record: StoredSession | None = None
+    received: float | None = None
+    verified: bool = True
+    saved: bool = True
+    detached: bool = False
+    error: AuthError | None = None
+    next_try: float | None = None
+    failures: int = 0
+    outage: float = 0.0
+
+
+class SessionState:
+    """What is in force for one client, in memory and in storage.
+
+    A *word* is what the user said last (`set_session`, a sign-in, `sign_out`); words are numbered. An answer
+    that belongs to an earlier word changes nothing.
+
+    Args:
+        api: The auth server.
+        storage: Where the session rests.
+        key: Under which key.
+        clock: The server's clock.
+        delivery: Who is told.
+    """
+
+    def __init__(
+        self, api: AuthAPI, storage: SessionStorage, key: str, clock: ServerClock, delivery: Delivery
+    ) -> None:
+        self.api, self.storage, self.key, self.clock, self.delivery = api, storage, key, clock, delivery
+        self.held = Held()
+        self.events: deque[AuthEvent] = deque(maxlen=20)
+        self.notices: dict[str, str] = {}
+        self.background = False
+        self._pid = os.getpid()
+        self._lock = threading.RLock()
+        self._words = self._word = 0
+        self._version: object = None
+        self._exchanged = float("-inf")
+        _states.add(self)
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a forked child's copy; the session is its parent's to refresh."""
+        return os.getpid() != self._pid
+
+    def after_fork(self) -> None:
+        """In the child: the parent's threads are gone, and with them whatever they had locked."""
+        self._lock = threading.RLock()
+        self.background = False
+        self.delivery.after_fork()
+
+    # -- time ---------------------------------------------------------------------------------------------
+
+    def time_left(self, held: Held | None = None) -> float | None:
+        """Seconds until the access token expires, by the server's clock; ``None`` without a session."""
+        held = held or self.held
+        if held.session is None:
+            return None
+        if held.received is not None:
+            return held.received + held.session.lifetime - self.clock.clock.steady()
+        return held.session.expires_at - self.clock.now()
+
+    def fresh(self, held: Held) -> bool:
+        """Whether the token is outside the margin in which it is refreshed."""
+        left = self.time_left(held)
+        return left is not None and held.session is not None and left > _margin(held.session)
+
+    def _due_in(self, held: Held) -> float | None:
+        """Seconds until the server is to be asked; ``None``: never."""
+        left = self.time_left(held)
+        if held.session is None or left is None:
+            return None
+        now = self.clock.clock.steady()
+        if held.next_try is not None:
+            return held.next_try - now
+        if not held.verified:
+            return 0.0
+        if not held.session.refresh_token:
+            return left
+        # Never two exchanges within a second, whatever the clocks say.
+        return max(left - _margin(held.session), self._exchanged + 1.0 - now)
+
+    # -- storage ------------------------------------------------------------------------------------------
+
+    def _stored_version(self) -> object:
+        version = getattr(self.storage, "version", None)
+        return version(self.key) if version else None
+
+    def _read(self) -> tuple[StoredSession | None, AuthStorageError | None]:
+        """What storage holds, or why that is unknown. Damaged data is set aside."""
+        self._version = self._stored_version()
+        try:
+            text = self.storage.get(self.key)
+            secret, text = (None if text is None else Secret(text)), None
+        except AuthStorageError as error:
+            return None, error
+        if secret is None:
+            return None, None
+        record = StoredSession.from_text(secret)
+        if record is not None:
+            return record, None
+        aside = getattr(self.storage, "set_aside", None)
+        where = f" It was kept as {aside(self.key)}." if aside else ""
+        trouble = StorageDamaged(f"The stored session is damaged.{where} Sign in or restore a session again.")
+        logger.warning("%s", trouble)
+        return None, trouble
+
+    def _write(self, record: StoredSession) -> AuthStorageError | None:
+        try:
+            self.storage.set(self.key, replace(record, clock_offset=self.clock.offset).to_text())
+        except AuthStorageError as error:
+            return error
+        self._version = self._stored_version()
+        return None
+
+    def _forget(self, held: Held) -> AuthStorageError | None:
+        """Remove what storage holds of this session; another user's is left alone."""
+        if held.detached:
+            return None
+        stored, trouble = self._read()
+        if trouble is None and (
+            stored is None or (held.session and stored.session.user.id != held.session.user.id)
+        ):
+            return None
+        try:
+            self.storage.remove(self.key)
+        except AuthStorageError as error:
+            return error
+        self._version = self._stored_version()
+        return None
+
+    # -- the one way of every change ----------------------------------------------------------------------
+
+    def _new_word(self) -> int:
+        with self._lock:
+            self._words += 1
+            return self._words
+
+    def _hold(self, held: Held, event: AuthChangeEvent | None = None, cause: str = "") -> None:
+        """Put `held` in force and queue the news. Under the lock; `announce` follows outside of all locks."""
+        self.held = held
+        due = self._due_in(held)
+        traits: dict[str, object] = {
+            "session": held.session,
+            "user": held.session.user if held.session else None,
+            "status": held.status,
+            "last_error": held.error,
+            "next_refresh_at": None if due is None else self.clock.clock.wall() + max(due, 0.0),
+            "notices": tuple(self.notices.values()),
+        }
+        happened = None
+        if event is not None:
+            happened = AuthEvent(event, self.clock.clock.wall(), cause)
+            self.events.append(happened)
+            traits["last_event"] = happened
+        self.delivery.put(traits, happened, held.session)
+
+    def _end(self, error: AuthError, word: int) -> None:
+        """The session is over, by the server's final answer or because it cannot be renewed."""
+        with self._lock:
+            held = self.held
+            if word != self._word or held.session is None:
+                return
+            self._words = self._word = self._words + 1
+            self._forget(held)
+            self.notices.clear()
+            self._hold(Held(status="expired", error=error), AuthChangeEvent.SIGNED_OUT, error.message)
+
+    # -- other kernels ------------------------------------------------------------------------------------
+
+    def reconcile(self, stored: StoredSession | None, trouble: AuthStorageError | None) -> None:
+        """Take over what another kernel did to the stored session."""
+        with self._lock:
+            held = self.held
+            if held.session is None or held.detached or held.record is None:
+                return
+            if trouble is not None:
+                # Unreadable is not signed out: what is in memory stays, and is saved at the next chance.
+                if isinstance(trouble, StorageDamaged):
+                    self._hold(replace(held, saved=False, error=trouble))
+                return
+            if stored is None:
+                if held.saved:
+                    self._signed_out_elsewhere()
+                else:
+                    self._keep_ours(held, held.record)
+                return
+            theirs, mine = stored.session, held.session
+            if theirs.user.id != mine.user.id:
+                self.note("detached", "Another notebook has stored another user's session under this name.")
+                error = AuthStorageError(
+                    "Another notebook stored a session of another user under the same name. This one goes "
+                    "on, in memory only. Connect with --name to keep both."
+                )
+                self._hold(replace(held, detached=True, error=error))
+            elif held.record.knows(Secret(theirs.refresh_token)):
+                self._keep_ours(held, held.record)
+            elif theirs.refresh_token != mine.refresh_token or (theirs.issued_at or 0) > (
+                mine.issued_at or 0
+            ):
+                adopted = Held(theirs, "active", stored)
+                self._hold(adopted, AuthChangeEvent.TOKEN_REFRESHED, "refreshed in another notebook")
+            elif not held.saved:
+                self._hold(replace(held, saved=True, error=None))
+
+    def _keep_ours(self, held: Held, record: StoredSession) -> None:
+        failure = self._write(record)
+        self._hold(replace(held, saved=failure is None, error=failure))
+
+    def _signed_out_elsewhere(self) -> None:
+        self._words = self._word = self._words + 1
+        self.notices.clear()
+        self._hold(Held(), AuthChangeEvent.SIGNED_OUT, "signed out in another notebook")
+
+    # -- telling ------------------------------------------------------------------------------------------
+
+    def announce(self) -> None:
+        """Tell everybody what was queued, and let the refresher know. Never called under a lock."""
+        if self.background and not self.forked:
+            refresher.register(self)  # type: ignore[arg-type]  # Rotation is what is made
+        self.delivery.flush()
+
+    def note(self, name: str, text: str | None) -> None:
+        """Set or take away a notice. Under the lock."""
+        if text is None:
+            self.notices.pop(name, None)
+        else:
+            self.notices[name] = text
+
+    def set_notice(self, name: str, text: str | None) -> None:
+        """Show a sentence with the session, or take it away."""
+        with self._lock:
+            self.note(name, text)
+            self._hold(self.held)
+        self.delivery.flush()
+
+
+def _margin(session: Session) -> float:
+    return min(_MARGIN, _MARGIN_SHARE * session.lifetime)
+
+
+_states: weakref.WeakSet[SessionState] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for state in list(_states):
+        state.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,335 @@
+"""Where a session rests: in a file, in memory, or in the operating system's keyring."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+from urllib.parse import quote, urlsplit
+
+from .errors import AuthStorageError
+from .tokens import Secret
+
+logger = logging.getLogger("supabase_nb")
+
+#: How long to wait for another kernel that holds the lock, in seconds. It may be stopped for good.
+LOCK_TIMEOUT = 30.0
+
+
+@runtime_checkable
+class SessionStorage(Protocol):
+    """What a session needs of a place to rest.
+
+    Values are texts that hold tokens. Every method may raise `AuthStorageError`.
+    """
+
+    def get(self, key: str) -> str | None:
+        """The value, or ``None``."""
+
+    def set(self, key: str, value: str) -> None:
+        """Store the value, whole or not at all."""
+
+    def remove(self, key: str) -> None:
+        """Forget the value; harmless when there is none."""
+
+    def lock(self, key: str, timeout: float = LOCK_TIMEOUT) -> Any:
+        """A context manager that keeps all others out; enters with ``False`` when waiting took too long."""
+
+
+def storage_key(url: str, name: str = "") -> str:
+    """The key that auth-js and supabase-py use for a project, so that tools can share a session.
+
+    Args:
+        url: The project's URL or its auth server's.
+        name: Tells several sessions of one project apart.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or "unknown"
+    if host.endswith((".supabase.co", ".supabase.in", ".supabase.red")):
+        host = host.split(".")[0]
+    elif parts.port:
+        host = f"{host}-{parts.port}"
+    return f"sb-{host}-auth-token" + (f"-{name}" if name else "")
+
+
+class MemoryStorage:
+    """Forgets everything when the kernel ends. Clients of one process may share one."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, Secret] = {}
+        self._versions: dict[str, int] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    def get(self, key: str) -> str | None:
+        """The value, or ``None``."""
+        secret = self._values.get(key)
+        return None if secret is None else secret.reveal()
+
+    def set(self, key: str, value: str) -> None:
+        """Store the value."""
+        with self._guard:
+            self._values[key] = Secret(value)
+            self._versions[key] = self._versions.get(key, 0) + 1
+
+    def remove(self, key: str) -> None:
+        """Forget the value."""
+        with self._guard:
+            self._values.pop(key, None)
+            self._versions[key] = self._versions.get(key, 0) + 1
+
+    def version(self, key: str) -> object:
+        """Changes when the value does."""
+        return self._versions.get(key, 0)
+
+    @contextmanager
+    def lock(self, key: str, timeout: float = LOCK_TIMEOUT) -> Iterator[bool]:
+        """Keep the other threads out."""
+        with self._guard:
+            lock = self._locks.setdefault(key, threading.Lock())
+        locked = lock.acquire(timeout=timeout)
+        try:
+            yield locked
+        finally:
+            if locked:
+                lock.release()
+
+
+class FileStorage:
+    """One JSON file per project and name, of mode 0600 in a folder of mode 0700, replaced whole.
+
+    Args:
+        path: The folder; made when first needed. By default one in the user's data folder.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        if path is None:
+            from platformdirs import user_data_path
+
+            path = user_data_path("supabase-nb") / "sessions"
+        self.path = Path(path).expanduser()
+
+    def __repr__(self) -> str:
+        return f"FileStorage({str(self.path)!r})"
+
+    def _file(self, key: str, ending: str = ".json") -> Path:
+        return self.path / (quote(key, safe="-._") + ending)
+
+    def get(self, key: str) -> str | None:
+        """The value, or ``None``.
+
+        Raises:
+            AuthStorageError: The file cannot be read, or others may read it.
+        """
+        file = self._file(key)
+        failure: OSError | None = None
+        try:
+            fd = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+            with open(fd, "rb") as stream:
+                open_to_others = _open_to_others(os.fstat(fd))
+                data = b"" if open_to_others else stream.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            failure = error
+        if failure is not None:
+            raise AuthStorageError(f"The stored session cannot be read ({_reason(failure)}). Check {file}.")
+        if open_to_others:
+            raise AuthStorageError(
+                f"Others may read the stored session. Run: chmod 600 {file} and sign in again.",
+                code="storage_open_to_others",
+            )
+        return data.decode("utf-8", "replace")
+
+    def set(self, key: str, value: str) -> None:
+        """Replace the file: at any moment it holds the old value or the new one, whole.
+
+        Raises:
+            AuthStorageError: The folder cannot be written, the disk is full, or others may write the folder.
+        """
+        # This frame may stand in a traceback with locals.
+        text, value = Secret(value), ""
+        failure = self._replace(self._file(key), text)
+        if failure is not None:
+            raise AuthStorageError(
+                f"The session could not be saved ({_reason(failure)}). It stays usable until the kernel "
+                f"ends. Check {self.path}, or choose another storage (--storage memory)."
+            )
+
+    def _replace(self, file: Path, text: Secret) -> OSError | None:
+        temporary = None
+        try:
+            self._make_folder()
+            self._sweep(file)
+            fd, temporary = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".tmp", dir=self.path)
+            with open(fd, "wb") as stream:
+                stream.write(text.reveal().encode())
+                stream.flush()
+                os.fsync(fd)
+            os.replace(temporary, file)
+            temporary = None
+            self._sync_folder()
+        except OSError as error:
+            return error
+        finally:
+            if temporary is not None:
+                with suppress(OSError):
+                    os.unlink(temporary)
+        return None
+
+    def _make_folder(self) -> None:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.name == "posix" and self.path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError(0, f"others may write to {self.path}; run: chmod 700 {self.path}")
+
+    def _sweep(self, file: Path) -> None:
+        """Remove what a killed process left behind."""
+        for stale in self.path.glob(f".{file.name}.*.tmp"):
+            with suppress(OSError):
+                if time.time() - stale.stat().st_mtime > 60:
+                    stale.unlink()
+
+    def _sync_folder(self) -> None:
+        if sys.platform != "win32":
+            fd = os.open(self.path, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def remove(self, key: str) -> None:
+        """Delete the file.
+
+        Raises:
+            AuthStorageError: It cannot be deleted.
+        """
+        file = self._file(key)
+        failure: OSError | None = None
+        try:
+            file.unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            failure = error
+        if failure is not None:
+            raise AuthStorageError(
+                f"The stored session could not be removed ({_reason(failure)}). Delete {file}."
+            )
+
+    def set_aside(self, key: str) -> str:
+        """Move a damaged file out of the way, and say where it is now."""
+        file = self._file(key)
+        aside = file.with_suffix(".damaged")
+        with suppress(OSError):
+            os.replace(file, aside)
+        return str(aside)
+
+    def version(self, key: str) -> object:
+        """Changes when the value does; costs one look at the folder."""
+        try:
+            found = os.stat(self._file(key))
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+    @contextmanager
+    def lock(self, key: str, timeout: float = LOCK_TIMEOUT) -> Iterator[bool]:
+        """Keep other threads and kernels out; freed by the system when its holder dies."""
+        with _file_lock(self.path, self._file(key, ".lock"), timeout) as locked:
+            yield locked
+
+
+class KeyringStorage:
+    """The operating system's keyring (extra ``keyring``).
+
+    Args:
+        service: The name under which the entries stand.
+    """
+
+    def __init__(self, service: str = "supabase-nb") -> None:
+        try:
+            import keyring
+        except ImportError:
+            raise AuthStorageError(
+                'The keyring storage needs an extra: pip install "supabase-nb[keyring]".'
+            ) from None
+        from platformdirs import user_data_path
+
+        self._keyring = keyring
+        self._service = service
+        # Locks and marks of change live in files: a keyring has neither.
+        self._beside = FileStorage(user_data_path("supabase-nb") / "keyring")
+
+    def get(self, key: str) -> str | None:
+        """The value, or ``None``."""
+        return self._ask("read", lambda: self._keyring.get_password(self._service, key))
+
+    def set(self, key: str, value: str) -> None:
+        """Store the value."""
+        text, value = Secret(value), ""
+        self._ask("saved", lambda: self._keyring.set_password(self._service, key, text.reveal()))
+        self._beside.set(key, str(time.time_ns()))
+
+    def remove(self, key: str) -> None:
+        """Forget the value."""
+        if self.get(key) is not None:
+            self._ask("removed", lambda: self._keyring.delete_password(self._service, key))
+        self._beside.set(key, str(time.time_ns()))
+
+    def _ask(self, done: str, question: Callable[[], str | None]) -> str | None:
+        # Back ends raise errors of their own kinds, whose frames hold the value: none of them is passed on.
+        try:
+            return question()
+        except Exception as error:  # noqa: BLE001
+            failure = type(error).__name__
+        raise AuthStorageError(
+            f"The session could not be {done}: the keyring said {failure}. Unlock it, or use a file."
+        )
+
+    def version(self, key: str) -> object:
+        """Changes when the value does."""
+        return self._beside.version(key)
+
+    @contextmanager
+    def lock(self, key: str, timeout: float = LOCK_TIMEOUT) -> Iterator[bool]:
+        """Keep other threads and kernels out."""
+        with self._beside.lock(key, timeout) as locked:
+            yield locked
+
+
+@contextmanager
+def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(file, timeout=timeout, mode=0o600)
+    locked = False
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock.acquire()
+        locked = True
+    except Timeout:
+        logger.warning("another kernel has held the lock of the stored session for %.0f s; going on", timeout)
+    except OSError as error:
+        # A folder that cannot be written, a file system without locks: reading still works.
+        logger.warning("no lock beside the stored session (%s); going on without", _reason(error))
+    try:
+        yield locked
+    finally:
+        if locked:
+            lock.release()
+
+
+def _open_to_others(found: os.stat_result) -> bool:
+    return os.name == "posix" and bool(found.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
