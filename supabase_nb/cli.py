@@ -64,7 +64,8 @@ def _add_serve(commands: Any) -> None:
         help="start the embedded auth server for demos and tests",
         description="Start a small, faithful Supabase Auth server on 127.0.0.1, for demos and tests. It goes "
         "on in the background; three users stand ready: ada@, grace@ and alan@example.com, all with the "
-        'password "correct horse battery". Running already, with other options: it is started anew with these.',
+        'password "correct horse battery". Running already, with other options: it is started anew with '
+        "these.",
         epilog='While it runs: POST /demo/outage {"seconds": n}, /demo/expire {"email": ...}, /demo/clock '
         '{"advance": seconds}, /demo/keys {"do": "standby|rotate|revoke"}; GET /demo/stats, /demo/outbox. '
         "Data with row level security: GET /rest/v1/trips.",

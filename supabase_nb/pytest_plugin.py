@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 def supabase_auth_server() -> Iterator[DemoServer]:
     """A running auth server with three users, one for the whole test session.
 
-    It listens on a free port of 127.0.0.1, keeps its state in a temporary folder and ends with the tests. Point the
+    It listens on a free port of 127.0.0.1, with a temporary state folder, and ends with the tests. Point the
     client under test at ``supabase_auth_server.url`` (project) or ``.auth_url`` (auth server), with
-    ``supabase_auth_server.anon_key``; ``.sign_in()`` gives a session of ``ada@example.com``. For a server of other
-    options, or one per test, use `supabase_nb.demo.testing.running_server`.
+    ``supabase_auth_server.anon_key``; ``.sign_in()`` gives a session of ``ada@example.com``. For a server of
+    other options, or one per test, use `supabase_nb.demo.testing.running_server`.
 
     Needs ``pip install "supabase-nb[demo]"``.
     """

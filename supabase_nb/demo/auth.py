@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from starlette.responses import Response
 
 from .links import mail_confirmation, mail_email_change, pkce_grant
-from .project import Call, check_email, check_password, hash_password, password_matches
+from .project import Call, check_email, check_password, hash_password, merged, password_matches
 from .store import parse_v2
 from .wire import ApiError, answer, invalid, read_params, rfc3339
 
@@ -155,7 +154,7 @@ def update_user(call: Call) -> Response:
             message = "New password should be different from the old password."
             raise ApiError(422, "same_password", message)
     with store.transaction():
-        user.doc["user_metadata"] = _merged(user.doc["user_metadata"], params["data"])
+        user.doc["user_metadata"] = merged(user.doc["user_metadata"], params["data"])
         if params["password"]:
             user.password = hash_password(params["password"])
             store.end_sessions(user.id, "others", session_id)
@@ -166,11 +165,6 @@ def update_user(call: Call) -> Response:
                 mail_email_change(call, user, email)
         store.save_user(user)
     return answer(user.wire())
-
-
-def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Go's rule: a key with ``null`` is taken out."""
-    return {key: value for key, value in (old | new).items() if value is not None}
 
 
 def logout(call: Call) -> Response:

@@ -311,3 +311,8 @@ def check_password(password: str) -> None:
         raise ApiError(422, "weak_password", message, weak_password={"reasons": ["length"]})
     if len(password.encode("utf-8", "replace")) > 72:
         raise invalid("Password cannot be longer than 72 characters")
+
+
+def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Metadata after a change: a key with ``null`` is taken out."""
+    return {key: value for key, value in (old | new).items() if value is not None}

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import auth, controls, links
+from . import admin, auth, controls, links, trips
 from .project import Call, Project
 from .wire import ApiError, answer
 
@@ -42,6 +42,9 @@ AUTH_ROUTES: dict[str, dict[str, Handler]] = {
     "/verify": {"GET": links.verify_link, "POST": links.verify},
     "/authorize": {"GET": links.authorize},
     "/callback": {"GET": links.callback},
+    "/admin/users": {"GET": admin.users, "POST": admin.create_user},
+    "/admin/users/{user_id}": {"GET": admin.get_user, "PUT": admin.update_user, "DELETE": admin.delete_user},
+    "/admin/generate_link": {"POST": admin.generate_link},
 }
 DEMO_ROUTES: dict[str, dict[str, Handler]] = {
     "/demo/instance": {"GET": controls.instance},
@@ -61,6 +64,8 @@ DEMO_ROUTES: dict[str, dict[str, Handler]] = {
 def build(project: Project) -> Starlette:
     """The application of one project."""
     routes = [_route(project, "", path, handlers) for path, handlers in DEMO_ROUTES.items()]
+    methods = ("GET", "POST", "PATCH", "PUT", "DELETE")
+    routes.append(_route(project, "", "/rest/v1/{table}", dict.fromkeys(methods, trips.table)))
     for prefix in ("/auth/v1", ""):
         routes += [_route(project, prefix, path, handlers) for path, handlers in AUTH_ROUTES.items()]
     app = Starlette(

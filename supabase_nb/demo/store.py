@@ -43,8 +43,8 @@ CREATE INDEX IF NOT EXISTS by_session ON refresh_tokens(session_id);
 """
 _WIRE_ORDER = """
 id aud role email email_confirmed_at invited_at phone confirmation_sent_at confirmed_at recovery_sent_at
-new_email email_change_sent_at last_sign_in_at app_metadata user_metadata identities created_at updated_at banned_until
-deleted_at is_anonymous
+new_email email_change_sent_at last_sign_in_at app_metadata user_metadata identities created_at
+updated_at banned_until deleted_at is_anonymous
 """.split()  # noqa: SIM905
 _NANOSECONDS = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6})\d+Z$")
 

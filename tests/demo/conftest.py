@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from supabase_nb.demo import DemoServer
+from supabase_nb.demo.testing import running_server
+
+
+@pytest.fixture
+def server() -> Iterator[DemoServer]:
+    """A server of its own for each test."""
+    with running_server() as running:
+        yield running

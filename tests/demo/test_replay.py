@@ -1,0 +1,29 @@
+"""Every recorded answer of the real server is given by the demo server too: one test each, by name."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+from replay import OPTIONS, WIRE, replay, scenarios
+
+NAMES = sorted(path.stem for path in WIRE.glob("*.json"))
+CASES = [
+    pytest.param(name, prefix, entry["name"], id=f"{prefix or '/'} {name}: {entry['name']}")
+    for name in NAMES
+    for prefix in ("", "/auth/v1")
+    for entry in scenarios(name)
+]
+results = cache(replay)
+
+
+@pytest.mark.parametrize(("name", "prefix", "scenario"), CASES)
+def test_answers_as_recorded(name: str, prefix: str, scenario: str) -> None:
+    assert results(name, prefix)[scenario] == []
+
+
+def test_no_recording_is_left_out() -> None:
+    assert set(OPTIONS) == set(NAMES)
+    assert len(CASES) == 2 * sum(len(scenarios(name)) for name in NAMES)
+    for name in NAMES:
+        assert len({entry["name"] for entry in scenarios(name)}) == len(scenarios(name)), "names are unique"
