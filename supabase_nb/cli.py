@@ -30,9 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         status: int = arguments.run(arguments)
-    except (DemoServerError, ValueError) as error:
+    except (DemoServerError, ValueError, OSError) as error:
         print(f"supabase-nb: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return status
 
 

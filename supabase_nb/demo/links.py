@@ -34,7 +34,9 @@ def redirect_target(call: Call, wanted: str) -> str:
         good = target.scheme in ("http", "https") and target.hostname in (*_LOOPBACK, own.hostname)
     except ValueError:
         good = False
-    return wanted if good and wanted.isascii() and wanted.isprintable() and " " not in wanted else site
+    # Browsers read a backslash as a slash: what follows it may be another host than the one seen above.
+    plain = wanted.isascii() and wanted.isprintable() and not {" ", "\\"} & set(wanted)
+    return wanted if good and plain else site
 
 
 def _check_challenge(params: dict[str, Any]) -> None:

@@ -136,7 +136,7 @@ class Project:
             BadToken: It doesn't verify, or `Store.expire` ended it.
         """
         now = self.store.now()
-        if token == self.keys.service_key:
+        if secrets.compare_digest(token.encode(), self.keys.service_key.encode()):
             return {"role": "service_role"}
         claims = self.keys.verify(token, now)
         session_id, issued = claims.get("session_id"), claims.get("iat")
@@ -155,7 +155,7 @@ class Project:
         if key in (self.keys.anon_key, self.keys.service_key):
             return True
         try:
-            return bool(self.keys.verify(key, self.store.now()))
+            return self.keys.verify(key, self.store.now()).get("role") in ("anon", "service_role")
         except BadToken:
             return False
 

@@ -90,7 +90,9 @@ def _route(project: Project, prefix: str, path: str, handlers: dict[str, Handler
             failure = ApiError(500, "unexpected_failure", "Unexpected failure, please check server logs")
             return failure.response(request.headers.get("x-supabase-api-version"))
 
-    return Route(prefix + path, endpoint, methods=list(handlers))
+    route = Route(prefix + path, endpoint, methods=list(handlers))
+    route.methods = set(handlers)  # without the HEAD that Starlette adds; the real server has none
+    return route
 
 
 def _count(call: Call, path: str) -> None:
@@ -148,7 +150,7 @@ class Gate:
 
         refusal = self._refusal(scope, headers, bool(trusted))
         body = b""
-        if refusal is None:
+        if refusal is None and {"content-length", "transfer-encoding"} & set(headers):
             try:
                 body = await asyncio.wait_for(_read_body(headers, receive), project.options.body_timeout)
             except ApiError as error:
@@ -218,7 +220,7 @@ async def _read_body(headers: Headers, receive: Receive) -> bytes:
     too_large = ApiError(
         413, "validation_failed", "Request body is larger than 1 MiB", headers={"connection": "close"}
     )
-    if length.isdigit() and int(length[:12]) > MAX_BODY:
+    if length.isdecimal() and int(length[:12]) > MAX_BODY:
         raise too_large
     while True:
         message: dict[str, Any] = dict(await receive())

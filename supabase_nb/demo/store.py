@@ -242,7 +242,8 @@ class Store:
                 "INSERT INTO sessions (id, user_id, created_at, amr, hmac_key) VALUES (?, ?, ?, ?, ?)",
                 (session_id, user.id, now, amr, secrets.token_bytes(32)),
             )
-            token = self._next_token(session_id, None, now)
+            signed = self.token_version == 2
+            token = self._signed_token(session_id) if signed else self._next_token(session_id, None, now)
         return Exchange(user=user, session_id=session_id, refresh_token=token)
 
     def session(self, session_id: str) -> sqlite3.Row | None:
@@ -281,8 +282,6 @@ class Store:
     # -- refresh tokens ------------------------------------------------------------------------------------
 
     def _next_token(self, session_id: str, parent: str | None, now: float) -> str:
-        if self.token_version == 2:
-            return self._signed_token(session_id)
         token = base64.b32encode(secrets.token_bytes(8)).decode().lower()[:12]
         self._db.execute(
             "INSERT INTO refresh_tokens (token, parent, session_id, updated_at) VALUES (?, ?, ?, ?)",

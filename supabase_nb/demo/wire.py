@@ -11,6 +11,7 @@ from typing import Any
 from starlette.responses import Response
 
 API_VERSION = "2024-01-01"
+_MAX_DEPTH = 100  # Go: 10,000; Python could read that, but not write it
 _TYPES: dict[type, tuple[type, ...]] = {str: (str,), bool: (bool,), int: (int,), dict: (dict,)}
 _GO_TYPE = {str: "string", bool: "bool", int: "int", dict: "map[string]interface {}"}
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -69,9 +70,17 @@ def read_json(raw: bytes) -> Any:
     def refuse(name: str) -> Any:
         raise json.JSONDecodeError("constant", name, 0)
 
+    def finite(number: str) -> float:
+        value = float(number)
+        if value - value != 0:
+            raise ValueError(number[:40])
+        return value
+
     text = raw.decode("utf-8", "replace")
     try:
-        value = json.loads(text, parse_constant=refuse)
+        value = json.loads(text, parse_constant=refuse, parse_float=finite)
+        if _depth(value) > _MAX_DEPTH:
+            raise RecursionError
     except json.JSONDecodeError as error:
         at = text[error.pos : error.pos + 1] if error.msg != "constant" else error.doc[:1]
         why = f"invalid character {at!r} looking for beginning of value"
@@ -85,6 +94,19 @@ def read_json(raw: bytes) -> Any:
         # Go turns lone surrogates into U+FFFD; Python would fail to encode them later.
         return _without_surrogates(value) if "\\u" in text else value
     raise ApiError(400, "bad_json", f"Could not parse request body as JSON: {why}")
+
+
+def _depth(value: Any) -> int:
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        level = [
+            inner
+            for item in level
+            if isinstance(item, (dict, list))
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+    return depth
 
 
 def _without_surrogates(value: Any) -> Any:

@@ -171,7 +171,7 @@ class Replay:
             if one.lastgroup in ("uuid", "hash", "refresh"):
                 self.same(where, one[0], other[0])
             elif one.lastgroup == "time":
-                # What was read back shows microseconds. What was just set shows nanoseconds, or by chance fewer.
+                # What was read back shows microseconds; what was just set nanoseconds, or fewer by chance.
                 digits = [len(text.partition(".")[2]) - 1 for text in (one[0], other[0])]
                 if digits[0] <= 6 < digits[1]:
                     self.differences.append(f"{where}: {other[0]} has nanoseconds, recorded {one[0]}")

@@ -1,0 +1,106 @@
+"""Refresh tokens when several ask at once, and over time; single exchanges are in test_replay."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import jwt
+import pytest
+
+from supabase_nb.demo import DemoServer, DemoServerError
+from supabase_nb.demo.store import parse_v2
+from supabase_nb.demo.testing import running_server
+
+REFRESH = "/auth/v1/token?grant_type=refresh_token"
+
+
+def refresh(server: DemoServer, token: str) -> dict[str, Any]:
+    session: dict[str, Any] = server.request("POST", REFRESH, {"refresh_token": token})
+    return session
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_sixteen_exchanges_at_once_are_one_rotation(version: int) -> None:
+    with running_server(refresh_token_version=version, reuse_interval=0) as server:
+        token = server.sign_in()["refresh_token"]
+        start, given = threading.Barrier(16), []
+
+        def exchange() -> None:
+            start.wait()
+            given.append(refresh(server, token)["refresh_token"])
+
+        threads = [threading.Thread(target=exchange) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert server.stats()["token.refresh_token"] == 16
+        assert len(given) == 16
+        assert len(set(given)) == 1
+        assert given[0] != token
+        # The session goes on from there, and what was given out before is an ancestor now.
+        refresh(server, refresh(server, given[0])["refresh_token"])
+        with pytest.raises(DemoServerError, match="Already Used"):
+            refresh(server, token)
+
+
+def test_a_chain_of_exchanges_keeps_its_session() -> None:
+    with running_server(refresh_token_version=2) as server:
+        session = server.sign_in()
+        session_id = jwt.decode(session["access_token"], options={"verify_signature": False})["session_id"]
+        token = session["refresh_token"]
+        for counter in range(1, 140):  # beyond one byte of the counter
+            token = refresh(server, token)["refresh_token"]
+            assert parse_v2(token)[:2] == (session_id, counter)
+
+
+def test_a_version_2_token_of_another_server_is_unknown() -> None:
+    with running_server(refresh_token_version=2) as one, running_server(refresh_token_version=2) as other:
+        with pytest.raises(DemoServerError, match="Not Found"):
+            refresh(other, one.sign_in()["refresh_token"])
+        forged = one.sign_in()["refresh_token"]
+        forged = forged[:30] + ("A" if forged[30] != "A" else "B") + forged[31:]
+        with pytest.raises(DemoServerError, match="not valid"):
+            refresh(one, forged)
+
+
+def test_sessions_of_version_1_go_on_after_the_server_changes_to_2(tmp_path: Any) -> None:
+    with running_server(tmp_path / "demo", refresh_token_version=1) as server:
+        token = server.sign_in()["refresh_token"]
+    with running_server(tmp_path / "demo", refresh_token_version=2) as server:
+        token = refresh(server, token)["refresh_token"]
+        assert len(token) == 12
+        refresh(server, token)
+        assert len(server.sign_in()["refresh_token"]) == 51
+
+
+def test_a_new_password_ends_the_other_sessions(server: DemoServer) -> None:
+    mine, other = server.sign_in(), server.sign_in()
+    server.request("PUT", "/auth/v1/user", {"password": "a new password"}, token=mine["access_token"])
+    server.request("GET", "/auth/v1/user", token=mine["access_token"])
+    with pytest.raises(DemoServerError, match="session_id claim"):
+        server.request("GET", "/auth/v1/user", token=other["access_token"])
+    server.sign_in(password="a new password")
+
+
+def test_expired_by_order_until_refreshed(server: DemoServer) -> None:
+    ada, grace = server.sign_in(), server.sign_in("grace@example.com")
+    server.expire("ada@example.com")
+    with pytest.raises(DemoServerError, match="token is expired"):
+        server.request("GET", "/auth/v1/user", token=ada["access_token"])
+    server.request("GET", "/auth/v1/user", token=grace["access_token"])
+    renewed = refresh(server, ada["refresh_token"])
+    server.request("GET", "/auth/v1/user", token=renewed["access_token"])
+    with pytest.raises(DemoServerError, match="this email"):
+        server.expire("nobody@example.com")
+
+
+def test_the_clock_can_be_shifted() -> None:
+    with running_server(access_token_lifetime=30) as server:
+        session = server.sign_in()
+        server.advance(31)
+        with pytest.raises(DemoServerError, match="token is expired"):
+            server.request("GET", "/auth/v1/user", token=session["access_token"])
+        later = refresh(server, session["refresh_token"])
+        assert later["expires_at"] - session["expires_at"] in (31, 32)
