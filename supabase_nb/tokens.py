@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
@@ -138,10 +139,10 @@ def number(claims: Mapping[str, Any] | None, name: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
-        value = float(value)
+        found = float(value)
     except OverflowError:
-        return math.copysign(1.7e308, value)
-    return value if math.isfinite(value) else None
+        return sys.float_info.max if value > 0 else -sys.float_info.max
+    return found if math.isfinite(found) else None
 
 
 def text_claim(claims: Mapping[str, Any] | None, name: str) -> str | None:

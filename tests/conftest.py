@@ -1,0 +1,70 @@
+"""For all tests: folders of their own, a server, clients that are closed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supabase_nb import AuthClient, FileStorage
+from supabase_nb.demo import DemoServer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing of the person who runs the tests is read or written."""
+    folder = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in (
+            "XDG_DATA_HOME",
+            "IPYTHONDIR",
+            "JUPYTER_CONFIG_DIR",
+            "JUPYTER_DATA_DIR",
+            "JUPYTER_RUNTIME_DIR",
+        ):
+            patch.setenv(name, str(folder / name.lower()))
+        patch.setenv("SUPABASE_NB_DEMO_STATE", str(folder / "demo"))
+        for name in [name for name in os.environ if name.startswith("SUPABASE_") and "NB_DEMO" not in name]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture
+def server(supabase_auth_server: DemoServer) -> DemoServer:
+    """The embedded auth server, one for all tests that leave it as it was."""
+    return supabase_auth_server
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> FileStorage:
+    """A folder of the test's own."""
+    return FileStorage(tmp_path / "sessions")
+
+
+@pytest.fixture
+def make_auth(server: DemoServer, storage: FileStorage) -> Iterator[Callable[..., AuthClient]]:
+    """Makes clients of the server that share one storage, like kernels do; closes them."""
+    made = []
+
+    def make(url: str | None = None, **options: Any) -> AuthClient:
+        options = {
+            "storage": storage,
+            "auto_refresh": False,
+            "headers": {"apikey": server.anon_key},
+        } | options
+        client = AuthClient(url or server.auth_url, **options)
+        made.append(client)
+        return client
+
+    yield make
+    for client in made:
+        client.close()
+
+
+@pytest.fixture
+def auth(make_auth: Callable[..., AuthClient]) -> AuthClient:
+    """A client of the server."""
+    return make_auth()
