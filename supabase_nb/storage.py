@@ -107,11 +107,13 @@ class FileStorage:
     """One JSON file per project and name, of mode 0600 in a folder of mode 0700, replaced whole.
 
     Args:
-        path: The folder; made when first needed. By default one in the user's data folder.
+        path: The folder; made when first needed. By default what ``SUPABASE_NB_SESSIONS`` names, else one in
+            the user's data folder.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        if path is None:
+        path = path or os.environ.get("SUPABASE_NB_SESSIONS")
+        if not path:
             from platformdirs import user_data_path
 
             path = user_data_path("supabase-nb") / "sessions"

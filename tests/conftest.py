@@ -26,9 +26,10 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             "JUPYTER_RUNTIME_DIR",
         ):
             patch.setenv(name, str(folder / name.lower()))
-        patch.setenv("SUPABASE_NB_DEMO_STATE", str(folder / "demo"))
-        for name in [name for name in os.environ if name.startswith("SUPABASE_") and "NB_DEMO" not in name]:
+        for name in [name for name in os.environ if name.startswith("SUPABASE_")]:
             patch.delenv(name)
+        patch.setenv("SUPABASE_NB_DEMO_STATE", str(folder / "demo"))
+        patch.setenv("SUPABASE_NB_SESSIONS", str(folder / "sessions"))
         yield
 
 
