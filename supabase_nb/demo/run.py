@@ -55,7 +55,7 @@ class PatientProtocol(H11Protocol):
 class Server(uvicorn.Server):
     """uvicorn's server, which says when it listens and ends when nobody has asked for long."""
 
-    def __init__(self, project: Project, ready: Callable[[], None]) -> None:
+    def __init__(self, project: Project, ready: Callable[[], None], gone: Callable[[], None]) -> None:
         patience = type("Protocol", (PatientProtocol,), {"patience": project.options.body_timeout})
         super().__init__(
             uvicorn.Config(
@@ -71,7 +71,7 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=2,
             )
         )
-        self._project, self._ready = project, ready
+        self._project, self._ready, self._gone = project, ready, gone
         project.stop = self.stop
 
     def stop(self) -> None:
@@ -83,6 +83,11 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         self._idle = asyncio.get_running_loop().create_task(self._end_when_idle())
         self._ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, and say so: afterwards uvicorn lets a signal that it got end the process."""
+        await super().shutdown(sockets)
+        self._gone()
 
     async def _end_when_idle(self) -> None:
         limit = self._project.options.idle_timeout
@@ -154,13 +159,14 @@ def serve(options: Options, state_dir: Path, ready: Callable[[DemoServer, Callab
             options=options.public(),
         )
 
+        state_file = state_dir / STATE_FILE
+
         def announce() -> None:
-            _write_private(state_dir / STATE_FILE, json.dumps(server.to_state()))
+            _write_private(state_file, json.dumps(server.to_state()))
             ready(server, uvicorn_server.stop)
 
-        uvicorn_server = Server(project, announce)
+        uvicorn_server = Server(project, announce, lambda: state_file.unlink(missing_ok=True))
         uvicorn_server.run(sockets=[listener])
-        (state_dir / STATE_FILE).unlink(missing_ok=True)
 
 
 def _write_private(path: Path, text: str) -> None:

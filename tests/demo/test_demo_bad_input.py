@@ -31,8 +31,8 @@ create_user type token token_hash redirect_to user_metadata app_metadata ban_dur
 seconds advance do
 """.split()  # noqa: SIM905
 QUERIES = """
-grant_type scope type token redirect_to state code provider page per_page code_challenge select order limit offset
-km day to prefix
+grant_type scope type token redirect_to state code provider page per_page code_challenge select order limit
+offset km day to prefix
 """.split()  # noqa: SIM905
 
 
