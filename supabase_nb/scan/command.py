@@ -1,0 +1,143 @@
+"""`supabase-nb scan PATH… [--fix]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import stat
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from ..tokens import redact
+from .files import CannotFix, Hit, back_up, fix, scan
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+# Not searched when a folder is given: others' code and packed data. A folder named outright is.
+_PASSED_OVER = {
+    ".git",
+    ".hg",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".tox",
+    ".venv",
+    "__pycache__",
+    "node_modules",
+    "venv",
+}
+
+_ADVICE = """\
+What was saved or shared may be known to others: sign out of that session everywhere
+(`%supabase_sign_out --scope global`), and replace keys in the project's settings.
+"""
+
+
+_BACKED_UP = """\
+Fixed: {n} {files}. As they were, secrets included, they are in {folder}.
+Only you can read that; delete it when you have what you need."""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add ``scan`` to the command line."""
+    parser = subparsers.add_parser(
+        "scan",
+        help="find Supabase tokens and keys in notebooks, histories and texts",
+        description="Names file, place and kind of every Supabase token or secret key, without showing it. "
+        "Exit code: 0 none, 1 some, 2 something could not be read.",
+    )
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="files, or folders with all in them"
+    )
+    parser.add_argument(
+        "--fix",
+        action="store_true",
+        help="take them out, after a backup: outputs and widget state as a whole",
+    )
+    parser.add_argument("--strict", action="store_true", help="public keys and other JWTs count too")
+    parser.add_argument(
+        "--backup-dir", type=Path, metavar="DIR", help="where --fix puts its backups (they hold the secrets)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Scan, say what was found, and return the exit code."""
+    folder: Path = args.backup_dir or _backups()
+    found = failed = fixed = 0
+    for path in dict.fromkeys(_files(args.paths)):
+        name = _printable(path)
+        try:
+            hits = list(scan(path, strict=args.strict))
+            found += len(hits)
+            _say(_lines(name, hits))
+            if hits and args.fix:
+                back_up(path, folder)
+                fix(path, strict=args.strict)
+                fixed += 1
+                if any(scan(path, strict=args.strict)):
+                    raise CannotFix("some are still there; see the list of another run")
+        except CannotFix as reason:
+            _say([f"{name}: not fixed: {reason}"])
+        except OSError as error:
+            failed += 1
+            _say([f"{name}: cannot be read or written: {error.strerror or type(error).__name__}"], sys.stderr)
+    if fixed:
+        _say([_BACKED_UP.format(n=fixed, files="file" if fixed == 1 else "files", folder=_printable(folder))])
+    if found:
+        sys.stdout.write(_ADVICE)
+    return 2 if failed else 1 if found else 0
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_dir():
+            yield from _below(path)
+        else:
+            yield path
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for where, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in _PASSED_OVER)
+        for name in sorted(names):
+            path = Path(where, name)
+            # No pipes, sockets or devices: reading one may never end.
+            if not path.is_symlink() and stat.S_ISREG(path.stat().st_mode):
+                yield path
+
+
+def _lines(name: str, hits: list[Hit]) -> list[str]:
+    counts = Counter((hit.place, hit.finding.kind, hit.finding.detail) for hit in hits)
+    return [
+        f"{name}: {_plain(place)}: {kind}{f' ({detail})' if detail else ''}{f', {n} times' if n > 1 else ''}"
+        for (place, kind, detail), n in counts.items()
+    ]
+
+
+def _printable(path: Path) -> str:
+    return _plain(str(path))
+
+
+def _plain(text: str) -> str:
+    # A file's name or a metadata key may be a secret, or steer the terminal.
+    return "".join(char if char.isprintable() else "?" for char in redact(text))
+
+
+def _say(lines: Iterable[str], stream: TextIO | None = None) -> None:
+    for line in lines:
+        (stream or sys.stdout).write(f"{line}\n")
+
+
+def _backups() -> Path:
+    import platformdirs
+
+    day = time.strftime("%Y%m%d-%H%M%S")
+    return platformdirs.user_data_path("supabase-nb") / "scan-backups" / day
+
+
+__all__ = ["add_parser", "run"]
