@@ -23,22 +23,29 @@ _OPAQUE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _MAX_TOKEN = 64 * 1024
 _MAX_DIGITS = 400
 
-# In texts: a JWT, a secret key, a value that is named as a token, a bearer header. A v1 refresh token alone
-# (12 letters) cannot be told from a word, so it is redacted where something names it.
-_IN_TEXT = re.compile(
+# In texts. A version 1 refresh token (12 letters and digits) cannot be told from a word, so it is redacted
+# where something names it, and where it stands beside an access token: set_session("eyJ…", "abc…").
+_JWT_IN_TEXT = re.compile(
     r"""eyJ[A-Za-z0-9_=-]{5,}(?:\.[A-Za-z0-9_=-]*){0,2}
-      | sb_secret_[A-Za-z0-9_-]+
-      | (?<=earer[ ])[^\s"',;]+
-      | (?<=_token=)[^\s"'&,;)\]}]+
-      | (?<=_token':[ ]')[^']*
-      | (?<=_token":[ ]")[^"]*
-      | (?<=_token":")[^"]*
-      | (?<=apikey':[ ]')[^']*
-      | (?<=password":[ ]")[^"]*
-      | (?<=password":")[^"]*
-      | (?<=password':[ ]')[^']*
-    """,
-    re.VERBOSE,
+        (?:(?P<gap>\\*["'`]?[\s,\\]{1,40}(?:refresh_token\s*=\s*)?)
+           (?: (?P<quote>["'`])[A-Za-z0-9_-]{6,128}(?=\\*["'`])
+             | (?=[a-z]*[0-9])[a-z0-9]{12}(?![A-Za-z0-9_.-]) ))?""",
+    re.VERBOSE | re.ASCII,
+)
+_KEY_IN_TEXT = re.compile(r"sb_secret_[A-Za-z0-9_-]+|sbp_[A-Za-z0-9_]{20,}|(?<=earer )[^\s\"',;•]{8,}")
+_NAMED_IN_TEXT = re.compile(
+    r"""(?P<head>
+          (?:(?:access|refresh|provider|id)_?token|provider_refresh_token|token_hash|code_verifier|api_?key
+            |(?:client|jwt)_secret|(?:proxy-)?authorization)
+          (?: \\*["']?\s*[:=]\s*b?\\*["'] | \\*["'],\s*b?\\*["'] | \s*=\s*
+            | :\s*(?=(?:Bearer\s|Basic\s)?\S{8}) )
+        | (?<![A-Za-z0-9])(?:password|token|secret)
+          (?: \\*["']\s*:\s*\\*["'] | \s*=\s*["']? )
+        )
+        (?!None\b|null\b|True\b|False\b)
+        (?:(?:Bearer|Basic)\s+)?
+        (?: (?<=["'])[^"'\\]+ | (?<!["'])[^\s"'&,;)\]}\\]+ )""",
+    re.VERBOSE | re.IGNORECASE,
 )
 
 
@@ -188,5 +195,8 @@ def fingerprint(token: Secret, salt: str) -> str:
 
 
 def redact(text: str) -> str:
-    """`text` without the tokens in it."""
-    return _IN_TEXT.sub(MASK, text)
+    """`text` without the tokens, keys and passwords in it."""
+    text = _JWT_IN_TEXT.sub(
+        lambda m: MASK if m["gap"] is None else f"{MASK}{m['gap']}{m['quote'] or ''}{MASK}", text
+    )
+    return _NAMED_IN_TEXT.sub(lambda m: f"{m['head']}{MASK}", _KEY_IN_TEXT.sub(MASK, text))
