@@ -16,7 +16,13 @@ TOMORROW = "tomorrow"
 def lab() -> None:
     """Open JupyterLab on the quickstart; it prints its address and goes on until Ctrl-C."""
     print(f"JupyterLab opens {NOTEBOOK.name}; its address is printed below. Ctrl-C ends it.", flush=True)
-    command = ["-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--notebook-dir={NOTEBOOK.parent}", str(NOTEBOOK)]
+    command = [
+        "-m",
+        "jupyterlab",
+        "--ServerApp.ip=127.0.0.1",
+        f"--notebook-dir={NOTEBOOK.parent}",
+        str(NOTEBOOK),
+    ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     os.execv(sys.executable, [sys.executable, *command])
@@ -44,16 +50,25 @@ def run() -> int:
 def _execute(notebook: Any, cells: list[Any]) -> None:
     import nbclient
 
-    client = nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(NOTEBOOK.parent)}})
+    client = nbclient.NotebookClient(
+        notebook,
+        timeout=120,
+        resources={"metadata": {"path": str(NOTEBOOK.parent)}},
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+    )
     with client.setup_kernel():
         for number, cell in enumerate(cells, 1):
             client.execute_cell(cell, notebook.cells.index(cell))
-            first = next(line for line in cell.source.splitlines() if line.strip() and not line.startswith("#"))
+            first = next(
+                line for line in cell.source.splitlines() if line.strip() and not line.startswith("#")
+            )
             print(f"  {number:2}. {first[:58]:58}  {_status(client)}", flush=True)
 
 
 def _status(client: Any) -> str:
     """How the session stands in the kernel: status, user, seconds left."""
+    from jupyter_core.utils import run_sync
+
     question = (
         "f'{supabase.auth.status}, {supabase.auth.user.email}, {supabase.auth.time_left():.0f} s left' "
         "if supabase.auth.user else supabase.auth.status"
@@ -61,7 +76,7 @@ def _status(client: Any) -> str:
     kernel = client.kc
     asked = kernel.execute("", silent=True, user_expressions={"status": question})
     while True:
-        reply = kernel.get_shell_msg(timeout=30)
+        reply = run_sync(kernel.get_shell_msg)(timeout=30)
         if reply["parent_header"].get("msg_id") == asked:
             break
     answer = reply["content"].get("user_expressions", {}).get("status", {})

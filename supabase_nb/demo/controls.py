@@ -90,6 +90,13 @@ def outbox(call: Call) -> Response:
     return answer([mail for mail in mails if not to or mail["to"] == to])
 
 
+def session(call: Call) -> Response:
+    """``GET /demo/session?id=…``: whether this session has not been signed out."""
+    with call.project.store.transaction() as db:
+        found = db.execute("SELECT 1 FROM sessions WHERE id = ?", (call.query("id"),)).fetchone()
+    return answer({"alive": found is not None})
+
+
 def stop(call: Call) -> Response:
     """``POST /demo/stop``, for the service role: ends the server."""
     call.project.require_admin(call.request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import json
@@ -96,6 +97,27 @@ class DemoServer:
         body = {"email": email, "password": password}
         session: dict[str, Any] = self.request("POST", "/auth/v1/token?grant_type=password", body)
         return session
+
+    def copied_tokens(self, email: str = "ada@example.com") -> tuple[str, str]:
+        """An access token and its refresh token, as somebody copied them once from an app.
+
+        The same two each time, however often the session has been renewed since; new ones after it was signed
+        out. So a notebook that holds "yesterday's tokens" can be run again and again.
+        """
+        kept = self.state_dir / f"copied-{email}.json"
+        try:
+            pair = json.loads(kept.read_text("utf-8"))
+            if self.request("GET", f"/demo/session?id={pair['session_id']}")["alive"]:
+                return pair["access_token"], pair["refresh_token"]
+        except (OSError, ValueError, KeyError):
+            pass  # never copied, or by another version
+        session = self.sign_in(email)
+        claims = json.loads(base64.urlsafe_b64decode(session["access_token"].split(".")[1] + "=="))
+        pair = {name: session[name] for name in ("access_token", "refresh_token")}
+        descriptor = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump({**pair, "session_id": claims["session_id"]}, file)
+        return pair["access_token"], pair["refresh_token"]
 
     def admin(self, method: str, path: str, body: Any = None) -> Any:
         """Ask as the service role; ``path`` is below ``/auth/v1/admin``, such as ``/users``."""

@@ -54,6 +54,7 @@ DEMO_ROUTES: dict[str, dict[str, Handler]] = {
     "/demo/expire": {"POST": controls.expire},
     "/demo/clock": {"POST": controls.clock},
     "/demo/keys": {"POST": controls.keys},
+    "/demo/session": {"GET": controls.session},
     "/demo/stop": {"POST": controls.stop},
     "/demo/outbox": {"GET": controls.outbox},
     "/demo/provider": {"GET": links.provider_page},

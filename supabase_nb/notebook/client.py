@@ -1,0 +1,60 @@
+"""NotebookClient: a client that shows itself, and whose displays are attributes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..client import Client
+from .show import show
+
+if TYPE_CHECKING:
+    from ..auth import AuthClient
+    from .widgets import Display
+
+
+class Displays:
+    """The displays of whatever has an `auth`: each is one model, however often it is shown."""
+
+    auth: AuthClient
+
+    @property
+    def badge(self) -> Display:
+        """The status, as a word with a shape and a colour."""
+        return self._display("badge")
+
+    @property
+    def user_card(self) -> Display:
+        """Who is signed in."""
+        return self._display("user_card")
+
+    @property
+    def expiry(self) -> Display:
+        """The access token's life: ring, countdown, time of expiry, next refresh."""
+        return self._display("expiry")
+
+    @property
+    def timeline(self) -> Display:
+        """The last 20 events with their time and cause."""
+        return self._display("timeline")
+
+    @property
+    def panel(self) -> Display:
+        """All displays in one, with Refresh and Sign out."""
+        return self._display("panel")
+
+    def _display(self, kind: Any) -> Display:
+        # anywidget and ipywidgets are imported when the first display is asked for.
+        from .widgets import display_of
+
+        return display_of(self.auth, kind)
+
+    def _ipython_display_(self, **_: object) -> None:
+        show(self.auth)
+
+    def _display_(self) -> Display:
+        # marimo's way to ask an object for what to show.
+        return self.panel
+
+
+class NotebookClient(Displays, Client):
+    """What `%supabase_connect` puts into the notebook: a `Client` that shows itself."""

@@ -1,0 +1,86 @@
+// The displays' entry: one module for all kinds; a model's `kind` says which it is.
+import { listen } from "./line.mjs";
+import { explain, panel } from "./panel.mjs";
+import { badge, expiry, timeline, userCard } from "./parts.mjs";
+import { followTheme, h, write } from "./shared.mjs";
+
+/** @typedef {import("./line.mjs").Line} Line */
+/** @typedef {import("./line.mjs").Model} Model */
+/** @typedef {import("./line.mjs").News} News */
+
+const PARTS = { badge, user_card: userCard, expiry, timeline };
+
+/**
+ * One display in one place of the page.
+ * @param {Model} model
+ * @param {HTMLElement} el
+ * @param {Line} line
+ * @returns {() => void} stop
+ */
+function draw(model, el, line) {
+  const kind = model.get("kind");
+  const words = model.get("words");
+  const whole = kind === "panel" ? panel(words, line) : null;
+  const part = whole ?? PARTS[/** @type {keyof typeof PARTS} */ (kind)](words);
+  const note = h("p", { class: "sb-note" });
+  const root = h("div", { class: "sb", "data-kind": kind }, part.element, ...(whole ? [] : [note]));
+  const { shown } = line;
+  let refreshed = shown.view?.refreshed;
+
+  const show = (/** @type {News | null} */ news) => {
+    whole?.hear(news);
+    const { view, life } = shown;
+    const live = life === "live";
+    root.classList.toggle("sb-live", live);
+    // What the snapshot beside us looks at: once the kernel has answered, this display knows more than it does.
+    if (view) root.classList.add("sb-shown");
+    root.dataset.status = live && view ? view.status : "dead";
+    part.show(shown);
+    write(note, live ? "" : explain(words, shown));
+    if (news?.type === "view") {
+      const fresh = news.view.refreshed;
+      if (refreshed !== undefined && fresh !== null && fresh !== refreshed) flash(root);
+      refreshed = fresh;
+    }
+  };
+
+  el.append(root);
+  const unfollow = followTheme(root);
+  line.views.add(show);
+  show(null);
+  line.hello();
+  const ticking = setInterval(() => {
+    const now = Date.now();
+    line.check(now);
+    if (shown.life === "live") part.tick?.(shown, now);
+  }, 1000);
+  return () => {
+    clearInterval(ticking);
+    line.views.delete(show);
+    whole?.free();
+    unfollow();
+    root.remove();
+  };
+}
+
+/** Once, when a refresh re-renders it. @param {HTMLElement} root */
+function flash(root) {
+  root.classList.remove("sb-flash");
+  void root.offsetWidth; // start anew, even while the last one runs
+  root.classList.add("sb-flash");
+}
+
+export default () => {
+  /** @type {Line | undefined} */
+  let line;
+  return {
+    initialize(/** @type {{model: Model}} */ { model }) {
+      line = listen(model);
+      return () => line?.stop();
+    },
+    render(/** @type {{model: Model, el: HTMLElement}} */ { model, el }) {
+      line ??= listen(model);
+      return draw(model, el, line);
+    },
+  };
+};

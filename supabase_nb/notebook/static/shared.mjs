@@ -1,0 +1,159 @@
+// Time and DOM for every widget: no framework, no state.
+
+/** @typedef {Record<string, string>} Words */
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/**
+ * An element with attributes and children; `on…` attributes are listeners.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, unknown>} [attributes]
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  assign(element, attributes);
+  element.append(...children);
+  return element;
+}
+
+/**
+ * The same for SVG.
+ * @template {keyof SVGElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Record<string, unknown>} [attributes]
+ * @param {...Node} children
+ * @returns {SVGElementTagNameMap[Tag]}
+ */
+export function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG, tag);
+  assign(element, attributes);
+  element.append(...children);
+  return element;
+}
+
+/**
+ * @param {Element} element
+ * @param {Record<string, unknown>} attributes
+ */
+function assign(element, attributes) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") {
+      element.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
+    } else if (value !== undefined && value !== null && value !== false) {
+      element.setAttribute(name, value === true ? "" : String(value));
+    }
+  }
+}
+
+/**
+ * Set an element's text only where it differs, so that screen readers and selections are left in peace.
+ * @param {Element} element
+ * @param {string} text
+ */
+export function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/**
+ * The words for a key, with `{name}` filled in.
+ * @param {Words} words
+ * @param {string} key
+ * @param {Record<string, unknown>} [values]
+ */
+export function say(words, key, values = {}) {
+  return (words[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
+}
+
+/**
+ * A span of time as a clock shows it: 0:07, 59:12, 1:02:33; in days from 48 hours on.
+ * @param {number} seconds
+ * @param {Words} words
+ */
+export function clock(seconds, words) {
+  const whole = Math.max(0, Math.ceil(seconds));
+  const hours = Math.floor(whole / 3600);
+  if (hours >= 48) return say(words, "expiry.days", { days: Math.floor(hours / 24), hours: hours % 24 });
+  const minutes = Math.floor(whole / 60) % 60;
+  const rest = String(whole % 60).padStart(2, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+}
+
+/**
+ * A moment in local time; with the day when it is another one than today.
+ * @param {number} at Unix time in milliseconds
+ * @param {{seconds?: boolean, now?: number}} [options]
+ */
+export function moment(at, { seconds = false, now = Date.now() } = {}) {
+  const date = new Date(at);
+  if (Number.isNaN(date.getTime())) return "";
+  const time = date.toLocaleTimeString([], {
+    hour: "2-digit",
+    minute: "2-digit",
+    ...(seconds ? { second: "2-digit" } : {}),
+  });
+  if (date.toDateString() === new Date(now).toDateString()) return time;
+  const sameYear = date.getFullYear() === new Date(now).getFullYear();
+  const day = date.toLocaleDateString([], {
+    day: "numeric",
+    month: "short",
+    ...(sameYear ? {} : { year: "numeric" }),
+  });
+  return `${day}, ${time}`;
+}
+
+/**
+ * Keep `data-sb-theme` ("light" or "dark") on an element in step with what is really behind it: front ends
+ * name their themes differently, but each has a background.
+ * @param {HTMLElement} element
+ * @returns {() => void} stop
+ */
+export function followTheme(element) {
+  const follow = () => {
+    element.dataset.sbTheme = isDark(element) ? "dark" : "light";
+  };
+  follow();
+  const observer = new MutationObserver(follow);
+  const filter = ["class", "style", "data-theme", "data-jp-theme-name", "data-vscode-theme-kind"];
+  for (const root of [document.documentElement, document.body]) {
+    observer.observe(root, { attributes: true, attributeFilter: filter });
+  }
+  // Not attached yet at first, and a theme's style sheet may load after its name is set.
+  const frame = requestAnimationFrame(follow);
+  const late = (/** @type {Event} */ event) => event.target instanceof HTMLLinkElement && follow();
+  document.addEventListener("load", late, true);
+  const scheme = matchMedia("(prefers-color-scheme: dark)");
+  scheme.addEventListener("change", follow);
+  return () => {
+    observer.disconnect();
+    cancelAnimationFrame(frame);
+    document.removeEventListener("load", late, true);
+    scheme.removeEventListener("change", follow);
+  };
+}
+
+/** @param {HTMLElement} element */
+function isDark(element) {
+  /** @type {Node | null} */
+  let node = element.parentNode;
+  while (node) {
+    if (node instanceof Element) {
+      const light = lightness(getComputedStyle(node).backgroundColor);
+      if (light !== null) return light < 0.5;
+    }
+    node = node instanceof ShadowRoot ? node.host : node.parentNode;
+  }
+  return /\bdark\b/.test(getComputedStyle(document.documentElement).colorScheme);
+}
+
+/**
+ * How light a CSS colour is, 0 to 1; `null` when one looks through it.
+ * @param {string} color as computed: `rgb(…)` or `rgba(…)`
+ */
+export function lightness(color) {
+  const [red, green, blue, alpha = 1] = (color.match(/[\d.]+/g) ?? []).map(Number);
+  if (!color.startsWith("rgb") || blue === undefined || alpha < 0.5) return null;
+  return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255;
+}

@@ -1,0 +1,216 @@
+"""The displays: badge, user card, expiry, timeline and panel, driven by a client's traits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import anywidget
+import traitlets
+
+from ..errors import AuthError
+from .assets import read_css, read_esm
+from .text import WORDS
+from .view import describe
+
+if TYPE_CHECKING:
+    from ..auth import AuthClient
+
+Kind = Literal["badge", "user_card", "expiry", "timeline", "panel"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_TRAITS = ["session", "user", "status", "last_event", "last_error", "next_refresh_at", "notices"]
+_log = logging.getLogger(__name__)
+
+
+class Display(anywidget.AnyWidget):
+    """One display of one client: `display_of` makes it.
+
+    It holds no state: it observes the client's traits and sends what they say as a message of its own. Traits
+    that sync are saved with notebooks (nbclient does so by default), so only constants are among them.
+    """
+
+    _esm = read_esm("displays.mjs")
+    _css = read_css("shared.css", "displays.css")
+
+    kind = traitlets.Unicode(read_only=True).tag(sync=True)
+    words = traitlets.Dict(read_only=True).tag(sync=True)
+
+    def __init__(self, auth: AuthClient, kind: Kind) -> None:
+        # Weak: ipywidgets keeps every widget until it is closed, and that must not keep a client alive.
+        self._auth = weakref.ref(auth, lambda _: courier.carry(self))
+        self._wishes: deque[str] = deque(maxlen=64)
+        self._asking = threading.Lock()
+        self._at_work = threading.Lock()
+        self._kind: Kind = kind
+        self.set_trait("kind", kind)
+        self.set_trait("words", dict(WORDS))
+        super().__init__()
+        self.on_msg(self._on_message)
+        auth.observe(self._on_change, _TRAITS)
+
+    def push(self) -> None:
+        """Send what the client's traits say now to wherever this is displayed."""
+        auth = self._auth()
+        if auth is None:
+            self.close()
+        else:
+            self.send({"type": "view", "view": describe(auth)})
+
+    def mimebundle(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What shows this widget in a front end, as data and metadata."""
+        data, metadata = self._repr_mimebundle_() or ({}, {})
+        return data, metadata
+
+    def close(self) -> None:
+        """Stop observing, and leave what is on screen as not live; harmless twice."""
+        if self.comm is None:
+            return
+        auth = self._auth()
+        if auth is not None:
+            auth.unobserve(self._on_change, _TRAITS)
+        self.send({"type": "closed"})
+        layout = self.layout
+        super().close()
+        layout.close()
+
+    def _ipython_display_(self, **_: object) -> None:
+        from .show import show
+
+        auth = self._auth()
+        if auth is not None:
+            show(auth, self._kind)
+
+    def _on_change(self, change: object) -> None:
+        # In whichever thread changed the trait, in the middle of a change.
+        courier.carry(self)
+
+    def _on_message(self, _: object, content: object, buffers: object) -> None:
+        # On the main thread (ipykernel 7.4) or on a subshell's: neither is held up by the network.
+        if not isinstance(content, Mapping):
+            return
+        if content.get("type") == "hello":
+            self.push()
+        elif content.get("type") == "ask":
+            wish, what = str(content.get("id")), content.get("what")
+            if what not in ("refresh", "sign_out"):
+                return
+            if wish in self._wishes:
+                return
+            self._wishes.append(wish)
+            threading.Thread(
+                target=self._fulfil, args=(wish, what), name="supabase-nb-ask", daemon=True
+            ).start()
+
+    def _fulfil(self, wish: str, what: str) -> None:
+        self.send({"type": "taken", "id": wish})
+        answer: dict[str, Any] = {"type": "answer", "id": wish, "ok": False, "text": ""}
+        auth = self._auth()
+        try:
+            with self._at_work:
+                if auth is not None and what == "refresh":
+                    auth.refresh_session()
+                elif auth is not None:
+                    # As the magic does: this notebook's session, not the user's others.
+                    auth.sign_out("local")
+            answer["ok"] = auth is not None
+        except AuthError as error:
+            answer["text"] = error.message
+        finally:
+            self.send(answer)
+
+
+class _Courier:
+    """Carries views to the browser in a thread of its own.
+
+    One change sets several traits: they go out as one message. It waits on a condition and costs nothing
+    while nothing changes.
+    """
+
+    #: What changes within this time goes out as one view, in seconds.
+    GATHER = 0.02
+
+    def __init__(self) -> None:
+        self._wake = threading.Condition()
+        self._due: list[Display] = []
+        self._thread: threading.Thread | None = None
+
+    def carry(self, display: Display) -> None:
+        """Send this display's view soon. From any thread; sends nothing itself."""
+        with self._wake:
+            if not any(display is due for due in self._due):
+                self._due.append(display)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="supabase-nb-displays", daemon=True)
+                self._thread.start()
+            self._wake.notify()
+
+    def stop(self) -> None:
+        """End the thread; the next `carry` starts one."""
+        with self._wake:
+            thread, self._thread = self._thread, None
+            self._due.clear()
+            self._wake.notify()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout=5)
+
+    def _run(self) -> None:
+        me = threading.current_thread()
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._due or self._thread is not me)
+                # Let go of the lock while the rest of the change arrives.
+                self._wake.wait_for(lambda: self._thread is not me, timeout=self.GATHER)
+                if self._thread is not me:
+                    return
+                due, self._due = self._due, []
+            for display in due:
+                try:
+                    display.push()
+                except Exception:  # noqa: BLE001 - one display's trouble is not the others'
+                    _log.debug("a display could not be updated", exc_info=True)
+            del due
+
+
+courier = _Courier()
+_displays: weakref.WeakKeyDictionary[AuthClient, dict[str, Display]] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def display_of(auth: AuthClient, kind: Kind) -> Display:
+    """The display of this kind for this client: one model, however often it is shown.
+
+    Raises:
+        ValueError: There is no such kind.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"no display is called {kind!r}: there are {', '.join(KINDS)}")
+    with _lock:
+        displays = _displays.setdefault(auth, {})
+        display = displays.get(kind)
+        # marimo closes a widget's line when the cell that made it runs again.
+        if display is None or display.comm is None or getattr(display.comm, "_closed", False):
+            displays[kind] = display = Display(auth, kind)
+        return display
+
+
+def close_displays(auth: AuthClient) -> None:
+    """Close this client's displays; what is on screen says that it is not live."""
+    with _lock:
+        displays = _displays.pop(auth, {})
+    for display in displays.values():
+        display.close()
+
+
+def close_all() -> None:
+    """Close every display and end the thread that feeds them."""
+    with _lock:
+        displays = [display for kinds in _displays.values() for display in kinds.values()]
+        _displays.clear()
+    for display in displays:
+        display.close()
+    courier.stop()
