@@ -71,10 +71,7 @@ def _apply(call: Call, user: User, params: dict[str, Any]) -> None:
     if email and email != user.email:
         if project.store.user_by_email(email):
             _email_taken()
-        confirmed = user.confirmed
         project.change_email(user, email)
-        if not (confirmed or params["email_confirm"]):
-            del user.doc["email_confirmed_at"]
     if params["password"]:
         check_password(params["password"])
         user.password = hash_password(params["password"])
@@ -156,11 +153,14 @@ def generate_link(call: Call) -> Response:
             user = store.new_user(
                 email, hash_password(params["password"]) if params["password"] else None, {}
             )
-            project.sign_up(user, params["data"], confirmed=False)
+            user.doc["user_metadata"] = params["data"]
+            store.add_identity(user, {})
             kind = "signup" if kind == "magiclink" else kind
+        if kind == "invite":
+            user.doc["invited_at"] = rfc3339(store.now(), 9)
         if kind.startswith("email_change"):
             new_email, kind = check_email(params["new_email"]), "email_change"
             user.doc["new_email"] = new_email
-        target = redirect_target(call, params["redirect_to"])
+        target = redirect_target(call, params["redirect_to"] or call.query("redirect_to"))
         link = new_link(call, user, kind, target, email=new_email)
     return answer(user.wire() | link)

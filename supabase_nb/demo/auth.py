@@ -160,7 +160,7 @@ def update_user(call: Call) -> Response:
             store.end_sessions(user.id, "others", session_id)
         if email and email != user.email:
             if project.options.autoconfirm:
-                project.change_email(user, email)
+                project.confirm_email(user, email)
             else:
                 mail_email_change(call, user, email)
         store.save_user(user)

@@ -86,12 +86,12 @@ def new_link(
     sent = {"confirmation": "confirmation_sent_at", "recovery": "recovery_sent_at"}
     user.doc[sent.get(family, "email_change_sent_at")] = rfc3339(store.now(), 9)
     with store.transaction() as db:
+        store.save_user(user)
         db.execute("DELETE FROM one_time_tokens WHERE user_id = ? AND kind = ?", (user.id, family))
         db.execute(
             "INSERT INTO one_time_tokens VALUES (?, ?, ?, ?, ?)",
             (token_hash, user.id, family, address, store.now()),
         )
-        store.save_user(user)
     query = f"token={token_hash}&type={kind}&redirect_to={quote(redirect_to, safe=':/')}"
     return {
         "action_link": f"{call.project.url}{call.prefix}/verify?{query}",
@@ -189,7 +189,7 @@ def _take(call: Call, kind: str, token_hash: str, message: str) -> User:
             raise ApiError(403, "user_banned", "User is banned")
         db.execute("DELETE FROM one_time_tokens WHERE user_id = ? AND kind = ?", (user.id, row[1]))
         if row[1] == "email_change":
-            call.project.change_email(user, row[2])
+            call.project.confirm_email(user, row[2])
         else:
             call.project.confirm(user)
         store.save_user(user)
@@ -209,6 +209,10 @@ def verify(call: Call) -> Response:
         raise invalid("Verify requires either a token or a token hash")
     if params["token_hash"] and (params["email"] or params["phone"] or params["token"]):
         raise invalid("Only the token_hash and type should be provided")
+    if params["type"] in ("sms", "phone_change"):  # nobody has a phone here
+        if not re.fullmatch(r"\+?[1-9][0-9]{1,14}", params["phone"], re.ASCII):
+            raise invalid("Invalid phone number format (E.164 required)")
+        raise ApiError(403, "otp_expired", "Token has expired or is invalid")
     if params["type"] not in _VERIFIABLE:
         raise invalid("Invalid email verification type")
     if params["token_hash"]:

@@ -95,6 +95,12 @@ class Project:
         """Where links lead by default."""
         return self.options.site_url or f"{self.url}/demo/welcome"
 
+    def confirm_email(self, user: User, email: str) -> None:
+        """They have shown that the address is theirs."""
+        self.change_email(user, email)
+        user.doc["user_metadata"]["email"] = email
+        self.confirm(user)
+
     def sign_up(self, user: User, data: dict[str, Any], *, confirmed: bool = True) -> None:
         """Save a new user with an e-mail address; ``data`` is what they said about themselves."""
         own = {"email": user.email, "email_verified": confirmed, "phone_verified": False, "sub": user.id}
@@ -111,7 +117,7 @@ class Project:
         user.doc["user_metadata"]["email_verified"] = True
 
     def change_email(self, user: User, email: str) -> None:
-        """Give the user this address, confirmed; an anonymous user becomes a lasting one."""
+        """Give the user this address; an anonymous user becomes a lasting one."""
         user.email = user.doc["email"] = email
         user.doc.pop("new_email", None)
         if user.doc["is_anonymous"]:
@@ -119,8 +125,6 @@ class Project:
             self.store.add_identity(user, {})
         for identity in user.doc["identities"]:
             identity["email"] = identity["identity_data"]["email"] = email
-        user.doc["user_metadata"]["email"] = email
-        self.confirm(user)
 
     # -- who asks ------------------------------------------------------------------------------------------
 

@@ -112,7 +112,31 @@ values = st.recursive(
 objects = st.dictionaries(st.sampled_from(FIELDS), values, max_size=6).map(
     lambda value: json.dumps(value).encode()
 )
+# Bodies that get far: of the right form, with now and then a field that isn't.
+plausible = st.fixed_dictionaries(
+    {},
+    optional={
+        "email": st.sampled_from(["ada@example.com", "x@example.com", "y@example.com", "no address"]),
+        "new_email": st.sampled_from(["z@example.com", "grace@example.com", ""]),
+        "password": st.sampled_from(["correct horse battery", "another password", "x"]),
+        "type": st.sampled_from(
+            ["signup", "invite", "magiclink", "recovery", "email_change_new", "email", "sms"]
+        ),
+        "token": st.sampled_from(["123456", "000000", ""]),
+        "data": st.dictionaries(st.text(max_size=4), junk, max_size=2),
+        "user_metadata": st.dictionaries(st.text(max_size=4), values, max_size=2),
+        "ban_duration": st.sampled_from(["1ms", "none", "x"]),
+        "email_confirm": st.booleans(),
+        "id": st.uuids().map(str),
+        "create_user": st.booleans(),
+        "code_challenge": st.sampled_from(["a" * 43, "short"]),
+        "code_challenge_method": st.sampled_from(["s256", "plain", "x"]),
+        "do": st.just("standby"),
+        "advance": st.integers(-5, 5),
+    },
+).map(lambda value: json.dumps(value).encode())
 bodies = st.one_of(
+    plausible,
     objects,
     values.map(lambda value: json.dumps(value).encode()),
     st.binary(max_size=200),
