@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from . import errors, tokens
+from . import errors, logs, tokens
 from .clock import ServerClock
 from .models import Session, User
 from .tokens import Secret
@@ -203,6 +203,7 @@ class AuthAPI:
         if self._http is None or self._pid != os.getpid():
             # A forked child must not write into its parent's connections.
             shared = self._transport if self._pid in (0, os.getpid()) else None
+            logs.install()
             self._http = httpx.Client(
                 timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
                 transport=shared,

@@ -1,0 +1,71 @@
+"""No token in a log, at any level: ours, the HTTP library's, the kernel's.
+
+httpcore and hpack log headers at DEBUG, websockets what is sent, `comm` and the kernel what the browser sent.
+Their records stay as they are but for the tokens in them, and nobody's level or handler is touched.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Iterable
+
+from .tokens import redact
+
+#: The loggers whose records see our tokens. Each by its name: a filter does not reach a logger's children.
+LOGGERS = (
+    "supabase_nb",
+    "supabase_nb.demo",
+    "supabase_nb.notebook.widgets",
+    "httpx",
+    "httpcore.connection",
+    "httpcore.http11",
+    "httpcore.http2",
+    "httpcore.proxy",
+    "httpcore.socks",
+    "hpack.hpack",
+    "hpack.table",
+    "websockets.client",
+    "realtime._async.channel",
+    "realtime._async.client",
+    "realtime._async.push",
+    "Comm",
+)
+# What `logging` itself puts into a record; the rest came as `extra`.
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+class RedactingFilter(logging.Filter):
+    """Lets every record pass, without the tokens in it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Redact a record's message, its arguments, its traceback and its extra fields."""
+        try:
+            said = record.getMessage()
+        except Exception:  # noqa: BLE001  (arguments that do not fit: `logging` would print them as they are)
+            said = f"{record.msg} {record.args!r}"
+        clean = redact(said)
+        if clean != said:
+            record.msg, record.args = clean, ()
+        if record.exc_info and not record.exc_text:
+            said = "".join(traceback.format_exception(*record.exc_info))
+            clean = redact(said)
+            if clean != said:
+                record.exc_info, record.exc_text = None, clean.rstrip("\n")
+        for name, value in record.__dict__.items():
+            if isinstance(value, str) and (name not in _OWN or name in ("exc_text", "stack_info")):
+                record.__dict__[name] = redact(value)
+        return True
+
+
+_FILTER = RedactingFilter()
+
+
+def install(loggers: Iterable[str | logging.Logger] = LOGGERS) -> None:
+    """Keep tokens out of what these loggers say. Harmless when done again.
+
+    Args:
+        loggers: Loggers or their names; by default all that see our requests.
+    """
+    for named in loggers:
+        (logging.getLogger(named) if isinstance(named, str) else named).addFilter(_FILTER)
