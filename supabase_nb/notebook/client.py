@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING
 
 from ..client import Client
 from .show import show
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
-    from .widgets import Display
+    from .widgets import Display, Kind
 
 
 class Displays:
@@ -42,7 +43,7 @@ class Displays:
         """All displays in one, with Refresh and Sign out."""
         return self._display("panel")
 
-    def _display(self, kind: Any) -> Display:
+    def _display(self, kind: Kind) -> Display:
         # anywidget and ipywidgets are imported when the first display is asked for.
         from .widgets import display_of
 
@@ -58,3 +59,11 @@ class Displays:
 
 class NotebookClient(Displays, Client):
     """What `%supabase_connect` puts into the notebook: a `Client` that shows itself."""
+
+    def close(self) -> None:
+        """Close its displays, stop refreshing and drop the connections. Harmless when done twice."""
+        if "supabase_nb.notebook.widgets" in sys.modules:
+            from .widgets import close_displays
+
+            close_displays(self.auth)
+        super().close()

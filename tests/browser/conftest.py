@@ -1,0 +1,253 @@
+"""Front ends on free ports of this machine, and a Chromium to open them in.
+
+- `chromium`, `page`: a browser for the session, a page of its own for each test.
+- `off_loopback`: what the page asked of anybody but this machine; the goal is that it stays empty.
+- `write_notebook(name, *cells)`: a notebook in the servers' folder; gives its path for the next ones.
+- `jupyter_lab(path)`, `notebook7(path)`, `voila(path)`, `marimo_app(path)`: the address to open it at.
+- `run_all(page)`: run all cells of the notebook that is open in JupyterLab or Notebook 7.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import nbformat
+import pytest
+from playwright.sync_api import Browser, Error, Page, Playwright, Request, sync_playwright
+
+TESTS = Path(__file__).parents[1]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@dataclass
+class Server:
+    """A front end, the folder it serves, and its process."""
+
+    url: str
+    root: Path
+    process: subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="session")
+def browser_path() -> str | None:
+    """The system's Chromium; `None`: Playwright's own."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if path := shutil.which(name):
+            return path
+    return None
+
+
+@pytest.fixture(scope="session")
+def chromium(browser_path: str | None) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        try:
+            browser = launch(playwright, browser_path)
+        except Error as error:
+            pytest.skip(
+                f"no Chromium: install one, or run `playwright install chromium` ({error.message[:80]})"
+            )
+        yield browser
+        browser.close()
+
+
+def launch(playwright: Playwright, path: str | None) -> Browser:
+    return playwright.chromium.launch(executable_path=path, args=FLAGS)
+
+
+@pytest.fixture
+def off_loopback() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def page(chromium: Browser, off_loopback: list[str]) -> Iterator[Page]:
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+
+    def count(request: Request) -> None:
+        address = urlsplit(request.url)
+        if address.scheme in ("http", "https", "ws", "wss") and address.hostname not in (
+            "127.0.0.1",
+            "localhost",
+        ):
+            off_loopback.append(request.url)
+
+    context.on("request", count)
+    page.set_default_timeout(30_000)
+    yield page
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def front_end_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Nothing of the user's: configuration, data, sessions and history are the tests' own."""
+    home = tmp_path_factory.mktemp("home")
+    config = home / "jupyter-config"
+    labconfig = config / "labconfig"
+    labconfig.mkdir(parents=True)
+    # JupyterLab would ask for news.
+    page_config = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    (labconfig / "page_config.json").write_text(json.dumps(page_config))
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "SUPABASE"))},
+        "HOME": str(home),
+        "JUPYTER_CONFIG_DIR": str(config),
+        "JUPYTER_DATA_DIR": str(home / "jupyter-data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "jupyter-runtime"),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "lab-settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "lab-workspaces"),
+        "IPYTHONDIR": str(home / "ipython"),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        "XDG_DATA_HOME": str(home / "data"),
+        "XDG_STATE_HOME": str(home / "state"),
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "PYTHONPATH": str(TESTS / "notebook"),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+
+
+@pytest.fixture(scope="session")
+def jupyter_server(
+    tmp_path_factory: pytest.TempPathFactory, front_end_environment: dict[str, str]
+) -> Iterator[Server]:
+    """One Jupyter server that serves JupyterLab, Notebook 7 and Voila."""
+    root = tmp_path_factory.mktemp("notebooks")
+    port = free_port()
+    options = {
+        "ServerApp.ip": "127.0.0.1",
+        "ServerApp.port": port,
+        "ServerApp.port_retries": 0,
+        "ServerApp.root_dir": root,
+        "ServerApp.allow_root": True,
+        "ServerApp.open_browser": False,
+        "IdentityProvider.token": "",
+        "ServerApp.password": "",
+        "LabApp.expose_app_in_browser": True,
+        "JupyterNotebookApp.expose_app_in_browser": True,
+        "LabApp.extension_manager": "readonly",
+    }
+    command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
+    with running(command, front_end_environment, root, f"http://127.0.0.1:{port}", "/api/status") as server:
+        yield server
+
+
+@pytest.fixture
+def write_notebook(jupyter_server: Server) -> Callable[..., Path]:
+    def write(name: str, *cells: str) -> Path:
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+        )
+        path = jupyter_server.root / f"{name}.ipynb"
+        nbformat.write(notebook, path)
+        return path
+
+    return write
+
+
+def place(server: Server, path: Path, front_end: str) -> str:
+    if not path.is_relative_to(server.root):
+        path = Path(shutil.copy(path, server.root))
+    return f"{server.url}/{front_end}/{path.relative_to(server.root)}"
+
+
+@pytest.fixture
+def jupyter_lab(jupyter_server: Server) -> Callable[[Path], str]:
+    return lambda path: place(jupyter_server, path, "lab/tree") + "?reset"
+
+
+@pytest.fixture
+def notebook7(jupyter_server: Server) -> Callable[[Path], str]:
+    return lambda path: place(jupyter_server, path, "notebooks")
+
+
+@pytest.fixture
+def voila(jupyter_server: Server) -> Callable[[Path], str]:
+    return lambda path: place(jupyter_server, path, "voila/render")
+
+
+@pytest.fixture
+def marimo_app(tmp_path: Path, front_end_environment: dict[str, str]) -> Iterator[Callable[[Path], str]]:
+    servers = []
+
+    def start(path: Path) -> str:
+        port = free_port()
+        command = [sys.executable, "-m", "marimo", "-y", "run", str(path), "--headless", "--no-token"]
+        command += ["--host", "127.0.0.1", "--port", str(port), "--skip-update-check"]
+        context = running(command, front_end_environment, tmp_path, f"http://127.0.0.1:{port}", "/health")
+        servers.append(context)
+        return context.__enter__().url
+
+    yield start
+    for context in servers:
+        context.__exit__(None, None, None)
+
+
+@pytest.fixture
+def run_all() -> Callable[[Page], None]:
+    def run(page: Page) -> None:
+        """Wait for the notebook and its kernel, then run all cells; returns at once."""
+        page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-all-cells')")
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+        page.evaluate("() => void jupyterapp.commands.execute('notebook:run-all-cells')")
+
+    return run
+
+
+class running:
+    """A server process that answers, and that is ended with the block."""
+
+    def __init__(self, command: list[str], env: dict[str, str], root: Path, url: str, health: str) -> None:
+        self.log = (root.parent / f"{root.name}-{urlsplit(url).port}.log").open("wb")
+        self.server = Server(
+            url, root, subprocess.Popen(command, env=env, cwd=root, stdout=self.log, stderr=subprocess.STDOUT)
+        )
+        self.health = url + health
+
+    def __enter__(self) -> Server:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self.server.process.poll() is None:
+            try:
+                with urllib.request.urlopen(self.health, timeout=2):
+                    return self.server
+            except OSError:
+                time.sleep(0.1)
+        self.__exit__(None, None, None)
+        raise RuntimeError(f"{self.server.url} did not start:\n{Path(self.log.name).read_text()[-2000:]}")
+
+    def __exit__(self, *_: object) -> None:
+        process = self.server.process
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+        self.log.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

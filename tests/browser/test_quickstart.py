@@ -1,0 +1,74 @@
+"""The main job in real JupyterLab: the quickstart, from a restored session to a signed-out badge."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from supabase_nb.demo import stop_server
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).parents[2]
+#: `make screenshots` renews the pictures of the documentation.
+PICTURES = ROOT / "docs" / "images" if os.environ.get("SUPABASE_NB_SCREENSHOTS") else None
+
+
+@pytest.fixture
+def demo_ends(front_end_environment: dict[str, str]) -> Iterator[None]:
+    """The embedded server that the notebook starts outlives its kernel, but not the test."""
+    yield
+    stop_server(Path(front_end_environment["XDG_DATA_HOME"]) / "supabase-nb" / "demo")
+
+
+def run_to_end(page: Page) -> None:
+    """Run all cells, and wait until the kernel is idle again."""
+    page.evaluate("async () => void (await jupyterapp.commands.execute('notebook:run-all-cells'))")
+
+
+@pytest.mark.timeout(240)
+def test_the_quickstart_in_jupyterlab(
+    page: Page,
+    off_loopback: list[str],
+    jupyter_lab: Callable[[Path], str],
+    run_all: Callable[[Page], None],
+    demo_ends: None,
+    tmp_path: Path,
+) -> None:
+    page.set_viewport_size({"width": 1200, "height": 1500})
+    page.goto(jupyter_lab(ROOT / "notebooks" / "quickstart.ipynb"))
+    run_all(page)
+    # Three cells show the panel; the second one restores the session. All of them show the same model.
+    panels = page.locator(".sb[data-kind=panel]")
+    restored = panels.nth(1)
+    expect(restored).to_have_attribute("data-status", "active", timeout=60_000)
+    expect(restored).to_contain_text("Active")
+    expect(restored).to_contain_text("ada@example.com")
+    page.screenshot(path=(PICTURES or tmp_path) / "quickstart.png", clip=around(page, restored))
+
+    # A refresh by itself, while the cell that waits for it is still running.
+    page.get_by_text("The token was renewed: True").wait_for(timeout=60_000)
+    # Signed out in the last cell.
+    expect(restored).to_have_attribute("data-status", "signed_out", timeout=60_000)
+    expect(restored).to_contain_text("Signed out")
+    assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").count() == 0
+    assert page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
+    assert off_loopback == []
+
+
+def around(page: Page, panel: object) -> dict[str, float]:
+    """The panel with the cells above it."""
+    box = panel.bounding_box()  # type: ignore[attr-defined]
+    cell = page.locator(".jp-CodeCell").nth(2).bounding_box()
+    assert box is not None
+    assert cell is not None
+    return {
+        "x": cell["x"],
+        "y": cell["y"] - 8,
+        "width": cell["width"],
+        "height": box["y"] + box["height"] - cell["y"] + 24,
+    }
