@@ -163,4 +163,6 @@ def generate_link(call: Call) -> Response:
             user.doc["new_email"] = new_email
         target = redirect_target(call, params["redirect_to"] or call.query("redirect_to"))
         link = new_link(call, user, kind, target, email=new_email)
+    if new_email:
+        link["verification_type"] = params["type"]
     return answer(user.wire() | link)
