@@ -196,23 +196,28 @@ def ensure_server(
         **options: Other fields of `Options`.
 
     Raises:
-        DemoServerError: It didn't start: the extra isn't installed, the port is taken.
+        DemoServerError: It didn't start: the extra is missing, the port taken, the folder unusable.
         TypeError: An unknown option.
     """
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
     given = {"access_token_lifetime": access_token_lifetime, "reuse_interval": reuse_interval, **options}
     wanted = {name: value for name, value in given.items() if value is not None}
     chosen = Options(**wanted)
     folder = state_dir or default_state_dir()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with FileLock(folder / "start.lock", timeout=timeout):
-        server = find_server(folder)
-        if server is not None:
-            if "jwt_secret" not in wanted and wanted.items() <= server.options.items():
-                return server
-            stop_server(folder)
-        return _start(folder, chosen, timeout)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with FileLock(folder / "start.lock", timeout=timeout):
+            server = find_server(folder)
+            if server is not None:
+                if "jwt_secret" not in wanted and wanted.items() <= server.options.items():
+                    return server
+                stop_server(folder)
+            return _start(folder, chosen, timeout)
+    except Timeout:
+        raise DemoServerError(f"another process is still starting a server in {folder}") from None
+    except OSError as error:
+        raise DemoServerError(f"the state folder {folder} can't be used: {error}") from error
 
 
 def _start(folder: Path, options: Options, timeout: float) -> DemoServer:
