@@ -22,6 +22,10 @@ _NAME = re.compile(r"[^\W\d]\w*")
 _PATH = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*|\[(?:'[^']*'|\"[^\"]*\"|-?\d+)\])*")
 
 
+#: What may hold tokens: only such variables are suggested.
+_CARRIERS = (str, Secret, Mapping, Session, AuthResponse)
+
+
 class SupabaseUsageError(UsageError):
     """A magic that was called in a way it cannot work; says what to write instead."""
 
@@ -148,6 +152,17 @@ def resolve_text(
     return secret
 
 
+def is_path(word: str) -> bool:
+    """Whether a word is a variable's name, perhaps with a part of it: ``pair["access_token"]``."""
+    return _PATH.fullmatch(word) is not None
+
+
+def root_of(word: str) -> str:
+    """The variable that a path begins with."""
+    found = _NAME.match(word)
+    return found[0] if found else ""
+
+
 def is_name(word: str) -> bool:
     """Whether a word is a variable's bare name."""
     return _NAME.fullmatch(word) is not None
@@ -180,7 +195,11 @@ def _follow(word: str, namespace: Mapping[str, Any], what: str) -> Any:
 
 
 def _unknown(name: str, known: Mapping[str, Any], what: str, kind: str) -> str:
-    names = [key for key in known if isinstance(key, str) and not key.startswith("_")]
+    names = [
+        key
+        for key, value in known.items()
+        if not key.startswith("_") and key != "Out" and isinstance(value, _CARRIERS)
+    ]
     close = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
     said = f"There is no {kind} `{name}`." if _sayable(name) else f"There is no {kind} of that name."
     if close:
