@@ -209,6 +209,10 @@ def run_all() -> Callable[[Page], None]:
         """Wait for the notebook and its kernel, then run all cells; returns at once."""
         page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-all-cells')")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+        # Cells that are run before the kernel has said that it is there are forgotten.
+        page.wait_for_function(
+            "() => jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+        )
         page.evaluate("() => void jupyterapp.commands.execute('notebook:run-all-cells')")
 
     return run

@@ -25,11 +25,6 @@ def demo_ends(front_end_environment: dict[str, str]) -> Iterator[None]:
     stop_server(Path(front_end_environment["XDG_DATA_HOME"]) / "supabase-nb" / "demo")
 
 
-def run_to_end(page: Page) -> None:
-    """Run all cells, and wait until the kernel is idle again."""
-    page.evaluate("async () => void (await jupyterapp.commands.execute('notebook:run-all-cells'))")
-
-
 @pytest.mark.timeout(240)
 def test_the_quickstart_in_jupyterlab(
     page: Page,
