@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from .links import mail_confirmation, mail_email_change, pkce_grant
 from .project import Call, check_email, check_password, hash_password, merged, password_matches
-from .store import parse_v2
+from .refresh_tokens import parse_v2
 from .wire import ApiError, answer, invalid, read_params, rfc3339
 
 _OFF = """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 import os
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .refresh_tokens import parse_v2, signature, write_v2
 from .wire import from_rfc3339, rfc3339
 
 _SCHEMA = """
@@ -290,16 +290,8 @@ class Store:
         return token
 
     def _signed_token(self, session_id: str) -> str:
-        key, counter = self._db.execute(
-            "SELECT hmac_key, counter FROM sessions WHERE id = ?", (session_id,)
-        ).fetchone()
-        varint = b""
-        while counter > 0x7F:
-            varint, counter = varint + bytes([counter & 0x7F | 0x80]), counter >> 7
-        raw = b"\0" + uuid.UUID(session_id).bytes + varint + bytes([counter])
-        raw += hmac.digest(key, raw, hashlib.sha256)[:16]
-        raw += hashlib.sha256(raw).digest()[:4]
-        return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+        query = "SELECT hmac_key, counter FROM sessions WHERE id = ?"
+        return write_v2(session_id, *self._db.execute(query, (session_id,)).fetchone())
 
     def exchange(self, token: str) -> Exchange:
         """Spend a refresh token: rotation, reuse and revocation as in ``rotation*.json``.
@@ -362,9 +354,7 @@ class Store:
             "SELECT hmac_key, counter, user_id, created_at, refreshed_at FROM sessions WHERE id = ?",
             (session_id,),
         ).fetchone()
-        if row is None or not hmac.compare_digest(
-            hmac.digest(row[0], signed[0], hashlib.sha256)[:16], signed[1]
-        ):
+        if row is None or not hmac.compare_digest(signature(row[0], signed[0]), signed[1]):
             return Exchange("refresh_token_not_found")
         _, newest, user_id, created_at, refreshed_at = row
         result = self._usable(session_id, user_id, created_at, now)
@@ -382,25 +372,3 @@ class Store:
         self._db.execute(update, (now, newest + (behind == 0), session_id))
         result.refresh_token = self._signed_token(session_id)
         return result
-
-
-def parse_v2(token: str) -> tuple[str, int, tuple[bytes, bytes]]:
-    """Session id, counter and (signed bytes, signature) of a version 2 refresh token.
-
-    Raises:
-        ValueError: It isn't one: version, length, varint or checksum.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_-]{51,62}", token):
-        raise ValueError("not base64url of the right length")
-    raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
-    body, checksum = raw[:-4], raw[-4:]
-    if raw[0] != 0 or hashlib.sha256(body).digest()[:4] != checksum:
-        raise ValueError("version or checksum")
-    varint, counter = body[17:-16], 0
-    for index, byte in enumerate(varint):
-        counter |= (byte & 0x7F) << (7 * index)
-        if (byte < 0x80) != (index == len(varint) - 1):
-            raise ValueError("varint")
-    if not varint or counter >= 1 << 63:
-        raise ValueError("counter")
-    return str(uuid.UUID(bytes=body[1:17])), counter, (body[:-16], body[-16:])

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
+import uuid
 from typing import Any
 
+import hypothesis.strategies as st
 import jwt
 import pytest
+from hypothesis import given
+from replay import WIRE
 
 from supabase_nb.demo import DemoServer, DemoServerError
-from supabase_nb.demo.store import parse_v2
+from supabase_nb.demo.refresh_tokens import parse_v2, signature, write_v2
 from supabase_nb.demo.testing import running_server
 
 REFRESH = "/auth/v1/token?grant_type=refresh_token"
+
+
+def base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def refresh(server: DemoServer, token: str) -> dict[str, Any]:
@@ -104,3 +114,29 @@ def test_the_clock_can_be_shifted() -> None:
             server.request("GET", "/auth/v1/user", token=session["access_token"])
         later = refresh(server, session["refresh_token"])
         assert later["expires_at"] - session["expires_at"] in (31, 32)
+
+
+def test_recorded_version_2_tokens_are_read() -> None:
+    recorded = json.loads((WIRE / "rotation-v2-refresh-tokens.json").read_text())
+    bodies = [entry["response"]["body"] for entry in recorded]
+    read = []
+    for body in bodies:
+        if "refresh_token" in body:
+            claims = jwt.decode(body["access_token"], options={"verify_signature": False})
+            session_id, counter, _ = parse_v2(body["refresh_token"])
+            assert session_id == claims["session_id"]
+            read.append(counter)
+    assert read[:4] == [0, 1, 1, 2]
+
+
+@given(session_id=st.uuids(), key=st.binary(min_size=32, max_size=32), counter=st.integers(0, 2**63 - 1))
+def test_version_2_tokens_are_written_and_read(session_id: uuid.UUID, key: bytes, counter: int) -> None:
+    token = write_v2(str(session_id), key, counter)
+    given_id, given_counter, (signed, signed_with) = parse_v2(token)
+    assert (given_id, given_counter, signed_with) == (str(session_id), counter, signature(key, signed))
+
+
+@given(text=st.text(st.characters(codec="ascii"), max_size=70) | st.binary(max_size=46).map(base64url))
+def test_other_texts_are_no_version_2_tokens(text: str) -> None:
+    with pytest.raises(ValueError, match="base64url|checksum|varint|counter"):
+        parse_v2(text)
