@@ -209,9 +209,9 @@ def run_all() -> Callable[[Page], None]:
         """Wait for the notebook and its kernel, then run all cells; returns at once."""
         page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-all-cells')")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-        # Cells that are run before the kernel has said that it is there are forgotten.
+        # Before its kernel is there, a notebook that is told to run asks which one it should be.
         page.wait_for_function(
-            "() => jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+            "jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel?.status === 'idle'"
         )
         page.evaluate("() => void jupyterapp.commands.execute('notebook:run-all-cells')")
 

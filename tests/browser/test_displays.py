@@ -26,7 +26,7 @@ def test_jupyterlab(
     run_all: Callable[[Page], None],
 ) -> None:
     path = write_notebook(
-        "lab", SETUP, "enact(auth, 'active')\nsupabase", "import time; time.sleep(4); auth.refresh_session()"
+        "lab", SETUP, "enact(auth, 'active')\nsupabase", "import time; time.sleep(1); auth.refresh_session()"
     )
     page.goto(jupyter_lab(path))
     run_all(page)
