@@ -182,6 +182,7 @@ class Keeper(Rotation):
                     expires_at=exp,
                     expires_in=max(exp - self.clock.now(), 0.0),
                     user=user,
+                    _claims=pair.claims,
                 )
                 return session, None
         if not pair.refresh_token:
@@ -330,7 +331,7 @@ class Keeper(Rotation):
 
 
 def _pair_of(record: StoredSession) -> Pair:
-    return Pair.of(Secret(record.session.access_token), Secret(record.session.refresh_token))
+    return Pair(record.session._access_token, record.session._refresh_token, record.session.claims)
 
 
 def _named(error: AuthError, pair: Pair, known: list[StoredSession]) -> StoredSession | None:

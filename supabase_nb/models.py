@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -124,7 +125,7 @@ class User:
             last_sign_in_at=_time(wire, "last_sign_in_at"),
             email_confirmed_at=_time(wire, "email_confirmed_at"),
             phone_confirmed_at=_time(wire, "phone_confirmed_at"),
-            _wire=FrozenDict(copy.deepcopy(dict(wire))),
+            _wire=FrozenDict(wire),
         )
 
     def to_wire(self) -> dict[str, Any]:
@@ -177,7 +178,7 @@ class Session:
     expires_in: int
     token_type: str
     user: User
-    _extra: Secret = field(compare=False)
+    _extra: _Hidden = field(compare=False)
     _claims: Mapping[str, Any] = field(compare=False)
 
     def __init__(
@@ -190,8 +191,10 @@ class Session:
         user: User,
         token_type: str = "bearer",
         extra: Mapping[str, Any] | None = None,
+        _claims: Mapping[str, Any] | None = None,
     ) -> None:
         access_token, refresh_token = Secret(access_token), Secret(refresh_token)
+        claims = tokens.read_claims(access_token) if _claims is None else _claims
         fields = {
             "_access_token": access_token,
             "_refresh_token": refresh_token,
@@ -200,7 +203,7 @@ class Session:
             "token_type": token_type,
             "user": user,
             "_extra": _Hidden(extra or {}),
-            "_claims": FrozenDict(tokens.read_claims(access_token) or {}),
+            "_claims": FrozenDict(claims or {}),
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
@@ -258,7 +261,8 @@ class Session:
         if refresh_token and not tokens.is_opaque(refresh_token):
             raise ValueError("a session's refresh token is not one")
         expires_in = tokens.number(wire, "expires_in")
-        expires_at = tokens.expiry(tokens.read_claims(access_token))
+        claims = tokens.read_claims(access_token)
+        expires_at = tokens.expiry(claims)
         if expires_at is None:
             expires_at = tokens.number(wire, "expires_at")
         if expires_at is None and now is not None and expires_in is not None:
@@ -274,10 +278,15 @@ class Session:
             token_type=_text(wire, "token_type") or "bearer",
             user=User.from_wire(wire.get("user")),
             extra={name: value for name, value in wire.items() if name not in known},
+            _claims=claims,
         )
 
     def to_wire(self) -> dict[str, Any]:
         """The JSON that auth-js and supabase-py store. Holds both tokens: for storage, not for showing."""
+        return copy.deepcopy(self._to_wire())
+
+    def _to_wire(self) -> dict[str, Any]:
+        """The same, not copied: for writing it at once."""
         return {
             **self._extra_fields(),
             "access_token": self.access_token,
@@ -285,7 +294,7 @@ class Session:
             "expires_in": self.expires_in,
             "expires_at": self.expires_at,
             "token_type": self.token_type,
-            "user": self.user.to_wire(),
+            "user": self.user._wire,
         }
 
     def with_user(self, user: User) -> Session:
@@ -298,10 +307,11 @@ class Session:
             token_type=self.token_type,
             user=user,
             extra=self._extra_fields(),
+            _claims=self._claims,
         )
 
     def _extra_fields(self) -> dict[str, Any]:
-        return self._extra.fields() if isinstance(self._extra, _Hidden) else {}
+        return self._extra.fields() if self._extra else {}
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -333,13 +343,9 @@ class _Hidden(Secret):
     __slots__ = ()
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
-        import json
-
-        super().__init__(json.dumps(dict(fields)))
+        super().__init__(json.dumps(dict(fields)) if fields else "")
 
     def fields(self) -> dict[str, Any]:
-        import json
-
         loaded: dict[str, Any] = json.loads(self.reveal())
         return loaded
 

@@ -123,7 +123,7 @@ class StoredSession:
     def to_text(self) -> str:
         """What goes into storage."""
         ours = {"salt": self.salt, "ancestors": self.ancestors, "clock_offset": round(self.clock_offset, 3)}
-        return json.dumps({**self.session.to_wire(), _OURS: ours}, separators=(",", ":"))
+        return json.dumps({**self.session._to_wire(), _OURS: ours}, separators=(",", ":"))
 
     @classmethod
     def from_text(cls, text: Secret) -> StoredSession | None:

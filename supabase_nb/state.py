@@ -87,6 +87,8 @@ class SessionState:
         self._lock = threading.RLock()
         self._words = self._word = 0
         self._version: object = None
+        # What storage held when it was last read or written, so that the same text is not read twice.
+        self._seen: tuple[Secret, StoredSession | None] = (Secret(""), None)
         self._exchanged = float("-inf")
         _states.add(self)
 
@@ -148,8 +150,10 @@ class SessionState:
             return None, error
         if secret is None:
             return None, None
-        record = StoredSession.from_text(secret)
+        text_seen, record_seen = self._seen
+        record = record_seen if secret == text_seen else StoredSession.from_text(secret)
         if record is not None:
+            self._seen = (secret, record)
             return record, None
         aside = getattr(self.storage, "set_aside", None)
         where = f" It was kept as {aside(self.key)}." if aside else ""
@@ -158,10 +162,13 @@ class SessionState:
         return None, trouble
 
     def _write(self, record: StoredSession) -> AuthStorageError | None:
+        record = replace(record, clock_offset=self.clock.offset)
+        text = Secret(record.to_text())
         try:
-            self.storage.set(self.key, replace(record, clock_offset=self.clock.offset).to_text())
+            self.storage.set(self.key, text.reveal())
         except AuthStorageError as error:
             return error
+        self._seen = (text, record)
         self._version = self._stored_version()
         return None
 
