@@ -29,7 +29,7 @@ def lab() -> None:
 
 
 def run() -> int:
-    """Execute the quickstart in a real kernel; restart it half-way; say after each step how the session stands."""
+    """Execute the quickstart in a real kernel; restart it half-way; say how things stand."""
     import nbformat
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
