@@ -123,6 +123,7 @@ class AuthAPI:
         """``GET /.well-known/jwks.json``: the public keys."""
         keys = self._request("GET", "/.well-known/jwks.json").json()
         if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list):
+            del keys  # whatever it is: this frame may stand in a traceback with locals
             raise _not_promised()
         return keys
 
@@ -307,7 +308,7 @@ def _error(answer: _Answer, url: str) -> errors.AuthError:
         ),
         "",
     )
-    said = _CONTROL.sub(" ", tokens.redact(said))[:300]
+    said, code = _shown(said), code and _shown(code)
     if status in _RETRYABLE or status >= 500:
         wait = retry_after(answer.headers.get("retry-after"))
         busy = said or {429: "Too many requests"}.get(status, "The auth server is out of order")
@@ -338,12 +339,18 @@ def _error(answer: _Answer, url: str) -> errors.AuthError:
             else ()
         )
         return errors.AuthWeakPassword(
-            message, status=status, code=code, reasons=[str(r) for r in reasons or ()]
+            message, status=status, code=code, reasons=[_shown(str(r)) for r in reasons or ()]
         )
     error = kind(message, status=status, code=code)
     # Which session a refusal is about (``tests/wire/rotation.json``, family 4): an id, not a token.
-    error.session_id = answer.headers.get("sb-auth-session-id")
+    session_id = answer.headers.get("sb-auth-session-id")
+    error.session_id = session_id and _shown(session_id)
     return error
+
+
+def _shown(text: str) -> str:
+    """What a server said, as a person may see it: no tokens, nothing that steers a terminal, not too long."""
+    return _CONTROL.sub(" ", tokens.redact(text))[:300]
 
 
 def retry_after(value: str | None, now: float | None = None) -> float | None:

@@ -169,7 +169,9 @@ class AuthClient(traitlets.HasTraits):
             AuthStorageError: Renewed, but not saved.
         """
         if refresh_token is not None:
-            return self.set_session("", Secret(refresh_token))
+            # This frame may stand in a traceback with locals.
+            refresh_token = tokens.clean(refresh_token)
+            return self.set_session("", refresh_token)
         session = self._keeper.restore()
         if session is None:
             raise nobody()
