@@ -91,10 +91,8 @@ def outbox(call: Call) -> Response:
 
 
 def session(call: Call) -> Response:
-    """``GET /demo/session?id=…``: whether this session has not been signed out."""
-    with call.project.store.transaction() as db:
-        found = db.execute("SELECT 1 FROM sessions WHERE id = ?", (call.query("id"),)).fetchone()
-    return answer({"alive": found is not None})
+    """``GET /demo/session?id=…``: whether this session can go on: neither signed out nor revoked."""
+    return answer({"alive": call.project.store.alive(call.query("id"))})
 
 
 def stop(call: Call) -> Response:

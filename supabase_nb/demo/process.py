@@ -109,7 +109,7 @@ class DemoServer:
             pair = json.loads(kept.read_text("utf-8"))
             if self.request("GET", f"/demo/session?id={pair['session_id']}")["alive"]:
                 return pair["access_token"], pair["refresh_token"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             pass  # never copied, or by another version
         session = self.sign_in(email)
         claims = json.loads(base64.urlsafe_b64decode(session["access_token"].split(".")[1] + "=="))

@@ -255,6 +255,14 @@ class Store:
         row: sqlite3.Row | None = cursor.fetchone()
         return row
 
+    def alive(self, session_id: str) -> bool:
+        """Whether the session has a refresh token that is good."""
+        query = (
+            "SELECT 1 FROM sessions s LEFT JOIN refresh_tokens t ON t.session_id = s.id "
+            "WHERE s.id = ? AND (t.id IS NULL OR NOT t.revoked)"
+        )
+        return self._db.execute(query, (session_id,)).fetchone() is not None
+
     def issued(self, session_id: str, at: float) -> None:
         """Remember when the newest access token was made."""
         with self.transaction() as db:

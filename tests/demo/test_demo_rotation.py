@@ -140,3 +140,21 @@ def test_version_2_tokens_are_written_and_read(session_id: uuid.UUID, key: bytes
 def test_other_texts_are_no_version_2_tokens(text: str) -> None:
     with pytest.raises(ValueError, match=r"base64url|checksum|varint|counter"):
         parse_v2(text)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_copied_tokens_stay_the_same_until_their_session_ends(version: int) -> None:
+    with running_server(refresh_token_version=version, reuse_interval=0) as server:
+        copied = server.copied_tokens()
+        assert server.copied_tokens("grace@example.com") != copied
+        newer = refresh(server, refresh(server, copied[1])["refresh_token"])
+        assert server.copied_tokens() == copied
+        server.request("POST", "/auth/v1/logout", token=newer["access_token"])
+        second = server.copied_tokens()
+        assert second[1] != copied[1]
+        refresh(server, refresh(server, second[1])["refresh_token"])
+        with pytest.raises(DemoServerError, match="Already Used"):
+            refresh(server, second[1])  # which revokes the family
+        third = server.copied_tokens()
+        assert third[1] != second[1]
+        refresh(server, third[1])

@@ -1,0 +1,129 @@
+"""What is refused, and in which words, beyond what was recorded."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import httpx
+import pytest
+
+from supabase_nb.demo import DemoServer
+from supabase_nb.demo import server as application
+from supabase_nb.demo.testing import running_server
+
+ADA = "ada@example.com"
+WORDS = "correct horse battery"
+PKCE = {"auth_code": "x", "code_verifier": "y"}
+CASES: list[tuple[str, str, Any, int, str]] = [
+    ("POST", "/signup", {"phone": "123456", "password": WORDS}, 400, "phone_provider_disabled"),
+    ("POST", "/signup", {"email": "n@example.com", "password": "x" * 73}, 400, "validation_failed"),
+    ("POST", "/token?grant_type=password", {"email": ADA, "phone": "1"}, 400, "validation_failed"),
+    ("POST", "/token?grant_type=password", {"phone": "1", "password": "x"}, 400, "invalid_credentials"),
+    ("POST", "/token?grant_type=pkce", {"auth_code": "x"}, 400, "validation_failed"),
+    ("POST", "/token?grant_type=pkce", PKCE, 404, "flow_state_not_found"),
+    ("POST", "/otp", {}, 400, "validation_failed"),
+    ("POST", "/otp", {"email": ADA, "phone": "1"}, 400, "validation_failed"),
+    ("POST", "/otp", {"email": ADA, "channel": "sms"}, 400, "validation_failed"),
+    ("POST", "/otp", {"phone": "1"}, 400, "phone_provider_disabled"),
+    ("POST", "/recover", {}, 400, "validation_failed"),
+    ("POST", "/verify", {}, 400, "validation_failed"),
+    ("POST", "/verify", {"type": "email"}, 400, "validation_failed"),
+    ("POST", "/verify", {"type": "email", "token": "1", "token_hash": "x"}, 400, "validation_failed"),
+    ("POST", "/verify", {"type": "email", "token": "1"}, 400, "validation_failed"),
+    ("POST", "/verify", {"type": "zzz", "token": "1"}, 400, "validation_failed"),
+    ("GET", "/verify", None, 400, "validation_failed"),
+    ("POST", "/logout", None, 401, "no_authorization"),
+    ("POST", "/signup", [], 400, "bad_json"),
+    ("POST", "/signup", {"email": {}}, 400, "bad_json"),
+    ("POST", "/signup", {"data": "x"}, 400, "bad_json"),
+]
+ADMIN_CASES: list[tuple[str, str, Any, int, str]] = [
+    ("POST", "/users", {}, 400, "validation_failed"),
+    ("POST", "/users", {"email": "n@example.com", "id": "x"}, 400, "validation_failed"),
+    ("GET", "/users?page=x", None, 400, "validation_failed"),
+    ("POST", "/generate_link", {"type": "zzz", "email": ADA}, 400, "validation_failed"),
+    ("POST", "/generate_link", {"type": "signup", "email": ADA, "password": WORDS}, 422, "email_exists"),
+    ("POST", "/generate_link", {"type": "signup", "email": "n@example.com"}, 400, "validation_failed"),
+    ("POST", "/generate_link", {"type": "recovery", "email": "n@example.com"}, 404, "user_not_found"),
+    ("POST", "/generate_link", {"type": "magiclink"}, 400, "validation_failed"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status", "code"), CASES)
+def test_refused(
+    supabase_auth_server: DemoServer, method: str, path: str, body: Any, status: int, code: str
+) -> None:
+    answer = httpx.request(method, supabase_auth_server.auth_url + path, json=body)
+    assert (answer.status_code, answer.json()["error_code"], answer.json()["code"]) == (status, code, status)
+    assert answer.headers["x-sb-error-code"] == code
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status", "code"), ADMIN_CASES)
+def test_refused_to_the_service_role(
+    supabase_auth_server: DemoServer, method: str, path: str, body: Any, status: int, code: str
+) -> None:
+    server = supabase_auth_server
+    headers = {"Authorization": f"Bearer {server.service_key}", "X-Supabase-Api-Version": "2024-01-01"}
+    answer = httpx.request(method, f"{server.auth_url}/admin{path}", json=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+def test_users_cant_change_what_is_the_projects(server: DemoServer) -> None:
+    headers = {"Authorization": f"Bearer {server.sign_in()['access_token']}"}
+    url = f"{server.auth_url}/user"
+    answer = httpx.put(url, json={"app_metadata": {"role": "admin"}}, headers=headers)
+    assert (answer.status_code, answer.json()["error_code"]) == (403, "not_admin")
+    guest = server.request("POST", "/auth/v1/signup", {})
+    headers = {"Authorization": f"Bearer {guest['access_token']}"}
+    answer = httpx.put(url, json={"password": "a good password"}, headers=headers)
+    assert (answer.status_code, answer.json()["error_code"]) == (422, "validation_failed")
+
+
+def test_what_is_switched_off() -> None:
+    with running_server(disable_signup=True) as server:
+        answer = httpx.post(f"{server.auth_url}/otp", json={"email": "n@example.com"})
+        assert (answer.status_code, answer.json()["error_code"]) == (422, "signup_disabled")
+    with running_server(disable_email=True) as server:
+        for path in ("/signup", "/otp"):
+            new = {"email": "n@example.com", "password": WORDS}
+            answer = httpx.post(server.auth_url + path, json=new)
+            assert answer.json()["error_code"] == "email_provider_disabled"
+
+
+def test_a_banned_user_has_no_way_in(server: DemoServer) -> None:
+    ada = server.sign_in()["user"]
+    server.request("POST", "/auth/v1/otp", {"email": ADA})
+    (mail,) = server.outbox()
+    server.admin("PUT", f"/users/{ada['id']}", {"ban_duration": "24h"})
+    sent = {"type": "email", "token_hash": mail["hashed_token"]}
+    answer = httpx.post(f"{server.auth_url}/verify", json=sent)
+    assert (answer.status_code, answer.json()["error_code"]) == (403, "user_banned")
+    page = httpx.get(f"{server.auth_url}/authorize?provider=demo", follow_redirects=True)
+    link = next(part for part in page.text.split("<li>") if ADA in part).split('"')[1]
+    answer = httpx.get(str(page.url.join(link.replace("&amp;", "&"))))
+    assert (answer.status_code, answer.json()["error_code"]) == (403, "user_banned")
+
+
+def test_the_demo_provider_without_pkce(server: DemoServer) -> None:
+    page = httpx.get(f"{server.auth_url}/authorize?provider=demo", follow_redirects=True)
+    link = next(part for part in page.text.split("<li>") if ADA in part).split('"')[1]
+    location = httpx.get(str(page.url.join(link.replace("&amp;", "&")))).headers["location"]
+    assert location.startswith(f"{server.url}/demo/welcome#access_token=")
+    state = link.partition("state=")[2].partition("&")[0]
+    answer = httpx.get(f"{server.auth_url}/callback?state={state}&code=x")
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "bad_oauth_state")
+
+
+def test_a_failure_of_its_own_is_told_in_shape(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(call: object) -> Any:
+        raise ZeroDivisionError("of the test")
+
+    monkeypatch.setitem(application.AUTH_ROUTES["/health"], "GET", broken)
+    with running_server() as server, caplog.at_level(logging.ERROR, "supabase_nb.demo"):
+        answer = httpx.get(f"{server.auth_url}/health")
+        assert (answer.status_code, answer.json()["error_code"]) == (500, "unexpected_failure")
+        assert "unexpected failure at GET /health" in caplog.text
+        assert httpx.get(f"{server.auth_url}/settings").status_code == 200
