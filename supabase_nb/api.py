@@ -209,6 +209,8 @@ class AuthAPI:
                 timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
                 transport=shared,
                 follow_redirects=False,
+                # Certificates are verified, always; without TLS (this machine) there is no need to load them.
+                verify=self.url.startswith("https://"),
             )
             self._pid = os.getpid()
         return self._http
@@ -308,7 +310,7 @@ def _error(answer: _Answer, url: str) -> errors.AuthError:
         ),
         "",
     )
-    said, code = _shown(said), code and _shown(code)
+    said, code = shown(said), code and shown(code)
     if status in _RETRYABLE or status >= 500:
         wait = retry_after(answer.headers.get("retry-after"))
         busy = said or {429: "Too many requests"}.get(status, "The auth server is out of order")
@@ -339,16 +341,16 @@ def _error(answer: _Answer, url: str) -> errors.AuthError:
             else ()
         )
         return errors.AuthWeakPassword(
-            message, status=status, code=code, reasons=[_shown(str(r)) for r in reasons or ()]
+            message, status=status, code=code, reasons=[shown(str(r)) for r in reasons or ()]
         )
     error = kind(message, status=status, code=code)
     # Which session a refusal is about (``tests/wire/rotation.json``, family 4): an id, not a token.
     session_id = answer.headers.get("sb-auth-session-id")
-    error.session_id = session_id and _shown(session_id)
+    error.session_id = session_id and shown(session_id)
     return error
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
     """What a server said, as a person may see it: no tokens, nothing that steers a terminal, not too long."""
     return _CONTROL.sub(" ", tokens.redact(text))[:300]
 

@@ -25,6 +25,7 @@ from .models import (
 from .record import Pair
 from .refresh import refresher
 from .rotation import nobody
+from .sign_in import WaysIn
 from .storage import FileStorage, SessionStorage
 from .storage import storage_key as key_of
 from .tokens import Secret
@@ -32,10 +33,12 @@ from .tokens import Secret
 if TYPE_CHECKING:
     import httpx
 
+    from .aio import AuthAio
+
 Scope = Literal["global", "local", "others"]
 
 
-class AuthClient(traitlets.HasTraits):
+class AuthClient(WaysIn, traitlets.HasTraits):
     """One user's session with one auth server.
 
     Constructing touches nothing: no network, no file, no thread. The stored session is read by `get_session`,
@@ -246,6 +249,13 @@ class AuthClient(traitlets.HasTraits):
         if session is None:
             raise nobody()
         return session
+
+    @property
+    def aio(self) -> AuthAio:
+        """The same methods, to be awaited: ``await supabase.auth.aio.set_session(at, rt)``."""
+        from .aio import AuthAio
+
+        return AuthAio(self)
 
     # -- being told ---------------------------------------------------------------------------------------
 

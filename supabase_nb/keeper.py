@@ -100,7 +100,12 @@ class Keeper(Rotation):
             raise failure
         return session
 
-    def enter(self, pair: Pair) -> Session:
+    def enter(
+        self,
+        pair: Pair,
+        event: AuthChangeEvent = AuthChangeEvent.TOKEN_REFRESHED,
+        cause: str = "session restored",
+    ) -> Session:
         """`set_session`: rules 1 to 5, and "run it again"."""
         word = self._new_word()
         if pair.refresh_token and not tokens.is_opaque(pair.refresh_token):
@@ -115,7 +120,7 @@ class Keeper(Rotation):
                 code="session_missing",
             )
         try:
-            return self._patiently(lambda _: self._enter(pair, word))
+            return self._patiently(lambda _: self._enter(pair, word, event, cause))
         finally:
             self.announce()
 
@@ -123,7 +128,7 @@ class Keeper(Rotation):
         exp = tokens.expiry(pair.claims)
         return tokens.is_jwt(pair.access_token) and exp is not None and exp > self.clock.now()
 
-    def _enter(self, pair: Pair, word: int) -> Session:
+    def _enter(self, pair: Pair, word: int, event: AuthChangeEvent, cause: str) -> Session:
         with self.storage.lock(self.key, LOCK_TIMEOUT):
             stored, trouble = self._read()
             if trouble is not None and trouble.code == "storage_open_to_others":
@@ -151,8 +156,8 @@ class Keeper(Rotation):
                 record = _lineage(session, pair, later, known)
                 failure = self._commit(
                     record,
-                    AuthChangeEvent.TOKEN_REFRESHED,
-                    "continued from storage" if later else "session restored",
+                    event,
+                    "continued from storage" if later else cause,
                     word,
                     received,
                     notice="Continued from storage: a later rotation of this session was there."
@@ -267,7 +272,7 @@ class Keeper(Rotation):
         with self.storage.lock(self.key, _SIGN_OUT_LOCK), self._lock:
             held = self.held
             failure = self._forget(held)
-            self.notices.clear()
+            self.drop_notices()
             event = AuthChangeEvent.SIGNED_OUT if held.session else None
             self._hold(Held(error=failure), event, "signed out")
         self.announce()

@@ -222,7 +222,7 @@ class SessionState:
                 return
             self._words = self._word = self._words + 1
             self._forget(held)
-            self.notices.clear()
+            self.drop_notices()
             self._hold(Held(status="expired", error=error), AuthChangeEvent.SIGNED_OUT, error.message)
 
     # -- other kernels ------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ class SessionState:
 
     def _signed_out_elsewhere(self) -> None:
         self._words = self._word = self._words + 1
-        self.notices.clear()
+        self.drop_notices()
         self._hold(Held(), AuthChangeEvent.SIGNED_OUT, "signed out in another notebook")
 
     # -- telling ------------------------------------------------------------------------------------------
@@ -285,6 +285,11 @@ class SessionState:
             self.notices.pop(name, None)
         else:
             self.notices[name] = text
+
+    def drop_notices(self) -> None:
+        """Take away what was noted about a session that is over; what others set stays. Under the lock."""
+        for name in ("detached", "goodbye", "storage"):
+            self.notices.pop(name, None)
 
     def set_notice(self, name: str, text: str | None) -> None:
         """Show a sentence with the session, or take it away."""

@@ -1,0 +1,45 @@
+"""Proof Key for Code Exchange (RFC 7636): a code is of use only where it was asked for."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+
+from . import tokens
+from .storage import SessionStorage
+from .tokens import Secret
+
+#: What a verifier may be marked with, so that the code leads to `PASSWORD_RECOVERY`.
+RECOVERY = "PASSWORD_RECOVERY"
+
+
+class Pkce:
+    """The verifier of a sign-in under way; it rests where auth-js and supabase-py keep theirs.
+
+    Args:
+        storage: Where the session rests too, so that the sign-in outlives the kernel.
+        key: The session's key.
+    """
+
+    def __init__(self, storage: SessionStorage, key: str) -> None:
+        self._storage = storage
+        self._key = f"{key}-code-verifier"
+
+    def challenge(self) -> dict[str, str]:
+        """Make a new verifier, and what is sent with the request for a code."""
+        verifier = Secret(secrets.token_urlsafe(64))
+        self._storage.set(self._key, verifier.reveal())
+        digest = hashlib.sha256(verifier.reveal().encode()).digest()
+        challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        return {"code_challenge": challenge, "code_challenge_method": "s256"}
+
+    def verifier(self) -> tuple[Secret, str]:
+        """The verifier, empty where there is none, and what it was made for."""
+        stored = tokens.clean(self._storage.get(self._key) or "")
+        verifier, _, purpose = stored.reveal().partition("/")
+        return Secret(verifier), purpose
+
+    def done(self) -> None:
+        """Forget the verifier: the code was exchanged."""
+        self._storage.remove(self._key)
