@@ -15,7 +15,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
 from ..models import AuthResponse, Session
-from ..tokens import Secret
+from ..tokens import Secret, is_jwt
 
 _NAME = re.compile(r"[^\W\d]\w*")
 #: How a name may go on: ``pair["access_token"]``, ``response.session``.
@@ -79,7 +79,12 @@ class MagicParser(MagicArgumentParser):
         if words is None:
             raise SupabaseUsageError("A quotation mark is missing.")
         comment = next((i for i, word in enumerate(words) if word.startswith("#")), len(words))
-        return self.parse_args(words[:comment])
+        try:
+            return self.parse_args(words[:comment])
+        except SupabaseUsageError as error:
+            failure = str(error)
+        # Anew: its context is argparse's own error, which repeats what was given.
+        raise SupabaseUsageError(failure)
 
 
 def split(line: str) -> list[str]:
@@ -126,6 +131,8 @@ def resolve(
         if name in namespace:
             raise SupabaseUsageError(f"`{name}` is a variable of the notebook: write it without the $.")
         raise SupabaseUsageError(_unknown(name, environ, what, "environment variable"))
+    if is_jwt(Secret(word)):
+        return Secret(word)  # the quotation marks were forgotten
     if not _PATH.fullmatch(word):
         raise SupabaseUsageError(
             f"This is not the name of a variable. Put {what} into a variable and name that; "

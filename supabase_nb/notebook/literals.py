@@ -96,9 +96,11 @@ def find_literals(cell: str, names: Container[str] = ()) -> list[Literal]:
 
 def replaced(cell: str, literals: list[Literal], write: Callable[[Literal], str]) -> str:
     """The cell with something else in the place of each literal."""
-    for literal in reversed(literals):
-        cell = cell[: literal.start] + write(literal) + cell[literal.end :]
-    return cell
+    parts, at = [], 0
+    for literal in literals:
+        parts += [cell[at : literal.start], write(literal)]
+        at = literal.end
+    return "".join(parts) + cell[at:]
 
 
 def pattern(text: str, secrets: list[Secret]) -> str:

@@ -17,6 +17,8 @@ from ..errors import AuthError
 from ..tokens import Secret, is_jwt
 from . import arguments
 from .arguments import MagicParser, SupabaseUsageError
+from .guard import Guard
+from .paste import read_paste
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -56,6 +58,7 @@ class SupabaseMagics:
         self.shell = shell
         self.connections: dict[str, _Connection] = {}
         self.parsers: dict[str, MagicParser] = {}
+        self.guard = Guard(shell)
         self._undo: list[Callable[[], object]] = []
 
     # -- loading and unloading ----------------------------------------------------------------------------
@@ -65,6 +68,7 @@ class SupabaseMagics:
         for name, build in _COMMANDS.items():
             self.add(name, *build)
         self._add_completions()
+        self.guard.install()
 
     def add(
         self, name: str, build: Callable[[MagicParser], object], run: Callable[[Any, argparse.Namespace], Any]
@@ -92,6 +96,7 @@ class SupabaseMagics:
 
     def unload(self) -> None:
         """Take everything back: magics, completions, guard; close the clients and their displays."""
+        self.guard.uninstall()
         while self._undo:
             self._undo.pop()()
         AuthError.show_traceback = False
@@ -318,21 +323,27 @@ def _set_session(magics: SupabaseMagics, given: argparse.Namespace) -> AuthRespo
     """
     client = magics.client(given.name)
     words: list[str] = given.tokens
+    namespace = magics.shell.user_ns
     if not words:
         return _ask(magics, client)
     if len(words) == 1:
-        value = arguments.resolve(words[0], magics.shell.user_ns, what="the access token")
+        value = arguments.resolve(words[0], namespace, what="the access token")
         pair = arguments.token_pair(value)
-        if pair is None:
+        if pair is None and isinstance(value, (str, Secret)):
+            pair = read_paste(value)
+        if pair is None or not pair[1]:
             raise SupabaseUsageError(
                 "Give both tokens: %supabase_set_session at rt (or one variable that holds a session)."
             )
         access_token, refresh_token = pair
     elif len(words) == 2:
         access_token = magics.secret(words[0], "the access token")
+        if is_jwt(Secret(words[0])) and arguments.is_name(words[1]) and words[1] not in namespace:
+            words[1] = f'"{words[1]}"'  # beside a bare access token: a bare refresh token
         refresh_token = magics.secret(words[1], "the refresh token")
     else:
         raise SupabaseUsageError("There are too many arguments: %supabase_set_session at rt takes two.")
+    magics.guard.take_back((access_token, refresh_token))
     if is_jwt(refresh_token) and not is_jwt(access_token):
         raise SupabaseUsageError(
             "These seem to be swapped: the access token comes first, then the refresh token."

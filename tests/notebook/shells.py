@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import linecache
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -51,6 +52,9 @@ def shell(tmp_path, monkeypatch):
     for name in ("SUPABASE_URL", "SUPABASE_KEY", "SUPABASE_ANON_KEY", "SUPABASE_PUBLISHABLE_KEY"):
         monkeypatch.delenv(name, raising=False)
     InteractiveShell.clear_instance()
+    linecache.clearcache()
+    for name in ("last_exc", "last_value", "last_traceback"):
+        monkeypatch.delattr(sys, name, raising=False)
     config = Config()
     config.InteractiveShell.colors = "nocolor"
     config.HistoryManager.hist_file = str(tmp_path / "history.sqlite")

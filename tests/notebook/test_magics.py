@@ -11,6 +11,7 @@ from shells import FakeClient
 from wire_tokens import make_jwt, make_refresh_token
 
 from supabase_nb.errors import AuthApiError, AuthError
+from supabase_nb.notebook.arguments import MagicParser, SupabaseUsageError
 from supabase_nb.tokens import Secret
 
 
@@ -87,20 +88,21 @@ REFRESH = make_refresh_token()
             "%supabase_set_session at nothing_like_it",
             "There is no variable `nothing_like_it`. Put the refresh",
         ),
-        (f"%supabase_set_session at {REFRESH}", "There is no variable of that name. Put the refresh token"),
+        (f"%supabase_set_session at a{REFRESH[1:]}", "There is no variable of that name. Put the refresh"),
         ("%supabase_set_session at empty", "`empty` is empty. Put the refresh token into it"),
         ("%supabase_set_session at number", "`number` is no text but of type int"),
         ("%supabase_set_session rt at", "seem to be swapped"),
         ("%supabase_set_session at", "Give both tokens"),
         ("%supabase_set_session at rt rt", "too many arguments"),
         ("%supabase_set_session at $NO_SUCH_VARIABLE", "There is no environment variable"),
-        (f"%supabase_set_session {TOKEN} rt", "This is not the name of a variable"),
+        ("%supabase_set_session a+b rt", "This is not the name of a variable"),
         (
             f"%supabase_set_session --frobnicate={TOKEN} rt",
             "an option is unknown. Usage: %supabase_set_session",
         ),
         (f"%supabase_set_session --name {REFRESH} at rt", "There is no client by that name."),
-        (f'%supabase_set_session "{TOKEN} rt', "A quotation mark is missing"),
+        ("%supabase_set_session 'at", "Give both tokens"),
+        ("%supabase_sign_out --scope 'local", "A quotation mark is missing"),
         (f"%supabase_sign_out --scope {TOKEN}", "--scope is one of local, global, others"),
         (f"%supabase_connect --storage {TOKEN}", "--storage is one of file, memory, keyring"),
         (f"%supabase_debug {TOKEN}", "state is one of on, off"),
@@ -116,10 +118,35 @@ def test_what_is_wrong_is_said_in_one_line_without_a_token(connected, cell, says
     ran = connected.run(cell)
     assert not ran.ok
     assert says in ran.text
-    assert len(ran.text.strip().splitlines()) == 1, ran.text
+    *warned, line = ran.text.strip().splitlines()
+    assert says in line
+    assert not warned or warned[0].startswith("supabase-nb: "), ran.text
     assert TOKEN not in ran.text
     assert TOKEN.split(".")[2] not in ran.text
-    assert REFRESH not in ran.text
+    assert REFRESH[1:] not in ran.text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        TOKEN,
+        f"--name {TOKEN} x",
+        f"--state={TOKEN}",
+        f"on {TOKEN}",
+        f"--na {TOKEN} {TOKEN}",
+        f"'{TOKEN}",
+        f"-{TOKEN}",
+    ],
+)
+def test_the_parser_itself_repeats_nothing(connected, line):
+    parser = MagicParser("supabase_test", "For this test.")
+    parser.add_argument("state", choices=("on", "off"))
+    parser.add_argument("--names", type=int)
+    parser.add_argument("--nature")
+    with pytest.raises(SupabaseUsageError) as caught:
+        parser.read(line)
+    assert TOKEN not in str(caught.value)
+    assert caught.value.__context__ is None or TOKEN not in repr(caught.value.__context__)
 
 
 def test_nothing_is_connected(shell):
