@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -23,8 +24,8 @@ from .tokens import Secret
 if TYPE_CHECKING:
     import httpx
 
-#: Seconds to connect, and to wait for an answer (design: "time-outs and retries").
-CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 10.0
+#: Seconds to connect, and to wait for an answer (design: "time-outs and retries"); and for all of a request.
+CONNECT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT = 5.0, 10.0, 15.0
 _API_VERSION = "2024-01-01"
 _RETRYABLE = frozenset({408, 409, 425, 429})
 _LARGEST_ANSWER = 4 * 1024 * 1024
@@ -94,7 +95,10 @@ class AuthAPI:
 
     def refresh(self, refresh_token: Secret) -> Session:
         """``POST /token?grant_type=refresh_token`` (``tests/wire/rotation.json``)."""
-        return self.session("/token?grant_type=refresh_token", {"refresh_token": refresh_token})
+        session = self.session("/token?grant_type=refresh_token", {"refresh_token": refresh_token})
+        if not session.refresh_token:
+            raise _not_promised()
+        return session
 
     def session(self, path: str, body: Mapping[str, object]) -> Session:
         """A ``POST`` that is promised to be answered with a session: the ways in and the exchange."""
@@ -105,10 +109,14 @@ class AuthAPI:
 
     def session_or_user(self, path: str, body: Mapping[str, object]) -> Session | User:
         """The same, where the answer may be a user who must confirm something first (sign-up)."""
+        steady = self.clock.clock.steady
+        sent = steady()
         answer = self._request("POST", path, body=body)
         found = _read(answer, self.clock.now())
         if found is None:
             raise _not_promised(answer.status)
+        if isinstance(found, Session):
+            self.clock.learn_issued(found.issued_at, sent, steady())
         return found
 
     def post(self, path: str, body: Mapping[str, object]) -> Any:
@@ -152,13 +160,31 @@ class AuthAPI:
         if token is not None and not tokens.is_jwt(token):
             raise errors.AuthInvalidJwt("This is not an access token. " + errors.NEXT_STEPS["bad_jwt"])
         sent = self.clock.clock.steady()
-        answer = self._transmit(method, path, token, body)
+        answer = self._within_limit(lambda: self._transmit(method, path, token, body))
         if isinstance(answer, BaseException):
             raise answer
         self.clock.learn(answer.headers.get("date"), sent, self.clock.clock.steady())
         if 200 <= answer.status < 300:
             return answer
-        raise _error(answer, self.url)
+        raise _error(answer, self.url, self.clock.now())
+
+    def _within_limit(self, send: Callable[[], _Answer | BaseException]) -> _Answer | BaseException:
+        """Send in a thread that is waited for so long and no longer.
+
+        The HTTP library bounds each step, but not looking up a name, nor how many steps a slow server makes of
+        one answer; and whoever waits may hold the lock of the stored session.
+        """
+        outcome: list[_Answer | BaseException] = []
+        done = threading.Event()
+
+        def run() -> None:
+            outcome.append(send())
+            done.set()
+
+        threading.Thread(target=run, name="supabase-nb-request", daemon=True).start()
+        if not done.wait(REQUEST_TIMEOUT):
+            return _late(self.url)
+        return outcome[0]
 
     def _transmit(
         self, method: str, path: str, token: Secret | None, body: Mapping[str, object] | None
@@ -180,9 +206,11 @@ class AuthAPI:
             with self._client(httpx).stream(
                 method, self.url + path, headers=headers, content=content
             ) as response:
-                received = bytearray()
+                received, began = bytearray(), time.monotonic()
                 for chunk in response.iter_bytes():
                     received += chunk
+                    if time.monotonic() - began > REQUEST_TIMEOUT:
+                        return _late(self.url)  # nobody waits any more
                     if len(received) > _LARGEST_ANSWER:
                         return errors.AuthUnknownError("The answer was far too long to be the auth server's.")
                 return _Answer(response.status_code, response.headers, bytes(received))
@@ -257,7 +285,7 @@ def _read(answer: _Answer, now: float) -> Session | User | None:
         if isinstance(wire, dict) and isinstance(wire.get("user"), dict):
             wire = wire["user"]
         return User.from_wire(wire)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -269,6 +297,13 @@ def _not_promised(status: int = 200) -> errors.AuthUnknownError:
     )
 
 
+def _late(url: str) -> errors.AuthRetryableError:
+    return errors.AuthRetryableError(
+        f"{_host(url)} did not answer in time. Nothing is lost: check the network and the project's URL.",
+        code="network",
+    )
+
+
 def _host(url: str) -> str:
     return urlsplit(url).netloc
 
@@ -276,8 +311,8 @@ def _host(url: str) -> str:
 def _outage(error: httpx.HTTPError, httpx: Any, url: str) -> errors.AuthError:
     host = _host(url)
     if isinstance(error, httpx.TimeoutException):
-        what = f"{host} did not answer in time"
-    elif isinstance(error, httpx.ProxyError):
+        return _late(url)
+    if isinstance(error, httpx.ProxyError):
         what = f"The proxy on the way to {host} refused"
     elif isinstance(error, httpx.ConnectError) and "CERTIFICATE" in str(error).upper():
         what = f"The certificate of {host} could not be verified"
@@ -290,7 +325,7 @@ def _outage(error: httpx.HTTPError, httpx: Any, url: str) -> errors.AuthError:
     )
 
 
-def _error(answer: _Answer, url: str) -> errors.AuthError:
+def _error(answer: _Answer, url: str, now: float) -> errors.AuthError:
     """Both shapes of an error (with and without the version header), and what is no auth server's word."""
     status = answer.status
     if 300 <= status < 400:
@@ -312,7 +347,7 @@ def _error(answer: _Answer, url: str) -> errors.AuthError:
     )
     said, code = shown(said), code and shown(code)
     if status in _RETRYABLE or status >= 500:
-        wait = retry_after(answer.headers.get("retry-after"))
+        wait = retry_after(answer.headers.get("retry-after"), now)
         busy = said or {429: "Too many requests"}.get(status, "The auth server is out of order")
         return errors.AuthRetryableError(
             errors.with_next_step(
@@ -355,13 +390,18 @@ def shown(text: str) -> str:
     return _CONTROL.sub(" ", tokens.redact(text))[:300]
 
 
-def retry_after(value: str | None, now: float | None = None) -> float | None:
-    """A ``Retry-After`` header in seconds, given as such or as a date; ``None`` where it is neither."""
+def retry_after(value: str | None, now: float) -> float | None:
+    """A ``Retry-After`` header in seconds; ``None`` where it is neither seconds nor a date.
+
+    Args:
+        value: The header.
+        now: The server's time in Unix seconds, which a date is meant by.
+    """
     if not value:
         return None
-    if value.strip().isdigit():
+    if value.strip().isdecimal():
         return float(value.strip()[:9])
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - (time.time() if now is None else now))
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
         return None
