@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format soak screenshots clean
+.PHONY: demo test lint format soak screenshots bench clean
 
 $(READY): pyproject.toml tools/setup
 	tools/setup "$(PYTHON)" "$(VENV)"
@@ -26,6 +26,15 @@ lint: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Longer than a change is worth waiting for: 50,000 requests of nonsense, 100,000 schedules of the rotation protocol.
+soak: $(READY)
+	SUPABASE_NB_FUZZ=50000 $(BIN)/python -m pytest tests/demo/test_demo_bad_input.py -s --timeout 1800
+
+# Renews the pictures of the documentation.
+screenshots: $(READY)
+	tools/browser "$(VENV)"
+	SUPABASE_NB_SCREENSHOTS=1 $(BIN)/python -m pytest tests/browser
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist tests/js/node_modules
