@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from . import errors, logs, tokens
+from .answers import Answer, late, not_an_address, not_promised, outage, read, refusal
 from .clock import ServerClock
 from .models import Session, User
 from .tokens import Secret
@@ -27,30 +26,7 @@ if TYPE_CHECKING:
 #: Seconds to connect, and to wait for an answer (design: "time-outs and retries"); and for all of a request.
 CONNECT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT = 5.0, 10.0, 15.0
 _API_VERSION = "2024-01-01"
-_RETRYABLE = frozenset({408, 409, 425, 429})
 _LARGEST_ANSWER = 4 * 1024 * 1024
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
-
-
-class _Answer:
-    """A response, its body out of sight."""
-
-    __slots__ = ("_body", "headers", "status")
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self._body: Callable[[], bytes] = lambda: body
-
-    def json(self) -> Any:
-        """The body's JSON, or ``None`` where it is none."""
-        try:
-            return json.loads(self._body())
-        except (ValueError, RecursionError):
-            return None
-
-    def __repr__(self) -> str:
-        return f"_Answer({self.status})"
 
 
 class AuthAPI:
@@ -97,14 +73,14 @@ class AuthAPI:
         """``POST /token?grant_type=refresh_token`` (``tests/wire/rotation.json``)."""
         session = self.session("/token?grant_type=refresh_token", {"refresh_token": refresh_token})
         if not session.refresh_token:
-            raise _not_promised()
+            raise not_promised()
         return session
 
     def session(self, path: str, body: Mapping[str, object]) -> Session:
         """A ``POST`` that is promised to be answered with a session: the ways in and the exchange."""
         found = self.session_or_user(path, body)
         if not isinstance(found, Session):
-            raise _not_promised()
+            raise not_promised()
         return found
 
     def session_or_user(self, path: str, body: Mapping[str, object]) -> Session | User:
@@ -112,9 +88,9 @@ class AuthAPI:
         steady = self.clock.clock.steady
         sent = steady()
         answer = self._request("POST", path, body=body)
-        found = _read(answer, self.clock.now())
+        found = read(answer, self.clock.now())
         if found is None:
-            raise _not_promised(answer.status)
+            raise not_promised(answer.status)
         if isinstance(found, Session):
             self.clock.learn_issued(found.issued_at, sent, steady())
         return found
@@ -132,7 +108,7 @@ class AuthAPI:
         keys = self._request("GET", "/.well-known/jwks.json").json()
         if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list):
             del keys  # whatever it is: this frame may stand in a traceback with locals
-            raise _not_promised()
+            raise not_promised()
         return keys
 
     def close(self) -> None:
@@ -143,10 +119,10 @@ class AuthAPI:
 
     # -- how they are sent --------------------------------------------------------------------------------
 
-    def _user(self, answer: _Answer) -> User:
-        found = _read(answer, 0.0)
+    def _user(self, answer: Answer) -> User:
+        found = read(answer, 0.0)
         if not isinstance(found, User):
-            raise _not_promised(answer.status)
+            raise not_promised(answer.status)
         return found
 
     def _request(
@@ -156,7 +132,7 @@ class AuthAPI:
         *,
         token: Secret | None = None,
         body: Mapping[str, object] | None = None,
-    ) -> _Answer:
+    ) -> Answer:
         if token is not None and not tokens.is_jwt(token):
             raise errors.AuthInvalidJwt("This is not an access token. " + errors.NEXT_STEPS["bad_jwt"])
         sent = self.clock.clock.steady()
@@ -166,15 +142,15 @@ class AuthAPI:
         self.clock.learn(answer.headers.get("date"), sent, self.clock.clock.steady())
         if 200 <= answer.status < 300:
             return answer
-        raise _error(answer, self.url, self.clock.now())
+        raise refusal(answer, self.url, self.clock.now())
 
-    def _within_limit(self, send: Callable[[], _Answer | BaseException]) -> _Answer | BaseException:
+    def _within_limit(self, send: Callable[[], Answer | BaseException]) -> Answer | BaseException:
         """Send in a thread that is waited for so long and no longer.
 
-        The HTTP library bounds each step, but not looking up a name, nor how many steps a slow server makes of
-        one answer; and whoever waits may hold the lock of the stored session.
+        The HTTP library bounds each step, but not looking up a name, nor how many steps a slow server makes
+        of one answer; and whoever waits may hold the lock of the stored session.
         """
-        outcome: list[_Answer | BaseException] = []
+        outcome: list[Answer | BaseException] = []
         done = threading.Event()
 
         def run() -> None:
@@ -183,12 +159,12 @@ class AuthAPI:
 
         threading.Thread(target=run, name="supabase-nb-request", daemon=True).start()
         if not done.wait(REQUEST_TIMEOUT):
-            return _late(self.url)
+            return late(self.url)
         return outcome[0]
 
     def _transmit(
         self, method: str, path: str, token: Secret | None, body: Mapping[str, object] | None
-    ) -> _Answer | BaseException:
+    ) -> Answer | BaseException:
         """Send and receive. Failures are handed back, not raised: the frames below hold tokens."""
         import httpx
 
@@ -210,14 +186,14 @@ class AuthAPI:
                 for chunk in response.iter_bytes():
                     received += chunk
                     if time.monotonic() - began > REQUEST_TIMEOUT:
-                        return _late(self.url)  # nobody waits any more
+                        return late(self.url)  # nobody waits any more
                     if len(received) > _LARGEST_ANSWER:
                         return errors.AuthUnknownError("The answer was far too long to be the auth server's.")
-                return _Answer(response.status_code, response.headers, bytes(received))
+                return Answer(response.status_code, response.headers, bytes(received))
         except httpx.HTTPError as error:
-            return _outage(error, httpx, self.url)
+            return outage(error, self.url)
         except (httpx.InvalidURL, UnicodeError):
-            return errors.AuthError(f"{_host(self.url)} is not an address that can be asked. Check the URL.")
+            return not_an_address(self.url)
         except BaseException as error:  # noqa: BLE001  (Ctrl-C: raised anew, without these frames)
             interrupt = type(error)
         return (
@@ -273,135 +249,3 @@ def _plain(value: object) -> object:
     if isinstance(value, Secret):
         return value.reveal()
     raise TypeError(f"{type(value).__name__} cannot be sent")
-
-
-def _read(answer: _Answer, now: float) -> Session | User | None:
-    """What a 200 holds; ``None`` where it is not what was promised."""
-    wire = answer.json()
-    try:
-        if isinstance(wire, dict) and "access_token" in wire:
-            return Session.from_wire(wire, now=now)
-        # PUT /user and sign-up answer with the user itself, some versions wrap it.
-        if isinstance(wire, dict) and isinstance(wire.get("user"), dict):
-            wire = wire["user"]
-        return User.from_wire(wire)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _not_promised(status: int = 200) -> errors.AuthUnknownError:
-    return errors.AuthUnknownError(
-        f"The answer (HTTP {status}) is not what an auth server says. Is a proxy or a login page in between? "
-        "Check the network and the project's URL.",
-        status=status,
-    )
-
-
-def _late(url: str) -> errors.AuthRetryableError:
-    return errors.AuthRetryableError(
-        f"{_host(url)} did not answer in time. Nothing is lost: check the network and the project's URL.",
-        code="network",
-    )
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).netloc
-
-
-def _outage(error: httpx.HTTPError, httpx: Any, url: str) -> errors.AuthError:
-    host = _host(url)
-    if isinstance(error, httpx.TimeoutException):
-        return _late(url)
-    if isinstance(error, httpx.ProxyError):
-        what = f"The proxy on the way to {host} refused"
-    elif isinstance(error, httpx.ConnectError) and "CERTIFICATE" in str(error).upper():
-        what = f"The certificate of {host} could not be verified"
-    elif isinstance(error, httpx.UnsupportedProtocol):
-        return errors.AuthError(f"{host} is not an address that can be asked. Check the URL.")
-    else:
-        what = f"{host} could not be reached"
-    return errors.AuthRetryableError(
-        f"{what}. Nothing is lost: check the network and the project's URL.", code="network"
-    )
-
-
-def _error(answer: _Answer, url: str, now: float) -> errors.AuthError:
-    """Both shapes of an error (with and without the version header), and what is no auth server's word."""
-    status = answer.status
-    if 300 <= status < 400:
-        return errors.AuthUnknownError(
-            f"{_host(url)} wants to send this request elsewhere. {errors.NEXT_STEPS['unexpected_redirect']}",
-            status=status,
-            code="unexpected_redirect",
-        )
-    body = answer.json()
-    body = body if isinstance(body, dict) else {}
-    code = next((c for c in (body.get("error_code"), body.get("code")) if isinstance(c, str) and c), None)
-    said = next(
-        (
-            m
-            for name in ("message", "msg", "error_description", "error")
-            if isinstance(m := body.get(name), str)
-        ),
-        "",
-    )
-    said, code = shown(said), code and shown(code)
-    if status in _RETRYABLE or status >= 500:
-        wait = retry_after(answer.headers.get("retry-after"), now)
-        busy = said or {429: "Too many requests"}.get(status, "The auth server is out of order")
-        return errors.AuthRetryableError(
-            errors.with_next_step(
-                f"{busy.rstrip('.')} (HTTP {status}). Nothing is lost, try again in a while", code
-            ),
-            status=status,
-            code=code,
-            retry_after=wait,
-        )
-    if code is None:
-        if status in (401, 403) and "key" in said.lower():
-            said += ". Check the project's key"
-        elif status == 404:
-            said = f"{_host(url)} has no auth server at this address. Check the project's URL"
-        message = f"{said.rstrip('.') or 'Refused, but not by an auth server'} (HTTP {status})."
-        return errors.AuthApiError(message, status=status)
-    message = errors.with_next_step(said or code.replace("_", " "), code)
-    kind: type[errors.AuthError] = {
-        "invalid_credentials": errors.AuthInvalidCredentials,
-        "otp_expired": errors.AuthInvalidCredentials,
-    }.get(code, errors.AuthApiError)
-    if code == "weak_password":
-        reasons = (
-            (body.get("weak_password") or {}).get("reasons")
-            if isinstance(body.get("weak_password"), dict)
-            else ()
-        )
-        return errors.AuthWeakPassword(
-            message, status=status, code=code, reasons=[shown(str(r)) for r in reasons or ()]
-        )
-    error = kind(message, status=status, code=code)
-    # Which session a refusal is about (``tests/wire/rotation.json``, family 4): an id, not a token.
-    session_id = answer.headers.get("sb-auth-session-id")
-    error.session_id = session_id and shown(session_id)
-    return error
-
-
-def shown(text: str) -> str:
-    """What a server said, as a person may see it: no tokens, nothing that steers a terminal, not too long."""
-    return _CONTROL.sub(" ", tokens.redact(text))[:300]
-
-
-def retry_after(value: str | None, now: float) -> float | None:
-    """A ``Retry-After`` header in seconds; ``None`` where it is neither seconds nor a date.
-
-    Args:
-        value: The header.
-        now: The server's time in Unix seconds, which a date is meant by.
-    """
-    if not value:
-        return None
-    if value.strip().isdecimal():
-        return float(value.strip()[:9])
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except (ValueError, TypeError, OverflowError):
-        return None

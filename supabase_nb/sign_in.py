@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from . import errors, tokens
-from .api import shown
+from .answers import shown
 from .keeper import Keeper
 from .models import AuthChangeEvent, AuthResponse, Session, User
 from .pkce import RECOVERY, Pkce

@@ -1,0 +1,184 @@
+"""What an answer of the auth server means: a value, an outage, a refusal in words."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from . import errors, tokens
+from .models import Session, User
+
+if TYPE_CHECKING:
+    import httpx
+
+_RETRYABLE = frozenset({408, 409, 425, 429})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+
+
+class Answer:
+    """A response, its body out of sight."""
+
+    __slots__ = ("_body", "headers", "status")
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self._body: Callable[[], bytes] = lambda: body
+
+    def json(self) -> Any:
+        """The body's JSON, or ``None`` where it is none."""
+        try:
+            return json.loads(self._body())
+        except (ValueError, RecursionError):
+            return None
+
+    def __repr__(self) -> str:
+        return f"Answer({self.status})"
+
+
+def read(answer: Answer, now: float) -> Session | User | None:
+    """What a 200 holds; ``None`` where it is not what was promised."""
+    wire = answer.json()
+    try:
+        if isinstance(wire, dict) and "access_token" in wire:
+            return Session.from_wire(wire, now=now)
+        # PUT /user and sign-up answer with the user itself, some versions wrap it.
+        if isinstance(wire, dict) and isinstance(wire.get("user"), dict):
+            wire = wire["user"]
+        return User.from_wire(wire)
+    except (ValueError, RecursionError):
+        return None
+
+
+def not_promised(status: int = 200) -> errors.AuthUnknownError:
+    """The error of a 200 that does not hold what was asked for."""
+    return errors.AuthUnknownError(
+        f"The answer (HTTP {status}) is not what an auth server says. Is a proxy or a login page in between? "
+        "Check the network and the project's URL.",
+        status=status,
+    )
+
+
+def late(url: str) -> errors.AuthRetryableError:
+    """The error of an answer that did not come in time."""
+    return errors.AuthRetryableError(
+        f"{host_of(url)} did not answer in time. Nothing is lost: check the network and the project's URL.",
+        code="network",
+    )
+
+
+def not_an_address(url: str) -> errors.AuthError:
+    """The error of a URL that the HTTP library cannot do anything with."""
+    return errors.AuthError(f"{host_of(url)} is not an address that can be asked. Check the URL.")
+
+
+def host_of(url: str) -> str:
+    """Host and port, as messages name a server."""
+    return urlsplit(url).netloc
+
+
+def outage(error: httpx.HTTPError, url: str) -> errors.AuthError:
+    """Why there was no answer."""
+    import httpx
+
+    host = host_of(url)
+    if isinstance(error, httpx.TimeoutException):
+        return late(url)
+    if isinstance(error, httpx.ProxyError):
+        what = f"The proxy on the way to {host} refused"
+    elif isinstance(error, httpx.ConnectError) and "CERTIFICATE" in str(error).upper():
+        what = f"The certificate of {host} could not be verified"
+    elif isinstance(error, httpx.UnsupportedProtocol):
+        return not_an_address(url)
+    else:
+        what = f"{host} could not be reached"
+    return errors.AuthRetryableError(
+        f"{what}. Nothing is lost: check the network and the project's URL.", code="network"
+    )
+
+
+def refusal(answer: Answer, url: str, now: float) -> errors.AuthError:
+    """Both shapes of an error (with and without the version header), and what is no auth server's word."""
+    status = answer.status
+    if 300 <= status < 400:
+        return errors.AuthUnknownError(
+            f"{host_of(url)} wants to send this request elsewhere. "
+            f"{errors.NEXT_STEPS['unexpected_redirect']}",
+            status=status,
+            code="unexpected_redirect",
+        )
+    body = answer.json()
+    body = body if isinstance(body, dict) else {}
+    code = next((c for c in (body.get("error_code"), body.get("code")) if isinstance(c, str) and c), None)
+    said = next(
+        (
+            m
+            for name in ("message", "msg", "error_description", "error")
+            if isinstance(m := body.get(name), str)
+        ),
+        "",
+    )
+    said, code = shown(said), code and shown(code)
+    if status in _RETRYABLE or status >= 500:
+        wait = retry_after(answer.headers.get("retry-after"), now)
+        busy = said or {429: "Too many requests"}.get(status, "The auth server is out of order")
+        return errors.AuthRetryableError(
+            errors.with_next_step(
+                f"{busy.rstrip('.')} (HTTP {status}). Nothing is lost, try again in a while", code
+            ),
+            status=status,
+            code=code,
+            retry_after=wait,
+        )
+    if code is None:
+        if status in (401, 403) and "key" in said.lower():
+            said += ". Check the project's key"
+        elif status == 404:
+            said = f"{host_of(url)} has no auth server at this address. Check the project's URL"
+        message = f"{said.rstrip('.') or 'Refused, but not by an auth server'} (HTTP {status})."
+        return errors.AuthApiError(message, status=status)
+    message = errors.with_next_step(said or code.replace("_", " "), code)
+    kind: type[errors.AuthError] = {
+        "invalid_credentials": errors.AuthInvalidCredentials,
+        "otp_expired": errors.AuthInvalidCredentials,
+    }.get(code, errors.AuthApiError)
+    if code == "weak_password":
+        reasons = (
+            (body.get("weak_password") or {}).get("reasons")
+            if isinstance(body.get("weak_password"), dict)
+            else ()
+        )
+        return errors.AuthWeakPassword(
+            message, status=status, code=code, reasons=[shown(str(r)) for r in reasons or ()]
+        )
+    error = kind(message, status=status, code=code)
+    # Which session a refusal is about (``tests/wire/rotation.json``, family 4): an id, not a token.
+    session_id = answer.headers.get("sb-auth-session-id")
+    error.session_id = session_id and shown(session_id)
+    return error
+
+
+def shown(text: str) -> str:
+    """What a server said, as a person may see it: no tokens, nothing that steers a terminal, not too long."""
+    return _CONTROL.sub(" ", tokens.redact(text))[:300]
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """A ``Retry-After`` header in seconds; ``None`` where it is neither seconds nor a date.
+
+    Args:
+        value: The header.
+        now: The server's time in Unix seconds, which a date is meant by.
+    """
+    if not value:
+        return None
+    if value.strip().isdecimal():
+        return float(value.strip()[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None
