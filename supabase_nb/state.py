@@ -21,7 +21,7 @@ from .events import Delivery
 from .models import AuthChangeEvent, AuthEvent, Session, Status
 from .record import StorageDamaged, StoredSession
 from .refresh import refresher
-from .storage import SessionStorage
+from .storage import SessionStorage, failure_of_storage
 from .tokens import Secret
 
 logger = logging.getLogger("supabase_nb")
@@ -146,8 +146,8 @@ class SessionState:
         try:
             text = self.storage.get(self.key)
             secret, text = (None if text is None else Secret(text)), None
-        except AuthStorageError as error:
-            return None, error
+        except Exception as error:  # noqa: BLE001
+            return None, failure_of_storage(error, "read")
         if secret is None:
             return None, None
         text_seen, record_seen = self._seen
@@ -166,8 +166,8 @@ class SessionState:
         text = Secret(record.to_text())
         try:
             self.storage.set(self.key, text.reveal())
-        except AuthStorageError as error:
-            return error
+        except Exception as error:  # noqa: BLE001
+            return failure_of_storage(error, "saved")
         self._seen = (text, record)
         self._version = self._stored_version()
         return None
@@ -183,8 +183,8 @@ class SessionState:
             return None
         try:
             self.storage.remove(self.key)
-        except AuthStorageError as error:
-            return error
+        except Exception as error:  # noqa: BLE001
+            return failure_of_storage(error, "removed")
         self._version = self._stored_version()
         return None
 

@@ -329,6 +329,20 @@ def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
             lock.release()
 
 
+def failure_of_storage(error: Exception, done: str) -> AuthStorageError:
+    """A storage's failure as our own kind of error.
+
+    Storages of others raise what they like: its text and its frames may hold the value, so nothing of it is
+    passed on but its kind.
+    """
+    if isinstance(error, AuthStorageError):
+        return error
+    kind = type(error).__name__
+    return AuthStorageError(
+        f"The session could not be {done}: its storage failed ({kind}). Check the storage."
+    )
+
+
 def _open_to_others(found: os.stat_result) -> bool:
     return os.name == "posix" and bool(found.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
