@@ -1,0 +1,385 @@
+"""Whatever fails, and wherever: what can be seen of the exception holds no token."""
+
+import copy
+import dataclasses
+import io
+import json
+import logging
+import pickle
+import sys
+import traceback
+from typing import Any
+
+import httpx
+import made
+import pytest
+
+from supabase_nb import AuthClient, MemoryStorage, Session
+from supabase_nb.errors import AuthError
+
+REFRESH = "plantedrefr3"
+PASSWORD = "planted-passw0rd"
+CODE = "909090"
+OTHER = made.session("otherplanted", user_id="0b1c7e0e-0000-4000-8000-000000000000", marker="other")
+VALID = made.session(REFRESH, marker="planted")
+EXPIRED = VALID | {"access_token": made.expired(marker="planted")}
+SECRETS = (
+    *(wire["access_token"].split(".")[1] for wire in (VALID, EXPIRED, OTHER)),
+    REFRESH, OTHER["refresh_token"], PASSWORD, CODE, "plantedverifier",
+)  # fmt: skip
+ECHO = f"of {VALID['access_token']}, {EXPIRED['access_token']} and refresh_token={REFRESH}"
+
+
+def html(status):
+    return httpx.Response(status, html=f"<html>{ECHO} '{REFRESH}'</html>")
+
+
+#: What the network answers to the request that matters; or raises.
+ANSWERS: dict[str, Any] = {
+    "refusal": made.refusal(400, "refresh_token_already_used", f"Refused: {ECHO}"),
+    "old refusal": httpx.Response(401, json={"error": "invalid_grant", "error_description": ECHO}),
+    "weak password": httpx.Response(
+        422, json={"code": "weak_password", "message": ECHO, "weak_password": {"reasons": [ECHO]}}
+    ),
+    "unknown code": httpx.Response(400, json={"code": ECHO, "message": ECHO}),
+    "code that is none": httpx.Response(400, json={"code": {"a": ECHO}, "msg": ECHO}),
+    "user not found": made.refusal(403, "user_not_found", ECHO),
+    "session not found": made.refusal(403, "session_not_found", ECHO, **{"sb-auth-session-id": ECHO}),
+    "bad_jwt": made.refusal(403, "bad_jwt", f"invalid JWT: {VALID['access_token']} is expired"),
+    "outage": httpx.Response(503, text=ECHO, headers={"retry-after": ECHO}),
+    "busy": httpx.Response(429, json={"code": "over_request_rate_limit", "message": ECHO}),
+    "proxy": html(407),
+    "login page": html(200),
+    "redirect": httpx.Response(307, headers={"location": f"https://evil.example/?{REFRESH}#{ECHO}"}),
+    "another user": httpx.Response(200, json=OTHER),
+    "a user of the wrong types": httpx.Response(200, json={"id": 7, "email": ECHO}),
+    "a session of the wrong types": httpx.Response(200, json=VALID | {"user": ECHO}),
+    "no expiry": httpx.Response(200, json={"access_token": made.jwt([ECHO]), "refresh_token": REFRESH}),
+    "cut off": httpx.Response(200, content=json.dumps(VALID)[:-40].encode()),
+    "empty": httpx.Response(200),
+    "no network": httpx.ConnectError(ECHO),
+    "certificate": httpx.ConnectError(f"[SSL: CERTIFICATE_VERIFY_FAILED] {ECHO}"),
+    "time-out": httpx.ReadTimeout(ECHO),
+    "proxy error": httpx.ProxyError(f"407 <html>{ECHO}</html>"),
+    "protocol": httpx.LocalProtocolError(f"Illegal header value b'Bearer {VALID['access_token']}'"),
+    "decoding": httpx.DecodingError(ECHO),
+    "bad URL": httpx.InvalidURL(ECHO),
+    "a defect": ValueError(ECHO),
+    "a defect with arguments": KeyError(VALID["access_token"], REFRESH),
+    "Ctrl-C": KeyboardInterrupt(ECHO),
+    "exit": SystemExit(ECHO),
+    "memory": MemoryError(ECHO),
+}  # fmt: skip
+
+
+class Secretive:
+    """The tokens, which no local variable of a caller may show."""
+
+    def __init__(self, wire):
+        self.access = lambda: wire["access_token"]
+        self.refresh = lambda: wire["refresh_token"]
+
+
+GIVEN = {"valid": Secretive(VALID), "expired": Secretive(EXPIRED)}
+
+CALLS: dict[str, Any] = {
+    "set_session, valid": lambda auth: auth.set_session(GIVEN["valid"].access(), GIVEN["valid"].refresh()),
+    "set_session, expired": lambda auth: auth.set_session(
+        GIVEN["expired"].access(), GIVEN["expired"].refresh()
+    ),
+    "refresh_session": lambda auth: auth.refresh_session(),
+    "refresh_session of another": lambda auth: auth.refresh_session(GIVEN["valid"].refresh()),
+    "get_user": lambda auth: auth.get_user(),
+    "get_user of another": lambda auth: auth.get_user(GIVEN["valid"].access()),
+    "get_claims": lambda auth: auth.get_claims(GIVEN["valid"].access()),
+    "update_user": lambda auth: auth.update_user({"password": PASSWORD[:]}),
+    "sign_out": lambda auth: auth.sign_out(),
+    "sign_out of others": lambda auth: auth.sign_out("others"),
+}
+
+
+EXCHANGES = ("set_session, expired", "refresh_session", "refresh_session of another")
+
+
+def caught(call):
+    """What a call raises, with the frames it came through; ``None`` when it raises nothing."""
+    try:
+        call()
+    except BaseException as error:  # noqa: BLE001
+        return error
+    return None
+
+
+def chain(error):
+    """An exception and all that it carries along."""
+    seen: list[BaseException] = []
+    todo = [error]
+    while todo:
+        current = todo.pop()
+        if current is not None and current not in seen:
+            seen.append(current)
+            todo += [current.__cause__, current.__context__, *getattr(current, "exceptions", ())]
+    return seen
+
+
+def ours(error):
+    """From the first frame of the package on: what is above holds the caller's own variables."""
+    frames = error.__traceback__
+    while frames is not None and "/supabase_nb/" not in frames.tb_frame.f_code.co_filename:
+        frames = frames.tb_next
+    return frames
+
+
+#: Ways through the package that the slow views have shown once.
+SHOWN_IN_FULL: set[object] = set()
+
+
+def views(error):
+    """All that tools show of an exception: each by its name."""
+    yield "str", str(error)
+    yield "repr", repr(error)
+    for one in chain(error):
+        yield "args", repr(one.args)
+        yield "attributes", repr(vars(one))
+        yield "notes", repr(getattr(one, "__notes__", ""))
+        for name in ("request", "response", "doc", "object"):
+            yield name, repr(getattr(one, name, ""))
+    yield "traceback", "".join(traceback.format_exception(error))
+    within = error.with_traceback(ours(error))
+    summary = traceback.TracebackException.from_exception(within, capture_locals=True)
+    yield "traceback with locals", "".join(summary.format())
+    way = tuple((frame.f_code, line) for frame, line in traceback.walk_tb(within.__traceback__))
+    if way in SHOWN_IN_FULL:
+        return  # the same frames again: what the slow views would show of them is seen above
+    SHOWN_IN_FULL.add(way)
+    for mode in ("Plain", "Context", "Verbose", "Minimal", "Docs"):
+        yield f"%xmode {mode}", xmode(mode, within)
+    yield "rich", rich(within)
+    for copied in (copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))):
+        if isinstance(error, AuthError):
+            yield "copy", repr(copied(error)) + str(copied(error)) + repr(vars(copied(error)))
+    if isinstance(error, AuthError):
+        yield "IPython", "\n".join(error._render_traceback_())
+        AuthError.show_traceback = True
+        yield "IPython, %supabase_debug on", "\n".join(error._render_traceback_())
+        AuthError.show_traceback = False
+
+
+def xmode(mode, error):
+    from IPython.core.ultratb import FormattedTB
+
+    formatter = FormattedTB(
+        mode="Verbose" if mode == "Docs" else mode, theme_name="nocolor", include_vars=True
+    )
+    return formatter.text(type(error), error, error.__traceback__)
+
+
+def rich(error):
+    from rich.console import Console
+    from rich.traceback import Traceback
+
+    console = Console(file=io.StringIO(), width=4000)
+    shown = Traceback.from_exception(
+        type(error), error, error.__traceback__, width=4000, show_locals=True, locals_max_string=None
+    )
+    console.print(shown)
+    return console.file.getvalue()
+
+
+def leaks(error):
+    return sorted({name for name, shown in views(error) for secret in SECRETS if secret in shown})
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """No pauses between the tries of a call."""
+    monkeypatch.setattr("supabase_nb.rotation._FIRST_PAUSE", 0.0)
+
+
+@pytest.fixture
+def network():
+    """What answers; all well until a test says otherwise."""
+    return made.Answers(**{
+        "GET /auth/v1/user": VALID["user"],
+        "PUT /auth/v1/user": VALID["user"],
+        "POST /auth/v1/token": VALID,
+        "POST /auth/v1/logout": httpx.Response(204),
+        "GET /auth/v1/.well-known/jwks.json": {"keys": []},
+    })  # fmt: skip
+
+
+@pytest.fixture
+def auth(network):
+    client = AuthClient(
+        "https://abcd.supabase.co/auth/v1",
+        storage=MemoryStorage(), auto_refresh=False, transport=network, headers={"apikey": "anon"},
+    )  # fmt: skip
+    client.set_session(VALID["access_token"], VALID["refresh_token"])
+    yield client
+    client.close()
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("call", CALLS)
+def test_failures_of_the_network(call, answer, network, auth, caplog, capfd):
+    if answer in ("Ctrl-C", "exit") and call in EXCHANGES:
+        pytest.skip("an exchange runs in a thread of its own, which is never interrupted")
+    caplog.set_level(logging.DEBUG)
+    for path in network.table:
+        network.table[path] = ANSWERS[answer]
+    error = caught(lambda: CALLS[call](auth))
+    if error is not None:
+        assert leaks(error) == []
+        assert isinstance(error, (AuthError, KeyboardInterrupt, SystemExit, MemoryError))
+    said = caplog.text + "".join(capfd.readouterr()) + repr(auth.last_error) + repr(auth.events)
+    assert not [secret for secret in SECRETS if secret in said]
+
+
+def test_these_tests_can_see(tmp_path):
+    """An exception that shows tokens is seen in every view."""
+
+    def fails(access_token, refresh_token):
+        error = ValueError(f"{access_token} {refresh_token}")
+        error.add_note(refresh_token) if sys.version_info >= (3, 11) else None
+        raise error
+
+    fails.__code__ = fails.__code__.replace(co_filename="/x/supabase_nb/x.py")
+    error = caught(lambda: fails(VALID["access_token"], REFRESH))
+    seen = leaks(error)
+    assert set(seen) >= {"str", "repr", "args", "traceback", "traceback with locals", "rich", "%xmode Plain"}
+    assert sum(name.startswith("%xmode") for name in seen) == 5
+
+    file = tmp_path / "supabase_nb" / "x.py"
+    file.parent.mkdir()
+    file.write_text(
+        "def hides(access_token):\n    raise ValueError('no token in the text', len(access_token))\n"
+    )
+    names = {}
+    exec(compile(file.read_text(), file, "exec"), names)
+    seen = leaks(caught(lambda: names["hides"](VALID["access_token"])))
+    assert set(seen) >= {"traceback with locals", "rich", "%xmode Verbose"}
+
+
+@pytest.mark.parametrize(
+    "access_token",
+    [
+        VALID["access_token"] + "\n",
+        VALID["access_token"] + "ü",
+        VALID["access_token"].encode(),
+        {"access_token": VALID["access_token"]},
+        [VALID["access_token"], REFRESH],
+        VALID["access_token"] + ".more",
+        VALID["access_token"].replace(".", " . "),
+        REFRESH,
+        VALID["access_token"] * 9000,
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize(
+    "refresh_token", [REFRESH, REFRESH + "\r\nx: y", REFRESH.encode(), None, VALID["access_token"]]
+)
+def test_what_is_no_token(access_token, refresh_token, network, auth, caplog):
+    caplog.set_level(logging.DEBUG)
+    network["POST /auth/v1/token"] = made.refusal(400, "validation_failed", ECHO)
+    hidden = {"access": lambda: access_token, "refresh": lambda: refresh_token}
+    for call in (
+        lambda: auth.set_session(hidden["access"](), hidden["refresh"]()),
+        lambda: auth.get_user(hidden["access"]()),
+        lambda: auth.get_claims(hidden["access"]()),
+        lambda: auth.refresh_session(hidden["refresh"]()),
+    ):
+        error = caught(call)
+        assert error is None or (isinstance(error, AuthError) and leaks(error) == [])
+    assert not [secret for secret in SECRETS if secret in caplog.text]
+
+
+class FailingStorage(MemoryStorage):
+    """Fails in one of its methods, as people's own storages do: with the value in the exception."""
+
+    fails = ""
+
+    def _fail(self, name, value=""):
+        if self.fails == name:
+            raise RuntimeError(f"cannot {name} {value} {ECHO}")
+
+    def get(self, key):
+        self._fail("get")
+        return super().get(key)
+
+    def set(self, key, value):
+        self._fail("set", value)
+        super().set(key, value)
+
+    def remove(self, key):
+        self._fail("remove")
+        super().remove(key)
+
+
+@pytest.mark.parametrize("fails", ["get", "set", "remove"])
+@pytest.mark.parametrize("call", CALLS)
+def test_failures_of_the_storage(call, fails, network, caplog, capfd):
+    caplog.set_level(logging.DEBUG)
+    storage = FailingStorage()
+    auth = AuthClient(
+        "https://abcd.supabase.co/auth/v1", storage=storage, auto_refresh=False, transport=network
+    )
+    auth.set_session(VALID["access_token"], VALID["refresh_token"])
+    storage.fails = fails
+    error = caught(lambda: CALLS[call](auth))
+    auth.close()
+    if error is not None:
+        assert leaks(error) == []
+    said = caplog.text + "".join(capfd.readouterr()) + repr(auth.last_error)
+    assert not [secret for secret in SECRETS if secret in said]
+
+
+@pytest.mark.parametrize(
+    "stored", ["{", "[]", json.dumps({"access_token": VALID["access_token"]}), ECHO, "\ud800"]
+)
+def test_a_damaged_storage(stored, network, caplog, capfd):
+    caplog.set_level(logging.DEBUG)
+    storage = MemoryStorage()
+    auth = AuthClient(
+        "https://abcd.supabase.co/auth/v1", storage=storage, auto_refresh=False, transport=network
+    )
+    storage.set("sb-abcd-auth-token", stored)
+    error = caught(auth.get_session)
+    auth.close()
+    assert error is None or leaks(error) == []
+    assert not [secret for secret in SECRETS if secret in caplog.text + "".join(capfd.readouterr())]
+
+
+def test_subscribers_and_observers_that_fail_with_a_token_in_hand(auth, caplog, capfd):
+    caplog.set_level(logging.DEBUG)
+
+    def subscriber(event, session):
+        raise ValueError(f"{session.access_token} refresh_token={session.refresh_token}")
+
+    def observer(change):
+        raise ValueError(change["new"] and change["new"].access_token)
+
+    auth.on_auth_state_change(subscriber)
+    auth.observe(observer, "session")
+    error = caught(lambda: auth.set_session(GIVEN["expired"].access(), GIVEN["expired"].refresh()))
+    said = caplog.text + "".join(capfd.readouterr())
+    assert error is None
+    assert "ValueError" in said, "a subscriber's failure is told"
+    assert not [secret for secret in SECRETS if secret in said]
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [VALID | {"user": {"id": 3}}, VALID | {"refresh_token": "# " + REFRESH}, [VALID], VALID["access_token"]],
+)
+def test_reading_a_wire_form(wire):
+    hidden = {"wire": lambda: wire}
+    error = caught(lambda: Session.from_wire(hidden["wire"]()))
+    assert isinstance(error, ValueError)
+    assert not [secret for secret in SECRETS if secret in f"{error}{error.args}"]
+
+
+def test_replacing_a_field_of_a_session_shows_nothing():
+    session = Session.from_wire(VALID)
+    error = caught(lambda: dataclasses.replace(session, token_type="x"))
+    assert isinstance(error, TypeError)
+    assert not [secret for secret in SECRETS if secret in str(error)]
