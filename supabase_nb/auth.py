@@ -288,11 +288,16 @@ class AuthClient(WaysIn, traitlets.HasTraits):
 
     # -- traits -------------------------------------------------------------------------------------------
 
-    def _apply(self, change: Change) -> None:
+    _interrupt: BaseException | None = None
+
+    def _apply(self, change: Change) -> BaseException | None:
         """Set the traits; called for one change at a time (traitlets is not thread-safe)."""
+        self._interrupt = None
         with self.hold_trait_notifications():
             for name, value in change.traits.items():
                 self.set_trait(name, value)
+        interrupt, self._interrupt = self._interrupt, None
+        return interrupt
 
     def _notify_observers(self, event: Any) -> None:
         """As traitlets does, but an observer that raises hinders neither the others nor the setter."""
@@ -309,3 +314,5 @@ class AuthClient(WaysIn, traitlets.HasTraits):
                 call(event)
             except Exception:  # noqa: BLE001
                 log_guarded("an observer of a trait raised; the others are still called")
+            except BaseException as error:  # noqa: BLE001  (a Ctrl-C: raised when all have been called)
+                self._interrupt = error

@@ -7,24 +7,32 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 from .models import AuthCallback, AuthEvent, Session, Subscription
 
 logger = logging.getLogger("supabase_nb")
 
 # A subscriber that blocks must not block whoever caused the next change; that change is delivered after it.
-_LONGEST_WAIT = 5.0
+_LONGEST_WAIT = 2.0
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Change:
-    """New values of traits, and the event that goes with them."""
+    """New values of traits, and the event that goes with them.
+
+    Args:
+        traits: Their new values.
+        event: What happened, if subscribers are to be told.
+        session: The session that goes with it.
+        left: Who is still to be told, in their order; ``None`` stands for the observers of the traits.
+    """
 
     traits: Mapping[str, object]
-    event: AuthEvent | None = None
-    session: Session | None = None
-    to: tuple[Subscription, ...] = field(default=())
+    event: AuthEvent | None
+    session: Session | None
+    left: deque[Subscription | None]
 
 
 class Delivery:
@@ -32,28 +40,38 @@ class Delivery:
 
     Changes that a callback causes queue up behind the one being delivered, so that every subscriber sees one
     and the same order.
+
+    Args:
+        set_traits: Sets traits and calls their observers. Returns a Ctrl-C that one of these raised; raises
+            one that came between, and is then called again.
     """
 
-    def __init__(self, set_traits: Callable[[Change], None]) -> None:
+    def __init__(self, set_traits: Callable[[Change], BaseException | None]) -> None:
         self._set_traits = set_traits
         self._ready = threading.Condition(threading.Lock())
         self._queue: deque[Change] = deque()
         self._subscriptions: list[Subscription] = []
         self._put = self._delivered = 0
-        self._owner: int | None = None
+        # Whose turn it is to deliver: a mark of one call of `flush`.
+        self._owner: object = None
 
     def after_fork(self) -> None:
         """The child's own lock: a thread of the parent's may have held the old one."""
         self._ready = threading.Condition(threading.Lock())
         self._owner = None
 
+    @property
+    def overdue(self) -> bool:
+        """Whether something is queued that nobody is delivering: Ctrl-C came between."""
+        return bool(self._queue) and self._owner is None
+
     def put(
         self, traits: Mapping[str, object], event: AuthEvent | None = None, session: Session | None = None
     ) -> None:
         """Queue a change for the subscribers of now. Callers hold the lock that orders changes."""
         with self._ready:
-            to = tuple(self._subscriptions) if event else ()
-            self._queue.append(Change(traits, event, session, to))
+            to = self._subscriptions if event else []
+            self._queue.append(Change(traits, event, session, deque([None, *to])))
             self._put += 1
 
     def subscribe(self, callback: AuthCallback, event: AuthEvent, session: Session | None) -> Subscription:
@@ -61,7 +79,7 @@ class Delivery:
         subscription = Subscription(callback, self._unsubscribe)
         with self._ready:
             self._subscriptions.append(subscription)
-            self._queue.append(Change({}, event, session, (subscription,)))
+            self._queue.append(Change({}, event, session, deque([subscription])))
             self._put += 1
         return subscription
 
@@ -71,54 +89,78 @@ class Delivery:
             self._subscriptions = [known for known in self._subscriptions if known is not subscription]
 
     def flush(self) -> None:
-        """Deliver what is queued, or wait (at most 5 s) for the thread that is delivering it."""
-        me = threading.get_ident()
-        with self._ready:
-            mine = self._put
-            if self._owner == me:
-                return
-            self._ready.wait_for(lambda: self._owner is None or self._delivered >= mine, _LONGEST_WAIT)
-            if self._owner is not None or not self._queue:
-                return
-            self._owner = me
+        """Deliver what is queued, or wait (at most 2 s) for the thread that is delivering it.
+
+        From inside a callback it returns at once: what the callback caused comes after the change that it was
+        called for.
+        """
+        turn = object()
         interrupt: BaseException | None = None
         try:
+            with self._ready:
+                mine = self._put
+                if self not in _inside.get():
+                    self._ready.wait_for(
+                        lambda: self._owner is None or self._delivered >= mine, _LONGEST_WAIT
+                    )
+                if self._owner is not None:
+                    return
+                self._owner = turn
             while True:
                 with self._ready:
                     if not self._queue:
-                        self._owner = None
+                        self._release(turn)  # in one step with the look: what is put later finds no owner
                         break
-                    change = self._queue.popleft()
+                    change = self._queue[0]
                 interrupt = self._deliver(change) or interrupt
                 with self._ready:
-                    self._delivered += 1
+                    # Only now: whatever Ctrl-C leaves undone is done by the next flush.
+                    if self._queue and self._queue[0] is change:
+                        self._queue.popleft()
+                        self._delivered += 1
                     self._ready.notify_all()
         finally:
             with self._ready:
-                self._owner = None if self._owner == me else self._owner
-                self._ready.notify_all()
+                self._release(turn)
         if interrupt is not None:
             raise interrupt
+
+    def _release(self, turn: object) -> None:
+        if self._owner is turn:
+            self._owner = None
+            self._ready.notify_all()
 
     def _deliver(self, change: Change) -> BaseException | None:
         """Reach everybody, whatever one of them raises; a Ctrl-C among it is handed back."""
         interrupt: BaseException | None = None
+        inside = _inside.set((*_inside.get(), self))
         try:
-            self._set_traits(change)
-        except BaseException as error:  # noqa: BLE001  (observers are guarded: this is a Ctrl-C)
-            interrupt = error
-        for subscription in change.to:
-            with self._ready:
-                gone = subscription not in self._subscriptions
-            if gone or change.event is None:
-                continue
-            try:
-                subscription.callback(change.event.kind, change.session)
-            except Exception:  # noqa: BLE001
-                log_guarded("a subscriber of on_auth_state_change raised; the others are still called")
-            except BaseException as error:  # noqa: BLE001
-                interrupt = error
+            while change.left:
+                interrupt = self._tell(change, change.left[0]) or interrupt
+                change.left.popleft()
+        finally:
+            _inside.reset(inside)
         return interrupt
+
+    def _tell(self, change: Change, subscription: Subscription | None) -> BaseException | None:
+        if subscription is None:
+            return self._set_traits(change)
+        if change.event is None or subscription not in self._subscriptions:
+            return None
+        try:
+            subscription.callback(change.event.kind, change.session)
+        except Exception:  # noqa: BLE001
+            log_guarded("a subscriber of on_auth_state_change raised; the others are still called")
+        except BaseException as error:
+            # One from the subscriber's own frames has reached it; another has come before it was called.
+            if error.__traceback__ is None or error.__traceback__.tb_next is None:
+                raise
+            return error
+        return None
+
+
+# Whose callbacks the current thread, or the task that one of them awaits, is inside of.
+_inside: ContextVar[tuple[Delivery, ...]] = ContextVar("supabase_nb_inside", default=())
 
 
 def log_guarded(message: str) -> None:
