@@ -33,7 +33,7 @@ _COLORS: Mapping[str, str] = {
 # The two outputs of a display are this snapshot and the widget. The snapshot hides the widget until the
 # kernel has answered it once (`.sb-shown`), and itself from then on: in a notebook opened without its kernel
 # the front end has an error in the widget's place, or a widget that looks live. What else was printed stays.
-_STYLE = """<style>
+STYLE = """<style>
 .jp-OutputArea-child:has(.sb-snap)
   + .jp-OutputArea-child:not(:has(.sb-shown, .jp-RenderedText pre:not(:empty))),
 .jp-OutputArea-child:has(.sb-snap):has(+ .jp-OutputArea-child .sb-shown) { display: none }
@@ -86,7 +86,7 @@ def html(view: View) -> str:
     lines += [escape(line) for line in (next_step(view), *view["notices"]) if line]
     lines.append(f"<em>{escape(word('snapshot.note'))}</em>")
     body = "".join(f"<p>{line}</p>" for line in lines)
-    return f'{_STYLE}<div class="sb-snap">{body}</div>'
+    return f'{STYLE}<div class="sb-snap">{body}</div>'
 
 
 def name(user: UserView) -> str:

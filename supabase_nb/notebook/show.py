@@ -12,7 +12,7 @@ from .view import describe
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
-    from .widgets import Kind
+    from .widgets import Display, Kind
 
 
 def in_terminal() -> bool:
@@ -34,8 +34,12 @@ def show(auth: AuthClient, kind: Kind = "panel") -> None:
         return
     from .widgets import display_of
 
-    widget = display_of(auth, kind)
-    _publish({"text/plain": fallback.plain(view), "text/html": fallback.html(view)})
+    publish(display_of(auth, kind), fallback.plain(view), fallback.html(view))
+
+
+def publish(widget: Display, plain: str, html: str) -> None:
+    """Show a widget behind its snapshot."""
+    _publish({"text/plain": plain, "text/html": html})
     data, metadata = widget.mimebundle()
     _publish({**data, "text/plain": ""}, metadata)
     # The browser keeps this for the view that it is about to draw: while a cell runs it gets no other answer.

@@ -56,7 +56,9 @@ WORDS: dict[str, str] = {
     "expiry.none": "No token",
     "expiry.no_refresh": "Not refreshed by itself",
     "expiry.in": "in {span}",
-    "expiry.days": "{days} d {hours} h",
+    "expiry.days_hours": "{days} d {hours} h",
+    "expiry.days": "{days} d",
+    "expiry.far": "999+ d",
     # The timeline
     "timeline.title": "Events",
     "timeline.none": "No events yet",
@@ -66,6 +68,30 @@ WORDS: dict[str, str] = {
     "event.TOKEN_REFRESHED": "Token refreshed",
     "event.USER_UPDATED": "User updated",
     "event.PASSWORD_RECOVERY": "Password recovery",
+    # Token entry
+    "entry.title": "Restore a session",
+    "entry.access": "Access token",
+    "entry.refresh": "Refresh token",
+    "entry.help": "Both at once will do in the first field: the two tokens, a stored session’s JSON, "
+    "or the address that a magic link led to.",
+    "entry.submit": "Restore",
+    "entry.other": "Use other tokens",
+    "entry.keep": "Cancel",
+    "entry.empty": "Nothing was given. Paste both tokens.",
+    "entry.sent": "Sent to the kernel…",
+    "entry.busy": "A cell is running: the tokens are checked when it ends.",
+    "entry.checking": "Checking with the auth server…",
+    "entry.restored": "Restored: signed in as {who}.",
+    "entry.in_force": "Signed in as {who}.",
+    "entry.failed": "That did not work. Try again.",
+    "entry.private": "Tokens go to the kernel once and are not kept in this notebook.",
+    "entry.snapshot": "Token entry. Run the cell again to enter tokens; in a terminal: "
+    "%supabase_set_session --prompt",
+    "entry.prompt_access": "Access token (or both, or the JSON, or the address): ",
+    "entry.prompt_refresh": "Refresh token: ",
+    "entry.nothing": "Nothing was given. Run %supabase_set_session again when you have the tokens.",
+    "entry.nobody": "Nobody can be asked here. Put the tokens into environment variables, then run "
+    "%supabase_set_session $ACCESS_TOKEN $REFRESH_TOKEN.",
     # Snapshots: static HTML and text
     "snapshot.title": "Supabase session, snapshot of {time}",
     "snapshot.then": "then {status}",

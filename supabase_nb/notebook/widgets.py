@@ -6,7 +6,7 @@ import logging
 import threading
 import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import anywidget
@@ -189,12 +189,17 @@ def display_of(auth: AuthClient, kind: Kind) -> Display:
     """
     if kind not in KINDS:
         raise ValueError(f"no display is called {kind!r}: there are {', '.join(KINDS)}")
+    return one_of(auth, kind, lambda: Display(auth, kind))
+
+
+def one_of(auth: AuthClient, kind: str, make: Callable[[], Display]) -> Display:
+    """This client's only widget of a kind, made when it is first asked for or was closed."""
     with _lock:
         displays = _displays.setdefault(auth, {})
         display = displays.get(kind)
         # marimo closes a widget's line when the cell that made it runs again.
         if display is None or display.comm is None or getattr(display.comm, "_closed", False):
-            displays[kind] = display = Display(auth, kind)
+            displays[kind] = display = make()
         return display
 
 

@@ -122,14 +122,14 @@ class FakeClient:
 @pytest.fixture
 def connected(shell, monkeypatch):
     """A shell with the extension loaded, whose clients ask no server."""
-    from supabase_nb.notebook import magics
+    from supabase_nb.notebook import commands, magics
 
     def make(url, key, auth_url, storage, name):
         return FakeClient(
             url, key, auth_url=auth_url, storage=storage, name="" if name == "supabase" else name
         )
 
-    monkeypatch.setattr(magics, "_make_client", make)
+    monkeypatch.setattr(commands, "_make_client", make)
     monkeypatch.setattr(magics.SupabaseMagics, "show", lambda self, client: sys.stdout.write(f"{client}\n"))
     shell.run("%load_ext supabase_nb")
     assert shell.run("%supabase_connect https://abcd.supabase.co --key 'anon'").ok
