@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         UserDoesntExist,
     )
     from .models import AuthChangeEvent, AuthEvent, AuthResponse, Session, Subscription, User
+    from .session_auth import SessionAuth
     from .storage import FileStorage, KeyringStorage, MemoryStorage, SessionStorage
 
 # Where each public name stands. Resolved on first use, so that `%load_ext` imports nothing heavy.
@@ -46,6 +47,7 @@ _HOMES = {
         "UserDoesntExist",
     ),
     "models": ("AuthChangeEvent", "AuthEvent", "AuthResponse", "Session", "Subscription", "User"),
+    "session_auth": ("SessionAuth",),
     "storage": ("FileStorage", "KeyringStorage", "MemoryStorage", "SessionStorage"),
 }
 
@@ -69,6 +71,7 @@ __all__ = [
     "KeyringStorage",
     "MemoryStorage",
     "Session",
+    "SessionAuth",
     "SessionStorage",
     "Subscription",
     "User",

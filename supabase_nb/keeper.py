@@ -288,6 +288,16 @@ class Keeper(Rotation):
         if failure is not None:
             raise failure
 
+    def hand_over(self, cause: str) -> None:
+        """Let go of the session, which goes on elsewhere: here it is gone, and no server is told."""
+        with self.storage.lock(self.key, _SIGN_OUT_LOCK), self._lock:
+            self._words = self._word = self._words + 1
+            failure = self._forget(self.held)
+            self.drop_notices()
+            event = AuthChangeEvent.SIGNED_OUT if self.held.session else None
+            self._hold(Held(error=failure), event, cause)
+        self.announce()
+
     def _tell(self, goodbye: Goodbye, *, expired: bool = False) -> bool:
         """Tell the server of a sign-out. ``False``: it could not be reached."""
         token = Secret(goodbye.session.access_token)

@@ -1,0 +1,58 @@
+"""Realtime as the user of now: the rotated token is pushed to every channel at each refresh."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from realtime import AsyncRealtimeClient
+
+from .bearer import Bearer
+from .events import log_guarded
+
+
+class SessionRealtime(AsyncRealtimeClient):
+    """Supabase's realtime client, with a session behind it.
+
+    Args:
+        bearer: What requests carry.
+        url: The project's URL.
+        **options: Further arguments of `realtime.AsyncRealtimeClient`.
+    """
+
+    def __init__(self, bearer: Bearer, url: str, **options: Any) -> None:
+        self._bearer = bearer
+        self._loop: asyncio.AbstractEventLoop | None = None
+        super().__init__(f"{url}/realtime/v1", token=bearer.key.reveal(), **options)
+        self.stop = bearer.listen(self._changed)
+
+    @property
+    def access_token(self) -> str | None:
+        """What a channel is joined with: the newest token, or the project's key."""
+        return (self._bearer.newest() or self._bearer.key).reveal() or None
+
+    @access_token.setter
+    def access_token(self, token: str | None) -> None:
+        """Ignored: `Client.set_auth` swaps the token of everything, realtime's too."""
+
+    async def connect(self) -> None:
+        """Open the connection, in the loop that runs now. Joins begin with the newest token."""
+        self._loop = asyncio.get_running_loop()
+        await super().set_auth(self.access_token)
+        await super().connect()
+
+    def _changed(self) -> None:
+        """Another token is carried: called in any thread."""
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            return  # joins of the next connection carry it
+        try:
+            asyncio.run_coroutine_threadsafe(self._push(), loop)
+        except RuntimeError:
+            return  # the loop was closed just now
+
+    async def _push(self) -> None:
+        try:
+            await super().set_auth(self.access_token)
+        except Exception:  # noqa: BLE001
+            log_guarded("the new token could not be pushed to realtime; channels that join anew carry it")

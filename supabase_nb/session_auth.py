@@ -1,0 +1,231 @@
+"""`SessionAuth`: requests of anyone's httpx client as the user, and the transport of our own client."""
+
+from __future__ import annotations
+
+import os
+import urllib.request
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from .api import check_url
+from .bearer import Bearer, Carried
+from .tasks import shared
+from .tokens import Secret, is_jwt
+
+if TYPE_CHECKING:
+    from .auth import AuthClient
+    from .client import Client
+
+
+@dataclass(frozen=True)
+class _Wait:
+    """Something that takes time; equal ones are waited for together."""
+
+    call: Callable[..., Secret | None]
+    arguments: tuple[Secret, ...] = ()
+
+    def __call__(self) -> Secret | None:
+        return self.call(*self.arguments)
+
+
+class SessionAuth(httpx.Auth):
+    """Sends requests as the user of a session: ``httpx.Client(auth=SessionAuth(supabase))``, async too.
+
+    Each request carries the newest access token. One that would leave with a token about to expire waits for
+    the refresh; one that is answered 401 is sent again, once, with a renewed token, if its body is in memory.
+    Any number of requests, threads and tasks share one refresh.
+
+    The token goes to the project's own origin, and to those named here; other addresses, and redirects to
+    them, get nothing.
+
+    Args:
+        session: A `Client`, or its ``auth``.
+        origins: Further addresses that may be told the token, such as ``https://api.example.com``.
+
+    Raises:
+        AuthError: An origin is no address, or would be told in the clear.
+
+    In a request it may raise `AuthRetryableError` (the token has expired, and the auth server cannot be
+    reached) and `AuthSessionMissing` (the session has ended). With nobody signed in, no token is sent.
+    """
+
+    def __init__(self, session: Client | AuthClient, *, origins: Iterable[str] = ()) -> None:
+        own: Bearer | None = getattr(session, "_bearer", None)
+        if own is not None and not origins:
+            self._carried: Carried = own
+        else:
+            auth: AuthClient = getattr(session, "auth", None) or session  # type: ignore[assignment]
+            key = own.key if own is not None else Secret("")
+            others = [check_url(url) for url in origins]
+            self._carried = Bearer(auth, key, (session.url, *others))
+        self._shared_as: tuple[Any, ...] | None = None
+
+    @classmethod
+    def _of(cls, carried: Carried, shared_as: tuple[Any, ...]) -> SessionAuth:
+        made = cls.__new__(cls)
+        made._carried, made._shared_as = carried, shared_as
+        return made
+
+    def __repr__(self) -> str:
+        return f"SessionAuth({self._shared_as[0] if self._shared_as else ''})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._shared_as is None:
+            raise TypeError(
+                "A session is not pickled. To use it in tasks of a Dask cluster, share it first: "
+                "auth = supabase_nb.distributed.share(supabase, cluster)"
+            )
+        from .distributed import on_worker
+
+        return on_worker, self._shared_as
+
+    # -- one logic, sync and async ------------------------------------------------------------------------
+
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """For `httpx.Client`."""
+        flow = self._flow(request)
+        step = next(flow)
+        answer: httpx.Response | Secret | None
+        while True:
+            answer = (yield step) if isinstance(step, httpx.Request) else step()
+            try:
+                step = flow.send(answer)
+            except StopIteration:
+                return
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """For `httpx.AsyncClient`: what waits, waits in a thread, so the loop goes on."""
+        flow = self._flow(request)
+        step = next(flow)
+        answer: httpx.Response | Secret | None
+        while True:
+            answer = (yield step) if isinstance(step, httpx.Request) else await shared(step)
+            try:
+                step = flow.send(answer)
+            except StopIteration:
+                return
+
+    def _flow(self, request: httpx.Request) -> Generator[httpx.Request | _Wait, Any, None]:
+        """Yields what to send, which is answered with a response, and what to wait for."""
+        carried = self._carried
+        if not carried.covers(request.url):
+            yield request
+            return
+        token = carried.at_hand()
+        if token is None:
+            token = yield _Wait(carried.fetch)
+        _sign(request, token, carried.key)
+        response = yield request
+        if response.status_code != 401 or not token or not isinstance(request.stream, httpx.ByteStream):
+            return
+        token = yield _Wait(carried.renewed, (token,))
+        if token is None:
+            return
+        _sign(request, token, carried.key)
+        response = yield request
+        if response.status_code == 401:
+            carried.refused(token)
+
+
+def _sign(request: httpx.Request, token: Secret, key: Secret) -> None:
+    headers = request.headers
+    if token:
+        headers["Authorization"] = "Bearer " + token.reveal()
+    elif is_jwt(key):
+        # A project's older key is a token itself, the one of nobody; those of today are not.
+        headers["Authorization"] = "Bearer " + key.reveal()
+    if key and "apikey" not in headers:
+        headers["apikey"] = key.reveal()
+
+
+class SessionTransport(httpx.BaseTransport):
+    """Sends what is for the project as its user. Here nothing can override that, and no redirect escapes it.
+
+    A request is signed in a copy: whoever holds it, its response or a traceback holds no token, and a
+    redirect elsewhere starts from a request that has none.
+
+    Args:
+        auth: As whom.
+        pool: What sends.
+    """
+
+    def __init__(self, auth: SessionAuth, pool: httpx.BaseTransport) -> None:
+        self._auth, self._pool = auth, pool
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it, signed where it is for the project."""
+        failure: BaseException
+        try:
+            return self._send(request)
+        except BaseException as error:  # noqa: BLE001  (raised anew: the frames below hold headers)
+            failure = error.with_traceback(None)
+        failure.__cause__ = failure.__context__ = None
+        if isinstance(failure, httpx.RequestError):
+            failure.request = request
+        raise failure
+
+    def _send(self, request: httpx.Request) -> httpx.Response:
+        signed = httpx.Request(
+            request.method,
+            request.url,
+            headers=request.headers,
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+        flow = self._auth.sync_auth_flow(signed)
+        sent = next(flow)
+        while True:
+            response = self._pool.handle_request(sent)
+            try:
+                sent = flow.send(response)
+                response.read()
+            except StopIteration:
+                return response
+            except BaseException:
+                response.close()
+                raise
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._pool.close()
+
+
+class Pool(httpx.BaseTransport):
+    """One connection pool for all that a client sends, opened at the first request.
+
+    A forked child gets connections of its own: it must not write into its parent's.
+
+    Args:
+        url: The project, for which the system may name a proxy.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = httpx.URL(url)
+        self._of_process: dict[int, httpx.HTTPTransport] = {}
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it."""
+        process = os.getpid()
+        transport = self._of_process.get(process)
+        if transport is None:
+            # Certificates are verified, always; without TLS (this machine) there is no need to load them.
+            opened = httpx.HTTPTransport(verify=self._url.scheme == "https", proxy=self._proxy())
+            transport = self._of_process.setdefault(process, opened)
+        return transport.handle_request(request)
+
+    def _proxy(self) -> str | None:
+        # A client with a transport of its own no longer looks for a proxy.
+        host = self._url.host
+        if urllib.request.proxy_bypass(host):
+            return None
+        proxies = urllib.request.getproxies()
+        return proxies.get(self._url.scheme) or proxies.get("all")
+
+    def close(self) -> None:
+        """Drop the connections; the next request makes new ones."""
+        transport = self._of_process.pop(os.getpid(), None)
+        if transport is not None:
+            transport.close()
