@@ -10,6 +10,7 @@ from .show import show
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
+    from .entry import TokenEntry
     from .widgets import Display, Kind
 
 
@@ -42,6 +43,12 @@ class Displays:
     def panel(self) -> Display:
         """All displays in one, with Refresh and Sign out."""
         return self._display("panel")
+
+    def token_entry(self) -> TokenEntry:
+        """A form that asks for both tokens; what is typed there never stands in a cell."""
+        from .entry import token_entry
+
+        return token_entry(self.auth)
 
     def _display(self, kind: Kind) -> Display:
         # anywidget and ipywidgets are imported when the first display is asked for.
