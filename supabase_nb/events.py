@@ -7,6 +7,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -87,6 +88,14 @@ class Delivery:
         with self._ready:
             # By identity, and harmless when it is gone.
             self._subscriptions = [known for known in self._subscriptions if known is not subscription]
+
+    def flush_soon(self) -> None:
+        """Deliver what is queued in a thread of its own: a subscriber that blocks must not stop a refresh."""
+        with self._ready:
+            if self._owner is not None or not self._queue:
+                return
+        with suppress(RuntimeError):  # the interpreter is ending: no more threads
+            threading.Thread(target=self.flush, name="supabase-nb-events", daemon=True).start()
 
     def flush(self) -> None:
         """Deliver what is queued, or wait (at most 2 s) for the thread that is delivering it.

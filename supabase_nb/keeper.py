@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NoReturn
 
 from . import errors, tokens
+from .backoff import patiently
 from .errors import (
     FINAL_CODES,
     AuthApiError,
@@ -15,57 +17,19 @@ from .errors import (
     AuthSessionMissing,
     AuthStorageError,
 )
-from .models import AuthCallback, AuthChangeEvent, AuthEvent, Session, Status, Subscription
+from .held import Held, Word
+from .leaving import Leaving, says_expired
+from .models import AuthCallback, AuthChangeEvent, AuthEvent, Session, Subscription
 from .record import Pair, StoredSession
-from .rotation import Rotation, nobody, same_user
-from .state import Held
-from .storage import LOCK_TIMEOUT
+from .rotation import nobody, same_user
 from .tokens import Secret
+from .uninterrupted import uninterrupted
 
 logger = logging.getLogger("supabase_nb")
 
-# Signing out does not wait for a refresh under way: its answer is dropped anyway.
-_SIGN_OUT_LOCK = 2.0
-# How long, and how often, the server is told of a sign-out that it did not hear; seconds.
-_GOODBYE_FOR, _GOODBYE_PAUSE = 24 * 3600.0, 15.0
 
-
-@dataclass(frozen=True)
-class Goodbye:
-    """A sign-out that the server has not heard of yet."""
-
-    session: Session
-    scope: str
-    at: float
-    until: float
-
-
-class Keeper(Rotation):
+class Keeper(Leaving):
     """Keeps one session, and carries out the user's words about it."""
-
-    _goodbyes: tuple[Goodbye, ...] = ()
-    _restored = False
-
-    def restore(self) -> Session | None:
-        """Read storage, if nothing is in force. Asks no server; the background verifies."""
-        if self.held.session is not None:
-            return self.held.session
-        word = self._word
-        stored, trouble = self._read()
-        with self._lock:
-            if word == self._word and self.held.session is None:
-                if trouble is not None:
-                    self._hold(replace(self.held, error=trouble))
-                elif stored is not None:
-                    self.clock.hint(stored.clock_offset, not_before=stored.session.issued_at)
-                    status: Status = "restoring" if self.background else "active"
-                    # Somebody was told before that there was no session.
-                    event = AuthChangeEvent.SIGNED_IN if self._restored else None
-                    held = Held(stored.session, status, stored, verified=not self.background)
-                    self._hold(held, event, "found in storage")
-            self._restored = True
-        self.announce()
-        return self.held.session
 
     def current(self) -> Session | None:
         """The session, refreshed first if it is about to expire (`get_session`).
@@ -78,8 +42,10 @@ class Keeper(Rotation):
         if session is None or held.session is None or self.fresh(held):
             return held.session
         expired = (self.time_left(held) or 0.0) <= 0
-        if not held.session.refresh_token and not expired:
-            return held.session
+        if not expired:
+            waiting = held.next_try is not None and held.next_try > self.clock.clock.steady()
+            if waiting or not held.session.refresh_token:
+                return held.session
         try:
             return self.renew(Secret(held.session.access_token))
         except AuthError as error:
@@ -92,9 +58,12 @@ class Keeper(Rotation):
     def begin(self, session: Session, event: AuthChangeEvent, cause: str) -> Session:
         """Put a session in force that the server has just given out (the ways in)."""
         word = self._new_word()
-        received = self.clock.clock.steady()
-        with self.storage.lock(self.key, LOCK_TIMEOUT):
-            failure = self._commit(StoredSession.begin(session), event, cause, word, received)
+
+        def commit() -> AuthStorageError | None:
+            with self.exclusively():
+                return self._commit(StoredSession.begin(session), event, cause, word)
+
+        failure = uninterrupted(commit, afterwards=self.announce)
         self.announce()
         if failure is not None:
             raise failure
@@ -119,8 +88,22 @@ class Keeper(Rotation):
                 "Restore with both tokens of a session, or sign in.",
                 code="session_missing",
             )
+
+        def attempt(deadline: float) -> Session:
+            patience = max(deadline - self.clock.clock.steady(), 0.1)
+            try:
+                return uninterrupted(
+                    lambda: self._enter(pair, word, event, cause, patience),
+                    patience=patience,
+                    withdraw=lambda: self._withdraw(word),
+                    afterwards=self.announce,
+                )
+            except TimeoutError:
+                pass
+            raise AuthRetryableError("It takes too long. Nothing is lost: try again in a while.")
+
         try:
-            return self._patiently(lambda _: self._enter(pair, word, event, cause))
+            return patiently(attempt, self.clock.clock)
         finally:
             self.announce()
 
@@ -128,8 +111,8 @@ class Keeper(Rotation):
         exp = tokens.expiry(pair.claims)
         return tokens.is_jwt(pair.access_token) and exp is not None and exp > self.clock.now()
 
-    def _enter(self, pair: Pair, word: int, event: AuthChangeEvent, cause: str) -> Session:
-        with self.storage.lock(self.key, LOCK_TIMEOUT):
+    def _enter(self, pair: Pair, word: Word, event: AuthChangeEvent, cause: str, patience: float) -> Session:
+        with self.exclusively(patience):
             stored, trouble = self._read()
             if trouble is not None and trouble.code == "storage_open_to_others":
                 raise trouble
@@ -137,7 +120,7 @@ class Keeper(Rotation):
             later = next((record for record in known if record.is_later_than(pair)), None)
             refused: AuthApiError | None = None
             try:
-                session, received = self._present(pair) if later is None else self._present(_pair_of(later))
+                session = self._present(pair if later is None else _pair_of(later))
             except AuthApiError as error:
                 refused = error
             if refused is not None and later is None:
@@ -145,9 +128,7 @@ class Keeper(Rotation):
                 later = _named(refused, pair, known)
                 if later is not None:
                     try:
-                        session, received = self.exchange(
-                            Secret(later.session.refresh_token), later.session.user.id
-                        )
+                        session = self.exchange(Secret(later.session.refresh_token), later.session.user.id)
                     except AuthApiError as error:
                         refused = error
                     else:
@@ -159,29 +140,28 @@ class Keeper(Rotation):
                     event,
                     "continued from storage" if later else cause,
                     word,
-                    received,
                     notice="Continued from storage: a later rotation of this session was there."
                     if later
                     else None,
                 )
-        if refused is not None:
-            self._refuse(refused, pair, later)
+            else:
+                self._refuse(refused, pair, later, stored)
         if failure is not None:
             raise failure
         return session
 
-    def _present(self, pair: Pair) -> tuple[Session, float | None]:
+    def _present(self, pair: Pair) -> Session:
         """Rules 2 and 3: verify a valid pair, exchange an expired one."""
         if self._valid(pair):
             try:
                 user = self.api.get_user(pair.access_token)
             except AuthApiError as error:
-                if not _says_expired(error):
+                if not says_expired(error):
                     raise
             else:
                 same_user(user, pair.user_id)
                 exp = tokens.expiry(pair.claims) or 0.0
-                session = Session(
+                return Session(
                     pair.access_token,
                     pair.refresh_token,
                     expires_at=exp,
@@ -189,7 +169,6 @@ class Keeper(Rotation):
                     user=user,
                     _claims=pair.claims,
                 )
-                return session, None
         if not pair.refresh_token:
             raise AuthSessionMissing(
                 "The server says that the access token has expired, and there is no refresh token. "
@@ -203,30 +182,45 @@ class Keeper(Rotation):
         record: StoredSession,
         event: AuthChangeEvent,
         cause: str,
-        word: int,
-        received: float | None,
+        word: Word,
         *,
         notice: str | None = None,
     ) -> AuthStorageError | None:
         """Save, and put in force what the user's word led to, unless a later one has been carried out."""
         with self._lock:
-            if word < self._word:
+            if word.withdrawn or word.number < self._word:
                 return None
-            self._word = word
+            self._word = word.number
+            self._drop_goodbyes(record.session)
             failure = self._write(record)
             self.notices.pop("detached", None)
             self.note("storage", notice)
-            held = Held(record.session, "active", record, received, saved=failure is None, error=failure)
+            held = Held(
+                record.session,
+                "active",
+                record,
+                saved=failure is None,
+                error=failure,
+                era=self._new_era(),
+            )
             self._hold(held, event, cause)
         return failure
 
-    def _refuse(self, error: AuthApiError, pair: Pair, later: StoredSession | None) -> None:
+    def _refuse(
+        self, error: AuthApiError, pair: Pair, later: StoredSession | None, stored: StoredSession | None
+    ) -> NoReturn:
         """Rule 5, unless the dead pair is the current session's own: then that one has ended too."""
-        held, code = self.held, error.code
-        if held.session is not None and code in FINAL_CODES:
+        code, refresh_token = error.code, pair.refresh_token.reveal()
+        if code in FINAL_CODES:
             dead = {pair.session_id, error.session_id, later.session.session_id if later else None} - {None}
-            if held.session.session_id in dead or held.session.refresh_token == pair.refresh_token.reveal():
-                self._end(error, self._word)
+            ours = self.held.record or stored
+            if ours is not None and (
+                ours.session.session_id in dead or ours.session.refresh_token == refresh_token
+            ):
+                if self.held.session is not None:
+                    self._end(error, self.held.era)
+                else:
+                    self._forget(replace(self.held, session=ours.session))
         if code == "user_not_found":
             raise errors.UserDoesntExist(error.message, status=error.status, code=code)
         if code == "session_not_found":
@@ -236,18 +230,25 @@ class Keeper(Rotation):
     def change_user(self, token: Secret, attributes: Mapping[str, object]) -> Session:
         """`update_user`: the server changes the user, the session keeps its tokens."""
         user = self.api.update_user(token, attributes)
-        with self.storage.lock(self.key, LOCK_TIMEOUT):
-            self.reconcile(*self._read())
-            with self._lock:
-                held = self.held
-                if held.session is None or held.record is None:
-                    raise nobody()
-                same_user(user, held.session.user.id)
-                session = held.session.with_user(user)
-                record = held.record.follow(session)
-                failure = None if held.detached else self._write(record)
-                changed = replace(held, session=session, record=record, saved=failure is None, error=failure)
-                self._hold(changed, AuthChangeEvent.USER_UPDATED, "user changed")
+
+        def change() -> tuple[Session, AuthStorageError | None]:
+            with self.exclusively():
+                self.reconcile(*self._read(), locked=True)
+                with self._lock:
+                    held = self.held
+                    if held.session is None or held.record is None:
+                        raise nobody()
+                    same_user(user, held.session.user.id)
+                    session = held.session.with_user(user)
+                    record = held.record.follow(session)
+                    failure = None if held.detached else self._write(record)
+                    changed = replace(
+                        held, session=session, record=record, saved=failure is None, error=failure
+                    )
+                    self._hold(changed, AuthChangeEvent.USER_UPDATED, "user changed")
+            return session, failure
+
+        session, failure = uninterrupted(change, afterwards=self.announce)
         self.announce()
         if failure is not None:
             raise failure
@@ -255,94 +256,13 @@ class Keeper(Rotation):
 
     def subscribe(self, callback: AuthCallback) -> Subscription:
         """A subscriber whose first event says what is known now."""
-        with self._lock:
-            first = AuthEvent(AuthChangeEvent.INITIAL_SESSION, self.clock.clock.wall(), "subscribed")
-            return self.delivery.subscribe(callback, first, self.held.session)
 
-    def leave(self, scope: str) -> None:
-        """`sign_out`: here at once, whatever the network does; then the server is told.
-
-        Raises:
-            AuthStorageError: What is stored could not be removed.
-        """
-        self.restore()
-        with self._lock:
-            # From now on no answer of an exchange under way counts.
-            self._words = self._word = self._words + 1
-        with self.storage.lock(self.key, _SIGN_OUT_LOCK), self._lock:
-            held = self.held
-            failure = self._forget(held)
-            self.drop_notices()
-            event = AuthChangeEvent.SIGNED_OUT if held.session else None
-            self._hold(Held(error=failure), event, "signed out")
-        self.announce()
-        if held.session is not None:
-            now = self.clock.clock.steady()
-            goodbye = Goodbye(held.session, scope, now + _GOODBYE_PAUSE, now + _GOODBYE_FOR)
-            if not self._tell(goodbye, expired=(self.time_left(held) or 0.0) <= 0):
-                with self._lock:
-                    self._goodbyes = (*self._goodbyes, goodbye)
-                    self.note("goodbye", "Signed out here. The server could not be told yet.")
-                    self._hold(self.held)
-                self.announce()
-        if failure is not None:
-            raise failure
-
-    def hand_over(self, cause: str) -> None:
-        """Let go of the session, which goes on elsewhere: here it is gone, and no server is told."""
-        with self.storage.lock(self.key, _SIGN_OUT_LOCK), self._lock:
-            self._words = self._word = self._words + 1
-            failure = self._forget(self.held)
-            self.drop_notices()
-            event = AuthChangeEvent.SIGNED_OUT if self.held.session else None
-            self._hold(Held(error=failure), event, cause)
-        self.announce()
-
-    def _tell(self, goodbye: Goodbye, *, expired: bool = False) -> bool:
-        """Tell the server of a sign-out. ``False``: it could not be reached."""
-        token = Secret(goodbye.session.access_token)
-        for _ in range(2):
-            try:
-                if expired:
-                    # The server refuses a logout with an expired token.
-                    token = Secret(self.api.refresh(Secret(goodbye.session.refresh_token)).access_token)
-                self.api.logout(token, goodbye.scope)
-            except AuthRetryableError:
-                return False
-            except AuthError as error:
-                if _says_expired(error) and not expired and goodbye.session.refresh_token:
-                    expired = True
-                    continue
-                # Gone already (``tests/wire/sign-out.json``: "logout: again"), or not to be told at all.
-                logger.info("the server took no notice of the sign-out: %s", error)
-            return True
-        return True
-
-    def due_in(self) -> float | None:
-        """Seconds until `work` has something to do (for the refresher)."""
-        due = super().due_in()
-        if not self._goodbyes or self.forked:
-            return due
-        wait = min(goodbye.at for goodbye in self._goodbyes) - self.clock.clock.steady()
-        return wait if due is None else min(due, wait)
-
-    def work(self) -> None:
-        """Say what is left to be said to the server; then as the refresher always does."""
-        self._say_goodbyes()
-        super().work()
-
-    def _say_goodbyes(self) -> None:
-        now = self.clock.clock.steady()
-        for goodbye in [goodbye for goodbye in self._goodbyes if goodbye.at <= now]:
-            told = self._tell(goodbye)
+        def subscribe() -> Subscription:
             with self._lock:
-                rest = tuple(g for g in self._goodbyes if g is not goodbye)
-                if not told and now < goodbye.until:
-                    rest = (*rest, replace(goodbye, at=now + _GOODBYE_PAUSE))
-                self._goodbyes = rest
-                if not rest:
-                    self.note("goodbye", None)
-                    self._hold(self.held)
+                first = AuthEvent(AuthChangeEvent.INITIAL_SESSION, self.clock.clock.wall(), "subscribed")
+                return self.delivery.subscribe(callback, first, self.held.session)
+
+        return uninterrupted(subscribe, afterwards=self.announce)
 
 
 def _pair_of(record: StoredSession) -> Pair:
@@ -370,8 +290,3 @@ def _lineage(
     spent = pair.refresh_token if pair.refresh_token.reveal() != session.refresh_token else None
     base = later or next((r for r in known if r.session.session_id == session.session_id), None)
     return base.follow(session, spent=spent) if base else StoredSession.begin(session, spent=spent)
-
-
-def _says_expired(error: AuthError) -> bool:
-    """``bad_jwt`` … "token is expired" (``tests/wire/sessions-es256.json``, "get user: expired")."""
-    return error.status in (401, 403) and "expired" in error.message and error.code not in FINAL_CODES

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import weakref
+from contextlib import suppress
 from typing import Protocol
 
 logger = logging.getLogger("supabase_nb")
@@ -40,10 +41,10 @@ class Refresher:
         """Wake this client from now on; starts the thread."""
         with self._wake:
             self._clients.add(client)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="supabase-nb-refresher", daemon=True)
-                self._thread.start()
             self._notify()
+            if self._thread is None:
+                with suppress(RuntimeError):  # the interpreter is ending: no more threads
+                    threading.Thread(target=self._run, name="supabase-nb-refresher", daemon=True).start()
 
     def unregister(self, client: Refreshable) -> None:
         """Wake this client no more; the thread ends with the last one."""
@@ -61,6 +62,11 @@ class Refresher:
         self._wake.notify()
 
     def _run(self) -> None:
+        with self._wake:
+            # The thread says itself that it runs: Ctrl-C may come between starting it and noting that.
+            if self._thread is not None:
+                return
+            self._thread = threading.current_thread()
         while True:
             with self._wake:
                 clients = list(self._clients)

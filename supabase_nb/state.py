@@ -12,17 +12,21 @@ import os
 import threading
 import weakref
 from collections import deque
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
 from .api import AuthAPI
 from .clock import ServerClock
-from .errors import AuthError, AuthStorageError
+from .errors import AuthError, AuthRetryableError, AuthStorageError
 from .events import Delivery
+from .held import Held, Word
 from .models import AuthChangeEvent, AuthEvent, Session, Status
 from .record import StorageDamaged, StoredSession
 from .refresh import refresher
-from .storage import SessionStorage, failure_of_storage
+from .storage import LOCK_TIMEOUT, SessionStorage, failure_of_storage
 from .tokens import Secret
+from .uninterrupted import uninterrupted
 
 logger = logging.getLogger("supabase_nb")
 
@@ -30,42 +34,11 @@ logger = logging.getLogger("supabase_nb")
 _MARGIN, _MARGIN_SHARE = 60.0, 0.2
 
 
-@dataclass(frozen=True)
-class Held:
-    """What is in force.
-
-    Args:
-        session: The session, if there is one.
-        status: How it stands with it.
-        record: The session with its ancestors, as stored or to be stored.
-        received: When its access token was asked for in an exchange (steady clock); no other counts then.
-        verified: Whether the server has confirmed it since it came from storage.
-        saved: Whether storage holds it.
-        detached: Storage holds another user's session, so this one lives in memory only.
-        error: The last error, until something succeeds.
-        next_try: When to ask the server again after a failure, on the steady clock.
-        failures: How many tries have failed in a row.
-        outage: Since when, on the steady clock.
-    """
-
-    session: Session | None = None
-    status: Status = "signed_out"
-    record: StoredSession | None = None
-    received: float | None = None
-    verified: bool = True
-    saved: bool = True
-    detached: bool = False
-    error: AuthError | None = None
-    next_try: float | None = None
-    failures: int = 0
-    outage: float = 0.0
-
-
 class SessionState:
     """What is in force for one client, in memory and in storage.
 
-    A *word* is what the user said last (`set_session`, a sign-in, `sign_out`); words are numbered. An answer
-    that belongs to an earlier word changes nothing.
+    The last `Word` of the user counts. A word that is carried out begins an era, and so does a session's end;
+    an answer about the session of an earlier era changes nothing.
 
     Args:
         api: The auth server.
@@ -85,7 +58,9 @@ class SessionState:
         self.background = False
         self._pid = os.getpid()
         self._lock = threading.RLock()
-        self._words = self._word = 0
+        self._words = self._word = self._eras = 0
+        self._waited = 0.0
+        self._restored = False
         self._version: object = None
         # What storage held when it was last read or written, so that the same text is not read twice.
         self._seen: tuple[Secret, StoredSession | None] = (Secret(""), None)
@@ -110,8 +85,6 @@ class SessionState:
         held = held or self.held
         if held.session is None:
             return None
-        if held.received is not None:
-            return held.received + held.session.lifetime - self.clock.clock.steady()
         return held.session.expires_at - self.clock.now()
 
     def fresh(self, held: Held) -> bool:
@@ -127,7 +100,7 @@ class SessionState:
         now = self.clock.clock.steady()
         if held.next_try is not None:
             return held.next_try - now
-        if not held.verified:
+        if not held.verified or self.clock.jumped:
             return 0.0
         if not held.session.refresh_token:
             return left
@@ -135,6 +108,30 @@ class SessionState:
         return max(left - _margin(held.session), self._exchanged + 1.0 - now)
 
     # -- storage ------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def exclusively(self, patience: float = LOCK_TIMEOUT) -> Iterator[None]:
+        """Keep other kernels out, so that whoever comes next finds what was saved.
+
+        A holder that has stopped keeps nobody out for ever: after `LOCK_TIMEOUT` seconds of waiting, in one
+        call or several, this goes on without the lock.
+
+        Raises:
+            AuthRetryableError: Another kernel held the lock for all of `patience`, in seconds.
+        """
+        steady = self.clock.clock.steady
+        wait, began = max(min(patience, LOCK_TIMEOUT - self._waited), 0.0), steady()
+        with self.storage.lock(self.key, wait) as locked:
+            if locked:
+                self._waited = 0.0
+            else:
+                waited = steady() - began
+                self._waited += waited
+                if waited >= wait and self._waited < LOCK_TIMEOUT:
+                    raise AuthRetryableError(
+                        "Another notebook is busy with the stored session. Nothing is lost: try again."
+                    )
+            yield
 
     def _stored_version(self) -> object:
         version = getattr(self.storage, "version", None)
@@ -190,10 +187,19 @@ class SessionState:
 
     # -- the one way of every change ----------------------------------------------------------------------
 
-    def _new_word(self) -> int:
+    def _new_word(self) -> Word:
         with self._lock:
             self._words += 1
-            return self._words
+            return Word(self._words)
+
+    def _withdraw(self, word: Word) -> None:
+        with self._lock:
+            word.withdrawn = True
+
+    def _new_era(self) -> int:
+        """Under the lock."""
+        self._eras += 1
+        return self._eras
 
     def _hold(self, held: Held, event: AuthChangeEvent | None = None, cause: str = "") -> None:
         """Put `held` in force and queue the news. Under the lock; `announce` follows outside of all locks."""
@@ -214,21 +220,53 @@ class SessionState:
             traits["last_event"] = happened
         self.delivery.put(traits, happened, held.session)
 
-    def _end(self, error: AuthError, word: int) -> None:
+    def _end(self, error: AuthError, era: int) -> None:
         """The session is over, by the server's final answer or because it cannot be renewed."""
         with self._lock:
             held = self.held
-            if word != self._word or held.session is None:
+            if era != held.era or held.session is None:
                 return
-            self._words = self._word = self._words + 1
             self._forget(held)
             self.drop_notices()
-            self._hold(Held(status="expired", error=error), AuthChangeEvent.SIGNED_OUT, error.message)
+            ended = Held(status="expired", error=error, era=self._new_era())
+            self._hold(ended, AuthChangeEvent.SIGNED_OUT, error.message)
 
-    # -- other kernels ------------------------------------------------------------------------------------
+    # -- what was stored before, what other kernels store -------------------------------------------------
 
-    def reconcile(self, stored: StoredSession | None, trouble: AuthStorageError | None) -> None:
-        """Take over what another kernel did to the stored session."""
+    def restore(self) -> Session | None:
+        """Read storage, if nothing is in force. Asks no server; the background verifies."""
+        if self.held.session is None:
+            uninterrupted(self._restore, afterwards=self.announce)
+            self.announce()
+        return self.held.session
+
+    def _restore(self) -> None:
+        era = self.held.era
+        stored, trouble = self._read()
+        with self._lock:
+            if era == self.held.era and self.held.session is None:
+                if trouble is not None:
+                    self._hold(replace(self.held, error=trouble))
+                elif stored is not None:
+                    self.clock.hint(stored.clock_offset, not_before=stored.session.issued_at)
+                    status: Status = "restoring" if self.background else "active"
+                    # Somebody was told before that there was no session.
+                    event = AuthChangeEvent.SIGNED_IN if self._restored else None
+                    verified = not self.background
+                    held = Held(stored.session, status, stored, verified=verified, era=self._new_era())
+                    self._hold(held, event, "found in storage")
+            self._restored = True
+
+    def reconcile(
+        self, stored: StoredSession | None, trouble: AuthStorageError | None, *, locked: bool = False
+    ) -> None:
+        """Take over what another kernel did to the stored session.
+
+        Args:
+            stored: What storage holds.
+            trouble: Why that is unknown.
+            locked: Whether this is inside the storage's lock; what has to be written waits for that.
+        """
         with self._lock:
             held = self.held
             if held.session is None or held.detached or held.record is None:
@@ -236,13 +274,13 @@ class SessionState:
             if trouble is not None:
                 # Unreadable is not signed out: what is in memory stays, and is saved at the next chance.
                 if isinstance(trouble, StorageDamaged):
-                    self._hold(replace(held, saved=False, error=trouble))
+                    self._keep_ours(held, held.record, locked, trouble)
                 return
             if stored is None:
                 if held.saved:
                     self._signed_out_elsewhere()
                 else:
-                    self._keep_ours(held, held.record)
+                    self._keep_ours(held, held.record, locked)
                 return
             theirs, mine = stored.session, held.session
             if theirs.user.id != mine.user.id:
@@ -253,23 +291,29 @@ class SessionState:
                 )
                 self._hold(replace(held, detached=True, error=error))
             elif held.record.knows(Secret(theirs.refresh_token)):
-                self._keep_ours(held, held.record)
+                self._keep_ours(held, held.record, locked)
             elif theirs.refresh_token != mine.refresh_token or (theirs.issued_at or 0) > (
                 mine.issued_at or 0
             ):
-                adopted = Held(theirs, "active", stored)
+                self.clock.hint(stored.clock_offset, not_before=theirs.issued_at)
+                adopted = Held(theirs, "active", stored, era=held.era)
                 self._hold(adopted, AuthChangeEvent.TOKEN_REFRESHED, "refreshed in another notebook")
             elif not held.saved:
                 self._hold(replace(held, saved=True, error=None))
 
-    def _keep_ours(self, held: Held, record: StoredSession) -> None:
-        failure = self._write(record)
-        self._hold(replace(held, saved=failure is None, error=failure))
+    def _keep_ours(
+        self, held: Held, record: StoredSession, locked: bool, error: AuthStorageError | None = None
+    ) -> None:
+        if locked:
+            error = self._write(record)
+            self._hold(replace(held, saved=error is None, error=error))
+        elif held.saved:
+            self._hold(replace(held, saved=False, error=error or held.error))
 
     def _signed_out_elsewhere(self) -> None:
-        self._words = self._word = self._words + 1
         self.drop_notices()
-        self._hold(Held(), AuthChangeEvent.SIGNED_OUT, "signed out in another notebook")
+        signed_out = Held(era=self._new_era())
+        self._hold(signed_out, AuthChangeEvent.SIGNED_OUT, "signed out in another notebook")
 
     # -- telling ------------------------------------------------------------------------------------------
 
@@ -293,9 +337,13 @@ class SessionState:
 
     def set_notice(self, name: str, text: str | None) -> None:
         """Show a sentence with the session, or take it away."""
-        with self._lock:
-            self.note(name, text)
-            self._hold(self.held)
+
+        def change() -> None:
+            with self._lock:
+                self.note(name, text)
+                self._hold(self.held)
+
+        uninterrupted(change, afterwards=self.announce)
         self.delivery.flush()
 
 
