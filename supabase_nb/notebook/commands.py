@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..connect import resolve_project
 from ..errors import AuthError
 from ..tokens import Secret, is_jwt
-from . import arguments
+from . import arguments, prompts
 from .arguments import MagicParser, SupabaseUsageError
 from .magics import DEFAULT_NAME, Connection, SupabaseMagics
 from .paste import read_paste
@@ -40,6 +40,11 @@ def _connect_arguments(parser: MagicParser) -> None:
     parser.add_argument(
         "--demo", action="store_true", help="an auth server on this machine, to try things out"
     )
+    parser.add_argument(
+        "--allow-secret-key",
+        action="store_true",
+        help="take a service-role or secret key, which passes over row level security",
+    )
 
 
 def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
@@ -59,7 +64,9 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
     else:
         url, auth_url = (_address(magics, word) for word in (url, auth_url))
         key = _project_key(magics, key)
-    project = resolve_project(url, key, auth_url=auth_url)
+    project = resolve_project(url, key, auth_url=auth_url, allow_secret_key=given.allow_secret_key)
+    if project.origin:
+        print(f"{project.url} ({project.origin})")  # noqa: T201
     made_from = (project.url, Secret(project.key), project.auth_url, given.storage)
     connection = magics.connections.get(name)
     if (
@@ -67,7 +74,8 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
         or connection.made_from != made_from
         or namespace.get(name) is not connection.client
     ):
-        client = _make_client(project.url, project.key, project.auth_url, given.storage, name)
+        insisted = {"allow_secret_key": True} if given.allow_secret_key else {}
+        client = _make_client(project.url, project.key, project.auth_url, given.storage, name, **insisted)
         if connection is not None:
             connection.client.close()
         elif name in namespace:
@@ -98,13 +106,20 @@ def _project_key(magics: SupabaseMagics, word: str | None) -> str | None:
     return magics.secret(word, "the project's key").reveal()
 
 
-def _make_client(url: str, key: str, auth_url: str | None, storage: str, name: str) -> Client:
+def _make_client(
+    url: str, key: str, auth_url: str | None, storage: str, name: str, *, allow_secret_key: bool = False
+) -> Client:
     from ..storage import FileStorage, KeyringStorage, MemoryStorage
     from .client import NotebookClient
 
     kinds = {"file": FileStorage, "memory": MemoryStorage, "keyring": KeyringStorage}
     return NotebookClient(
-        url, key, auth_url=auth_url, storage=kinds[storage](), name="" if name == DEFAULT_NAME else name
+        url,
+        key,
+        auth_url=auth_url,
+        storage=kinds[storage](),
+        name="" if name == DEFAULT_NAME else name,
+        allow_secret_key=allow_secret_key,
     )
 
 
@@ -167,13 +182,13 @@ def _set_session(magics: SupabaseMagics, given: argparse.Namespace) -> AuthRespo
 
 def _ask(magics: SupabaseMagics, client: Client, *, prompt: bool) -> AuthResponse | None:
     """A form where there is a browser, else hidden prompts."""
-    from . import entry
+    if not prompt and prompts.can_show_form():
+        from .entry import show_entry
 
-    if not prompt and entry.can_show_form():
-        entry.show_entry(client.auth)
+        show_entry(client.auth)
         magics.show(client)
         return None
-    response = client.auth.set_session(*entry.ask_for_tokens())
+    response = client.auth.set_session(*prompts.ask_for_tokens())
     magics.show(client)
     return response
 

@@ -1,26 +1,30 @@
-"""Token entry: a form in the browser, hidden prompts in a terminal; so tokens never stand in a cell."""
+"""Token entry: a form in the browser, so that tokens never stand in a cell."""
 
 from __future__ import annotations
 
-import sys
+import logging
+import re
 import threading
 from html import escape
 from typing import TYPE_CHECKING, Any, cast
 
-from IPython.core.getipython import get_ipython
-
 from ..errors import AuthError
 from ..tokens import Secret
 from . import fallback
-from .arguments import SupabaseUsageError
 from .assets import read_css, read_esm
-from .paste import Pair, read_paste
+from .paste import read_paste
 from .show import publish
 from .text import word
 from .widgets import Display, Kind, one_of
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
+    from ..models import AuthResponse
+
+_CODE = re.compile(r"^\s*[\"'<]?\w+://\S*[?&](?:code|token_hash)=")
+
+
+_log = logging.getLogger("supabase_nb")
 
 
 class TokenEntry(Display):
@@ -58,11 +62,13 @@ class TokenEntry(Display):
         try:
             with self._at_work:
                 if auth is not None:
-                    response = auth.set_session(*read_paste(access_token, refresh_token))
+                    response = _restored(auth, access_token, refresh_token)
                     answer["ok"] = True
                     answer["text"] = word("entry.restored", who=_who(response.user))
         except AuthError as error:
             answer["text"] = error.message
+        except Exception as error:  # noqa: BLE001 - a thread has nobody to raise to; the form says that it failed
+            _log.warning("token entry failed: %s", type(error).__name__)
         finally:
             self.send(answer)
 
@@ -70,6 +76,13 @@ class TokenEntry(Display):
         auth = self._auth()
         if auth is not None:
             show_entry(auth)
+
+
+def _restored(auth: AuthClient, access_token: Secret, refresh_token: Secret) -> AuthResponse:
+    # An address may hold a code instead of tokens: then signing in is what it takes.
+    if _CODE.search(access_token.reveal()):
+        return auth.sign_in_with_url(access_token)
+    return auth.set_session(*read_paste(access_token, refresh_token))
 
 
 def _who(user: Any) -> str:
@@ -86,60 +99,3 @@ def show_entry(auth: AuthClient) -> None:
     sentence = word("entry.snapshot")
     html = f'{fallback.STYLE}<div class="sb-snap"><p>{escape(sentence)}</p></div>'
     publish(token_entry(auth), sentence, html)
-
-
-def can_show_form() -> bool:
-    """Whether there is a kernel, and so perhaps a browser, and the widget libraries are there."""
-    if getattr(get_ipython(), "kernel", None) is None:
-        return False
-    try:
-        import anywidget  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-def ask_for_tokens() -> Pair:
-    """Ask for both tokens with prompts that show nothing of what is typed.
-
-    Raises:
-        SupabaseUsageError: There is nobody to ask.
-        AuthError: What was given is no pair of tokens.
-    """
-    ask = _prompt()
-    if ask is None:
-        raise SupabaseUsageError(word("entry.nobody"))
-    answered = False
-    try:
-        first = Secret(ask(word("entry.prompt_access")))
-        # A paste of both answers both questions.
-        pair = read_paste(first) if first else None
-        if pair is not None and not pair[1]:
-            pair = read_paste(first, Secret(ask(word("entry.prompt_refresh"))))
-        answered = pair is not None
-    except EOFError:
-        pass
-    if not answered or pair is None:
-        raise SupabaseUsageError(word("entry.nothing"))
-    return pair
-
-
-def _prompt() -> Any:
-    """A function that asks without an echo, or ``None`` where nobody can be asked."""
-    shell: Any = get_ipython()
-    kernel = getattr(shell, "kernel", None)
-    if kernel is not None:
-        return kernel.getpass if getattr(kernel, "_allow_stdin", False) else None
-    if not (sys.stdin and sys.stdin.isatty()):
-        return None
-    if getattr(shell, "pt_app", None) is not None:
-        # Takes a paste of several lines as one answer, and lines longer than a terminal's 4096 characters.
-        # The next lines of such a paste would otherwise become IPython's next input.
-        from prompt_toolkit import PromptSession
-        from prompt_toolkit.history import DummyHistory
-
-        session: PromptSession[str] = PromptSession(is_password=True, history=DummyHistory())
-        return session.prompt
-    import getpass
-
-    return getpass.getpass

@@ -59,8 +59,9 @@ class SupabaseMagics:
     def load(self) -> None:
         """Add the magics, their completions, and the guard that keeps tokens out of what is stored."""
         from .commands import COMMANDS
+        from .sign_in import WAYS_IN
 
-        for name, command in COMMANDS.items():
+        for name, command in (COMMANDS | WAYS_IN).items():
             self.add(name, *command)
         self._add_completions()
         self.guard.install()

@@ -117,9 +117,7 @@ def _from_address(text: str) -> Pair | AuthError:
     if "error" in fields or "error_description" in fields or "error_code" in fields:
         return _error("This address says that the sign-in failed. Ask for a new link, or sign in again.")
     if "code" in fields:
-        return _error(
-            "This address holds a code, not tokens: supabase.auth.exchange_code_for_session() takes it."
-        )
+        return _error("This address holds a code, not tokens: %supabase_sign_in --link takes it.")
     if "token_hash" in fields or "token" in fields:
         return _error("This link was not followed yet. Open it, then copy the address it leads to.")
     return _error("There are no tokens in this address. Copy it whole, with all that stands behind the #.")

@@ -1,0 +1,70 @@
+"""Hidden prompts, where there is no browser to show a form in."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from IPython.core.getipython import get_ipython
+
+from ..tokens import Secret
+from .arguments import SupabaseUsageError
+from .paste import Pair, read_paste
+from .text import word
+
+
+def can_show_form() -> bool:
+    """Whether there is a kernel, and so perhaps a browser, and the widget libraries are there."""
+    if getattr(get_ipython(), "kernel", None) is None:
+        return False
+    try:
+        import anywidget  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def ask_for_tokens() -> Pair:
+    """Ask for both tokens with prompts that show nothing of what is typed.
+
+    Raises:
+        SupabaseUsageError: There is nobody to ask.
+        AuthError: What was given is no pair of tokens.
+    """
+    ask = prompt()
+    if ask is None:
+        raise SupabaseUsageError(word("entry.nobody"))
+    answered = False
+    try:
+        first = Secret(ask(word("entry.prompt_access")))
+        # A paste of both answers both questions.
+        pair = read_paste(first) if first else None
+        if pair is not None and not pair[1]:
+            pair = read_paste(first, Secret(ask(word("entry.prompt_refresh"))))
+        answered = pair is not None
+    except EOFError:
+        pass
+    if not answered or pair is None:
+        raise SupabaseUsageError(word("entry.nothing"))
+    return pair
+
+
+def prompt() -> Any:
+    """A function that asks without an echo, or ``None`` where nobody can be asked."""
+    shell: Any = get_ipython()
+    kernel = getattr(shell, "kernel", None)
+    if kernel is not None:
+        return kernel.getpass if getattr(kernel, "_allow_stdin", False) else None
+    if not (sys.stdin and sys.stdin.isatty()):
+        return None
+    if getattr(shell, "pt_app", None) is not None:
+        # Takes a paste of several lines as one answer, and lines longer than a terminal's 4096 characters.
+        # The next lines of such a paste would otherwise become IPython's next input.
+        from prompt_toolkit import PromptSession
+        from prompt_toolkit.history import DummyHistory
+
+        session: PromptSession[str] = PromptSession(is_password=True, history=DummyHistory())
+        return session.prompt
+    import getpass
+
+    return getpass.getpass

@@ -1,0 +1,240 @@
+"""Token entry: what passes between the form and the kernel, and the hidden prompts of a terminal."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from collections.abc import Iterator
+
+import pytest
+from shells import USER
+from wire_tokens import make_jwt, make_refresh_token
+
+from supabase_nb import MemoryStorage
+from supabase_nb.errors import AuthError, AuthRetryableError
+from supabase_nb.models import AuthResponse
+from supabase_nb.notebook import prompts
+from supabase_nb.notebook.arguments import SupabaseUsageError
+from supabase_nb.notebook.client import NotebookClient
+from supabase_nb.notebook.entry import TokenEntry
+from supabase_nb.notebook.prompts import ask_for_tokens
+from supabase_nb.tokens import Secret
+
+AT, RT = make_jwt(), make_refresh_token()
+
+
+def wait() -> None:
+    """Until all submissions are answered."""
+    for thread in threading.enumerate():
+        if thread.name == "supabase-nb-entry":
+            thread.join(10)
+
+
+class Form:
+    """The browser's end: sends submissions, and keeps what the kernel says."""
+
+    def __init__(self, client: NotebookClient) -> None:
+        self.entry: TokenEntry = client.token_entry()
+        self.said: list[dict[str, object]] = []
+        self.entry.send = lambda message, buffers=None: self.said.append(message)  # type: ignore[method-assign]
+
+    def submit(self, access: object = AT, refresh: object = RT, number: str = "1") -> dict[str, object]:
+        message = {"type": "tokens", "id": number, "access_token": access, "refresh_token": refresh}
+        self.entry._handle_custom_msg(message, [])
+        wait()
+        return message
+
+    def answers(self) -> list[dict[str, object]]:
+        return [message for message in self.said if message["type"] == "answer"]
+
+
+@pytest.fixture
+def client() -> Iterator[NotebookClient]:
+    client = NotebookClient("http://127.0.0.1:1", "anon", storage=MemoryStorage())
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def given(client: NotebookClient, monkeypatch: pytest.MonkeyPatch) -> list[tuple[Secret, Secret]]:
+    """What reached `set_session`; nothing is asked of a server."""
+    given: list[tuple[Secret, Secret]] = []
+
+    def set_session(access_token: Secret, refresh_token: Secret) -> AuthResponse:
+        given.append((access_token, refresh_token))
+        return AuthResponse(USER, None)
+
+    monkeypatch.setattr(client.auth, "set_session", set_session)
+    return given
+
+
+def test_a_submission_is_taken_and_answered_and_leaves_no_token(client, given):
+    form = Form(client)
+    message = form.submit()
+    assert given == [(Secret(AT), Secret(RT))]
+    assert [said["type"] for said in form.said if said["type"] != "view"] == ["taken", "answer"]
+    assert form.answers() == [
+        {"type": "answer", "id": "1", "ok": True, "text": "Restored: signed in as ada@example.com."}
+    ]
+    # The kernel keeps the message until the next one; ipywidgets keeps the widget's state.
+    for kept in (message, form.said, form.entry.get_state(), vars(form.entry)):
+        assert AT not in repr(kept)
+        assert RT not in repr(kept)
+
+
+def test_the_same_submission_twice_is_one(client, given):
+    form = Form(client)
+    form.submit()
+    form.submit()
+    form.submit(number="2")
+    assert len(given) == 2
+
+
+def test_many_threads_bring_one_submission(client, given):
+    form = Form(client)
+    message = {"type": "tokens", "id": "1", "access_token": AT, "refresh_token": RT}
+    threads = [
+        threading.Thread(target=form.entry._handle_custom_msg, args=(dict(message), [])) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wait()
+    assert len(given) == 1
+
+
+@pytest.mark.parametrize(
+    ("access", "refresh", "says"),
+    [
+        ("", "", "Nothing was given"),
+        (AT, AT, "Both of these are access tokens"),
+        (f"https://x.co/#access_token={AT}", "", "no tokens in this address"),
+        (None, 7, ""),
+        ({"a": AT}, [RT], ""),
+    ],
+)
+def test_what_is_wrong_is_answered_without_the_token(client, monkeypatch, access, refresh, says):
+    monkeypatch.setattr(client.auth, "set_session", _raise(AuthRetryableError("Try again later.")))
+    form = Form(client)
+    form.submit(access, refresh)
+    (answer,) = form.answers()
+    assert answer["ok"] is False
+    assert says in str(answer["text"])
+    assert AT not in str(form.said)
+
+
+def _raise(error: Exception):
+    def call(*_: object) -> None:
+        raise error
+
+    return call
+
+
+def test_a_bug_is_answered_too(client, monkeypatch, caplog):
+    monkeypatch.setattr(client.auth, "set_session", _raise(RuntimeError(AT)))
+    form = Form(client)
+    with caplog.at_level(logging.DEBUG):
+        form.submit()
+    assert form.answers() == [{"type": "answer", "id": "1", "ok": False, "text": ""}]
+    assert "RuntimeError" in caplog.text
+    assert AT not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "message", [None, [], "tokens", {}, {"type": "ask", "what": "rm"}, {"type": "tokens"}]
+)
+def test_other_messages_do_nothing_bad(client, given, message):
+    form = Form(client)
+    form.entry._handle_custom_msg(message, [])
+    wait()
+    assert given == []
+
+
+def test_there_is_one_form_per_client_and_it_goes_with_it():
+    client = NotebookClient("http://127.0.0.1:1", "anon", storage=MemoryStorage())
+    entry = client.token_entry()
+    assert client.token_entry() is entry
+    client.close()
+    assert entry.comm is None
+    del client
+    gc.collect()
+    message = {"type": "tokens", "id": "9", "access_token": AT, "refresh_token": RT}
+    entry._on_message(None, message, [])
+    assert AT not in str(message)
+
+
+def test_no_trait_holds_anything_but_words(client):
+    entry = client.token_entry()
+    synced = set(entry.traits(sync=True)) - {"_anywidget_id", "_esm", "_css"}
+    assert {name for name in synced if not name.startswith("_")} <= {
+        "kind",
+        "words",
+        "layout",
+        "tabbable",
+        "tooltip",
+    }
+
+
+# -- prompts ------------------------------------------------------------------------------------------------
+
+
+def answers(monkeypatch, *given: str | BaseException) -> list[str]:
+    asked: list[str] = []
+    waiting = list(given)
+
+    def ask(question: str) -> str:
+        asked.append(question)
+        answer = waiting.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(prompts, "prompt", lambda: ask)
+    return asked
+
+
+def test_two_prompts(monkeypatch):
+    asked = answers(monkeypatch, AT, RT)
+    assert ask_for_tokens() == (Secret(AT), Secret(RT))
+    assert len(asked) == 2
+
+
+def test_a_paste_of_both_answers_both(monkeypatch):
+    asked = answers(monkeypatch, f"{AT}\n{RT}")
+    assert ask_for_tokens() == (Secret(AT), Secret(RT))
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("given", ["", EOFError()])
+def test_nothing_given(monkeypatch, given):
+    answers(monkeypatch, given)
+    with pytest.raises(SupabaseUsageError, match="Nothing was given"):
+        ask_for_tokens()
+
+
+def test_nobody_to_ask(monkeypatch):
+    monkeypatch.setattr(prompts, "prompt", lambda: None)
+    with pytest.raises(SupabaseUsageError, match=r"Nobody can be asked here\."):
+        ask_for_tokens()
+
+
+def test_the_magic_asks_in_a_shell_and_says_what_to_do_where_it_cannot(connected, monkeypatch):
+    asked = answers(monkeypatch, AT, RT)
+    ran = connected.run("%supabase_set_session")
+    assert ran.ok
+    assert len(asked) == 2
+    assert connected.ns["supabase"].auth.calls[-1] == ("set_session", Secret(AT), Secret(RT))
+    monkeypatch.setattr(prompts, "prompt", lambda: None)
+    ran = connected.run("%supabase_set_session --prompt")
+    assert not ran.ok
+    assert ran.text.startswith("UsageError: Nobody can be asked here.")
+
+
+def test_a_wrong_answer_is_told_without_it(connected, monkeypatch):
+    answers(monkeypatch, AT, AT)
+    ran = connected.run("%supabase_set_session")
+    assert ran.text.startswith("AuthError: Both of these are access tokens.")
+    assert AT not in ran.text
+    assert isinstance(connected.ip.last_execution_result.error_in_exec, AuthError)
