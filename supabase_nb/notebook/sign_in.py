@@ -90,7 +90,7 @@ def _who(magics: SupabaseMagics, word: str | None) -> str | None:
 
 def _ask_who() -> str:
     """Ask visibly; whoever asks unseen for the password next says whether there is anybody to ask."""
-    if _hidden_prompt() is None:
+    if prompts.prompt() is None:
         raise _nobody()
     try:
         who = builtins.input("E-mail address: ").strip()
@@ -107,7 +107,7 @@ def ask(question: str) -> Secret:
     Raises:
         SupabaseUsageError: There is nobody to ask, or nothing was answered.
     """
-    asking = _hidden_prompt()
+    asking = prompts.prompt()
     if asking is None:
         raise _nobody()
     try:
@@ -117,11 +117,6 @@ def ask(question: str) -> Secret:
     if not answer:
         raise SupabaseUsageError("Nothing was given. Run %supabase_sign_in again.")
     return answer
-
-
-def _hidden_prompt() -> Callable[[str], str] | None:
-    asking: Callable[[str], str] | None = prompts.prompt()
-    return asking
 
 
 def _nobody() -> SupabaseUsageError:
