@@ -210,12 +210,12 @@ class Keeper(Leaving):
         self, error: AuthApiError, pair: Pair, later: StoredSession | None, stored: StoredSession | None
     ) -> NoReturn:
         """Rule 5, unless the dead pair is the current session's own: then that one has ended too."""
-        code, refresh_token = error.code, pair.refresh_token.reveal()
+        code = error.code
         if code in FINAL_CODES:
             dead = {pair.session_id, error.session_id, later.session.session_id if later else None} - {None}
             ours = self.held.record or stored
             if ours is not None and (
-                ours.session.session_id in dead or ours.session.refresh_token == refresh_token
+                ours.session.session_id in dead or ours.session._refresh_token == pair.refresh_token
             ):
                 if self.held.session is not None:
                     self._end(error, self.held.era)
