@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -68,6 +69,12 @@ class MemoryStorage:
         self._versions: dict[str, int] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
+        _in_memory.add(self)
+
+    def after_fork(self) -> None:
+        """In a forked child: locks that nobody holds, since whoever held one is the parent's thread."""
+        self._guard = threading.Lock()
+        self._locks = {}
 
     def get(self, key: str) -> str | None:
         """The value, or ``None``."""
@@ -103,6 +110,18 @@ class MemoryStorage:
                 lock.release()
 
 
+_in_memory: weakref.WeakSet[MemoryStorage] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for storage in list(_in_memory):
+        storage.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 class FileStorage:
     """One JSON file per project and name, of mode 0600 in a folder of mode 0700, replaced whole.
 
@@ -134,11 +153,15 @@ class FileStorage:
         file = self._file(key)
         failure: OSError | None = None
         try:
-            fd = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-            with open(fd, "rb") as stream:
+            # What is no plain file is not waited for (a pipe), nor followed (a link).
+            fd = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+            try:
                 open_to_others = _open_to_others(os.fstat(fd))
-                data = b"" if open_to_others else stream.read()
-        except (FileNotFoundError, NotADirectoryError):
+                with open(fd, "rb", closefd=False) as stream:
+                    data = b"" if open_to_others else stream.read()
+            finally:
+                os.close(fd)
+        except FileNotFoundError:
             return None
         except OSError as error:
             failure = error
@@ -178,7 +201,8 @@ class FileStorage:
                 os.fsync(fd)
             os.replace(temporary, file)
             temporary = None
-            self._sync_folder()
+            with suppress(OSError):  # it is saved; some file systems cannot sync a folder
+                self._sync_folder()
         except OSError as error:
             return error
         finally:
@@ -318,10 +342,11 @@ def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
         lock.acquire()
         locked = True
     except Timeout:
-        logger.warning("another kernel has held the lock of the stored session for %.0f s; going on", timeout)
-    except OSError as error:
+        logger.warning("another kernel has held the lock of the stored session for %.0f s", timeout)
+    except (OSError, NotImplementedError) as error:
         # A folder that cannot be written, a file system without locks: reading still works.
-        logger.warning("no lock beside the stored session (%s); going on without", _reason(error))
+        reason = _reason(error) if isinstance(error, OSError) else type(error).__name__
+        logger.warning("no lock beside the stored session (%s); going on without", reason)
     try:
         yield locked
     finally:
