@@ -103,22 +103,16 @@ class StoredSession:
             return False
         if self.knows(pair.refresh_token):
             return True
-        if pair.refresh_token.reveal() == self.session.refresh_token:
-            same = True  # only the access token can be older
-        else:
-            same = pair.session_id is not None and pair.session_id == self.session.session_id
-        if not same:
-            return False
         mine, theirs = self.session.issued_at, tokens.number(pair.claims, "iat")
-        if mine is not None and theirs is not None:
-            return mine > theirs
-        if pair.refresh_token.reveal() == self.session.refresh_token:
-            return theirs is None
-        ours, supplied = (
-            tokens.counter_of(Secret(self.session.refresh_token)),
-            tokens.counter_of(pair.refresh_token),
-        )
-        return ours is not None and supplied is not None and ours > supplied
+        if pair.refresh_token == self.session._refresh_token:
+            # Only the access token can be older, or unreadable.
+            return theirs is None or (mine is not None and mine > theirs)
+        if pair.session_id is None or pair.session_id != self.session.session_id:
+            return False
+        ours, supplied = (tokens.counter_of(t) for t in (self.session._refresh_token, pair.refresh_token))
+        if ours is not None and supplied is not None:
+            return ours > supplied
+        return mine is not None and theirs is not None and mine > theirs
 
     def to_text(self) -> str:
         """What goes into storage."""
