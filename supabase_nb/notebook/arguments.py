@@ -212,7 +212,8 @@ def _unknown(name: str, known: Mapping[str, Any], what: str, kind: str) -> str:
     if close:
         return f"{said} Did you mean {' or '.join(f'`{found}`' for found in close)}?"
     if kind == "variable":
-        return f"{said} Put {what} into a variable first, or run %supabase_set_session alone: it asks."
+        asks = ", or run %supabase_set_session alone: it asks" if "token" in what else ""
+        return f"{said} Put {what} into a variable first{asks}."
     return f"{said} Set it before the kernel starts, or use a variable of the notebook."
 
 
