@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -69,3 +71,15 @@ def make_auth(server: DemoServer, storage: FileStorage) -> Iterator[Callable[...
 def auth(make_auth: Callable[..., AuthClient]) -> AuthClient:
     """A client of the server."""
     return make_auth()
+
+
+@pytest.fixture(scope="session")
+def node_modules() -> Path:
+    """What checks the ES modules and the displays' accessibility, from npm."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed")
+    folder = Path(__file__).parent / "js"
+    if not (folder / "node_modules" / "axe-core").exists():
+        subprocess.run([npm, "install", "--silent"], cwd=folder, check=True, timeout=150)
+    return folder / "node_modules"

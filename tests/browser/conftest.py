@@ -193,7 +193,7 @@ def marimo_app(tmp_path: Path, front_end_environment: dict[str, str]) -> Iterato
     def start(path: Path) -> str:
         port = free_port()
         command = [sys.executable, "-m", "marimo", "-y", "run", str(path), "--headless", "--no-token"]
-        command += ["--host", "127.0.0.1", "--port", str(port), "--skip-update-check"]
+        command += ["--host", "127.0.0.1", "--port", str(port), "--no-sandbox"]
         context = running(command, front_end_environment, tmp_path, f"http://127.0.0.1:{port}", "/health")
         servers.append(context)
         return context.__enter__().url

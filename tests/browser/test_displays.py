@@ -1,40 +1,191 @@
-"""The displays in real front ends, opened in Chromium."""
+"""The displays in JupyterLab and Notebook 7: live while somebody is behind them, honest when not."""
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocket, expect
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=15_000)
 
 SETUP = """\
+import threading
 from fake_auth import FakeAuth, enact
 from supabase_nb.notebook.client import Displays
 class Client(Displays):
     def __init__(self, auth): self.auth = auth
-auth = FakeAuth(); supabase = Client(auth)"""
+auth = FakeAuth(); supabase = Client(auth); enact(auth, "active")"""
+# The main thread waits for the file; meanwhile the state changes in another thread, as the refresher does.
+RUNNING = """\
+import pathlib, time
+def work():
+    for status in ("signed_out", "restoring", "refreshing", "retrying", "expired", "active"):
+        while not pathlib.Path(f"show-{status}").exists(): time.sleep(0.02)
+        enact(auth, status)
+    auth.refresh_session()
+thread = threading.Thread(target=work); thread.start(); thread.join()"""
+WORDS = {
+    "signed_out": "Signed out",
+    "restoring": "Restoring",
+    "refreshing": "Refreshing",
+    "retrying": "Retrying",
+    "expired": "Expired",
+    "active": "Active",
+}
 
 
-def test_jupyterlab(
+@pytest.fixture(params=["jupyter_lab", "notebook7"])
+def address(request: pytest.FixtureRequest) -> Callable[[Path], str]:
+    """Each of the two."""
+    opened: Callable[[Path], str] = request.getfixturevalue(request.param)
+    return opened
+
+
+def comm_frames(page: Page) -> list[bytes]:
+    """What passes between the page and the kernel for widgets, from now on."""
+    frames: list[bytes] = []
+
+    def keep(frame: bytes | str) -> None:
+        data = frame.encode() if isinstance(frame, str) else frame
+        if b"comm_msg" in data:
+            frames.append(data)
+
+    def watch(socket: WebSocket) -> None:
+        socket.on("framesent", keep)
+        socket.on("framereceived", keep)
+
+    page.on("websocket", watch)
+    return frames
+
+
+def kernel(page: Page, command: str) -> None:
+    """Restart or shut down the open notebook's kernel, without a dialog."""
+    page.evaluate(
+        f"async () => {{ await jupyterapp.shell.currentWidget.context.sessionContext.{command}() }}"
+    )
+
+
+def save(page: Page) -> None:
+    page.evaluate("async () => { await jupyterapp.shell.currentWidget.context.save() }")
+
+
+def test_live(
     page: Page,
     off_loopback: list[str],
     write_notebook: Callable[..., Path],
-    jupyter_lab: Callable[[Path], str],
+    address: Callable[[Path], str],
     run_all: Callable[[Page], None],
 ) -> None:
-    path = write_notebook(
-        "lab", SETUP, "enact(auth, 'active')\nsupabase", "import time; time.sleep(1); auth.refresh_session()"
-    )
-    page.goto(jupyter_lab(path))
+    frames = comm_frames(page)
+    path = write_notebook("live", SETUP, "supabase", "supabase.badge", RUNNING)
+    for flag in path.parent.glob("show-*"):
+        flag.unlink()
+    page.goto(address(path))
     run_all(page)
-    display = page.locator(".sb[data-kind=panel]")
-    expect(display).to_have_attribute("data-status", "active")
-    page.wait_for_timeout(1000)
-    page.screenshot(path="/tmp/lab1.png")
-    page.evaluate("() => jupyterapp.commands.execute('apputils:change-theme', {theme:'JupyterLab Dark'})")
-    page.wait_for_timeout(1500)
-    page.screenshot(path="/tmp/lab2.png")
+    panel, badge = page.locator(".sb[data-kind=panel]"), page.locator(".sb[data-kind=badge]")
+    expect(panel).to_be_visible()
+    expect(panel).to_contain_text("ada.lovelace@example.com")
+    expect(panel.locator(".sb-left")).to_have_text(re.compile(r"49:\d\d|50:00"))
+    expect(page.locator(".sb-snap").first).to_be_hidden()
+    # All states, set by a thread while a cell runs.
+    for status, words in WORDS.items():
+        (path.parent / f"show-{status}").touch()
+        expect(badge).to_have_text(words)
+        expect(badge).to_have_attribute("data-status", status)
+        expect(panel.locator(".sb-badge")).to_have_text(words)
+    expect(panel).to_have_class(re.compile("sb-flash"))
+    # Asking the kernel: by keyboard, and once for a click.
+    panel.locator(".sb-button").first.focus()
+    page.keyboard.press("Enter")
+    expect(panel).to_contain_text("Refreshed.")
+    panel.get_by_role("button", name="Sign out").click()
+    expect(badge).to_have_text("Signed out")
+    # One refresh by the thread, one by the click, one sign-out.
+    expect(panel.locator(".sb-cause").filter(has_text="asked for")).to_have_count(3)
+    # The countdown ticks in the browser.
+    frames.clear()
+    page.wait_for_timeout(3000)
+    assert frames == []
     assert off_loopback == []
+
+
+def test_nobody_behind_it(
+    page: Page,
+    write_notebook: Callable[..., Path],
+    address: Callable[[Path], str],
+    run_all: Callable[[Page], None],
+) -> None:
+    path = write_notebook("dead", SETUP, "supabase", "import ipywidgets\nipywidgets.VBox([supabase.badge])")
+    page.goto(address(path))
+    run_all(page)
+    panel, badge = page.locator(".sb[data-kind=panel]"), page.locator(".sb[data-kind=badge]")
+    snapshot = page.locator(".sb-snap")
+    expect(panel).to_have_attribute("data-status", "active")
+    expect(badge).to_have_text("Active")
+    save(page)
+    # A page that is loaded anew, with the kernel alive: live.
+    page.reload()
+    expect(panel).to_have_attribute("data-status", "active")
+    expect(panel).to_be_visible()
+    expect(badge).to_have_text("Active")
+    expect(snapshot).to_be_hidden()
+    # The kernel restarts: what was known, and that it is no longer.
+    kernel(page, "restartKernel")
+    expect(panel.locator(".sb-badge")).to_have_text("Not live")
+    expect(panel).to_contain_text(
+        re.compile("The kernel is gone: last seen .*, then “Active”. Run the cell again.")
+    )
+    expect(panel.locator(".sb-buttons")).to_be_hidden()
+    expect(badge).to_contain_text("The kernel is gone")
+    # The kernel is shut down.
+    run_all(page)
+    expect(panel).to_have_attribute("data-status", "active")
+    kernel(page, "shutdown")
+    expect(panel.locator(".sb-badge")).to_have_text("Not live")
+    expect(badge.locator(".sb-badge")).to_have_text("Not live")
+    # Tomorrow: the notebook opened again, with a kernel that knows nothing of it.
+    page.reload()
+    expect(snapshot).to_be_visible()
+    expect(snapshot).to_contain_text("Supabase session, snapshot of 20")
+    expect(snapshot).to_contain_text("a•••@example.com")
+    page.wait_for_function(
+        "jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel?.status === 'idle'"
+    )
+    expect(page.locator(".sb-live")).to_have_count(0)
+    visible = page.locator(".jp-OutputArea").nth(0).inner_text()
+    assert "Error displaying widget" not in visible
+
+
+def test_saved_state_without_its_kernel(
+    page: Page,
+    off_loopback: list[str],
+    front_end_environment: dict[str, str],
+    write_notebook: Callable[..., Path],
+    address: Callable[[Path], str],
+) -> None:
+    path = write_notebook("saved", SETUP, "supabase")
+    for command in (["nbconvert", "--to", "notebook", "--execute", "--inplace"], ["trust"]):
+        subprocess.run(
+            [sys.executable, "-m", "jupyter", *command, str(path)],
+            env=front_end_environment,
+            check=True,
+            capture_output=True,
+        )
+    assert "application/vnd.jupyter.widget-state+json" in path.read_text()
+    page.goto(address(path))
+    snapshot = page.locator(".sb-snap")
+    expect(snapshot).to_be_visible()
+    page.wait_for_function(
+        "jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel?.status === 'idle'"
+    )
+    # The front end brings the widget back from the saved state. It is not to be seen.
+    expect(page.locator(".sb")).to_have_count(1)
+    expect(page.locator(".sb")).to_be_hidden()
+    assert off_loopback == []
+    expect(snapshot).to_be_visible()

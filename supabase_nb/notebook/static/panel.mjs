@@ -39,7 +39,7 @@ export function panel(words, line) {
     "div",
     { class: "sb-panel" },
     h(
-      "header",
+      "div",
       { class: "sb-head" },
       h("span", { class: "sb-mark", "aria-hidden": "true" }),
       h("span", { class: "sb-title" }, say(words, "panel.title")),
@@ -49,7 +49,7 @@ export function panel(words, line) {
     h("div", { class: "sb-body" }, user.element, time.element),
     notices,
     history,
-    h("footer", { class: "sb-foot" }, message, buttons),
+    h("div", { class: "sb-foot" }, message, buttons),
   );
 
   /** The wish under way, and what is said about the last one. */
@@ -67,10 +67,12 @@ export function panel(words, line) {
     const { view, life } = line.shown;
     message.dataset.status = view && life === "live" ? view.status : "dead";
     write(message, spoken || explain(words, line.shown));
-    for (const button of [refresh, signOut]) button.setAttribute("aria-disabled", String(Boolean(asked.id)));
+    const busy = Boolean(asked.id);
+    refresh.setAttribute("aria-disabled", String(busy || view?.status === "refreshing"));
+    signOut.setAttribute("aria-disabled", String(busy));
   };
   const ask = (/** @type {"refresh" | "sign_out"} */ what) => {
-    if (asked.id) return;
+    if (asked.id || (what === "refresh" && line.shown.view?.status === "refreshing")) return;
     asked = { id: line.ask(what), what };
     speak(say(words, "panel.asked"));
     later = setTimeout(() => speak(say(words, "panel.busy")), BUSY_AFTER);

@@ -77,7 +77,14 @@ export function badge(words) {
  * @returns {Part}
  */
 export function userCard(words) {
-  const avatar = h("span", { class: "sb-avatar", "aria-hidden": "true" });
+  const letter = h("span");
+  const person = svg(
+    "svg",
+    { viewBox: "0 0 16 16", class: "sb-shape" },
+    svg("circle", { cx: 8, cy: 5.5, r: 2.6, class: "sb-line" }),
+    svg("path", { d: "M2.8 14a5.3 5.3 0 0 1 10.4 0", class: "sb-line" }),
+  );
+  const avatar = h("span", { class: "sb-avatar", "aria-hidden": "true" }, letter, person);
   const name = h("div", { class: "sb-name" });
   const about = h("div", { class: "sb-about" });
   const copied = h("span", { class: "sb-copied", role: "status" });
@@ -99,11 +106,13 @@ export function userCard(words) {
     aal: row(words, "user.aal"),
   };
   const facts = h("dl", { class: "sb-facts" }, ...Object.values(rows).map(({ element }) => element));
+  const bones = h("div", { class: "sb-bones", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
   const element = h(
-    "section",
-    { class: "sb-user", "aria-label": say(words, "user.title") },
+    "div",
+    { class: "sb-user", role: "group", "aria-label": say(words, "user.title") },
     h("div", { class: "sb-who" }, avatar, h("div", { class: "sb-names" }, name, about)),
     facts,
+    bones,
   );
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let forget;
@@ -120,15 +129,17 @@ export function userCard(words) {
       const user = view?.user ?? null;
       element.dataset.empty = String(!user);
       facts.hidden = !user;
+      bones.hidden = Boolean(user);
       if (!user) {
-        avatar.textContent = "";
+        write(letter, "");
         write(name, view ? say(words, "user.nobody") : "");
         write(about, "");
         return;
       }
       avatar.dataset.anonymous = String(user.anonymous);
       const plain = say(words, user.anonymous ? "user.anonymous" : "user.unnamed");
-      write(avatar, user.name && !user.anonymous ? initial(user.name) : "");
+      // A phone number or an anonymous user has no initial: a figure stands for them.
+      write(letter, user.anonymous ? "" : initial(user.name ?? ""));
       write(name, user.name ?? plain);
       write(about, [user.role, user.provider].filter(Boolean).join(" · "));
       about.hidden = !about.textContent;
@@ -165,8 +176,8 @@ export function expiry(words) {
   const rows = { expires: row(words, "expiry.expires"), refresh: row(words, "expiry.refresh") };
   const facts = h("dl", { class: "sb-facts" }, rows.expires.element, rows.refresh.element);
   const element = h(
-    "section",
-    { class: "sb-expiry", "aria-label": say(words, "expiry.title") },
+    "div",
+    { class: "sb-expiry", role: "group", "aria-label": say(words, "expiry.title") },
     h("div", { class: "sb-dial" }, ring, h("div", { class: "sb-time" }, left, unit)),
     facts,
   );
@@ -224,7 +235,7 @@ export function expiry(words) {
 export function timeline(words) {
   const list = h("ol", { class: "sb-events" });
   const none = h("p", { class: "sb-none" }, say(words, "timeline.none"));
-  const element = h("section", { class: "sb-timeline", "aria-label": say(words, "timeline.title") }, list, none);
+  const element = h("div", { class: "sb-timeline", role: "group", "aria-label": say(words, "timeline.title") }, list, none);
   return {
     element,
     show({ view, at }) {
@@ -239,8 +250,13 @@ export function timeline(words) {
             "li",
             { "data-kind": kind },
             h("time", { datetime: iso }, moment(time, { seconds: true })),
-            h("span", { class: "sb-event" }, words[`event.${kind}`] ?? kind),
-            h("span", { class: "sb-cause" }, cause),
+            h(
+              "span",
+              { class: "sb-what" },
+              h("span", { class: "sb-event" }, words[`event.${kind}`] ?? kind),
+              " ",
+              h("span", { class: "sb-cause" }, cause),
+            ),
           );
         }),
       );
@@ -280,7 +296,7 @@ export function clamp(fraction) {
 
 /** @param {string} name */
 function initial(name) {
-  return (name.match(/[\p{L}\p{N}]/u)?.[0] ?? "").toLocaleUpperCase();
+  return (name.match(/\p{L}/u)?.[0] ?? "").toLocaleUpperCase();
 }
 
 /** The first eight characters of an id: enough to tell sessions apart. @param {string} id */

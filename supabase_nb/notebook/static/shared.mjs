@@ -75,7 +75,10 @@ export function say(words, key, values = {}) {
 export function clock(seconds, words) {
   const whole = Math.max(0, Math.ceil(seconds));
   const hours = Math.floor(whole / 3600);
-  if (hours >= 48) return say(words, "expiry.days", { days: Math.floor(hours / 24), hours: hours % 24 });
+  const days = Math.floor(hours / 24);
+  if (days > 999) return say(words, "expiry.far");
+  if (days > 9) return say(words, "expiry.days", { days });
+  if (days > 1) return say(words, "expiry.days_hours", { days, hours: hours % 24 });
   const minutes = Math.floor(whole / 60) % 60;
   const rest = String(whole % 60).padStart(2, "0");
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
@@ -90,7 +93,7 @@ export function moment(at, { seconds = false, now = Date.now() } = {}) {
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return "";
   const time = date.toLocaleTimeString([], {
-    hour: "2-digit",
+    hour: "numeric",
     minute: "2-digit",
     ...(seconds ? { second: "2-digit" } : {}),
   });

@@ -1,0 +1,105 @@
+"""The displays beyond JupyterLab and Notebook 7: Voila, marimo, and pages without any kernel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+pytestmark = pytest.mark.browser
+expect.set_options(timeout=20_000)
+
+SETUP = """\
+import threading
+from fake_auth import FakeAuth, enact
+from supabase_nb.notebook.client import Displays
+class Client(Displays):
+    def __init__(self, auth): self.auth = auth
+auth = FakeAuth(); supabase = Client(auth); auth.sign_in()"""
+MARIMO = """\
+import marimo
+app = marimo.App()
+
+@app.cell
+def _():
+    from fake_auth import FakeAuth
+    from supabase_nb.notebook.client import Displays
+    class Client(Displays):
+        def __init__(self, auth): self.auth = auth
+    auth = FakeAuth(); auth.sign_in()
+    supabase = Client(auth)
+    return auth, supabase
+
+@app.cell
+def _(supabase):
+    supabase
+    return
+
+@app.cell
+def _(supabase):
+    supabase.badge
+    return
+
+if __name__ == "__main__":
+    app.run()
+"""
+
+
+def test_voila(
+    page: Page,
+    off_loopback: list[str],
+    write_notebook: Callable[..., Path],
+    voila: Callable[[Path], str],
+) -> None:
+    page.goto(voila(write_notebook("voila-alone", "1")), wait_until="networkidle")
+    # Voila's own template asks for style sheets and MathJax; a display adds nothing to that.
+    templates_own = set(off_loopback)
+    page.goto(voila(write_notebook("voila", SETUP, "supabase", "supabase.badge")), wait_until="networkidle")
+    panel, badge = page.locator(".sb[data-kind=panel]"), page.locator(".sb[data-kind=badge]")
+    expect(panel).to_be_visible()
+    expect(page.locator(".sb-snap").first).to_be_hidden()
+    expect(badge).to_have_text("Active")
+    panel.get_by_role("button", name="Sign out").click()
+    expect(badge).to_have_text("Signed out")
+    assert set(off_loopback) == templates_own
+
+
+def test_marimo(
+    page: Page, off_loopback: list[str], tmp_path: Path, marimo_app: Callable[[Path], str]
+) -> None:
+    notebook = tmp_path / "displays.py"
+    notebook.write_text(MARIMO)
+    page.goto(marimo_app(notebook))
+    panel, badge = page.locator(".sb[data-kind=panel]"), page.locator(".sb[data-kind=badge]")
+    expect(panel).to_be_visible()
+    expect(badge).to_have_text("Active")
+    panel.get_by_role("button", name="Refresh").click()
+    expect(panel).to_contain_text("Refreshed.")
+    panel.get_by_role("button", name="Sign out").click()
+    expect(badge).to_have_text("Signed out")
+    assert off_loopback == []
+
+
+def test_nbconvert(
+    page: Page,
+    write_notebook: Callable[..., Path],
+    front_end_environment: dict[str, str],
+) -> None:
+    path = write_notebook("static", SETUP, "supabase")
+    for command in (["--to", "notebook", "--execute", "--inplace"], ["--to", "html"]):
+        subprocess.run(
+            [sys.executable, "-m", "jupyter", "nbconvert", *command, str(path)],
+            env=front_end_environment,
+            check=True,
+            capture_output=True,
+        )
+    # nbconvert's own template would ask a CDN for what shows saved widgets. Without it there is the snapshot.
+    page.context.set_offline(True)
+    page.goto(path.with_suffix(".html").as_uri(), wait_until="domcontentloaded")
+    expect(page.locator(".sb-snap")).to_be_visible()
+    expect(page.locator(".sb-snap")).to_contain_text("Not live: run the cell again")
+    expect(page.locator(".sb")).to_have_count(0)
