@@ -290,6 +290,17 @@ class AuthClient(WaysIn, traitlets.HasTraits):
 
     _interrupt: BaseException | None = None
 
+    def set_trait(self, name: str, value: Any) -> None:
+        """As traitlets does, but an error does not repeat the value: it may be a token."""
+        refused = False
+        try:
+            super().set_trait(name, value)
+        except traitlets.TraitError:
+            refused = True
+        if refused:
+            del value  # this frame may stand in a traceback with locals
+            raise traitlets.TraitError(f"{name!r} cannot be set to this. Use the methods of `auth`.")
+
     def _apply(self, change: Change) -> BaseException | None:
         """Set the traits; called for one change at a time (traitlets is not thread-safe)."""
         self._interrupt = None

@@ -10,6 +10,7 @@ what could not be reached.
 from __future__ import annotations
 
 import ast
+import functools
 import itertools
 import logging
 import sys
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from .. import logs
 from ..tokens import MASK, Secret
 from .literals import Literal, find_literals, replaced
 from .rewrite import rewrite_cell
@@ -116,9 +118,11 @@ class Guard:
         self._undo.append(restore)
         log = getattr(kernel, "log", None)
         if isinstance(log, logging.Logger):
-            redaction = _RequestsInLog()
-            log.addFilter(redaction)
-            self._undo.append(lambda: log.removeFilter(redaction))
+            logs.install()
+            # A kernel at DEBUG logs what forms send, too.
+            for redaction in (_RequestsInLog(), logs.RedactingFilter()):
+                log.addFilter(redaction)
+                self._undo.append(functools.partial(log.removeFilter, redaction))
 
     def _wrap_run_cell(self) -> None:
         """In a terminal there is no request: every cell goes through `run_cell`."""

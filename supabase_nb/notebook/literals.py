@@ -21,10 +21,11 @@ _LEXEMES = re.compile(
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 _MAGIC = re.compile(
-    r"^[ \t]*(?:[^\n=%#]*=[ \t]*)?%?(?P<name>supabase_(?:set_session|set_auth|connect|sign_in))\b"
+    r"^[ \t]*(?:[^\n=%#]*=[ \t]*)?%?(?P<name>supabase_\w+)"
     r"(?P<rest>(?:\\\n|[^\n])*)",
     re.MULTILINE,
 )
+_TAKE_TOKENS = {"supabase_set_session", "supabase_set_auth", "supabase_sign_in"}
 _WORD = re.compile(r"\\\n|\"[^\"\n]*\"?|'[^'\n]*'?|[^\s\"'][^\s]*")
 _CALL = re.compile(r"\.\s*(?:set_session|set_auth|refresh_session)\s*\(")
 _STATEMENT = re.compile(r"(?m)^[ \t]*supabase\.auth\.set_session\($")
@@ -137,15 +138,16 @@ def _in_magic(magic: re.Match[str], names: Container[str]) -> Iterator[Literal]:
         if option and equals:
             start += len(option) + 1
         secret = Secret(value.strip("\"'"))
-        held = (quoted and name != "supabase_connect" and bool(secret)) or _is_users(secret)
+        held = (quoted and name in _TAKE_TOKENS and bool(secret)) or _is_users(secret)
         if (not option or equals) and before != "--name" and not text.startswith("$") and text != "\\\n":
             if held and not (is_path(text) and root_of(text) in names):
                 literals.append(Literal(start, end, secret, written=""))
-            elif is_path(text) and root_of(text) not in names:
+            elif quoted or (is_path(text) and root_of(text) not in names):
                 bare.append(Literal(start, end, secret, written=""))
         before = text
     if literals and name != "supabase_connect":
-        # A bare word beside a literal that names nothing: a refresh token without quotation marks.
+        # A word beside a literal that names nothing: a refresh token, without quotation marks or behind the
+        # misspelt name of a magic.
         literals += [literal for literal in bare if is_opaque(literal.value)]
     yield from (replace(literal, written="") for literal in literals)
 
