@@ -1,0 +1,262 @@
+"""Token entry and literals in real JupyterLab: tokens come in, and nothing of them stays in the page."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, WebSocket, expect
+
+from supabase_nb.demo import DemoServer
+
+pytestmark = pytest.mark.browser
+expect.set_options(timeout=15_000)
+
+
+@pytest.fixture
+def connect(server: DemoServer) -> str:
+    """The first cell: connected to the test's server, nothing stored."""
+    return f"%load_ext supabase_nb\n%supabase_connect {server.url} --key '{server.anon_key}' --storage memory"
+
+
+@pytest.fixture
+def received(page: Page) -> list[bytes]:
+    """What the kernel sends to the page."""
+    frames: list[bytes] = []
+
+    def watch(socket: WebSocket) -> None:
+        socket.on(
+            "framereceived", lambda data: frames.append(data.encode() if isinstance(data, str) else data)
+        )
+
+    page.on("websocket", watch)
+    return frames
+
+
+@pytest.fixture
+def console(page: Page) -> list[str]:
+    lines: list[str] = []
+    page.on("console", lambda message: lines.append(message.text))
+    return lines
+
+
+def traces(page: Page, *tokens: str) -> list[str]:
+    """Where in the page any of these stands: document, field values, storage, cookies, address."""
+    found = page.evaluate(
+        """() => ({
+            document: document.documentElement.outerHTML,
+            fields: [...document.querySelectorAll('input, textarea')].map(field => field.value).join('\\n'),
+            local: JSON.stringify({...localStorage}), session: JSON.stringify({...sessionStorage}),
+            cookies: document.cookie, address: location.href,
+            source: [...jupyterapp.shell.currentWidget.content.model.sharedModel.cells]
+                .map(cell => cell.source).join('\\n'),
+        })"""
+    )
+    return [place for place, text in found.items() if any(token in text for token in tokens)]
+
+
+def paste(page: Page, text: str) -> None:
+    page.evaluate("text => navigator.clipboard.writeText(text)", text)
+    page.keyboard.press("Control+v")
+
+
+def saved(page: Page, path: Path) -> str:
+    page.evaluate("async () => { await jupyterapp.shell.currentWidget.context.save() }")
+    return path.read_text()
+
+
+def wait_for_kernel(page: Page) -> None:
+    page.wait_for_function(
+        "window.jupyterapp?.shell.currentWidget?.context?.sessionContext?.session?.kernel?.status === 'idle'"
+    )
+
+
+def run_cell(page: Page, index: int) -> None:
+    page.evaluate(
+        """index => {
+            jupyterapp.shell.currentWidget.content.activeCellIndex = index;
+            void jupyterapp.commands.execute('notebook:run-cell');
+        }""",
+        index,
+    )
+    page.wait_for_function(
+        """index => {
+            const {model} = jupyterapp.shell.currentWidget.content.widgets[index];
+            return model.executionCount && model.executionState !== 'running';
+        }""",
+        arg=index,
+    )
+
+
+def pair(server: DemoServer) -> tuple[str, str]:
+    session = server.sign_in()
+    return session["access_token"], session["refresh_token"]
+
+
+def test_entry_by_keyboard_and_by_every_shape_of_paste(
+    page: Page,
+    server: DemoServer,
+    connect: str,
+    write_notebook: Callable[..., Path],
+    jupyter_lab: Callable[[Path], str],
+    run_all: Callable[[Page], None],
+    received: list[bytes],
+    console: list[str],
+    off_loopback: list[str],
+) -> None:
+    path = write_notebook("entry", connect, "%supabase_set_session")
+    page.goto(jupyter_lab(path))
+    run_all(page)
+    form = page.locator(".sb[data-kind=token_entry]")
+    access, refresh = form.get_by_label("Access token"), form.get_by_label("Refresh token")
+    message = form.get_by_role("status")
+    panel = page.locator(".sb[data-kind=panel]").last
+    expect(access).to_be_visible()
+    expect(page.locator(".sb-snap").filter(has_text="Token entry")).to_be_hidden()
+    for field in (access, refresh):
+        expect(field).to_have_attribute("type", "password")
+        expect(field).to_have_attribute("autocomplete", "off")
+    at, rt = pair(server)
+    tokens = [at, rt]
+
+    # Nothing given; then a failure: said in words, and the fields are empty again.
+    access.focus()
+    page.keyboard.press("Enter")
+    expect(message).to_have_text("Nothing was given. Paste both tokens.")
+    page.keyboard.type(f"{at[:-8]}tampered")
+    page.keyboard.press("Tab")
+    page.keyboard.type(rt)
+    page.keyboard.press("Enter")
+    expect(message).to_contain_text(re.compile("invalid JWT|signature", re.IGNORECASE))
+    expect(access).to_have_value("")
+    expect(refresh).to_have_value("")
+    expect(access).to_be_focused()
+    page.keyboard.press("Control+z")
+    expect(access).to_have_value("")
+    assert traces(page, *tokens, "tampered") == []
+
+    # By keyboard alone.
+    paste(page, at)
+    expect(access).to_have_value(at)
+    page.keyboard.press("Tab")
+    paste(page, rt)
+    page.keyboard.press("Enter")
+    expect(message).to_have_text("Restored: signed in as ada@example.com.")
+    expect(panel).to_have_attribute("data-status", "active")
+    expect(access).to_be_hidden()
+
+    # One paste of each shape.
+    shapes: list[Callable[[str, str], str]] = [
+        lambda at, rt: f"{at}\n{rt}\n",
+        lambda at, rt: json.dumps({"access_token": at, "refresh_token": rt, "user": {}}, indent=2),
+        lambda at, rt: f"https://app.example.com/#access_token={at}&refresh_token={rt}&type=magiclink",
+    ]
+    for shape in shapes:
+        at, rt = pair(server)
+        tokens += [at, rt]
+        form.get_by_role("button", name="Use other tokens").click()
+        expect(access).to_be_focused()
+        paste(page, shape(at, rt))
+        expect(message).to_have_text("Restored: signed in as ada@example.com.")
+        assert traces(page, *tokens) == []
+
+    # What came to the page, what was saved, what was logged.
+    assert b"Restored: signed in" in b"".join(received)
+    for token in tokens:
+        assert token.encode() not in b"".join(received)
+        assert token not in saved(page, path)
+        assert token not in "".join(console)
+    assert off_loopback == []
+
+
+def test_a_running_cell_is_waited_for_and_one_submission_is_one_request(
+    page: Page,
+    server: DemoServer,
+    connect: str,
+    write_notebook: Callable[..., Path],
+    jupyter_lab: Callable[[Path], str],
+    run_all: Callable[[Page], None],
+    tmp_path: Path,
+) -> None:
+    flag = tmp_path / "go-on"
+    wait = f"import pathlib, time\nwhile not pathlib.Path({str(flag)!r}).exists(): time.sleep(0.05)"
+    path = write_notebook("busy", connect, "supabase.token_entry()", wait, "supabase.auth.user.email")
+    page.goto(jupyter_lab(path))
+    run_all(page)
+    form = page.locator(".sb[data-kind=token_entry]")
+    at, rt = pair(server)
+    before = server.stats().get("user.get", 0)
+    form.get_by_label("Access token").focus()
+    paste(page, f"{at} {rt}")
+    expect(form.get_by_role("status")).to_have_text("A cell is running: the tokens are checked when it ends.")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    flag.touch()
+    expect(form.get_by_role("status")).to_have_text("Restored: signed in as ada@example.com.")
+    assert server.stats().get("user.get", 0) - before <= 1
+    assert traces(page, at, rt) == []
+
+
+LITERALS = {
+    "magic": ('%supabase_set_session "{at}" "{rt}"', "%supabase_set_session"),
+    "call": ('supabase.auth.set_session("{at}", "{rt}")', "%supabase_set_session"),
+    "failing": ('%supabase_set_session "{at}x" "{rt}x"\n1 / 0', "%supabase_set_session\n1 / 0"),
+    "variables": ('at = "{at}"\nrt = "{rt}"\n%supabase_set_session at rt', 'at = ""\nrt = ""'),
+}
+
+
+@pytest.mark.parametrize("front_end", ["jupyter_lab", "notebook7"])
+@pytest.mark.parametrize("together", [False, True], ids=["after", "in the cell that loads"])
+def test_a_literal_in_a_cell_is_rewritten(
+    page: Page,
+    server: DemoServer,
+    connect: str,
+    write_notebook: Callable[..., Path],
+    request: pytest.FixtureRequest,
+    received: list[bytes],
+    front_end: str,
+    together: bool,
+) -> None:
+    """Each literal in a cell of its own, and failing cells too; Ctrl-Z does not bring it back."""
+    kinds = ["call"] if together else list(LITERALS)
+    tokens: list[str] = []
+    cells, rewritten = [] if together else [connect], []
+    for kind in kinds:
+        at, rt = pair(server)
+        tokens += [at, rt]
+        cell, new = LITERALS[kind]
+        cells.append((f"{connect}\n" if together else "") + cell.format(at=at, rt=rt))
+        rewritten.append(new)
+    path = write_notebook(f"literals-{front_end}-{together}", *cells)
+    page.goto(request.getfixturevalue(front_end)(path))
+    wait_for_kernel(page)
+    for index in range(len(cells)):  # one by one: a cell that fails keeps the others from running
+        run_cell(page, index)
+    for new in rewritten:
+        page.wait_for_function(
+            """new_ => [...jupyterapp.shell.currentWidget.content.model.sharedModel.cells]
+                .some(cell => cell.source.includes(new_))""",
+            arg=new,
+        )
+    expect(page.get_by_text("kept out of" if not together else "taken out of").first).to_be_visible()
+    # In JupyterLab the cells lead their undo; the notebook keeps none of the old text.
+    page.evaluate(
+        """async () => {
+            const notebook = jupyterapp.shell.currentWidget.content;
+            for (let index = 0; index < notebook.widgets.length; index++) {
+                notebook.activeCellIndex = index;
+                notebook.widgets[index].model.sharedModel.undo();
+                notebook.widgets[index].model.sharedModel.undo();
+            }
+        }"""
+    )
+    assert traces(page, *tokens) == []
+    text = saved(page, path)
+    frames = b"".join(received)
+    for token in tokens:
+        assert token not in text
+        # The cell that loads the extension was echoed before anybody could look at it.
+        assert together or token.encode() not in frames
