@@ -118,8 +118,9 @@ class SessionAuth(httpx.Auth):
         if token is None:
             token = yield _Wait(carried.fetch)
         _sign(request, token, carried.key)
+        in_memory = isinstance(request.stream, httpx.ByteStream)
         response = yield request
-        if response.status_code != 401 or not token or not isinstance(request.stream, httpx.ByteStream):
+        if response.status_code != 401 or not token or not in_memory:
             return
         token = yield _Wait(carried.renewed, (token,))
         if token is None:
@@ -205,6 +206,7 @@ class Pool(httpx.BaseTransport):
     def __init__(self, url: str) -> None:
         self._url = httpx.URL(url)
         self._of_process: dict[int, httpx.HTTPTransport] = {}
+        self._closed = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send it."""
@@ -214,7 +216,12 @@ class Pool(httpx.BaseTransport):
             # Certificates are verified, always; without TLS (this machine) there is no need to load them.
             opened = httpx.HTTPTransport(verify=self._url.scheme == "https", proxy=self._proxy())
             transport = self._of_process.setdefault(process, opened)
-        return transport.handle_request(request)
+        response = transport.handle_request(request)
+        if self._closed:
+            # A refresh that was under way, or a late one: nobody would close what it leaves open.
+            response.read()
+            transport.close()
+        return response
 
     def _proxy(self) -> str | None:
         # A client with a transport of its own no longer looks for a proxy.
@@ -225,7 +232,8 @@ class Pool(httpx.BaseTransport):
         return proxies.get(self._url.scheme) or proxies.get("all")
 
     def close(self) -> None:
-        """Drop the connections; the next request makes new ones."""
+        """Drop the connections; from now on each request has one of its own."""
+        self._closed = True
         transport = self._of_process.pop(os.getpid(), None)
         if transport is not None:
             transport.close()
