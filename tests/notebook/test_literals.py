@@ -12,6 +12,7 @@ from test_paste import ANON
 from wire_tokens import make_jwt, make_refresh_token
 
 from supabase_nb.notebook.literals import find_literals, pattern, replaced, rewritten
+from supabase_nb.notebook.rewrite import edits_for
 from supabase_nb.tokens import Secret
 
 AT, RT = make_jwt(), make_refresh_token()
@@ -140,6 +141,18 @@ def test_a_pattern_finds_the_text_and_holds_no_token():
     assert re.fullmatch(found, text)
     assert AT not in found
     assert RT not in found
+
+
+def test_edits_count_as_javascript_does():
+    cell = f'# 🦄 é\nsupabase.auth.set_session("{AT}", "a\\x62{RT}")'
+    (edit,) = edits_for(cell, find_literals(cell))
+    units = cell.encode("utf-16-le")
+    old = units[2 * edit["start"] : 2 * edit["end"]].decode("utf-16-le")
+    assert old.startswith("supabase.auth")
+    assert re.fullmatch(edit["pattern"], old)
+    assert edit["text"] == "%supabase_set_session"
+    assert AT not in edit["pattern"]
+    assert RT not in edit["pattern"]
 
 
 _pieces = st.sampled_from(

@@ -1,0 +1,26 @@
+// Which pastes hold more than one token.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { holdsSeveral } from "../../supabase_nb/notebook/static/entry.mjs";
+
+test("a single token may enter the field", () => {
+  for (const text of ["", "eyJabc.def.ghi", "  eyJabc.def.ghi\n", '"rtrtrtrtrtrt"', "a-b_c"]) {
+    assert.equal(holdsSeveral(text), false, text);
+  }
+});
+
+test("two tokens, JSON and addresses go to the kernel at once", () => {
+  for (const text of [
+    "eyJabc.def.ghi rtrt",
+    "eyJabc.def.ghi\r\nrtrt",
+    '{"access_token": "a"}',
+    ' ["a","b"]',
+    "https://app.example.com/#access_token=a&refresh_token=b",
+    "#access_token=a&refresh_token=b",
+    "refresh_token:abc",
+    "base64-eyJhY2Nlc3M",
+  ]) {
+    assert.equal(holdsSeveral(text), true, text);
+  }
+});
