@@ -1,0 +1,424 @@
+"""The ways in: each ends in a session that is in force, stored and told of."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import made
+import pytest
+
+from supabase_nb import (
+    AuthApiError,
+    AuthClient,
+    AuthError,
+    AuthInvalidCredentials,
+    AuthRetryableError,
+    AuthWeakPassword,
+    FileStorage,
+    MemoryStorage,
+)
+from supabase_nb.demo import DemoServer
+from supabase_nb.demo.testing import running_server
+from supabase_nb.storage import storage_key
+
+MakeAuth = Callable[..., AuthClient]
+PASSWORD = "correct horse battery"
+APP = "http://localhost:8888/lab"
+
+
+@pytest.fixture(scope="module")
+def mails() -> Iterator[DemoServer]:
+    """A server of its own: its outbox is looked into, and new users appear."""
+    with running_server() as running:
+        yield running
+
+
+@pytest.fixture
+def auth(mails: DemoServer, make_auth: MakeAuth) -> AuthClient:
+    return make_auth(mails.auth_url, headers={"apikey": mails.anon_key})
+
+
+@pytest.fixture
+def answers() -> made.Answers:
+    return made.Answers()
+
+
+@pytest.fixture
+def scripted(make_auth: MakeAuth, answers: made.Answers) -> AuthClient:
+    """A client without a server."""
+    return make_auth("https://abcd.supabase.co/auth/v1", transport=answers, storage=MemoryStorage())
+
+
+def newest_mail(server: DemoServer, to: str) -> dict[str, Any]:
+    return server.outbox(to)[-1]
+
+
+def follow(link: str) -> str:
+    """Where a link leads to, as a browser's address line shows it."""
+    return httpx.get(link).headers["location"]
+
+
+def body_of(request: httpx.Request) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(request.content)
+    return found
+
+
+# -- password -----------------------------------------------------------------------------------------------
+
+
+def test_with_a_password(auth: AuthClient, make_auth: MakeAuth, mails: DemoServer) -> None:
+    seen: list[tuple[str, Any]] = []
+    auth.on_auth_state_change(lambda event, session: seen.append((event, session)))
+    response = auth.sign_in_with_password(email="ada@example.com", password=PASSWORD)
+    assert response.user is not None
+    assert response.user.email == "ada@example.com"
+    assert auth.session is response.session
+    assert auth.status == "active"
+    assert seen == [("INITIAL_SESSION", None), ("SIGNED_IN", response.session)]
+    assert make_auth(mails.auth_url).get_session() == response.session
+    assert auth.refresh_session().session is not None
+
+
+def test_the_dictionary_of_supabases_client_says_the_same(auth: AuthClient) -> None:
+    credentials = {"email": "ada@example.com", "password": PASSWORD, "options": {"captcha_token": "c"}}
+    assert auth.sign_in_with_password(credentials).session is auth.session
+    assert credentials["password"] == PASSWORD  # the caller's own, left as it was
+
+
+def test_a_wrong_password_leaves_an_earlier_session(auth: AuthClient) -> None:
+    before = auth.sign_in_with_password(email="ada@example.com", password=PASSWORD).session
+    with pytest.raises(AuthInvalidCredentials, match="Check the e-mail address and the password"):
+        auth.sign_in_with_password(email="grace@example.com", password="wrong")
+    assert auth.session is before
+
+
+def test_another_user_takes_the_place_of_the_first(auth: AuthClient) -> None:
+    auth.sign_in_with_password(email="ada@example.com", password=PASSWORD)
+    auth.sign_in_with_password(email="grace@example.com", password=PASSWORD)
+    assert auth.user is not None
+    assert auth.user.email == "grace@example.com"
+    assert [event.kind for event in auth.events] == ["SIGNED_IN", "SIGNED_IN"]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({}, "an email address or a phone number"),
+        ({"password": "x"}, "an email address or a phone number"),
+        ({"email": "a@b.c", "phone": "+4930123456", "password": "x"}, "one of them"),
+        ({"email": "a@b.c"}, "The password is missing"),
+    ],
+)
+def test_what_is_missing_is_said_before_anything_is_sent(
+    scripted: AuthClient, answers: made.Answers, given: dict[str, str], says: str
+) -> None:
+    with pytest.raises(AuthInvalidCredentials, match=says):
+        scripted.sign_in_with_password(given)
+    assert answers.asked == []
+
+
+def test_no_typo_passes_in_silence(scripted: AuthClient) -> None:
+    with pytest.raises(TypeError, match="'pasword' is not among email, phone, password") as refused:
+        scripted.sign_in_with_password({"email": "a@b.c", "pasword": "planted-secret"})
+    assert "planted-secret" not in str(refused.value)
+
+
+def test_a_phone_and_a_captcha(scripted: AuthClient, answers: made.Answers) -> None:
+    answers["POST /auth/v1/token"] = made.session()
+    scripted.sign_in_with_password(phone="+4930123456", password="pass", captcha_token="captcha")
+    (request,) = answers.asked
+    assert body_of(request) == {
+        "phone": "+4930123456",
+        "password": "pass",
+        "gotrue_meta_security": {"captcha_token": "captcha"},
+    }
+    assert request.url.params["grant_type"] == "password"
+
+
+# -- sign-up, anonymous -------------------------------------------------------------------------------------
+
+
+def test_sign_up_signs_in_where_nothing_is_to_be_confirmed(auth: AuthClient) -> None:
+    response = auth.sign_up(email="new@example.com", password=PASSWORD, data={"name": "New"})
+    assert response.session is auth.session is not None
+    assert auth.user is not None
+    assert auth.user.user_metadata["name"] == "New"
+
+
+def test_sign_up_waits_for_the_confirmation_mail(make_auth: MakeAuth) -> None:
+    with running_server(autoconfirm=False) as server:
+        auth = make_auth(server.auth_url, headers={"apikey": server.anon_key})
+        response = auth.sign_up(email="new@example.com", password=PASSWORD, redirect_to=APP)
+        assert response.session is None
+        assert response.user is not None
+        assert response.user.email == "new@example.com"
+        assert auth.status == "signed_out"
+        address = follow(newest_mail(server, "new@example.com")["action_link"])
+        assert address.startswith(f"{APP}?code=")
+        assert auth.sign_in_with_url(address).session is auth.session is not None
+
+
+def test_a_weak_password_says_in_what(auth: AuthClient) -> None:
+    with pytest.raises(AuthWeakPassword) as refused:
+        auth.sign_up(email="weak@example.com", password="x")
+    assert refused.value.reasons
+
+
+def test_a_known_address_is_told(auth: AuthClient) -> None:
+    with pytest.raises(AuthApiError, match="Sign in instead") as refused:
+        auth.sign_up(email="ada@example.com", password=PASSWORD)
+    assert refused.value.code == "user_already_exists"
+
+
+def test_anonymous(auth: AuthClient) -> None:
+    response = auth.sign_in_anonymously(data={"theme": "dark"})
+    assert response.session is auth.session
+    assert response.user is not None
+    assert response.user.is_anonymous
+    assert response.user.user_metadata["theme"] == "dark"
+    assert auth.events[-1].cause == "signed in anonymously"
+
+
+# -- one-time code ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("between", ["", " ", "-"])
+def test_a_code_by_mail(auth: AuthClient, mails: DemoServer, between: str) -> None:
+    response = auth.sign_in_with_otp(email="ada@example.com")
+    assert (response.user, response.session) == (None, None)
+    code = newest_mail(mails, "ada@example.com")["email_otp"]
+    written = f" {code[:3]}{between}{code[3:]} "
+    assert auth.verify_otp(email="ada@example.com", token=written).session is auth.session is not None
+    with pytest.raises(AuthInvalidCredentials, match="each works once"):
+        auth.verify_otp(email="ada@example.com", token=code)
+
+
+def test_no_stranger_becomes_a_user_unless_wanted(auth: AuthClient) -> None:
+    with pytest.raises(AuthApiError) as refused:
+        auth.sign_in_with_otp({"email": "stranger@example.com", "options": {"should_create_user": False}})
+    assert refused.value.code == "otp_disabled"
+
+
+def test_a_code_by_phone(scripted: AuthClient, answers: made.Answers) -> None:
+    answers.table |= {"POST /auth/v1/otp": {"message_id": "m"}, "POST /auth/v1/verify": made.session()}
+    scripted.sign_in_with_otp(phone="+4930123456", channel="whatsapp")
+    scripted.verify_otp(phone="+4930123456", token="123 456")
+    sent, verified = map(body_of, answers.asked)
+    assert sent == {"phone": "+4930123456", "channel": "whatsapp", "create_user": True}
+    assert verified == {"phone": "+4930123456", "token": "123456", "type": "sms"}
+    assert scripted.status == "active"
+
+
+def test_a_project_without_a_phone_provider_says_so(auth: AuthClient) -> None:
+    with pytest.raises(AuthApiError) as refused:
+        auth.sign_in_with_otp(phone="+4930123456")
+    assert refused.value.code == "phone_provider_disabled"
+
+
+def test_a_recovery_code_is_told_as_such(auth: AuthClient, mails: DemoServer) -> None:
+    mails.request("POST", "/auth/v1/recover", {"email": "ada@example.com"})
+    code = newest_mail(mails, "ada@example.com")["email_otp"]
+    auth.verify_otp({"email": "ada@example.com", "token": code, "type": "recovery"})
+    assert auth.events[-1].kind == "PASSWORD_RECOVERY"
+
+
+# -- by an address ------------------------------------------------------------------------------------------
+
+
+def test_a_magic_link_with_a_code(auth: AuthClient, mails: DemoServer, make_auth: MakeAuth) -> None:
+    auth.sign_in_with_otp(email="ada@example.com", redirect_to=APP)
+    address = follow(newest_mail(mails, "ada@example.com")["action_link"])
+    assert "access_token" not in address
+    # The kernel may have been restarted meanwhile: the verifier rests in storage.
+    later = make_auth(mails.auth_url, headers={"apikey": mails.anon_key})
+    assert later.sign_in_with_url(address).session is later.session is not None
+    assert later.events[-1].kind == "SIGNED_IN"
+    with pytest.raises(AuthError, match="not begun here, or was finished"):
+        later.sign_in_with_url(address)
+
+
+def test_a_link_with_tokens_in_its_fragment(auth: AuthClient, mails: DemoServer) -> None:
+    mails.request("POST", f"/auth/v1/otp?redirect_to={APP}", {"email": "ada@example.com"})
+    address = follow(newest_mail(mails, "ada@example.com")["action_link"])
+    assert "#access_token=" in address
+    response = auth.sign_in_with_url(f' "{address}" ')
+    assert response.session is auth.session is not None
+    assert auth.events[-1].kind == "SIGNED_IN"
+
+
+def test_the_same_fragment_again_tomorrow(auth: AuthClient, mails: DemoServer) -> None:
+    """Its refresh token is spent by then; the stored rotation goes on, and nothing is revoked."""
+    mails.request("POST", "/auth/v1/otp", {"email": "ada@example.com"})
+    address = follow(newest_mail(mails, "ada@example.com")["action_link"])
+    auth.sign_in_with_url(address)
+    newest = auth.refresh_session().session
+    auth.refresh_session()
+    assert newest is not None
+    assert auth.sign_in_with_url(address).session == auth.session
+    assert auth.refresh_session().session is not None
+
+
+def test_a_recovery_link_is_told_as_such(auth: AuthClient, mails: DemoServer) -> None:
+    mails.request("POST", "/auth/v1/recover", {"email": "grace@example.com"})
+    auth.sign_in_with_url(follow(newest_mail(mails, "grace@example.com")["action_link"]))
+    assert auth.events[-1].kind == "PASSWORD_RECOVERY"
+
+
+def test_a_token_hash_in_the_address(auth: AuthClient, mails: DemoServer) -> None:
+    mails.request("POST", "/auth/v1/otp", {"email": "ada@example.com"})
+    token_hash = newest_mail(mails, "ada@example.com")["hashed_token"]
+    auth.sign_in_with_url(f"https://app.example.com/confirm?token_hash={token_hash}&type=magiclink")
+    assert auth.status == "active"
+
+
+def test_oauth(auth: AuthClient, mails: DemoServer) -> None:
+    url = auth.get_oauth_url("demo", redirect_to=APP, scopes="read", query_params={"hint": "x y"})
+    query = {name: value for name, (value,) in parse_qs(urlsplit(url).query).items()}
+    assert url.startswith(f"{mails.auth_url}/authorize?")
+    assert query.pop("code_challenge_method") == "s256"
+    assert len(query.pop("code_challenge")) == 43
+    assert query == {"provider": "demo", "redirect_to": APP, "scopes": "read", "hint": "x y"}
+    with httpx.Client(follow_redirects=True) as browser:
+        page = browser.get(url)
+        choice = page.text.split('href="')[1].split('"')[0].replace("&amp;", "&")
+        browser.follow_redirects = False
+        address = browser.get(f"{mails.url}{choice}").headers["location"]
+    assert address.startswith(f"{APP}?code=")
+    assert auth.sign_in_with_url(address).session is auth.session is not None
+
+
+def test_the_address_tells_that_it_failed(scripted: AuthClient, answers: made.Answers) -> None:
+    address = (
+        f"{APP}#error=access_denied&error_code=otp_expired&error_description=Email+link+is+invalid%1b[31m"
+    )
+    with pytest.raises(AuthInvalidCredentials) as refused:
+        scripted.sign_in_with_url(address)
+    assert str(refused.value).startswith("The sign-in failed: Email link is invalid [31m. Ask for a new code")
+    with pytest.raises(AuthApiError, match="The sign-in failed: access denied"):
+        scripted.sign_in_with_url(f"{APP}?error=access_denied")
+    assert answers.asked == []
+
+
+@pytest.mark.parametrize("address", ["", "x", APP, f"{APP}?a=1#b=2", "http://[", "\0", 7 * "https://"])
+def test_an_address_without_anything_in_it(scripted: AuthClient, address: str) -> None:
+    with pytest.raises(AuthError, match="nothing in this address"):
+        scripted.sign_in_with_url(address)
+
+
+# -- PKCE ---------------------------------------------------------------------------------------------------
+
+
+def test_the_verifier_rests_where_supabases_clients_keep_theirs(
+    auth: AuthClient, mails: DemoServer, storage: FileStorage
+) -> None:
+    key = f"{storage_key(mails.url)}-code-verifier"
+    url = auth.get_oauth_url("demo")
+    verifier = storage.get(key)
+    assert verifier
+    assert 43 <= len(verifier) <= 128
+    assert verifier not in url
+    # As auth-js writes it, in JSON, and marked.
+    auth.sign_in_with_otp(email="ada@example.com")
+    address = follow(newest_mail(mails, "ada@example.com")["action_link"])
+    storage.set(key, json.dumps(f"{storage.get(key)}/PASSWORD_RECOVERY"))
+    auth.exchange_code_for_session({"auth_code": parse_qs(urlsplit(address).query)["code"][0]})
+    assert auth.events[-1].kind == "PASSWORD_RECOVERY"
+    assert storage.get(key) is None
+
+
+def test_a_verifier_of_ones_own(auth: AuthClient, mails: DemoServer, storage: FileStorage) -> None:
+    auth.sign_in_with_otp(email="ada@example.com")
+    code = parse_qs(urlsplit(follow(newest_mail(mails, "ada@example.com")["action_link"])).query)["code"][0]
+    key = f"{storage_key(mails.url)}-code-verifier"
+    verifier = storage.get(key)
+    storage.remove(key)
+    assert verifier
+    with pytest.raises(AuthError, match="not begun here"):
+        auth.exchange_code_for_session(code)
+    assert auth.exchange_code_for_session(code, code_verifier=verifier).session is not None
+
+
+def test_a_refused_code_keeps_the_verifier(auth: AuthClient, mails: DemoServer, storage: FileStorage) -> None:
+    auth.get_oauth_url("demo")
+    with pytest.raises(AuthApiError):
+        auth.exchange_code_for_session("no-such-code")
+    assert storage.get(f"{storage_key(mails.url)}-code-verifier")
+
+
+# -- what all have in common --------------------------------------------------------------------------------
+
+WAYS: dict[str, Callable[[AuthClient], Any]] = {
+    "password": lambda auth: auth.sign_in_with_password(email="a@b.c", password="planted-secret"),
+    "sign up": lambda auth: auth.sign_up({"email": "a@b.c", "password": "planted-secret"}),
+    "anonymous": lambda auth: auth.sign_in_anonymously(),
+    "code": lambda auth: auth.verify_otp(email="a@b.c", token="planted-secret"),
+    "hash": lambda auth: auth.sign_in_with_url("https://x.y/?token_hash=planted-secret"),
+    "pkce": lambda auth: auth.exchange_code_for_session("planted-secret", code_verifier="planted-secret"),
+    "address": lambda auth: auth.sign_in_with_url(f"https://x.y/#access_token={made.expired(planted=1)}"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        httpx.ConnectError("no network"),
+        httpx.Response(503),
+        made.refusal(400, "validation_failed"),
+        httpx.Response(200, html="<form>planted-secret</form>"),
+        httpx.Response(307, headers={"location": "https://evil.example/"}),
+    ],
+    ids=["network", "503", "400", "html", "redirect"],
+)
+def test_a_failure_is_typed_and_shows_no_secret(
+    scripted: AuthClient, answers: made.Answers, way: str, answer: Any
+) -> None:
+    for path in ("token", "signup", "verify", "user"):
+        for method in ("POST", "GET"):
+            answers[f"{method} /auth/v1/{path}"] = answer
+    caught: AuthError | None = None
+    try:
+        WAYS[way](scripted)
+    except AuthError as error:
+        caught = error
+    assert caught is not None
+    assert scripted.status == "signed_out"
+    # The frames below the caller's own.
+    trace = caught.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    caught.__traceback__ = trace
+    shown = "".join(traceback.TracebackException.from_exception(caught, capture_locals=True).format())
+    assert "sign_in.py" in shown
+    assert "planted-secret" not in shown
+    assert made.expired(planted=1).split(".")[1] not in shown
+    assert len(answers.asked) <= 3
+
+
+def test_an_outage_is_told_as_one(scripted: AuthClient, answers: made.Answers) -> None:
+    answers["POST /auth/v1/token"] = httpx.Response(429, headers={"retry-after": "7"})
+    with pytest.raises(AuthRetryableError) as refused:
+        scripted.sign_in_with_password(email="a@b.c", password="x")
+    assert refused.value.retry_after == 7
+
+
+def test_signing_in_is_not_retried_behind_ones_back(scripted: AuthClient, answers: made.Answers) -> None:
+    answers["POST /auth/v1/otp"] = httpx.Response(503)
+    with pytest.raises(AuthRetryableError):
+        scripted.sign_in_with_otp(email="a@b.c")
+    assert len(answers.asked) == 1
+
+
+def test_what_is_sent_has_no_access_token(scripted: AuthClient, answers: made.Answers) -> None:
+    """A second user signs in while a first one is: nothing of the first goes along."""
+    answers["POST /auth/v1/token"] = made.session()
+    scripted.sign_in_with_password(email="a@b.c", password="x")
+    answers["POST /auth/v1/token"] = made.session("other", iat=int(time.time()) + 5)
+    scripted.sign_in_with_password(email="c@d.e", password="y")
+    assert all("authorization" not in request.headers for request in answers.asked)
