@@ -26,7 +26,7 @@ from .record import Pair
 from .refresh import refresher
 from .rotation import nobody
 from .sign_in import WaysIn
-from .storage import FileStorage, SessionStorage
+from .storage import SessionStorage, default_storage
 from .storage import storage_key as key_of
 from .tokens import Secret
 
@@ -50,7 +50,7 @@ class AuthClient(WaysIn, traitlets.HasTraits):
     Args:
         url: The auth server's base, ``https://abcd.supabase.co/auth/v1``.
         headers: Sent with every request; ``apikey`` among them.
-        storage: Where the session rests; by default a file in the user's data folder.
+        storage: Where the session rests; by default a file in the user's data folder (on Binder: memory).
         storage_key: Under which key; by default the one that Supabase's other clients use for this project.
         auto_refresh: Refresh in the background.
         transport: An httpx transport to share a connection pool with.
@@ -87,7 +87,7 @@ class AuthClient(WaysIn, traitlets.HasTraits):
         server_clock = ServerClock(clock or Clock())
         api = AuthAPI(url, clock=server_clock, headers=headers, transport=transport, allow_http=allow_http)
         key = storage_key or key_of(api.url)
-        self._keeper = Keeper(api, storage or FileStorage(), key, server_clock, Delivery(self._apply))
+        self._keeper = Keeper(api, storage or default_storage(), key, server_clock, Delivery(self._apply))
         self._keeper.background = auto_refresh
         self._verifier = Verifier(api)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import quote, urlsplit
 
+from .binder import on_binder
 from .errors import AuthStorageError
 from .tokens import Secret
 
@@ -59,6 +60,11 @@ def storage_key(url: str, name: str = "") -> str:
     elif parts.port:
         host = f"{host}-{parts.port}"
     return f"sb-{host}-auth-token" + (f"-{name}" if name else "")
+
+
+def default_storage() -> SessionStorage:
+    """Where a session rests when nobody says where: in a file; on Binder in memory only."""
+    return MemoryStorage() if on_binder() else FileStorage()
 
 
 class MemoryStorage:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..binder import on_binder
 from ..connect import resolve_project
 from ..errors import AuthError
 from ..tokens import Secret, is_jwt
@@ -14,6 +15,7 @@ from . import arguments, prompts
 from .arguments import MagicParser, SupabaseUsageError
 from .magics import DEFAULT_NAME, Connection, SupabaseMagics
 from .paste import read_paste
+from .text import WORDS
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -36,7 +38,9 @@ def _connect_arguments(parser: MagicParser) -> None:
     parser.add_argument("url", nargs="?", metavar="URL", help="the project's URL (default: SUPABASE_URL)")
     parser.add_argument("--key", metavar="K", help="its anon or publishable key (default: SUPABASE_KEY …)")
     parser.add_argument("--auth-url", metavar="U", help="the auth server's address, if not URL/auth/v1")
-    parser.add_argument("--storage", choices=STORAGES, default="file", help="where the session rests (file)")
+    parser.add_argument(
+        "--storage", choices=STORAGES, help="where the session rests (file; on Binder only memory)"
+    )
     parser.add_argument(
         "--demo", action="store_true", help="an auth server on this machine, to try things out"
     )
@@ -52,6 +56,7 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
     name = given.name or DEFAULT_NAME
     if not arguments.is_name(name):
         raise SupabaseUsageError("--name becomes a variable: use letters, digits and underscores.")
+    storage = _storage_kind(given.storage)
     url, key, auth_url = given.url, given.key, given.auth_url
     namespace = magics.shell.user_ns
     if given.demo:
@@ -67,7 +72,7 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
     project = resolve_project(url, key, auth_url=auth_url, allow_secret_key=given.allow_secret_key)
     if project.origin:
         print(f"{project.url} ({project.origin})")  # noqa: T201
-    made_from = (project.url, Secret(project.key), project.auth_url, given.storage)
+    made_from = (project.url, Secret(project.key), project.auth_url, storage)
     connection = magics.connections.get(name)
     if (
         connection is None
@@ -75,7 +80,7 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
         or namespace.get(name) is not connection.client
     ):
         insisted = {"allow_secret_key": True} if given.allow_secret_key else {}
-        client = _make_client(project.url, project.key, project.auth_url, given.storage, name, **insisted)
+        client = _make_client(project.url, project.key, project.auth_url, storage, name, **insisted)
         if connection is not None:
             connection.client.close()
         elif name in namespace:
@@ -83,9 +88,20 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
         magics.connections[name] = connection = Connection(client, made_from)
         namespace[name] = client
     client = connection.client
+    if on_binder():
+        client.auth.set_notice("binder", WORDS["notice.binder"])
     _restore(client)
     magics.show(client)
     return client
+
+
+def _storage_kind(given: str | None) -> str:
+    """Where the session rests. Nothing is left on a machine of Binder's."""
+    if not on_binder():
+        return given or "file"
+    if given not in (None, "memory"):
+        raise SupabaseUsageError("On Binder a session rests in memory only: leave --storage out.")
+    return "memory"
 
 
 def _address(magics: SupabaseMagics, word: str | None) -> str | None:

@@ -32,6 +32,9 @@ WORDS: dict[str, str] = {
     "panel.refreshed": "Refreshed.",
     "panel.signed_out": "Signed out.",
     "panel.failed": "That did not work. Run %supabase_refresh to see why.",
+    # What is always true here
+    "notice.binder": "This machine is Binder’s: shared and temporary. The session is kept in memory only; "
+    "do not enter tokens of real users.",
     # The user card
     "user.title": "User",
     "user.anonymous": "Anonymous user",
