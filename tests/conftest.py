@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ import pytest
 
 from supabase_nb import AuthClient, FileStorage
 from supabase_nb.demo import DemoServer
+
+
+# The environment's own commands, node and npm among them, where the system has none.
+os.environ["PATH"] += os.pathsep + str(Path(sys.executable).parent)
 
 
 @pytest.fixture(scope="session", autouse=True)
