@@ -44,49 +44,56 @@ STYLE = """<style>
 </style>"""
 
 
-def plain(view: View, *, color: bool = False) -> str:
-    """One line: state, user, expiry, project.
+def line(view: View, *, color: bool = False) -> str:
+    """One line for a terminal, true when it is printed: state, user, expiry, project, next step.
 
     Args:
         view: What is known (`describe`); e-mail and ids are shortened here.
-        color: With ANSI colours, for a terminal.
+        color: With ANSI colours.
     """
-    view = masked(view)
     status = view["status"]
-    head = f"{SHAPES[status]} {word(f'status.{status}')}"
-    if color:
-        head = f"\x1b[{_COLORS[status]}m{head}\x1b[0m"
-    parts = [head]
-    if view["user"]:
-        parts.append(name(view["user"]))
-    if expires := expiry(view):
-        parts.append(expires)
-    parts.append(view["host"])
-    if hint := next_step(view):
-        parts.append(hint)
-    return " · ".join(parts)
+    state = f"{SHAPES[status]} {word(f'status.{status}')}"
+    return _joined(view, f"\x1b[{_COLORS[status]}m{state}\x1b[0m" if color else state)
+
+
+def plain(view: View) -> str:
+    """A snapshot as one line of text, for what shows nothing else of a notebook. Says when it was taken."""
+    return f"{_title()}: {_joined(view, _then(view))}"
 
 
 def html(view: View) -> str:
-    """The same as static HTML, for nbviewer, GitHub, nbconvert and notebooks opened without their kernel.
+    """A snapshot as static HTML, for nbviewer, GitHub, nbconvert and notebooks opened without their kernel.
 
     Reads well without its style sheet, which GitHub takes away.
     """
     view = masked(view)
-    status = view["status"]
-    # "then": nothing here may look as if it were known to hold now.
-    title = word("snapshot.title", time=_moment(time.time(), date=True))
-    state = f"{SHAPES[status]} {word('snapshot.then', status=word(f'status.{status}').lower())}"
-    facts = [f"<strong>{escape(state)}</strong>", escape(view["host"])]
-    if view["user"]:
-        facts.insert(1, escape(name(view["user"])))
-    if expires := expiry(view):
-        facts.insert(-1, escape(expires))
-    lines = [f"<strong>{escape(title)}</strong>", " · ".join(facts)]
-    lines += [escape(line) for line in (next_step(view), *view["notices"]) if line]
+    state, *facts = (escape(fact) for fact in (_then(view), *_facts(view)))
+    lines = [f"<strong>{escape(_title())}</strong>", " · ".join((f"<strong>{state}</strong>", *facts))]
+    lines += [escape(text) for text in (next_step(view), *view["notices"]) if text]
     lines.append(f"<em>{escape(word('snapshot.note'))}</em>")
-    body = "".join(f"<p>{line}</p>" for line in lines)
+    body = "".join(f"<p>{text}</p>" for text in lines)
     return f'{STYLE}<div class="sb-snap">{body}</div>'
+
+
+def _joined(view: View, state: str) -> str:
+    view = masked(view)
+    hint = next_step(view)
+    return " · ".join((state, *_facts(view), *([hint] if hint else [])))
+
+
+def _title() -> str:
+    return word("snapshot.title", time=_moment(time.time(), date=True))
+
+
+def _then(view: View) -> str:
+    """The state as it was: nothing that is kept may look as if it were known to hold now."""
+    status = view["status"]
+    return f"{SHAPES[status]} {word('snapshot.then', status=word(f'status.{status}').lower())}"
+
+
+def _facts(view: View) -> list[str]:
+    user, expires = view["user"], expiry(view)
+    return [*([name(user)] if user else []), *([expires] if expires else []), view["host"]]
 
 
 def name(user: UserView) -> str:
@@ -121,6 +128,8 @@ def _moment(at: float, *, date: bool) -> str:
     try:
         local = time.localtime(at)
     except (OverflowError, ValueError, OSError):
+        return "–"
+    if local.tm_year > 9999:
         return "–"
     today = time.strftime("%Y-%m-%d", local) == time.strftime("%Y-%m-%d")
     return time.strftime("%H:%M:%S" if today and not date else "%Y-%m-%d %H:%M:%S", local)

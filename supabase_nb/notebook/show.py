@@ -30,7 +30,7 @@ def show(auth: AuthClient, kind: Kind = "panel") -> None:
     """
     view = describe(auth)
     if in_terminal():
-        _publish({"text/plain": fallback.plain(view, color=fallback.wants_color())})
+        _publish({"text/plain": fallback.line(view, color=fallback.wants_color())})
         return
     from .widgets import display_of
 

@@ -24,7 +24,7 @@ Kind = Literal["badge", "user_card", "expiry", "timeline", "panel"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _TRAITS = ["session", "user", "status", "last_event", "last_error", "next_refresh_at", "notices"]
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("supabase_nb")
 
 
 class Display(anywidget.AnyWidget):
@@ -52,6 +52,7 @@ class Display(anywidget.AnyWidget):
         super().__init__()
         self.on_msg(self._on_message)
         auth.observe(self._on_change, _TRAITS)
+        _open.add(self)
 
     def push(self) -> None:
         """Send what the client's traits say now to wherever this is displayed."""
@@ -68,15 +69,22 @@ class Display(anywidget.AnyWidget):
 
     def close(self) -> None:
         """Stop observing, and leave what is on screen as not live; harmless twice."""
-        if self.comm is None:
+        if self not in _open:
             return
+        _open.discard(self)
         auth = self._auth()
         if auth is not None:
             auth.unobserve(self._on_change, _TRAITS)
-        self.send({"type": "closed"})
+        if not self.cut_off:
+            self.send({"type": "closed"})
         layout = self.layout
         super().close()
         layout.close()
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether its line is closed: marimo closes it when the cell that made it runs again."""
+        return self.comm is None or bool(getattr(self.comm, "_closed", False))
 
     def _ipython_display_(self, **_: object) -> None:
         from .show import show
@@ -99,9 +107,10 @@ class Display(anywidget.AnyWidget):
             wish, what = str(content.get("id")), content.get("what")
             if what not in ("refresh", "sign_out"):
                 return
-            if wish in self._wishes:
-                return
-            self._wishes.append(wish)
+            with self._asking:
+                if wish in self._wishes:
+                    return
+                self._wishes.append(wish)
             threading.Thread(
                 target=self._fulfil, args=(wish, what), name="supabase-nb-ask", daemon=True
             ).start()
@@ -120,6 +129,8 @@ class Display(anywidget.AnyWidget):
             answer["ok"] = auth is not None
         except AuthError as error:
             answer["text"] = error.message
+        except Exception as error:  # noqa: BLE001 - a thread has nobody to raise to; the panel says that it failed
+            _log.warning("%s failed: %s", what, type(error).__name__)
         finally:
             self.send(answer)
 
@@ -177,6 +188,7 @@ class _Courier:
 
 
 courier = _Courier()
+_open: set[Display] = set()
 _displays: weakref.WeakKeyDictionary[AuthClient, dict[str, Display]] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
@@ -197,8 +209,10 @@ def one_of(auth: AuthClient, kind: str, make: Callable[[], Display]) -> Display:
     with _lock:
         displays = _displays.setdefault(auth, {})
         display = displays.get(kind)
-        # marimo closes a widget's line when the cell that made it runs again.
-        if display is None or display.comm is None or getattr(display.comm, "_closed", False):
+        if display is not None and display.cut_off:
+            display.close()
+            display = None
+        if display is None:
             displays[kind] = display = make()
         return display
 
@@ -214,8 +228,7 @@ def close_displays(auth: AuthClient) -> None:
 def close_all() -> None:
     """Close every display and end the thread that feeds them."""
     with _lock:
-        displays = [display for kinds in _displays.values() for display in kinds.values()]
         _displays.clear()
-    for display in displays:
+    for display in list(_open):
         display.close()
     courier.stop()

@@ -1,0 +1,137 @@
+// The line to the kernel: what is known, and when it is no longer.
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+
+import { listen } from "../../supabase_nb/notebook/static/line.mjs";
+
+/** A model as a front end has it. */
+class Model {
+  handlers = {};
+  sent = [];
+  on(name, handler) {
+    (this.handlers[name] ??= new Set()).add(handler);
+  }
+  off(name, handler) {
+    this.handlers[name]?.delete(handler);
+  }
+  send(message) {
+    this.sent.push(message);
+  }
+  fire(name, ...values) {
+    for (const handler of this.handlers[name] ?? []) handler(...values);
+  }
+}
+
+const VIEW = { status: "active", time_left: 60, lifetime: 60, refresh_in: 48, events: [], notices: [] };
+
+let model, line, told;
+
+beforeEach(() => {
+  mock.timers.reset();
+  mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_000_000 });
+  model = new Model();
+  line = listen(model);
+  told = [];
+  line.views.add((news) => told.push(news?.type ?? line.shown.life));
+});
+
+const view = (fields = {}) => model.fire("msg:custom", { type: "view", view: { ...VIEW, ...fields } });
+
+test("nothing is known before the kernel says something", () => {
+  assert.deepEqual(line.shown, { view: null, at: 0, life: "waiting" });
+  line.hello();
+  assert.deepEqual(model.sent, [{ type: "hello" }]);
+  view();
+  assert.equal(line.shown.life, "live");
+  assert.equal(line.shown.at, 1_000_000);
+  assert.deepEqual(told, ["view"]);
+});
+
+test("between events nothing is sent", () => {
+  view();
+  for (let second = 0; second < 57; second++) {
+    mock.timers.tick(1000);
+    line.check(Date.now());
+  }
+  assert.deepEqual(model.sent, []);
+  assert.equal(line.shown.life, "live");
+});
+
+test("when something was due and no news came, the kernel is asked once, then given up", () => {
+  view();
+  mock.timers.tick(58_000);
+  line.check(Date.now());
+  line.check(Date.now());
+  assert.deepEqual(model.sent, [{ type: "hello" }]);
+  mock.timers.tick(9_999);
+  assert.equal(line.shown.life, "live");
+  mock.timers.tick(1);
+  assert.equal(line.shown.life, "silent");
+  // It was only busy.
+  view();
+  assert.equal(line.shown.life, "live");
+});
+
+test("an answer in time keeps it live", () => {
+  view();
+  mock.timers.tick(58_000);
+  line.check(Date.now());
+  view();
+  mock.timers.tick(20_000);
+  assert.equal(line.shown.life, "live");
+});
+
+test("without refreshes the expiry is what is waited for; an expired session waits for nothing", () => {
+  view({ refresh_in: null });
+  mock.timers.tick(69_000);
+  line.check(Date.now());
+  assert.deepEqual(model.sent, []);
+  mock.timers.tick(1_000);
+  line.check(Date.now());
+  assert.equal(model.sent.length, 1);
+  view({ status: "expired", time_left: -5, refresh_in: null });
+  mock.timers.tick(600_000);
+  line.check(Date.now());
+  assert.equal(model.sent.length, 1);
+});
+
+test("a kernel that restarts, or a display that is closed, is gone", () => {
+  view();
+  model.fire("comm_live_update");
+  assert.equal(line.shown.life, "gone");
+  model.fire("comm_live_update");
+  assert.deepEqual(told, ["view", "gone"], "told once");
+  view();
+  model.fire("msg:custom", { type: "closed" });
+  assert.equal(line.shown.life, "gone");
+});
+
+test("a kernel that is shut down is gone, where the front end lets us see it", () => {
+  let changed = () => {};
+  const session = {
+    session: { kernel: {} },
+    kernelChanged: { connect: (handler) => (changed = handler), disconnect: () => (changed = () => {}) },
+  };
+  model = Object.assign(new Model(), { widget_manager: { context: { sessionContext: session } } });
+  line = listen(model);
+  view();
+  changed();
+  assert.equal(line.shown.life, "live");
+  session.session = null;
+  changed();
+  assert.equal(line.shown.life, "gone");
+});
+
+test("each wish has an id of its own", () => {
+  const ids = new Set(Array.from({ length: 100 }, () => line.ask("refresh")));
+  assert.equal(ids.size, 100);
+  assert.deepEqual(model.sent[0], { type: "ask", what: "refresh", id: [...ids][0] });
+});
+
+test("stop leaves nothing behind", () => {
+  line.stop();
+  assert.deepEqual(
+    Object.values(model.handlers).map((handlers) => handlers.size),
+    [0, 0],
+  );
+});

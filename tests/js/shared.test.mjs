@@ -1,0 +1,58 @@
+// Time and words, as every widget shows them.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { clock, lightness, moment, say } from "../../supabase_nb/notebook/static/shared.mjs";
+import { clamp, shorten } from "../../supabase_nb/notebook/static/parts.mjs";
+
+const WORDS = {
+  "expiry.days_hours": "{days} d {hours} h",
+  "expiry.days": "{days} d",
+  "expiry.far": "999+ d",
+  hello: "Hello {who}, {who}!",
+};
+
+test("a span as a clock shows it", () => {
+  const shown = (seconds) => clock(seconds, WORDS);
+  assert.equal(shown(-5), "0:00");
+  assert.equal(shown(0), "0:00");
+  assert.equal(shown(0.2), "0:01", "not over before it is over");
+  assert.equal(shown(59), "0:59");
+  assert.equal(shown(60), "1:00");
+  assert.equal(shown(3599), "59:59");
+  assert.equal(shown(3600), "1:00:00");
+  assert.equal(shown(47 * 3600 + 62), "47:01:02");
+  assert.equal(shown(49 * 3600), "2 d 1 h");
+  assert.equal(shown(30 * 86400), "30 d");
+  assert.equal(shown(1e15), "999+ d");
+});
+
+test("a moment has a day when it is not today", () => {
+  const now = new Date(2026, 1, 11, 14, 5, 9).getTime();
+  assert.match(moment(now, { now }), /^0?2:05|^14:05/);
+  assert.match(moment(now, { now, seconds: true }), /05:09/);
+  assert.match(moment(now - 86_400_000, { now }), /10.*, /);
+  assert.match(moment(now - 400 * 86_400_000, { now }), /2025/);
+  assert.equal(moment(1e300, { now }), "", "a huge expiry is no date");
+});
+
+test("words", () => {
+  assert.equal(say(WORDS, "hello", { who: "Ada" }), "Hello Ada, Ada!");
+  assert.equal(say(WORDS, "hello"), "Hello , !");
+  assert.equal(say(WORDS, "no such key"), "no such key");
+});
+
+test("how light a colour is", () => {
+  assert.ok((lightness("rgb(255, 255, 255)") ?? 0) > 0.99);
+  assert.equal(lightness("rgb(0, 0, 0)"), 0);
+  assert.ok((lightness("rgb(33, 33, 33)") ?? 1) < 0.5);
+  assert.equal(lightness("rgba(0, 0, 0, 0)"), null, "one looks through it");
+  assert.equal(lightness("transparent"), null);
+});
+
+test("small things", () => {
+  assert.equal(clamp(1.2), 1);
+  assert.equal(clamp(-1), 0);
+  assert.equal(shorten("4f6a52c1-93c4-4c5f"), "4f6a52c1…");
+  assert.equal(shorten("short"), "short");
+});
