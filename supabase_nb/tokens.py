@@ -44,7 +44,7 @@ _NAMED_IN_TEXT = re.compile(
         )
         (?!None\b|null\b|True\b|False\b)
         (?:(?:Bearer|Basic)\s+)?
-        (?: (?<=["'])[^"'\\]+ | (?<!["'])[^\s"'&,;)\]}\\]+ )""",
+        (?: (?<=["'])(?:[^"'\\]|\\+[a-z0-9])+ | (?<!["'])[^\s"'&,;)\]}\\]+ )""",
     re.VERBOSE | re.IGNORECASE,
 )
 

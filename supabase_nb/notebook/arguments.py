@@ -15,7 +15,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
 from ..models import AuthResponse, Session
-from ..tokens import Secret, is_jwt
+from ..tokens import Secret, is_jwt, is_opaque
 
 _NAME = re.compile(r"[^\W\d]\w*")
 #: How a name may go on: ``pair["access_token"]``, ``response.session``.
@@ -131,7 +131,9 @@ def resolve(
         if name in namespace:
             raise SupabaseUsageError(f"`{name}` is a variable of the notebook: write it without the $.")
         raise SupabaseUsageError(_unknown(name, environ, what, "environment variable"))
-    if is_jwt(Secret(word)):
+    if is_jwt(Secret(word)) or (
+        "token" in what and len(word) >= 12 and is_opaque(Secret(word)) and not _PATH.fullmatch(word)
+    ):
         return Secret(word)  # the quotation marks were forgotten
     if not _PATH.fullmatch(word):
         raise SupabaseUsageError(

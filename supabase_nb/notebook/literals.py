@@ -135,6 +135,8 @@ def _in_magic(magic: re.Match[str], names: Container[str]) -> Iterator[Literal]:
         if text.startswith("#"):
             break
         option, equals, value = text.partition("=") if text.startswith("--") else ("", "", text)
+        if option and _is_users(Secret(option[2:])):
+            start, option, value = start + 2, "", option[2:]
         if option and equals:
             start += len(option) + 1
         secret = Secret(value.strip("\"'"))
@@ -142,7 +144,7 @@ def _in_magic(magic: re.Match[str], names: Container[str]) -> Iterator[Literal]:
         if (not option or equals) and before != "--name" and not text.startswith("$") and text != "\\\n":
             if held and not (is_path(text) and root_of(text) in names):
                 literals.append(Literal(start, end, secret, written=""))
-            elif quoted or (is_path(text) and root_of(text) not in names):
+            elif quoted or not (is_path(text) and root_of(text) in names):
                 bare.append(Literal(start, end, secret, written=""))
         before = text
     if literals and name != "supabase_connect":
