@@ -193,7 +193,7 @@ def leaks(error):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """No pauses between the tries of a call."""
-    monkeypatch.setattr("supabase_nb.rotation._FIRST_PAUSE", 0.0)
+    monkeypatch.setattr("supabase_nb.backoff._FIRST_PAUSE", 0.0)
 
 
 @pytest.fixture

@@ -1,0 +1,100 @@
+"""Tokens planted on purpose, each known by the way it came in, and the search for them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+#: What is found of a token: enough to use it, or enough to recognise it.
+Needle = tuple[str, str]
+
+
+@dataclass
+class Planted:
+    """All tokens of one run. A needle is looked for as it is, and as base64 within any text."""
+
+    needles: dict[bytes, Needle] = field(default_factory=dict)
+
+    def add(self, way: str, *, access_token: str = "", refresh_token: str = "", password: str = "") -> None:
+        """Look for these from now on. A token that is known already keeps its way."""
+        texts = {"refresh token": refresh_token, "password": password}
+        if access_token:
+            _, payload, signature = access_token.split(".")
+            texts |= {"access token": payload, "signature": signature}
+        for kind, text in texts.items():
+            if text:
+                assert len(text) >= 10, "too short to be told from chance"
+                for shape in (text.encode(), *_base64_of(text)):
+                    self.needles.setdefault(shape, (way, kind))
+
+    def add_stored(self, way: str, folder: Path) -> None:
+        """Look for what a storage folder holds, too: tokens that came by rotation."""
+        for path in folder.glob("*.json"):
+            stored = json.loads(path.read_text())
+            self.add(way, access_token=stored["access_token"], refresh_token=stored["refresh_token"])
+
+    def find(self, data: bytes | str) -> set[Needle]:
+        """Which tokens are in there."""
+        data = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+        return {needle for shape, needle in self.needles.items() if shape in data}
+
+
+def _base64_of(text: str) -> Iterator[bytes]:
+    """The three faces of a text in the middle of base64 data."""
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + text.encode())
+        yield encoded[4 if before else 0 : -4]
+
+
+def below(folder: Path, *, but: Path | None = None) -> Iterator[tuple[str, bytes]]:
+    """All files below a folder with their names, except one folder's."""
+    for where, _, names in os.walk(folder):
+        for name in names:
+            path = Path(where, name)
+            if but is not None and path.is_relative_to(but):
+                continue
+            yield name, name.encode() + b"\0"
+            try:
+                if stat.S_ISREG(path.lstat().st_mode):
+                    yield name, path.read_bytes()
+            except FileNotFoundError:
+                continue
+
+
+def modes(folder: Path) -> list[str]:
+    """What others could read in a storage folder, and what is there that should not be."""
+    found = []
+    if stat.S_IMODE(folder.stat().st_mode) != 0o700:
+        found.append("the folder")
+    for path in folder.iterdir():
+        if path.suffix not in (".json", ".lock"):
+            found.append(f"{path.name} is left over")
+        if path.suffix == ".json" and stat.S_IMODE(path.stat().st_mode) != 0o600:
+            found.append(path.name)
+    return found
+
+
+def processes(pid: int) -> Iterator[tuple[str, bytes]]:
+    """The arguments and the environment of a process and of all that it started."""
+    for name in ("cmdline", "environ"):
+        try:
+            yield f"process {name}", Path(f"/proc/{pid}/{name}").read_bytes()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in task.read_text().split():
+            yield from processes(int(child))
+
+
+def table(found: Mapping[tuple[str, str], set[Needle]]) -> str:
+    """Leaks in words: which token, by which way, in which place."""
+    return "\n".join(
+        f"{place}: the {kind} of the way in {way!r}"
+        for (place, _), needles in sorted(found.items())
+        for way, kind in sorted(needles)
+    )

@@ -1,0 +1,184 @@
+"""The ways that tokens come into a notebook: what a person writes, and what comes of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Way(NamedTuple):
+    """One way in.
+
+    Args:
+        cell: What is run; ``{at}`` and ``{rt}`` stand for the tokens, ``{file}`` for one that holds them,
+            ``{url}`` for the project.
+        tokens: Of which session: ``"valid"``, ``"revoked"``, ``"expired"`` (rotated when it is restored),
+            ``"mixed"`` (of two users), ``"damaged"``.
+        fails: Whether the cell fails.
+        before: Run first (a mode, an outage).
+        after: Run at the end.
+        answers: What is typed into prompts, in order.
+    """
+
+    cell: str
+    tokens: str = "valid"
+    fails: bool = False
+    before: str = ""
+    after: str = ""
+    answers: tuple[str, ...] | None = None
+
+
+_READ = 'at, rt = __import__("json").load(open("{file}"))\n'
+
+WAYS: dict[str, Way] = {
+    # -- no literal in the cell
+    "variables": Way(_READ + "%supabase_set_session at rt"),
+    "variables, assigned": Way(_READ + "r = %supabase_set_session at rt\nr"),
+    "variables, expired": Way(_READ + "%supabase_set_session at rt", "expired"),
+    "variables, call": Way(_READ + "supabase.auth.set_session(at, rt)"),
+    "variables, call by name": Way(_READ + "supabase.auth.set_session(access_token=at, refresh_token=rt)"),
+    "variables of one object": Way(
+        'both = dict(zip(["access_token", "refresh_token"], __import__("json").load(open("{file}"))))\n'
+        "%supabase_set_session both"
+    ),
+    "variables, awaited": Way(_READ + "await supabase.auth.aio.set_session(at, rt)"),
+    "environment": Way(
+        'import os\nos.environ["AT"], os.environ["RT"] = __import__("json").load(open("{file}"))\n'
+        '%supabase_set_session $AT $RT\ndel os.environ["AT"], os.environ["RT"]'
+    ),
+    "variables, set_auth": Way(_READ + "supabase.set_auth(at)", after="supabase.set_auth(None)"),
+    "prompts": Way("%supabase_set_session", answers=("{at}", "{rt}")),
+    # -- literals
+    "literals": Way('%supabase_set_session "{at}" "{rt}"'),
+    "literals, bare": Way("%supabase_set_session {at} {rt}"),
+    "literals, assigned": Way('r = %supabase_set_session "{at}" "{rt}"'),
+    "literals, over two lines": Way('%supabase_set_session "{at}" \\\n    "{rt}"'),
+    "literals, call": Way('supabase.auth.set_session("{at}", "{rt}")'),
+    "literals, call over lines": Way('r = supabase.auth.set_session(\n    "{at}",\n    "{rt}",\n)\nr'),
+    "literals, call by name": Way('supabase.auth.set_session(access_token="{at}", refresh_token="{rt}")'),
+    "literals, triple quotes": Way('supabase.auth.set_session("""{at}""", """{rt}""")'),
+    "literals, f-strings": Way('x = "{at}"\nsupabase.auth.set_session(f"{{x}}", f"{rt}")'),
+    "literals, awaited": Way('await supabase.auth.aio.set_session("{at}", "{rt}")'),
+    "literals to variables": Way('at = "{at}"\nrt = "{rt}"\n%supabase_set_session at rt'),
+    "literals to variables, listed": Way(
+        'at = "{at}"\nrt = "{rt}"\n%supabase_set_session at rt\n%whos\nprint(at, rt)'
+    ),
+    "literals in a dictionary": Way(
+        's = {{"access_token": "{at}", "refresh_token": "{rt}"}}\n%supabase_set_session s'
+    ),
+    "literals, stored session": Way("s = '''{json}'''\n%supabase_set_session s"),
+    "literals in a function": Way('def f():\n    return supabase.auth.set_session("{at}", "{rt}")\nf()'),
+    "literals, %%time": Way('%%time\nsupabase.auth.set_session("{at}", "{rt}")'),
+    "literals, %time": Way('%time supabase.auth.set_session("{at}", "{rt}")'),
+    "literals in a comment": Way("# at {at}\n" + _READ + "%supabase_set_session at rt"),
+    "literals, set_auth": Way('supabase.set_auth("{at}")', after="supabase.set_auth(None)"),
+    "literals, %supabase_set_auth": Way(
+        '%supabase_set_auth "{at}"', after="supabase.set_auth(None)"
+    ),
+    "literals, again with %rerun": Way(
+        'supabase.auth.set_session("{at}", "{rt}")', after="%rerun -l 1\n%hist -l 5"
+    ),
+    "literals, a log of the inputs": Way(
+        'supabase.auth.set_session("{at}", "{rt}")', before="%logstart -o -r -t log.py", after="%logstop"
+    ),
+    # -- what fails
+    **{
+        f"refused, {mode}": Way('%supabase_set_session "{at}" "{rt}"', "revoked", True, f"%xmode {mode}")
+        for mode in ("Plain", "Context", "Verbose", "Minimal")
+    },
+    "refused, call": Way('supabase.auth.set_session("{at}", "{rt}")', "revoked", True, "%xmode Verbose"),
+    "refused, variables": Way(_READ + "supabase.auth.set_session(at, rt)", "revoked", True, "%xmode Context"),
+    "refused, %supabase_debug on": Way(
+        '%supabase_set_session "{at}" "{rt}"', "revoked", True, "%supabase_debug on", "%supabase_debug off"
+    ),
+    "refused, call, %supabase_debug on": Way(
+        'supabase.auth.set_session("{at}", "{rt}")', "revoked", True,
+        "%supabase_debug on", "%supabase_debug off",
+    ),
+    "of two users": Way('%supabase_set_session "{at}" "{rt}"', "mixed", True),
+    "damaged": Way('%supabase_set_session "{at}" "{rt}"', "damaged"),
+    "damaged, call": Way('supabase.auth.set_session("{at}", "{rt}")', "damaged"),
+    "swapped": Way('%supabase_set_session "{rt}" "{at}"', fails=True),
+    "an option that is none": Way('%supabase_set_session --bogus "{at}" "{rt}"', fails=True),
+    "too many": Way('%supabase_set_session "{at}" "{rt}" "{rt}"', fails=True),
+    "too few": Way('%supabase_set_session "{at}"', fails=True),
+    "an unclosed quote": Way('%supabase_set_session "{at}" "{rt}'),
+    "a token as an option": Way("%supabase_set_session --{at} {rt}", fails=True),
+    "a token as a scope": Way('%supabase_sign_out --scope "{at}"', fails=True),
+    "a token as a name": Way('%supabase_session --name "{at}"', fails=True),
+    "a magic that is none": Way('%supabase_set_sesion "{at}" "{rt}"', fails=True),
+    "a syntax error": Way('supabase.auth.set_session("{at}", "{rt}"', fails=True),
+    "a name that is none": Way('supabaze.auth.set_session("{at}", "{rt}")', fails=True),
+    "wrong arguments": Way('supabase.auth.set_session("{at}", "{rt}", user="x")', fails=True),
+    "a failure behind it": Way('%supabase_set_session "{at}" "{rt}"\n1 / 0', fails=True),
+    "a failure behind the call": Way('supabase.auth.set_session("{at}", "{rt}")\n1 / 0', fails=True),
+    "a trait that is read-only": Way(
+        _READ + "supabase.auth.session = at", fails=True, before="%xmode Minimal"
+    ),
+    "a trait of another type": Way(
+        _READ + 'supabase.auth.set_trait("session", at)', fails=True, before="%xmode Minimal"
+    ),
+    "an outage": Way('%supabase_set_session "{at}" "{rt}"', "outage", True),
+    "a bare token": Way("{at}"),
+    # -- what is looked at afterwards
+    "shown": Way(
+        _READ
+        + "r = supabase.auth.set_session(at, rt)\ndel at, rt\n"
+        + "import copy, pprint\nprint(r, r.session, vars(r.session), copy.deepcopy(r))\n"
+        + "pprint.pprint(vars(supabase.auth)); print(supabase.auth.events, supabase.auth.last_event)\n"
+        + "display(r, r.session, supabase.auth, supabase); supabase"
+    ),
+    "looked into": Way(
+        _READ + "r = supabase.auth.set_session(at, rt)\ndel at, rt\n"
+        "%whos\n%who_ls\nget_ipython().run_line_magic('pinfo', 'r')\n"
+        "get_ipython().run_line_magic('pinfo2', 'r.session')\n%pdef supabase.auth.set_session"
+    ),
+    "a subscriber": Way(
+        "def hear(event, session):\n    print(event, session)\n"
+        "s = supabase.auth.on_auth_state_change(hear)\n" + _READ + "supabase.auth.set_session(at, rt)\n"
+        "s.unsubscribe()"
+    ),
+    "a subscriber that fails": Way(
+        "def fail(event, session):\n    raise ValueError(f'{{session.access_token}} "
+        "refresh_token={{session.refresh_token}}')\n"
+        "s = supabase.auth.on_auth_state_change(lambda event, session: session and fail(event, session))\n"
+        + _READ + "supabase.auth.set_session(at, rt)\ns.unsubscribe()"
+    ),
+    "an observer": Way(
+        "def seen(change):\n    print(change)\nsupabase.auth.observe(seen)\n"
+        + _READ + "supabase.auth.set_session(at, rt)\nsupabase.auth.unobserve(seen)"
+    ),
+    "refreshed": Way(
+        _READ + "%supabase_set_session at rt\n%supabase_refresh\nsupabase.auth.refresh_session()"
+    ),
+    "claims": Way(
+        _READ + "supabase.auth.set_session(at, rt)\n"
+        "print(supabase.auth.get_claims(at), supabase.auth.get_user(at))"
+    ),
+    "requests of one's own": Way(
+        _READ + "supabase.auth.set_session(at, rt)\n"
+        "print(supabase.http.get(supabase.url + '/rest/v1/trips').request)"
+    ),
+    "children": Way(
+        _READ + "supabase.auth.set_session(at, rt)\ndel at, rt\nimport subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)",
+        after="child.kill(); child.wait()",
+    ),
+}  # fmt: skip
+
+
+def filled(text: str, *, at: str, rt: str, **names: Any) -> str:
+    """A cell with the tokens in it."""
+    both = json.dumps({"access_token": at, "refresh_token": rt})
+    return text.format(at=at, rt=rt, json=both, **names) if text else ""
+
+
+#: What is sent by the form (`static/entry.mjs`): the fields of its message.
+ENTRIES: dict[str, Callable[[str, str], tuple[str, str]]] = {
+    "two fields": lambda at, rt: (at, rt),
+    "a stored session": lambda at, rt: (json.dumps({"access_token": at, "refresh_token": rt}), ""),
+    "an address": lambda at, rt: (f"http://localhost:3000/#access_token={at}&refresh_token={rt}&type=x", ""),
+    "both in one": lambda at, rt: (f"{at}\n{rt}", ""),
+    "nonsense around": lambda at, rt: (f"my tokens: {at} and <b>{rt}</b>", rt),
+}
