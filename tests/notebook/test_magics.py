@@ -100,7 +100,11 @@ REFRESH = make_refresh_token()
             f"%supabase_set_session --frobnicate={TOKEN} rt",
             "an option is unknown. Usage: %supabase_set_session",
         ),
-        (f"%supabase_set_session --name {REFRESH} at rt", "There is no client by that name."),
+        pytest.param(
+            f"%supabase_set_session --name {REFRESH} at rt",
+            "There is no client by that name.",
+            id="a token for a name",
+        ),
         ("%supabase_set_session 'at", "Give both tokens"),
         ("%supabase_sign_out --scope 'local", "A quotation mark is missing"),
         (f"%supabase_sign_out --scope {TOKEN}", "--scope is one of local, global, others"),
