@@ -76,7 +76,7 @@ def test_401_is_one_refresh_and_one_retry(client: Client, server: DemoServer, tr
         response = own.get(trips)
     assert response.status_code == 200
     assert [earlier.status_code for earlier in response.history] == [401]
-    assert server.stats()["token.refresh_token"] == before + 1
+    assert server.stats().get("token.refresh_token", 0) == before + 1
 
 
 def test_set_auth_counts_here_too(client: Client, server: DemoServer, trips: str) -> None:
@@ -160,7 +160,7 @@ def test_200_tasks_share_one_refresh_and_one_thread(client: Client, server: Demo
             return [answer.status_code for answer in answers]
 
     assert asyncio.run(ask()) == [200] * 200
-    assert server.stats()["token.refresh_token"] == exchanges + 1
+    assert server.stats().get("token.refresh_token", 0) == exchanges + 1
     assert len(threads) == 1
 
 
@@ -288,7 +288,7 @@ def test_tasks_and_threads_share_one_exchange(client: Client, server: DemoServer
     for thread in threads:
         thread.join()
     assert [response.session for response in found] == [client.auth.session] * 24
-    assert server.stats()["token.refresh_token"] == exchanges + 1
+    assert server.stats().get("token.refresh_token", 0) == exchanges + 1
 
 
 def test_a_cancelled_task_loses_no_rotated_token(
