@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from supabase_nb import AuthClient, FileStorage
 from supabase_nb.demo import DemoServer
-
 
 # The environment's own commands, node and npm among them, where the system has none.
 os.environ["PATH"] += os.pathsep + str(Path(sys.executable).parent)
@@ -79,12 +79,14 @@ def auth(make_auth: Callable[..., AuthClient]) -> AuthClient:
 
 
 @pytest.fixture(scope="session")
-def node_modules() -> Path:
+def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What checks the ES modules and the displays' accessibility, from npm."""
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("npm is not installed")
     folder = Path(__file__).parent / "js"
-    if not (folder / "node_modules" / "axe-core").exists():
-        subprocess.run([npm, "install", "--silent"], cwd=folder, check=True, timeout=150)
+    # One at a time: the tests run in several processes.
+    with FileLock(tmp_path_factory.getbasetemp().parent / "node_modules.lock"):
+        if not (folder / "node_modules" / "axe-core").exists():
+            subprocess.run([npm, "install", "--silent"], cwd=folder, check=True, timeout=150)
     return folder / "node_modules"

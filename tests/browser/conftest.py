@@ -27,6 +27,8 @@ import pytest
 from playwright.sync_api import Browser, Error, Page, Playwright, Request, sync_playwright
 
 TESTS = Path(__file__).parents[1]
+# The client without a server, for the tests themselves and for the kernels that they start.
+sys.path.append(str(TESTS / "notebook"))
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

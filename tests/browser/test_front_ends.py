@@ -8,7 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fake_auth import FakeAuth, enact
 from playwright.sync_api import Page, expect
+
+from supabase_nb.notebook.assets import read_esm
+from supabase_nb.notebook.text import WORDS
+from supabase_nb.notebook.view import describe
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=20_000)
@@ -82,6 +87,42 @@ def test_marimo(
     panel.get_by_role("button", name="Sign out").click()
     expect(badge).to_have_text("Signed out")
     assert off_loopback == []
+
+
+def test_a_page_that_is_none_of_jupyters(page: Page) -> None:
+    """VS Code and Colab have no classes of Jupyter's: the display itself hides the snapshot before it."""
+    page.set_content(
+        "<p class=sb-snap>one</p><div id=a></div><p class=sb-snap>two</p><div id=b></div><div id=c></div>"
+    )
+    page.evaluate(
+        """async ([source, words]) => {
+            const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+            const { default: make } = await import(address);
+            window.say = {};
+            for (const id of ["a", "b", "c"]) {
+                const model = {
+                    get: name => ({ kind: "badge", words })[name], send() {}, off() {},
+                    on(name, heard) { if (name === "msg:custom") window.say[id] = heard },
+                };
+                const widget = make();
+                widget.initialize({ model });
+                widget.render({ model, el: document.getElementById(id) });
+            }
+        }""",
+        [read_esm("displays.mjs"), WORDS],
+    )
+    view = describe(enact(FakeAuth(), "active"))  # type: ignore[arg-type]
+    one, two = page.get_by_text("one"), page.get_by_text("two")
+    expect(page.locator(".sb")).to_contain_text(["Waiting for the kernel…"] * 3)
+    # The third has no snapshot of its own, and takes nobody else's away.
+    page.evaluate("view => window.say.c({ type: 'view', view })", view)
+    expect(one).to_be_visible()
+    expect(two).to_be_visible()
+    page.evaluate("view => window.say.b({ type: 'view', view })", view)
+    expect(two).to_be_hidden()
+    expect(one).to_be_visible()
+    page.evaluate("view => window.say.a({ type: 'view', view })", view)
+    expect(one).to_be_hidden()
 
 
 def test_nbconvert(

@@ -33,7 +33,10 @@ function draw(model, el, line) {
     const live = life === "live";
     root.classList.toggle("sb-live", live);
     // What the snapshot beside us looks at: once the kernel has answered, this display knows more than it does.
-    if (view) root.classList.add("sb-shown");
+    if (view && !root.classList.contains("sb-shown")) {
+      root.classList.add("sb-shown");
+      hideSnapshot(root);
+    }
     root.dataset.status = live && view ? view.status : "dead";
     part.show(shown);
     write(note, live ? "" : explain(words, shown));
@@ -61,6 +64,19 @@ function draw(model, el, line) {
     unfollow();
     root.remove();
   };
+}
+
+/**
+ * Hide the snapshot before us where its own style sheet does not: outside Jupyter's pages (VS Code, Colab).
+ * @param {HTMLElement} root
+ */
+function hideSnapshot(root) {
+  if (root.closest(".jp-OutputArea")) return;
+  const before = [...document.querySelectorAll(".sb-snap, .sb")].filter(
+    (other) => other.compareDocumentPosition(root) & Node.DOCUMENT_POSITION_FOLLOWING,
+  );
+  const last = before.at(-1);
+  if (last?.classList.contains("sb-snap")) /** @type {HTMLElement} */ (last).hidden = true;
 }
 
 /** Once, when a refresh re-renders it. @param {HTMLElement} root */
