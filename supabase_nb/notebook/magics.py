@@ -102,6 +102,10 @@ class SupabaseMagics:
             from .widgets import close_all
 
             close_all()
+        if "supabase_nb.notebook.rewriter" in sys.modules:
+            from .rewriter import close_rewriters
+
+            close_rewriters()
 
     def _drop(self, name: str) -> None:
         connection = self.connections.pop(name)

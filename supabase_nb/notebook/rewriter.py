@@ -29,7 +29,28 @@ class CellRewriter(anywidget.AnyWidget):
         super().__init__()
         self.on_msg(self._on_message)
 
+        # Where no browser answers, the last few wait for one; more would only pile up.
+        _open.append(self)
+        for forgotten in _open[:-_AT_MOST]:
+            forgotten.close()
+
     def _on_message(self, _: object, content: object, buffers: object) -> None:
-        layout = self.layout
         self.close()
-        layout.close()
+
+    def close(self) -> None:
+        """Leave the page's memory; harmless twice."""
+        if self in _open:
+            _open.remove(self)
+            layout = self.layout
+            super().close()
+            layout.close()
+
+
+_AT_MOST = 4
+_open: list[CellRewriter] = []
+
+
+def close_rewriters() -> None:
+    """Close those that no browser has answered."""
+    for rewriter in list(_open):
+        rewriter.close()

@@ -1,0 +1,245 @@
+"""The magics in a real kernel: notebooks that run, that run again, that are interrupted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from jupyter_client import BlockingKernelClient, KernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from wire_tokens import make_jwt, make_refresh_token
+
+from supabase_nb.demo import DemoServer, stop_server
+
+ROOT = Path(__file__).parents[2]
+
+
+class Kernel:
+    """A kernel that a person works in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.manager = KernelManager()
+        self.manager.start_kernel(cwd=str(folder))
+        self.client: BlockingKernelClient = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=60)
+        self.said: list[dict[str, Any]] = []
+
+    def run(self, code: str, *, meanwhile: Callable[[], object] = lambda: None) -> dict[str, Any]:
+        """Run a cell; gives the reply. `meanwhile` is called once the kernel has begun."""
+
+        def hear(message: dict[str, Any]) -> None:
+            self.said.append(message)
+            if message["msg_type"] == "execute_input":
+                threading.Thread(target=meanwhile, daemon=True).start()
+
+        reply = self.client.execute_interactive(code, timeout=60, output_hook=hear, allow_stdin=False)
+        content: dict[str, Any] = reply["content"]
+        return content
+
+    def value(self, expression: str) -> str:
+        """What an expression is in the kernel, as text."""
+        reply = self.client.execute_interactive(
+            "", timeout=60, silent=True, user_expressions={"it": expression}, output_hook=lambda _: None
+        )
+        answer = reply["content"]["user_expressions"]["it"]
+        return str(answer["data"]["text/plain"] if answer["status"] == "ok" else answer["evalue"])
+
+    def stop(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    kernel = Kernel(tmp_path_factory.mktemp("kernel"))
+    yield kernel
+    kernel.stop()
+
+
+@pytest.fixture
+def silent_server() -> Iterator[tuple[str, threading.Event]]:
+    """A server that takes a request and never answers; and whether it got one."""
+    asked = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        kept = []
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                kept.append(connection)
+                if connection.recv(1):
+                    asked.set()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+        for connection in kept:
+            connection.close()
+
+
+def test_a_session_from_connecting_to_signing_out(kernel: Kernel, server: DemoServer) -> None:
+    pair = server.sign_in()
+    connect = f"%supabase_connect {server.url} --key '{server.anon_key}' --storage memory"
+    assert kernel.run("%load_ext supabase_nb")["status"] == "ok"
+    assert kernel.run(connect)["status"] == "ok"
+    kernel.run(f"import os\nos.environ.update(AT={pair['access_token']!r}, RT={pair['refresh_token']!r})")
+    assert kernel.run("r = %supabase_set_session $AT $RT")["status"] == "ok"
+    assert kernel.value("r.user.email, supabase.auth.status") == "('ada@example.com', 'active')"
+    assert kernel.run("%supabase_refresh")["status"] == "ok"
+    assert kernel.value("supabase.auth.session.access_token != r.session.access_token") == "True"
+    assert kernel.run("%supabase_sign_out")["status"] == "ok"
+    assert kernel.value("supabase.auth.status") == "'signed_out'"
+    failed = kernel.run("%supabase_refresh")
+    assert failed["status"] == "error"
+    assert len(failed["traceback"]) == 1
+    assert failed["traceback"][0].startswith("AuthSessionMissing: Nobody is signed in.")
+
+
+@pytest.mark.parametrize(
+    "cell", ['%supabase_set_session "{at}" "{rt}"', 'supabase.auth.set_session("{at}", "{rt}")']
+)
+def test_a_literal_is_not_echoed(kernel: Kernel, server: DemoServer, cell: str) -> None:
+    pair = server.sign_in()
+    at, rt = pair["access_token"], pair["refresh_token"]
+    kernel.run("%load_ext supabase_nb")
+    kernel.run(f"%supabase_connect {server.url} --key '{server.anon_key}' --storage memory")
+    kernel.said.clear()
+    reply = kernel.run(cell.format(at=at, rt=rt))
+    assert reply["status"] == "ok"
+    assert kernel.value("supabase.auth.session.user.email") == "'ada@example.com'"
+    echoed = next(m["content"]["code"] for m in kernel.said if m["msg_type"] == "execute_input")
+    assert "token_taken_out_" in echoed
+    replaced = [payload for payload in reply["payload"] if payload["source"] == "set_next_input"]
+    assert replaced == [{"source": "set_next_input", "text": "%supabase_set_session", "replace": True}]
+    assert at not in str(kernel.said) + str(reply)
+    assert rt not in str(kernel.said) + str(reply)
+    assert rt not in kernel.value("In") + kernel.value("[v for n, v in globals().items() if n[:2] == '_i']")
+
+
+def test_ctrl_c_leaves_a_sound_state(
+    kernel: Kernel, server: DemoServer, silent_server: tuple[str, threading.Event]
+) -> None:
+    url, asked = silent_server
+    pair = server.sign_in()
+    at, rt = pair["access_token"], pair["refresh_token"]
+    kernel.run("%load_ext supabase_nb")
+    kernel.run(f"%supabase_connect {url} --key 'k' --storage memory --name slow")
+    kernel.run(f"%supabase_connect {server.url} --key '{server.anon_key}' --storage memory")
+    kernel.run(f"import os\nos.environ.update(AT={at!r}, RT={rt!r})")
+
+    process = int(kernel.value("os.getpid()"))
+
+    def interrupt() -> None:
+        if asked.wait(30):
+            os.kill(process, signal.SIGINT)
+
+    kernel.run("%xmode Verbose")
+    reply = kernel.run("%supabase_set_session $AT $RT --name slow", meanwhile=interrupt)
+    kernel.run("%xmode Context")
+    assert reply["status"] == "error"
+    assert reply["traceback"] == [
+        "Interrupted. The session is as it was; run the cell again whenever you like."
+    ]
+    assert kernel.value("slow.auth.status, slow.auth.session") == "('signed_out', None)"
+    assert kernel.run("%supabase_set_session $AT $RT --name supabase")["status"] == "ok"
+    assert kernel.value("supabase.auth.status") == "'active'"
+
+
+def test_unloading_leaves_the_kernel_as_it_was(kernel: Kernel, server: DemoServer) -> None:
+    kernel.run("%load_ext supabase_nb")
+    kernel.run(f"%supabase_connect {server.url} --key '{server.anon_key}' --storage memory")
+    pair = server.sign_in()
+    kernel.run(f"%supabase_set_session '{pair['access_token']}' '{pair['refresh_token']}'")
+    kernel.run("supabase.token_entry()")
+    assert "supabase-nb" in kernel.value("[thread.name for thread in __import__('threading').enumerate()]")
+    assert kernel.run("%unload_ext supabase_nb")["status"] == "ok"
+    handler = "get_ipython().kernel.shell_handlers['execute_request']"
+    assert kernel.value(f"{handler} == get_ipython().kernel.execute_request") == "True"
+    assert kernel.value("'supabase' in globals()") == "False"
+    assert kernel.value("get_ipython().kernel.log.filters") == "[]"
+    threads = "sorted(t.name for t in __import__('threading').enumerate() if 'supabase' in t.name)"
+    kernel.run("import threading\nfor t in threading.enumerate():\n    if 'supabase' in t.name: t.join(10)")
+    assert kernel.value(threads) == "[]"
+    widgets = (
+        "[w for w in __import__('ipywidgets').Widget.widgets.values() if 'supabase' in type(w).__module__]"
+    )
+    assert kernel.value(widgets) == "[]"
+
+
+# -- whole notebooks ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def demo_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Folders of their own for the embedded server and the sessions."""
+    folder = tmp_path / "demo"
+    monkeypatch.setenv("SUPABASE_NB_DEMO_STATE", str(folder))
+    monkeypatch.setenv("SUPABASE_NB_SESSIONS", str(tmp_path / "sessions"))
+    yield folder
+    stop_server(folder)
+
+
+def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
+    NotebookClient(notebook, timeout=90, resources={"metadata": {"path": str(folder)}}).execute()
+
+
+def text_of(notebook: nbformat.NotebookNode) -> str:
+    return "\n".join(
+        output.get("text") or output.get("data", {}).get("text/plain", "")
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+    )
+
+
+def test_the_quickstart_and_the_quickstart_tomorrow(demo_folder: Path, tmp_path: Path) -> None:
+    source = nbformat.read(ROOT / "notebooks" / "quickstart.ipynb", as_version=4)
+    for cell in source.cells:
+        cell.source = cell.source.replace("access_token_lifetime=20", "access_token_lifetime=6")
+    asking = nbformat.v4.new_code_cell("supabase.auth.session.session_id, supabase.auth.notices")
+    last = next(i for i, cell in enumerate(source.cells) if "tomorrow" in cell.metadata.get("tags", []))
+
+    # Today, up to where the kernel is restarted.
+    today = nbformat.from_dict(source)
+    today.cells = [*source.cells[:last], asking]
+    execute(today, tmp_path)
+    assert "The token was renewed: True" in text_of(today)
+    # Tomorrow, with a new kernel: the same session, though the tokens in the notebook are long spent.
+    tomorrow = nbformat.from_dict(source)
+    tomorrow.cells = [*source.cells[:last], asking, *source.cells[last:]]
+    first = today.cells[-1].outputs[0].data["text/plain"].split("'")[1]
+    execute(tomorrow, tmp_path)
+    again = tomorrow.cells[last].outputs[0].data["text/plain"]
+    assert again.split("'")[1] == first
+    assert "ontinued from storage" in again
+    assert "Signed out" in text_of(tomorrow) or "signed out" in text_of(tomorrow)
+
+
+def test_a_failing_magic_stops_run_all(server: DemoServer, tmp_path: Path) -> None:
+    cells = [
+        "%load_ext supabase_nb",
+        f"%supabase_connect {server.url} --key '{server.anon_key}' --storage memory",
+        f"import os\nos.environ.update(AT={make_jwt(exp=1)!r}, RT={make_refresh_token()!r})",
+        "%supabase_set_session $AT $RT",
+        "print('never')",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    with pytest.raises(CellExecutionError, match="AuthApiError"):
+        execute(notebook, tmp_path)
+    (error,) = [output for output in notebook.cells[3].outputs if output.output_type == "error"]
+    assert len(error.traceback) == 1
+    assert "Refresh Token Not Found" in error.traceback[0]
+    assert not notebook.cells[4].outputs
