@@ -6,7 +6,6 @@ import base64
 import json
 import random
 
-
 # The same ones in every process: the names of tests hold some of them.
 _RANDOM = random.Random("tokens of nobody")
 
@@ -26,7 +25,8 @@ def make_jwt(**claims: object) -> str:
         "exp": 2_000_000_000,
         "iat": 1_999_996_400,
     } | claims
-    return f"{_part({'alg': 'ES256', 'typ': 'JWT'})}.{_part(body)}.{base64.urlsafe_b64encode(_RANDOM.randbytes(48)).decode()}"
+    signature = base64.urlsafe_b64encode(_RANDOM.randbytes(48)).decode()
+    return f"{_part({'alg': 'ES256', 'typ': 'JWT'})}.{_part(body)}.{signature}"
 
 
 def make_refresh_token() -> str:
