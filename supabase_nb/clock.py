@@ -36,13 +36,22 @@ class Clock:
         threading.Event().wait(seconds)
 
 
+# Where the time is known from: an earlier session, a `Date` (perhaps a proxy's), the auth server itself.
+_HINT, _DATE, _ISSUED = 0, 1, 2
+
+
 class _Learnt(NamedTuple):
     """Bounds of the server's time less the steady clock; all in seconds."""
 
     low: float
     high: float
     wall: float  # less the steady clock, at that moment
-    issued: bool  # by the auth server's own clock, not by a `Date`, which a proxy may have written
+    source: int  # the higher, the better
+
+    @property
+    def best(self) -> float:
+        """Between the bounds; where they are far apart (a slow answer) the later, which is the safe one."""
+        return max((self.low + self.high) / 2, self.high - 1.0)
 
 
 class ServerClock:
@@ -56,18 +65,12 @@ class ServerClock:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self._learnt: _Learnt | None = None
-        self._hint = 0.0
 
     @property
     def jumped(self) -> bool:
-        """Whether the wall clock was set, or the machine slept unnoticed, since an answer told the time."""
+        """Whether the wall clock was set, or the machine slept unnoticed, since the time was last learnt."""
         learnt = self._learnt
         return learnt is not None and abs(self._wall() - learnt.wall) > _JUMP
-
-    @property
-    def known(self) -> bool:
-        """Whether an answer has told the time."""
-        return self._learnt is not None and not self.jumped
 
     @property
     def offset(self) -> float:
@@ -76,23 +79,25 @@ class ServerClock:
 
     def hint(self, offset: float | None, *, not_before: float | None = None) -> None:
         """Start from an earlier session's offset, and from a time that is surely past (a token's ``iat``)."""
-        if self._learnt is not None:
+        learnt, wall = self._learnt, self._wall()
+        if learnt is not None and learnt.source > _HINT:
             return
-        offset = offset or 0.0
+        least = offset or 0.0
         if not_before is not None:
-            offset = max(offset, not_before - self.clock.wall())
-        self._hint = offset
+            least = max(least, not_before - self.clock.wall())
+        if learnt is not None:
+            # A token that is thought too old costs an exchange; one that is thought too young is refused.
+            least = max(least, learnt.low - wall)
+        self._learnt = _Learnt(wall + least, wall + least, wall, _HINT)
 
     def now(self) -> float:
-        """The server's time in Unix seconds; this machine's until an answer has told better."""
+        """The server's time in Unix seconds; this machine's until something has told better."""
         learnt = self._learnt
         if learnt is None:
-            return self.clock.wall() + self._hint
-        middle = (learnt.low + learnt.high) / 2
-        if self.jumped:
-            # Rather a machine that slept than a clock that was set: then the old offset to the wall holds.
-            return self.clock.wall() + middle - learnt.wall
-        return self.clock.steady() + middle
+            return self.clock.wall()
+        steady = self.clock.steady() + learnt.best
+        # Which of the two clocks jumped is not known: again the later time is the safe one.
+        return max(steady, self.clock.wall() + learnt.best - learnt.wall) if self.jumped else steady
 
     def learn(self, date: str | None, sent: float, received: float) -> None:
         """Take the ``Date`` header of an answer into account.
@@ -110,14 +115,15 @@ class ServerClock:
                 seconds = None
         learnt, jumped = self._learnt, self.jumped
         if seconds is None:
-            if jumped:  # an answer that does not tell the time: what the wall says has to do
-                self._hint, self._learnt = self.offset, None
+            if learnt is not None and jumped:
+                # The answer does not tell the time, so the safe one has to do.
+                middle, wall = self.now() - self.clock.steady(), self._wall()
+                self._learnt = _Learnt(middle, middle, wall, _HINT)
             return
-        if learnt is not None and learnt.issued and not jumped:
-            between = seconds - received - (learnt.low + learnt.high) / 2
-            if abs(between) > _FOREIGN:
-                return
-        self._take(seconds, sent, received, issued=False)
+        own = learnt is not None and learnt.source == _ISSUED and not jumped
+        if learnt is not None and own and abs(seconds - received - learnt.best) > _FOREIGN:
+            return
+        self._take(seconds, sent, received, _DATE)
 
     def learn_issued(self, issued_at: float | None, sent: float, received: float) -> None:
         """Take the ``iat`` of a token into account that was made for this answer: its own clock.
@@ -128,17 +134,17 @@ class ServerClock:
             received: When the answer came, on the steady clock.
         """
         if issued_at is not None:
-            self._take(issued_at, sent, received, issued=True)
+            self._take(issued_at, sent, received, _ISSUED)
 
-    def _take(self, seconds: float, sent: float, received: float, *, issued: bool) -> None:
+    def _take(self, seconds: float, sent: float, received: float, source: int) -> None:
         low, high = seconds - received, seconds + 1 - sent
         learnt = self._learnt
-        if learnt is not None and not self.jumped:
-            issued = issued or learnt.issued
+        if learnt is not None and learnt.source > _HINT and not self.jumped:
+            source = max(source, learnt.source)
             if low <= learnt.high and high >= learnt.low:
                 low, high = max(low, learnt.low), min(high, learnt.high)
         # Otherwise the server's clock was set, or ours slept: the newest answer counts alone.
-        self._learnt = _Learnt(low, high, self._wall(), issued)
+        self._learnt = _Learnt(low, high, self._wall(), source)
 
     def _wall(self) -> float:
         return self.clock.wall() - self.clock.steady()

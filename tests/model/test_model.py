@@ -1,0 +1,338 @@
+"""No schedule of kernels, faults and pauses loses a session: the rotation protocol against its recorded rules.
+
+`make test` runs 2,000 schedules, `make soak` 100,000 (the variable `SUPABASE_NB_SCHEDULES`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+import made
+import pytest
+from auth_server import AuthServer
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from kernels import Kernel, World
+
+from supabase_nb.errors import AuthRetryableError, AuthSessionMissing
+from supabase_nb.models import AuthChangeEvent, Session
+from supabase_nb.record import Pair
+from supabase_nb.storage import FileStorage, MemoryStorage
+
+SCHEDULES = int(os.environ.get("SUPABASE_NB_SCHEDULES", "2000"))
+KERNELS = st.integers(0, 3)
+FAULTS = st.sampled_from(["drop", "lose", "503"])
+# Within the reuse interval, beyond it, into the margin before expiry, over the expiry, days.
+PAUSES = st.sampled_from([1.0, 8.0, 11.0, 45.0, 600.0, 3545.0, 3601.0, 90_000.0])
+OFFSETS = st.sampled_from([0.0, 0.0, 7200.0, -7200.0])
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_refresher() -> Iterator[None]:
+    """Nothing happens by itself: the schedule says when a kernel looks for what is due."""
+
+    class Nobody:
+        def register(self, client: object) -> None:
+            pass
+
+        reconsider = unregister = lambda *_: None
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("supabase_nb.state.refresher", Nobody())
+        patch.setattr("supabase_nb.rotation.refresher", Nobody())
+        yield
+
+
+class Rotation(RuleBasedStateMachine):
+    """Up to four kernels, one storage, one session, and everything that can go wrong between them."""
+
+    @initialize(
+        version=st.sampled_from([1, 2]),
+        reuse_interval=st.sampled_from([10.0, 10.0, 0.0]),
+        file=st.integers(0, 39).map(lambda number: number == 39),
+        offset=OFFSETS,
+    )
+    def begin(self, version: int, reuse_interval: float, file: bool, offset: float) -> None:
+        self.folder = Path(tempfile.mkdtemp()) if file else None
+        storage = FileStorage(self.folder) if self.folder else MemoryStorage()
+        self.world = World(storage, version=version, reuse_interval=reuse_interval, offset=offset)
+        self.kernels: list[Kernel] = []
+        self.pairs: list[dict[str, Any]] = []
+        self.signed_out = True
+        self.start()
+        self.sign_in(0)
+
+    def teardown(self) -> None:
+        for kernel in getattr(self, "kernels", []):
+            kernel.go_on()
+        try:
+            if getattr(self, "kernels", None):
+                self.everybody_has_a_session()
+        finally:
+            if getattr(self, "folder", None):
+                shutil.rmtree(self.folder)  # type: ignore[arg-type]
+
+    def pick(self, number: int) -> Kernel | None:
+        usable = [kernel for kernel in self.kernels if kernel.usable]
+        return usable[number % len(usable)] if usable else None
+
+    def note(self, session: Session | None) -> None:
+        """A pair that somebody could have copied into a cell."""
+        if session is not None:
+            self.pairs.append(session.to_wire())
+
+    # -- kernels come and go ------------------------------------------------------------------------------
+
+    @precondition(lambda self: sum(not kernel.dead for kernel in self.kernels) < 4)
+    @rule()
+    def start(self) -> None:
+        kernel = Kernel(self.world)
+        kernel.keeper.restore()
+        kernel.tick()
+        self.kernels.append(kernel)
+
+    @rule(number=KERNELS)
+    def kill(self, number: int) -> None:
+        if kernel := self.pick(number):
+            kernel.kill()
+
+    @precondition(lambda self: not self.signed_out)
+    @rule(number=KERNELS, fault=st.sampled_from(["kill before", "kill after"]), old=st.none() | KERNELS)
+    def kill_in_a_request(self, number: int, fault: str, old: int | None) -> None:
+        if kernel := self.pick(number):
+            kernel.fault = fault
+            if old is None:
+                self.refresh(number)
+            else:
+                self.restore(number, old, "expired")
+            if kernel.fault is None:
+                assert kernel.dead
+            else:
+                kernel.fault = None  # nothing was asked
+
+    @rule(number=KERNELS)
+    def stop_in_an_exchange(self, number: int) -> None:
+        kernel = self.pick(number)
+        if kernel and kernel.session and not any(k._call for k in self.kernels) and not self.world.offline:
+            kernel.stop_in_exchange()
+
+    @rule()
+    def go_on(self) -> None:
+        for kernel in self.kernels:
+            kernel.go_on()
+
+    # -- what people and programs do ----------------------------------------------------------------------
+
+    @rule(number=KERNELS)
+    def refresh(self, number: int) -> None:
+        kernel = self.pick(number)
+        if kernel and kernel.session:
+            try:
+                kernel.keeper.renew(kernel.session._access_token)
+            except AuthRetryableError:
+                pass
+            except AuthSessionMissing:
+                assert self.signed_out
+            self.note(kernel.session)
+
+    @rule(number=KERNELS)
+    def get(self, number: int) -> None:
+        if kernel := self.pick(number):
+            try:
+                kernel.keeper.current()
+            except AuthRetryableError:
+                pass
+            self.note(kernel.session)
+
+    @precondition(lambda self: not self.signed_out)
+    @rule(number=KERNELS, old=st.integers(0, 30), kind=st.sampled_from(["as it is", "expired", "unreadable"]))
+    def restore(self, number: int, old: int, kind: str) -> None:
+        """Run the cell again: with any pair that somebody ever held, the first ones above all."""
+        if kernel := self.pick(number):
+            pair = self.pairs[old % len(self.pairs)]
+            access_token = pair["access_token"]
+            if kind == "unreadable":
+                access_token = "nonsense"
+            elif kind == "expired":
+                claims = {**Pair.of(access_token, "").claims, "exp": 1}  # type: ignore[dict-item]
+                access_token = made.jwt(claims)
+            try:
+                kernel.keeper.enter(Pair.of(access_token, pair["refresh_token"]))
+            except AuthRetryableError:
+                pass
+            self.note(kernel.session)
+
+    @precondition(lambda self: not self.signed_out and not self.world.offline)
+    @rule(number=KERNELS, scope=st.sampled_from(["local", "global"]))
+    def sign_out(self, number: int, scope: str) -> None:
+        if (kernel := self.pick(number)) and kernel.session:
+            self.go_on()
+            kernel.fault = None
+            kernel.keeper.leave(scope)
+            self.signed_out = True
+            self.pairs.clear()
+
+    @precondition(lambda self: self.signed_out)
+    @rule(number=KERNELS)
+    def sign_in(self, number: int) -> None:
+        if kernel := self.pick(number):
+            self.go_on()
+            kernel.fault, self.world.offline = None, False
+            session = kernel.keeper.api.session("/token?grant_type=password", {})
+            kernel.keeper.begin(session, AuthChangeEvent.SIGNED_IN, "")
+            self.pairs[:] = [session.to_wire()]
+            self.signed_out = False
+
+    # -- what goes wrong, and time ------------------------------------------------------------------------
+
+    @rule(number=KERNELS, fault=FAULTS)
+    def next_request_fails(self, number: int, fault: str) -> None:
+        if kernel := self.pick(number):
+            kernel.fault = fault
+
+    @rule(offline=st.booleans())
+    def network(self, offline: bool) -> None:
+        self.world.offline = offline
+
+    @rule(seconds=PAUSES)
+    def sleep(self, seconds: float) -> None:
+        """All machines are suspended."""
+        self.world.time += seconds
+
+    @rule(offset=OFFSETS)
+    def set_the_clock(self, offset: float) -> None:
+        self.world.offset = offset
+
+    @rule(seconds=PAUSES)
+    def live(self, seconds: float) -> None:
+        """Time in which every kernel does what is due, as often as it matters here."""
+        end = self.world.time + seconds
+        for _ in range(4):
+            running = [kernel for kernel in self.kernels if kernel.usable]
+            waits = [due for kernel in running if (due := kernel.keeper.due_in()) is not None]
+            self.world.time += max(min([end - self.world.time, *waits]), 0.0)
+            for kernel in running:
+                kernel.tick()
+                self.note(kernel.session)
+            if self.world.time >= end:
+                return
+        self.world.time = max(self.world.time, end)
+
+    @rule(number=KERNELS)
+    def tick(self, number: int) -> None:
+        if kernel := self.pick(number):
+            kernel.tick()
+
+    # -- what must hold -----------------------------------------------------------------------------------
+
+    @invariant()
+    def no_spent_token_was_sent(self) -> None:
+        if hasattr(self, "world"):
+            assert self.world.server.already_used == 0
+
+    @precondition(lambda self: all(kernel.usable or kernel.dead for kernel in self.kernels))
+    @rule()
+    def everybody_has_a_session(self) -> None:
+        """While nobody signed out every kernel, and a new one, has a session that the server takes."""
+        self.world.offline = False
+        self.world.time += 61.0  # the longest pause between two tries
+        new = Kernel(self.world)
+        new.keeper.restore()
+        for kernel in (*self.kernels, new):
+            if kernel.dead:
+                continue
+            kernel.fault = None
+            kernel.tick()
+            session = kernel.keeper.current()
+            if self.signed_out:
+                assert session is None
+            else:
+                assert session is not None
+                assert self.world.server.session_of(session.access_token) is not None
+        self.no_spent_token_was_sent()
+
+    @precondition(
+        lambda self: (
+            not self.signed_out
+            and not self.world.offline
+            and all(kernel.usable or kernel.dead for kernel in self.kernels)
+            and any(kernel.usable for kernel in self.kernels)
+        )
+    )
+    @rule()
+    def an_expiry_takes_one_exchange(self) -> None:
+        """However many kernels are at it."""
+        self.everybody_has_a_session()
+        self.world.time += 3600
+        before = self.world.server.exchanges
+        for kernel in self.kernels:
+            if kernel.usable:
+                kernel.tick()
+        assert self.world.server.exchanges == before + 1
+
+
+TestRotation = Rotation.TestCase
+TestRotation.settings = settings(
+    max_examples=SCHEDULES,
+    stateful_step_count=16,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    database=None,
+    print_blob=True,
+)
+
+
+# -- the model itself ---------------------------------------------------------------------------------------
+
+RECORDED = {
+    "rotation": (1, 10.0),
+    "rotation-no-reuse-interval": (1, 0.0),
+    "rotation-v2-refresh-tokens": (2, 10.0),
+}
+
+
+@pytest.mark.parametrize("scenario", RECORDED)
+def test_the_model_answers_as_recorded(scenario: str) -> None:
+    """Every exchange of the recorded families has the recorded outcome, token for token."""
+    version, reuse_interval = RECORDED[scenario]
+    time = 0.0
+    server = AuthServer(lambda: time, version=version, reuse_interval=reuse_interval)
+    ours: dict[str, str] = {}
+    path = Path(__file__).parent.parent / "wire" / f"{scenario}.json"
+    for number, exchange in enumerate(json.loads(path.read_text("utf-8"))):
+        request, response = exchange["request"], exchange["response"]
+        # Dates are whole seconds; within one, one exchange comes after the other.
+        time = parsedate_to_datetime(response["headers"]["date"]).timestamp() + number / 1000
+        if request["path"].startswith("/signup"):
+            pair: dict[str, Any] = server.sign_in()
+        elif request["path"].startswith("/token"):
+            status, pair, _ = server.exchange(ours[request["body"]["refresh_token"]])
+            assert status == response["status"], exchange["name"]
+            if status != 200:
+                assert pair["code"] == response["body"]["code"], exchange["name"]
+                continue
+        else:
+            continue
+        theirs = response["body"]["refresh_token"]
+        assert ours.setdefault(theirs, pair["refresh_token"]) == pair["refresh_token"], exchange["name"]
+
+
+def test_the_model_notices_a_client_that_sends_spent_tokens() -> None:
+    """What other clients do: yesterday's pair, sent again after two rotations."""
+    time = 0.0
+    server = AuthServer(lambda: time)
+    first = server.sign_in()["refresh_token"]
+    second = server.exchange(first)[1]["refresh_token"]
+    server.exchange(second)
+    time = 86400.0
+    with pytest.raises(AssertionError):
+        assert server.exchange(first)[0] == 200
+    assert server.already_used == 1
