@@ -6,12 +6,13 @@ import base64
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 #: What is found of a token: enough to use it, or enough to recognise it.
 Needle = tuple[str, str]
+Found = dict[tuple[str, str], set[Needle]]
 
 
 @dataclass
@@ -91,7 +92,16 @@ def processes(pid: int) -> Iterator[tuple[str, bytes]]:
             yield from processes(int(child))
 
 
-def table(found: Mapping[tuple[str, str], set[Needle]]) -> str:
+def search(places: Iterable[tuple[str, bytes | str]], planted: Planted) -> Found:
+    """What was found: (place, way) -> needles."""
+    found: Found = {}
+    for place, data in places:
+        for way, kind in planted.find(data):
+            found.setdefault((place, way), set()).add((way, kind))
+    return found
+
+
+def table(found: Found) -> str:
     """Leaks in words: which token, by which way, in which place."""
     return "\n".join(
         f"{place}: the {kind} of the way in {way!r}"

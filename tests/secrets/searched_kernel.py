@@ -12,7 +12,7 @@ from typing import Any
 
 from jupyter_client import BlockingKernelClient, KernelManager
 from jupyter_client.session import Session
-from planted import Planted, below, modes, processes
+from planted import below, processes
 
 import supabase_nb
 
@@ -202,13 +202,3 @@ class SearchedKernel:
         yield from processes(self.pid)
         for _, data in below(self.home, but=self.home / "sessions"):
             yield "other files", data
-
-    def search(self, planted: Planted) -> dict[tuple[str, str], set[tuple[str, str]]]:
-        """What was found: (place, way) -> needles."""
-        found: dict[tuple[str, str], set[tuple[str, str]]] = {}
-        for place, data in self.places():
-            for way, kind in planted.find(data):
-                found.setdefault((place, way), set()).add((way, kind))
-        for what in modes(self.home / "sessions"):
-            found[("modes of the storage folder", what)] = {("any", what)}
-        return found

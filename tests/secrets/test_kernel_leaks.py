@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from planted import Planted, table
+from planted import Planted, modes, search, table
 from searched_kernel import SearchedKernel
 from ways_in import ENTRIES, WAYS, Way, filled
 
@@ -99,12 +100,9 @@ class Run:
         kernel.remember(name)
         self.planted.add_stored(name, self.sessions)
 
-    def found(self):
-        found = self.kernel.search(self.planted)
-        log = (self.server.state_dir / LOG_FILE).read_bytes()
-        for way, kind in self.planted.find(log):
-            found.setdefault(("the auth server's log", way), set()).add((way, kind))
-        return found
+    def places(self) -> Iterator[tuple[str, bytes | str]]:
+        yield from self.kernel.places()
+        yield "the auth server's log", (self.server.state_dir / LOG_FILE).read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +114,14 @@ def ran(tmp_path_factory, demo):
         for shape in ENTRIES:
             run.enter(f"form, {shape}", shape)
         run.enter("form, refused", "two fields", "revoked")
-        run.leaks = run.found()
+        run.leaks = search(run.places(), run.planted)
         yield run
     finally:
         run.kernel.stop()
+
+
+def test_nobody_else_may_read_the_storage_folder(ran):
+    assert modes(ran.sessions) == []
 
 
 @pytest.mark.parametrize("name", WAYS)
@@ -132,3 +134,68 @@ def test_a_way_does_what_it_is_to_do(name, ran):
 def test_no_token_is_anywhere(name, ran):
     leaks = {key: needles for key, needles in ran.leaks.items() if key[1] == name}
     assert not leaks, "\n" + table(leaks)
+
+
+#: For every place a cell that puts a token there; ``tok`` holds it.
+LEAKS = {
+    "messages from the kernel": "print(tok)",
+    "In, Out, _i": "In.append(tok)",
+    "history in memory": "get_ipython().history_manager._iii = tok",
+    "linecache": "import linecache; linecache.cache['x'] = (1, None, [tok], 'x')",
+    "last result": "tok",
+    "current request": "get_ipython().kernel.kept = tok",
+    "completer": "get_ipython().Completer.full_text = tok",
+    "last exception": "import sys; sys.last_exc = sys.last_value = ValueError(tok)",
+    "objects": "supabase.auth.kept = tok",
+    "widget state": "import ipywidgets; w = ipywidgets.Text(tok)",
+    "history file": (
+        "import sqlite3; db = sqlite3.connect(get_ipython().history_manager.hist_file)\n"
+        "db.execute('INSERT INTO history VALUES (999, 1, ?, ?)', (tok, tok)); db.commit(); db.close()"
+    ),
+    "kernel's own output at DEBUG": "import os; os.write(2, tok.encode())",
+    "loggers at DEBUG": "import logging; logging.getLogger('some.other').debug('x %s', tok)",
+    "process cmdline": (
+        "import subprocess, sys\n"
+        "args = subprocess.Popen([sys.executable, '-c', 'input()', tok], stdin=subprocess.PIPE)"
+    ),
+    "process environ": (
+        "import os, subprocess, sys\n"
+        "env = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=-1, env=os.environ | {'T': tok})"
+    ),
+    "other files": (
+        "import tempfile\n"
+        "with tempfile.NamedTemporaryFile(delete=False) as file: file.write(tok.encode())"
+    ),
+    "the auth server's log": "open(LOG, 'a').write(tok)",
+}  # fmt: skip
+
+
+def test_the_search_sees_a_leak_in_every_place(ran):
+    kernel, planted = ran.kernel, Planted()
+    for number, (place, cell) in enumerate(LEAKS.items()):
+        token = f"planted{number:02}x{'abcdefghij'[number % 10] * 9}"
+        planted.add(place, refresh_token=token)
+        file = kernel.outside / "leak.txt"
+        file.write_text(token)
+        kernel.run(f"tok = open({str(file)!r}).read()")
+        reply = kernel.run(cell.replace("LOG", repr(str(ran.server.state_dir / LOG_FILE))))
+        assert reply["status"] == "ok", (place, reply)
+        kernel.remember(place)
+    found = search(ran.places(), planted)
+    kernel.run("for child in (args, env):\n    child.kill(); child.wait()")
+    assert {place for place in LEAKS if (place, place) in found} == set(LEAKS)
+    assert {place for place, _ in ran.places()} == set(LEAKS), (
+        "a place that has no leak to show that it is seen"
+    )
+
+
+@pytest.mark.parametrize("opened", [0o755, 0o701])
+def test_the_look_at_modes_sees_what_is_open(tmp_path, opened):
+    folder = tmp_path / "sessions"
+    folder.mkdir(mode=0o700)
+    (folder / "sb-a-auth-token.json").touch(0o600)
+    assert modes(folder) == []
+    folder.chmod(opened)
+    (folder / "sb-a-auth-token.json").chmod(0o640)
+    (folder / ".sb-a.tmp").touch()
+    assert sorted(modes(folder)) == [".sb-a.tmp is left over", "sb-a-auth-token.json", "the folder"]
