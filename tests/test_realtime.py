@@ -1,0 +1,196 @@
+"""Realtime: channels are joined with the newest token, and get each rotated one pushed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import made
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+from supabase_nb import Client, MemoryStorage, create_client
+
+TOKEN = "POST /auth/v1/token"
+
+
+class Room:
+    """A small server of the protocol: it takes joins and new tokens, and answers "ok"."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.frames: list[dict[str, Any]] = []
+        self._arrived = asyncio.Condition()
+        self._connections: list[ServerConnection] = []
+
+    async def __call__(self, connection: ServerConnection) -> None:
+        assert connection.request is not None
+        self.paths.append(connection.request.path)
+        self._connections.append(connection)
+        with suppress(ConnectionClosed):
+            async for text in connection:
+                frame = json.loads(text)
+                reply = {"status": "ok", "response": {"postgres_changes": []}}
+                await connection.send(json.dumps({**frame, "event": "phx_reply", "payload": reply}))
+                async with self._arrived:
+                    self.frames.append(frame)
+                    self._arrived.notify_all()
+
+    async def drop(self) -> None:
+        for connection in self._connections:
+            await connection.close(1012)
+
+    def tokens(self, event: str) -> list[str]:
+        """The tokens that frames of this kind carried."""
+        return [frame["payload"]["access_token"] for frame in self.frames if frame["event"] == event]
+
+    async def have(self, count: int, event: str) -> list[str]:
+        async with self._arrived:
+            await asyncio.wait_for(self._arrived.wait_for(lambda: len(self.tokens(event)) >= count), 30)
+        return self.tokens(event)
+
+
+@asynccontextmanager
+async def room() -> AsyncIterator[tuple[Room, str]]:
+    there = Room()
+    async with serve(there, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        yield there, f"http://127.0.0.1:{port}"
+
+
+def connect(url: str, answers: made.Answers, key: str = "sb_publishable_abc") -> Client:
+    return create_client(url, key, storage=MemoryStorage(), auto_refresh=False, transport=answers)
+
+
+def rotations() -> made.Answers:
+    """A server that gives a new token at each exchange."""
+    given = 0
+
+    def answer(_: object) -> Any:
+        nonlocal given
+        given += 1
+        return made.httpx.Response(200, json=made.session(f"refreshtoken{given}", jti=str(given)))
+
+    return made.Answers(**{TOKEN: answer, "POST /auth/v1/logout": {}})
+
+
+def token(client: Client) -> str:
+    assert client.auth.session is not None
+    return client.auth.session.access_token
+
+
+def run(test: Callable[[], Any]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 60))
+
+
+def test_the_rotated_token_is_pushed_at_each_refresh() -> None:
+    async def test() -> None:
+        async with room() as (there, url):
+            client = connect(url, rotations())
+            client.auth.sign_in_with_password(email="ada@example.com", password="pass")
+            channel = await client.realtime.channel("trips").subscribe()
+            assert channel.is_joined
+            assert await there.have(1, "phx_join") == [token(client)]
+            pushed = []
+            for count in (1, 2, 3):
+                # From another thread, as the background does.
+                await client.auth.aio.refresh_session()
+                pushed.append(token(client))
+                assert await there.have(count, "access_token") == pushed
+            assert len(set(pushed)) == 3
+            assert there.paths == ["/realtime/v1/websocket?apikey=sb_publishable_abc&vsn=1.0.0"]
+            await client.realtime.close()
+            client.close()
+
+    run(test)
+
+
+def test_set_auth_and_signing_out_are_pushed_too() -> None:
+    async def test() -> None:
+        async with room() as (there, url):
+            client = connect(url, rotations())
+            client.auth.sign_in_with_password(email="ada@example.com", password="pass")
+            await client.realtime.channel("trips").subscribe()
+            mine, other = token(client), made.jwt(jti="other")
+            client.set_auth(other)
+            assert await there.have(1, "access_token") == [other]
+            client.set_auth(None)
+            assert await there.have(2, "access_token") == [other, mine]
+            await client.auth.aio.sign_out("local")
+            # Nobody is signed in: the project's key.
+            assert (await there.have(3, "access_token"))[-1] == "sb_publishable_abc"
+            await client.realtime.close()
+            client.close()
+
+    run(test)
+
+
+# The package reads an attribute that websockets has deprecated.
+@pytest.mark.filterwarnings("ignore:ConnectionClosed:DeprecationWarning")
+def test_a_join_after_the_rotation_carries_the_newest() -> None:
+    async def test() -> None:
+        async with room() as (there, url):
+            client = connect(url, rotations())
+            assert client.realtime.access_token == "sb_publishable_abc"
+            client.auth.sign_in_with_password(email="ada@example.com", password="pass")
+            client.auth.refresh_session()
+            await client.realtime.channel("trips").subscribe()
+            assert await there.have(1, "phx_join") == [token(client)]
+            # One connection of ours is lost, and meanwhile the token was rotated.
+            client.realtime.initial_backoff = 0.01
+            await there.drop()
+            client.auth.refresh_session()
+            assert (await there.have(2, "phx_join"))[-1] == token(client)
+            await client.realtime.close()
+            client.close()
+
+    run(test)
+
+
+def test_after_the_loop_ended_the_next_one_carries_the_newest() -> None:
+    """A script that calls `asyncio.run` twice; the token is rotated between."""
+    client = connect("http://127.0.0.1:9", rotations())
+    client.auth.sign_in_with_password(email="ada@example.com", password="pass")
+    joined: list[str] = []
+
+    async def test() -> None:
+        async with room() as (there, url):
+            client.realtime.url = f"{url.replace('http', 'ws')}/realtime/v1/websocket"
+            channel = client.realtime.channel("trips")
+            await channel.subscribe()
+            joined.extend(await there.have(1, "phx_join"))
+            await client.realtime.remove_channel(channel)
+            await client.realtime.close()
+
+    run(test)
+    first = token(client)
+    client.auth.refresh_session()
+    run(test)
+    assert joined == [first, token(client)]
+    client.close()
+
+
+def test_a_token_that_cannot_be_pushed_hinders_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        async with room() as (_, url):
+            client = connect(url, rotations())
+            client.auth.sign_in_with_password(email="ada@example.com", password="pass")
+            channel = await client.realtime.channel("trips").subscribe()
+
+            async def fail(*_: object) -> None:
+                raise OSError("no way")
+
+            channel.push = fail  # type: ignore[assignment, method-assign]
+            await client.auth.aio.refresh_session()
+            while "could not be pushed to realtime" not in caplog.text:
+                await asyncio.sleep(0)
+            assert client.auth.status == "active"
+            assert token(client) not in caplog.text
+            await client.realtime.close()
+            client.close()
+
+    run(test)
