@@ -1,0 +1,131 @@
+"""The notebooks: each runs top to bottom in a kernel of its own, and is committed without outputs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+
+from supabase_nb.demo import stop_server
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+WANTED = {"quickstart", "restore_and_refresh", "live_displays", "many_notebooks", "troubleshooting"}
+
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+
+
+def test_all_are_there() -> None:
+    assert {path.stem for path in NOTEBOOKS} >= WANTED
+
+
+@each
+def test_committed_without_outputs(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert "widgets" not in notebook.metadata
+    assert notebook.metadata.kernelspec.name == "python3"
+    for cell in notebook.cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+        assert set(cell.metadata) <= {"tags"}
+    # Nothing personal: no tokens, no folders of somebody's machine.
+    assert not re.search(
+        r"eyJ[\w-]{20,}\.[\w-]{20,}\.[\w-]{20,}|/home/|/Users/|C:\\\\", path.read_text("utf-8")
+    )
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Path, Future[nbformat.NotebookNode]]]:
+    """All notebooks, three at a time: much of their time they wait for a token to expire."""
+    with ThreadPoolExecutor(3) as pool:
+        started = {path: pool.submit(run, path, tmp_path_factory.mktemp(path.stem)) for path in NOTEBOOKS}
+        yield started
+        pool.shutdown(cancel_futures=True)
+
+
+def run(path: Path, folder: Path) -> nbformat.NotebookNode:
+    """Execute a notebook with folders of its own, and its own embedded server."""
+    notebook = nbformat.read(path, as_version=4)
+    environment = os.environ | {
+        "SUPABASE_NB_DEMO_STATE": str(folder / "demo"),
+        "SUPABASE_NB_SESSIONS": str(folder / "sessions"),
+        "IPYTHONDIR": str(folder / "ipython"),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+    client = nbclient.NotebookClient(
+        notebook,
+        timeout=90,
+        resources={"metadata": {"path": str(FOLDER)}},
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+    )
+    try:
+        # A loop of its own, which is closed with it.
+        return asyncio.run(client.async_execute(env=environment))
+    finally:
+        stop_server(folder / "demo")
+
+
+@each
+def test_runs_top_to_bottom(path: Path, runs: dict[Path, Future[nbformat.NotebookNode]]) -> None:
+    notebook = runs[path].result(timeout=170)  # raises what a cell raised
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert cells
+    assert all(cell.execution_count for cell in cells)
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert [output for output in outputs if output.output_type == "error"] == []
+    assert [output.text for output in outputs if output.get("name") == "stderr"] == []
+    assert said(notebook) > set(SAID.get(path.stem, ()))
+
+
+#: What a notebook promises in its text must stand in its outputs.
+SAID = {
+    "quickstart": ["The token was renewed: True"],
+    "restore_and_refresh": [
+        "the tokens that were given: True",
+        "a new refresh token: True",
+        "grace@example.com - continued from storage",
+        "exchanges: 0",
+        "still in force: grace@example.com",
+    ],
+    "live_displays": ["TOKEN_REFRESHED - ada@example.com", "then: active"],
+    "many_notebooks": [
+        "ada@example.com active",
+        "exchanges: 1",
+        "elsewhere it is the new one too: True",
+        "here: signed_out - signed out in another notebook",
+        "grace@example.com beside signed_out",
+    ],
+    "troubleshooting": [
+        "['refreshing', 'active']",
+        "['restoring', 'active']",
+        "'expired'",
+        "AuthSessionMissing, code session_missing",
+        "UserDoesntExist, code user_not_found",
+        "AuthSessionMismatch, code session_mismatch",
+        "AuthApiError, code refresh_token_already_used",
+        "AuthInvalidCredentials, code invalid_credentials",
+        "AuthWeakPassword, code weak_password",
+        "AuthInvalidJwt, code bad_jwt",
+        "AuthRetryableError, code network",
+        "AuthUnknownError, code None",
+        "AuthStorageError, code storage_open_to_others",
+    ],
+}
+
+
+def said(notebook: nbformat.NotebookNode) -> set[str]:
+    """The lines that the notebook printed, or showed as text."""
+    lines = set()
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            text = output.get("text") or output.get("data", {}).get("text/plain", "")
+            lines |= {line.strip() for line in text.splitlines()}
+    return lines
