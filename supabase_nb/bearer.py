@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,6 +20,24 @@ Origin = tuple[str, str, int | None]
 #: The token of requests that nobody's session is behind.
 NOBODY = Secret("")
 _NOTICE = "set_auth"
+# Seconds. A request that is refused for another reason than its token's age must not cost an exchange each.
+_REFUSED_FOR = 60.0
+
+
+class Refused:
+    """A new token that was refused. For a minute no other is asked for on its account.
+
+    Args:
+        token: The token.
+    """
+
+    def __init__(self, token: Secret) -> None:
+        self._token = token
+        self._until = time.monotonic() + _REFUSED_FOR
+
+    def is_of(self, token: Secret) -> bool:
+        """Whether this token is meant, and the minute not over."""
+        return token == self._token and time.monotonic() < self._until
 
 
 class Carried(Protocol):
@@ -63,7 +82,7 @@ class Bearer:
         self._keeper = auth._keeper
         self._override: Secret | None = None
         self._restored = False
-        self._refused = NOBODY
+        self._refused = Refused(NOBODY)
         self._listeners: list[Callable[[], object]] = []
 
     def __repr__(self) -> str:
@@ -112,7 +131,7 @@ class Bearer:
 
     def renewed(self, seen: Secret) -> Secret | None:
         """What a request that was refused with `seen` may be sent with again. One exchange for all."""
-        if self._override is not None or seen == self._refused:
+        if self._override is not None or self._refused.is_of(seen):
             return None
         try:
             return self._keeper.renew(seen)._access_token
@@ -122,7 +141,7 @@ class Bearer:
 
     def refused(self, token: Secret) -> None:
         """A token that has just been renewed was refused too: it is not its age."""
-        self._refused = token
+        self._refused = Refused(token)
 
     # -- set_auth -----------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 
 import httpx
 
-from .bearer import NOBODY, Bearer, Origin
+from .bearer import NOBODY, Bearer, Origin, Refused
 from .errors import AuthError, AuthRetryableError, AuthSessionMissing
 from .events import log_guarded
 from .session_auth import SessionAuth
@@ -178,7 +178,7 @@ class RemoteBearer:
         self._name = name
         self._origins = frozenset((scheme, host, port) for scheme, host, port in origins)
         self._known: _Known | None = None
-        self._refused = NOBODY
+        self._refused = Refused(NOBODY)
         self._asking = threading.Lock()
 
     @property
@@ -214,7 +214,7 @@ class RemoteBearer:
 
     def renewed(self, seen: Secret) -> Secret | None:
         """Another token than `seen`; asks the kernel for it, if need be."""
-        if seen == self._refused:
+        if self._refused.is_of(seen):
             return None
         try:
             known = self._ask()
@@ -227,7 +227,7 @@ class RemoteBearer:
 
     def refused(self, token: Secret) -> None:
         """A token that has just been renewed was refused too."""
-        self._refused = token
+        self._refused = Refused(token)
 
     def _ask(self) -> _Known:
         dask = _dask()
