@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kernel_process import KernelProcess
+from proxy import FaultProxy, faulty
+
+from supabase_nb.demo import DemoServer
+
+
+@pytest.fixture
+def proxy(server: DemoServer) -> Iterator[FaultProxy]:
+    """In front of the embedded server."""
+    with faulty(server) as running:
+        yield running
+
+
+@pytest.fixture
+def start_kernel(server: DemoServer, tmp_path: Path) -> Iterator[Callable[..., KernelProcess]]:
+    """Starts kernels, processes of their own, that share one storage."""
+    with ExitStack() as stack:
+
+        def start(url: str | None = None, **options: Any) -> KernelProcess:
+            return stack.enter_context(
+                KernelProcess(url or server.auth_url, tmp_path / "sessions", **options)
+            )
+
+        yield start

@@ -1,0 +1,49 @@
+"""Forks while an exchange is under way, and says what the child and the parent can do. A program of its own."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sys
+import threading
+
+from supabase_nb import AuthClient, AuthError, FileStorage, MemoryStorage
+
+
+def child(auth: AuthClient) -> None:
+    held = auth.get_session()
+    print("child:kept" if held is not None and held == auth.session else "child:lost", flush=True)
+    try:
+        auth.refresh_session()
+    except AuthError as error:
+        print(f"child:{type(error).__name__}", flush=True)
+
+
+def main(url: str, kind: str, folder: str) -> None:
+    pair = json.load(sys.stdin)
+    auth = AuthClient(url, storage=FileStorage(folder) if kind == "file" else MemoryStorage())
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    before = auth.session
+    # In the middle: with the lock beside the storage held, and a request under way.
+    api, asked, go_on = auth._keeper.api, threading.Event(), threading.Event()
+    transmit = api._transmit
+
+    def slow(*arguments: object) -> object:
+        asked.set()
+        go_on.wait(20)
+        return transmit(*arguments)  # type: ignore[arg-type]
+
+    api._transmit = slow  # type: ignore[method-assign, assignment]
+    refresh = threading.Thread(target=auth.refresh_session)
+    refresh.start()
+    asked.wait(20)
+    process = multiprocessing.get_context("fork").Process(target=child, args=(auth,))
+    process.start()
+    process.join(20)
+    go_on.set()
+    refresh.join(20)
+    print("parent:renewed" if auth.session != before and process.exitcode == 0 else "parent:failed")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
