@@ -15,8 +15,6 @@ from ways_in import ENTRIES, WAYS, Way, filled
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.process import LOG_FILE, ensure_server, stop_server
 
-PASSWORD = "planted correct horse"
-
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
@@ -58,14 +56,28 @@ class Run:
         access_token = at.replace("ü", "")
         self.planted.add(way, access_token=access_token, refresh_token=rt)
 
-    def take(self, name: str, way: Way) -> None:
-        at, rt = tokens(self.server, way.tokens)
-        self.plant(name, at, rt)
+    def begin(self, name: str, kind: str) -> dict[str, Any]:
+        """Plant what a way needs; gives what its cells are filled with."""
         file = self.kernel.outside / "tokens.json"
-        file.write_text(json.dumps([at, rt]))
-        fill = {"at": at, "rt": rt, "file": file, "url": self.server.url}
+        fill = {"at": "", "rt": "", "file": file, "url": self.server.url, "email": "", "pw": ""}
+        if kind == "user":
+            password = f"planted {len(self.replies)} correct horse"
+            fill |= {"pw": password, "email": f"u{len(self.replies)}@example.com"}
+            self.planted.add(name, password=password)
+            user = {"email": fill["email"], "password": password, "email_confirm": True}
+            self.server.admin("POST", "/users", user)
+            file.write_text(password)
+        else:
+            at, rt = tokens(self.server, kind)
+            self.plant(name, at, rt)
+            fill |= {"at": at, "rt": rt}
+            file.write_text(json.dumps([at, rt]))
+        return fill
+
+    def take(self, name: str, way: Way) -> None:
+        fill = self.begin(name, way.tokens)
         if way.before:
-            self.kernel.run(way.before)
+            self.kernel.run(filled(way.before, **fill))
         if way.tokens == "outage":
             self.server.outage(30)
         answers = [filled(answer, **fill) for answer in way.answers] if way.answers else None

@@ -14,7 +14,7 @@ class Way(NamedTuple):
         cell: What is run; ``{at}`` and ``{rt}`` stand for the tokens, ``{file}`` for one that holds them,
             ``{url}`` for the project.
         tokens: Of which session: ``"valid"``, ``"revoked"``, ``"expired"`` (rotated when it is restored),
-            ``"mixed"`` (of two users), ``"damaged"``.
+            ``"mixed"`` (of two users), ``"damaged"``; ``"user"``: of none yet, but of a new user.
         fails: Whether the cell fails.
         before: Run first (a mode, an outage).
         after: Run at the end.
@@ -29,6 +29,7 @@ class Way(NamedTuple):
     answers: tuple[str, ...] | None = None
 
 
+_OUT = "%supabase_sign_out"
 _READ = 'at, rt = __import__("json").load(open("{file}"))\n'
 
 WAYS: dict[str, Way] = {
@@ -121,6 +122,30 @@ WAYS: dict[str, Way] = {
     ),
     "an outage": Way('%supabase_set_session "{at}" "{rt}"', "outage", True),
     "a bare token": Way("{at}"),
+    # -- signing in; {pw} is the password
+    "password, asked for": Way("%supabase_sign_in {email}", "user", before=_OUT, answers=("{pw}",)),
+    "password, wrong": Way("%supabase_sign_in {email}", "user", True, _OUT, answers=("planted{pw}",)),
+    "password, call": Way(
+        'pw = open("{file}").read()\n'
+        'supabase.auth.sign_in_with_password({{"email": "{email}", "password": pw}})',
+        "user", before=_OUT,
+    ),
+    "password, wrong, call": Way(
+        'pw = "planted" + open("{file}").read()\n'
+        'supabase.auth.sign_in_with_password(email="{email}", password=pw)',
+        "user", True, _OUT + "\n%xmode Verbose",
+    ),
+    "password, changed": Way(
+        'pw = "planted" + open("{file}").read()\n'
+        'supabase.auth.update_user({{"password": pw}})',
+        "user",
+        before='supabase.auth.sign_in_with_password(email="{email}", password=open("{file}").read())',
+    ),
+    "a link": Way(
+        "%supabase_sign_in --link", before=_OUT,
+        answers=("http://127.0.0.1/#access_token={at}&refresh_token={rt}&type=magiclink&expires_in=3600",),
+    ),
+    "nobody": Way("%supabase_sign_in --anonymous", before=_OUT),
     # -- what is looked at afterwards
     "shown": Way(
         _READ
