@@ -66,6 +66,8 @@ class _Found(NamedTuple):
     cell: str
     literals: list[Literal]
     cell_id: str | None
+    #: Whether this is what the front end asked for, and not a cell that code runs in turn.
+    asked: bool = True
 
 
 class Guard:
@@ -188,9 +190,7 @@ class Guard:
 
     def _take_back_now(self) -> None:
         """The cell that loads this: its request came before the guard did."""
-        get_parent = getattr(self.shell, "get_parent", None)
-        request = get_parent() if get_parent else None
-        request = request if isinstance(request, dict) else {}
+        request = self._request()
         code = (request.get("content") or {}).get("code")
         history = self.shell.history_manager
         if not isinstance(code, str) and history is not None:
@@ -202,7 +202,14 @@ class Guard:
     def _note(self, code: str, cell_id: str | None) -> None:
         literals = find_literals(code, self.shell.user_ns)
         if literals:
-            self._late = _Found(code, literals, cell_id)
+            asked = self._request().get("content", {}).get("code") == code
+            self._late = _Found(code, literals, cell_id, asked)
+
+    def _request(self) -> dict[str, Any]:
+        """The message that the kernel works on; empty in a terminal."""
+        get_parent = getattr(self.shell, "get_parent", None)
+        request = get_parent() if get_parent else None
+        return request if isinstance(request, dict) else {}
 
     def _before(self, info: ExecutionInfo) -> None:
         found, self._here.found = getattr(self._here, "found", None), None
@@ -224,7 +231,7 @@ class Guard:
             self._known |= set(secrets)
             failed = scrub(self.shell, secrets, result)
             self._hide_variables(secrets)
-            rewrite_cell(self.shell, found.cell, found.literals, cell_id=found.cell_id, running=True)
+            rewrite_cell(self.shell, found.cell, found.literals, cell_id=found.cell_id, running=found.asked)
             self._warn(len(found.literals), late=True, failed=failed)
 
     def take_back(self, secrets: Iterable[Secret]) -> None:
