@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel_process import KernelProcess
-from proxy import FaultProxy, faulty
+from faults.kernel_process import KernelProcess
+from faults.proxy import FaultProxy, faulty
 
 from supabase_nb.demo import DemoServer
 

@@ -1,4 +1,6 @@
-"""Forks while an exchange is under way, and says what the child and the parent can do. A program of its own."""
+"""A program of its own: forks during an exchange, and says what the child and the parent can do."""
+
+# ruff: noqa: T201
 
 from __future__ import annotations
 

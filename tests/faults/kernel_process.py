@@ -1,4 +1,4 @@
-"""A kernel: a process of its own with one client, told over a pipe what to do. It can be killed and stopped."""
+"""A kernel: a process with one client, told over a pipe what to do; it can be killed and stopped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from supabase_nb import AuthClient, FileStorage
 from supabase_nb.models import Session
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["httpx", "filelock", "supabase_nb.auth", "kernel_process"])
+_context.set_forkserver_preload(["httpx", "filelock", "supabase_nb.auth", "faults.kernel_process"])
 
 #: Where a kernel can be killed on the way from the request to the last subscriber, in this order.
 KILL_POINTS = (

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel_process import KernelError, KernelProcess
-from proxy import FaultProxy, drop, hang, hang_after
+from faults.kernel_process import KernelError, KernelProcess
+from faults.proxy import FaultProxy, drop, hang, hang_after
 from waiting import wait_until
 
 from supabase_nb import AuthClient, AuthRetryableError, AuthSessionMissing, FileStorage, MemoryStorage

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import made
 import pytest
-from kernel_process import KILL_POINTS, KernelProcess
+from faults.kernel_process import KILL_POINTS, KernelProcess
 
 from supabase_nb import AuthClient, FileStorage
 from supabase_nb.demo import DemoServer
@@ -81,7 +81,7 @@ def test_killed_at_random_moments(
     # Without a reuse interval: only the parent of the active token is taken again.
     with running_server(refresh_token_version=version, reuse_interval=0) as server:
         pair = server.sign_in()
-        make_auth(server.auth_url).set_session(pair["access_token"], pair["refresh_token"])
+        make_auth(server.auth_url, headers={}).set_session(pair["access_token"], pair["refresh_token"])
         chance = random.Random(version)
         for _ in range(KILLS):
             kernel = start_kernel(server.auth_url, auto_refresh=False)
@@ -90,6 +90,6 @@ def test_killed_at_random_moments(
             time.sleep(chance.uniform(0.0, 0.05))
             kernel.kill()
             assert_whole(storage, storage_key(server.url))
-        later = make_auth(server.auth_url)
+        later = make_auth(server.auth_url, headers={})
         assert later.refresh_session().session is not None
         assert later.get_user().email == "ada@example.com"

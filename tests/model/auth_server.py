@@ -1,4 +1,4 @@
-"""The rules by which the real auth server rotates refresh tokens, as recorded in `tests/wire/rotation*.json`."""
+"""The rules by which the auth server rotates refresh tokens, as recorded in `tests/wire/rotation*.json`."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx
-from auth_server import AuthServer
+from model.auth_server import AuthServer
 
 from supabase_nb.api import AuthAPI
 from supabase_nb.clock import Clock, ServerClock

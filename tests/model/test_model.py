@@ -1,4 +1,4 @@
-"""No schedule of kernels, faults and pauses loses a session: the rotation protocol against its recorded rules.
+"""No schedule of kernels, faults and pauses loses a session: the protocol against its recorded rules.
 
 `make test` runs 2,000 schedules, `make soak` 100,000 (the variable `SUPABASE_NB_SCHEDULES`).
 """
@@ -10,17 +10,18 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 import made
 import pytest
-from auth_server import AuthServer
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from kernels import Kernel, World
+from model.auth_server import AuthServer
+from model.kernels import Kernel, World
 
 from supabase_nb.errors import AuthRetryableError, AuthSessionMissing
 from supabase_nb.models import AuthChangeEvent, Session
@@ -146,10 +147,8 @@ class Rotation(RuleBasedStateMachine):
     @rule(number=KERNELS)
     def get(self, number: int) -> None:
         if kernel := self.pick(number):
-            try:
+            with suppress(AuthRetryableError):
                 kernel.keeper.current()
-            except AuthRetryableError:
-                pass
             self.note(kernel.session)
 
     @precondition(lambda self: not self.signed_out)
@@ -164,10 +163,8 @@ class Rotation(RuleBasedStateMachine):
             elif kind == "expired":
                 claims = {**Pair.of(access_token, "").claims, "exp": 1}  # type: ignore[dict-item]
                 access_token = made.jwt(claims)
-            try:
+            with suppress(AuthRetryableError):
                 kernel.keeper.enter(Pair.of(access_token, pair["refresh_token"]))
-            except AuthRetryableError:
-                pass
             self.note(kernel.session)
 
     @precondition(lambda self: not self.signed_out and not self.world.offline)
