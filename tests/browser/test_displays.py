@@ -167,7 +167,7 @@ def test_saved_state_without_its_kernel(
     off_loopback: list[str],
     front_end_environment: dict[str, str],
     write_notebook: Callable[..., Path],
-    address: Callable[[Path], str],
+    jupyter_lab: Callable[[Path], str],
 ) -> None:
     path = write_notebook("saved", SETUP, "supabase")
     for command in (["nbconvert", "--to", "notebook", "--execute", "--inplace"], ["trust"]):
@@ -178,7 +178,7 @@ def test_saved_state_without_its_kernel(
             capture_output=True,
         )
     assert "application/vnd.jupyter.widget-state+json" in path.read_text()
-    page.goto(address(path))
+    page.goto(jupyter_lab(path))
     snapshot = page.locator(".sb-snap")
     expect(snapshot).to_be_visible()
     page.wait_for_function(

@@ -140,7 +140,7 @@ export function userCard(words) {
       const plain = say(words, user.anonymous ? "user.anonymous" : "user.unnamed");
       // A phone number or an anonymous user has no initial: a figure stands for them.
       write(letter, user.anonymous ? "" : initial(user.name ?? ""));
-      write(name, user.name ?? plain);
+      writeName(name, user.name ?? plain);
       write(about, [user.role, user.provider].filter(Boolean).join(" · "));
       about.hidden = !about.textContent;
       id.title = user.id;
@@ -292,6 +292,17 @@ function fill(row, text, into = row.value) {
 /** @param {number} fraction */
 export function clamp(fraction) {
   return Math.min(1, Math.max(0, fraction));
+}
+
+/**
+ * An address that is too long for its line breaks at the @ first.
+ * @param {HTMLElement} element
+ * @param {string} name
+ */
+function writeName(element, name) {
+  if (element.textContent === name) return;
+  const at = name.lastIndexOf("@");
+  element.replaceChildren(...(at < 0 ? [name] : [name.slice(0, at), h("wbr"), name.slice(at)]));
 }
 
 /** @param {string} name */
