@@ -28,6 +28,7 @@ _MAGIC = re.compile(
 _TAKE_TOKENS = {"supabase_set_session", "supabase_set_auth", "supabase_sign_in"}
 _WORD = re.compile(r"\\\n|\"[^\"\n]*\"?|'[^'\n]*'?|[^\s\"'][^\s]*")
 _CALL = re.compile(r"\.\s*(?:set_session|set_auth|refresh_session)\s*\(")
+_LIKE_A_TOKEN = re.compile(r"(?=.*[0-9])[a-z0-9]{12}|[\w-]{40,}(?:\.[\w-]+){0,2}", re.ASCII)
 _STATEMENT = re.compile(r"(?m)^[ \t]*supabase\.auth\.set_session\($")
 _NAMED = re.compile(r"(?:refresh_?token|\brt)\w*[\"'\]]*\s*[:=]\s*$", re.IGNORECASE)
 _ESCAPED = re.compile(r"^[ \t]*(?:[\w., ]+=[ \t]*)?[%!][^\n]*", re.MULTILINE)
@@ -190,7 +191,9 @@ def _in_call(cell: str, call: re.Match[str], strings: list[_String]) -> Iterator
     while at < len(cell) and depth:
         string = starts.get(at)
         if string is not None:
-            inside.append(string)
+            # Deeper inside stands what tokens are called, or asked for by: `pair["access_token"]`.
+            if depth == 1 or _LIKE_A_TOKEN.fullmatch(string.value.reveal()):
+                inside.append(string)
             at = string.end
             continue
         depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(cell[at], 0)

@@ -117,6 +117,8 @@ def test_found(cell, executed, seen):
         "%supabase_connect https://abcd.supabase.co --key KEY --name 'n'",
         "supabase.auth.set_session(at, rt)",
         "supabase.auth.set_session(os.environ[name], rt)",
+        'supabase.auth.set_session(pair["access_token"], pair["refresh_token"])',
+        "supabase.auth.set_session(os.environ['ACCESS_TOKEN'], getpass('Refresh token: '))",
         f'key = "{ANON}"',
         'refresh_token = "short"',
         'print("no set_session(" "eyJ")',
