@@ -103,6 +103,18 @@ SAID = {
         "here: signed_out - signed out in another notebook",
         "grace@example.com beside signed_out",
     ],
+    "query_as_user": [
+        "nobody: []",
+        "ada@example.com: ['London', 'Turin', 'Geneva']",
+        "grace@example.com: ['New York', 'Philadelphia', 'Boston']",
+        "rows: [3, 3, 3, 3, 3, 3, 3, 3]",
+        "exchanges: 1",
+        "carried: ['Manchester', 'Cambridge']",
+        "signed in: grace@example.com",
+        "back: ['New York', 'Philadelphia', 'Boston']",
+        "exchanges for 20 tasks: 1",
+        "statuses: {200}",
+    ],
     "troubleshooting": [
         "['refreshing', 'active']",
         "['restoring', 'active']",
