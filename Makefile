@@ -16,7 +16,7 @@ demo: $(READY)
 
 test: $(READY) lint
 	tools/browser "$(VENV)"
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
