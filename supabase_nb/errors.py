@@ -97,8 +97,15 @@ class AuthError(Exception):
     def _render_traceback_(self, *_: object) -> list[str]:
         """What IPython shows: the message; our frames only when asked for (and never with locals)."""
         if AuthError.show_traceback:
-            return "".join(traceback.format_exception(type(self), self, self.__traceback__)).splitlines()
+            return redacted_traceback(self)
         return [f"{type(self).__name__}: {self.message}"]
+
+
+def redacted_traceback(error: BaseException) -> list[str]:
+    """A traceback with its frames and without locals; tokens in quoted source lines are masked."""
+    from .tokens import redact
+
+    return redact("".join(traceback.format_exception(type(error), error, error.__traceback__))).splitlines()
 
 
 def _rebuild(kind: type[AuthError], state: dict[str, object]) -> AuthError:

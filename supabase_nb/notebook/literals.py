@@ -27,8 +27,12 @@ _MAGIC = re.compile(
 )
 _TAKE_TOKENS = {"supabase_set_session", "supabase_set_auth", "supabase_sign_in"}
 _WORD = re.compile(r"\\\n|\"[^\"\n]*\"?|'[^'\n]*'?|[^\s\"'][^\s]*")
-_CALL = re.compile(r"\.\s*(?:set_session|set_auth|refresh_session)\s*\(")
+_CALL = re.compile(
+    r"(?P<auth>\bauth\s*\.\s*(?:aio\s*\.\s*)?)?\b(?:set_session|set_auth|refresh_session)\s*\("
+)
 _LIKE_A_TOKEN = re.compile(r"(?=.*[0-9])[a-z0-9]{12}|[\w-]{40,}(?:\.[\w-]+){0,2}", re.ASCII)
+_OPAQUE = re.compile(r"[\w-]{10,}", re.ASCII)
+_REFRESH = re.compile(r"[a-z0-9]{12}|(?=.*[0-9])[\w-]{20,}", re.ASCII)
 _STATEMENT = re.compile(r"(?m)^[ \t]*supabase\.auth\.set_session\($")
 _NAMED = re.compile(r"(?:refresh_?token|\brt)\w*[\"'\]]*\s*[:=]\s*$", re.IGNORECASE)
 _ESCAPED = re.compile(r"^[ \t]*(?:[\w., ]+=[ \t]*)?[%!][^\n]*", re.MULTILINE)
@@ -198,6 +202,8 @@ def _in_call(cell: str, call: re.Match[str], strings: list[_String]) -> Iterator
             continue
         depth += {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}.get(cell[at], 0)
         at += 1
+    if not call["auth"] and not any(string.value.reveal().startswith("eyJ") for string in inside):
+        return  # another library's `set_session("main")`
     alone = _STATEMENT.search(cell[: call.end()])
     whole = alone is not None and alone.end() == call.end() and re.match(r"[ \t]*(?:;|\n|$)", cell[at:])
     literals = [
@@ -230,7 +236,9 @@ def _in_strings(cell: str, strings: list[_String], escaped: list[tuple[int, int]
             continue
         beside = last is not None and re.fullmatch(r"\s*,\s*", cell[last.end : string.start])
         named = _NAMED.search(cell[max(0, string.start - 60) : string.start])
-        if (beside or named) and is_opaque(string.value) and len(string.value.reveal()) >= 10:
+        # Beside an access token anything of that shape is one; elsewhere "YOUR_REFRESH_TOKEN" is not.
+        shape = _OPAQUE if beside else _REFRESH
+        if (beside or named) and shape.fullmatch(string.value.reveal()):
             yield Literal(string.start, string.end, string.value)
 
 

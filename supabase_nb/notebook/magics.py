@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from IPython.core.error import UsageError
 from IPython.core.magic import no_var_expand
 
-from ..errors import AuthError
-from ..tokens import Secret
+from ..errors import AuthError, redacted_traceback
+from ..tokens import Secret, redact
 from . import arguments
 from .arguments import MagicParser, SupabaseUsageError
 from .guard import Guard
@@ -31,6 +32,24 @@ class Interrupted(KeyboardInterrupt):
 
     def _render_traceback_(self, *_: object) -> list[str]:
         return ["Interrupted. The session is as it was; run the cell again whenever you like."]
+
+
+class MagicFailed(RuntimeError):
+    """Something that is no `AuthError` went wrong inside a magic.
+
+    Args:
+        error: What it was. Not kept: its frames hold what was given.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        what = str(error).rstrip(".")
+        super().__init__(redact(f"{type(error).__name__}: {what}" if what else type(error).__name__))
+        self._lines = redacted_traceback(error)
+
+    def _render_traceback_(self, *_: object) -> list[str]:
+        if AuthError.show_traceback:
+            return self._lines
+        return [f"{self}. %supabase_debug on, then the cell again, shows where."]
 
 
 class Connection(NamedTuple):
@@ -131,14 +150,18 @@ class SupabaseMagics:
     # -- what every magic does ----------------------------------------------------------------------------
 
     def _call(self, run: Callable[..., Any], parser: MagicParser, line: str) -> Any:
-        interrupted = False
+        failure: BaseException | None = None
         try:
             result = run(self, parser.read(line))
         except KeyboardInterrupt:
-            interrupted = True
-        if interrupted:
-            # Raised anew: the frames it came through hold requests under way.
-            raise Interrupted
+            failure = Interrupted()
+        except (AuthError, UsageError):
+            raise
+        except Exception as error:  # noqa: BLE001 - told short, like every other failure
+            failure = MagicFailed(error)
+        if failure is not None:
+            # Raised anew: the frames that it came through hold what was given, and requests under way.
+            raise failure
         return None if self._stands_alone() else result
 
     def _stands_alone(self) -> bool:

@@ -78,9 +78,11 @@ CELLS = {
 }
 
 
-@pytest.mark.parametrize("fails", [None, RuntimeError("a bug"), KeyboardInterrupt()])
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
-@pytest.mark.parametrize("mode", ["Context", "Verbose"])
+@pytest.mark.parametrize(
+    ("mode", "fails"),
+    [("Context", None), ("Verbose", RuntimeError("a bug")), ("Verbose", KeyboardInterrupt())],
+)
 def test_kept_out_whether_it_succeeds_or_fails(connected, cell, mode, fails):
     connected.run(f"%xmode {mode}")
     auth = connected.ns["supabase"].auth

@@ -189,10 +189,27 @@ def test_no_mode_of_tracebacks_shows_a_token(connected, mode):
     connected.run(f"%xmode {mode}")
     connected.ns["supabase"].auth.fails = RuntimeError("a bug")
     text = connected.run("%supabase_set_session at rt").text
+    assert text == "RuntimeError: a bug. %supabase_debug on, then the cell again, shows where.\n"
     text += connected.run("%tb").text
-    assert "a bug" in text
-    assert TOKEN not in text
-    assert REFRESH not in text
+    connected.run("%supabase_debug on")
+    long = connected.run("%supabase_set_session at rt").text
+    assert "Traceback" in long
+    assert "in _set_session" in long
+    assert TOKEN not in text + long
+    assert REFRESH not in text + long
+
+
+def test_a_demo_server_that_does_not_start_is_said_in_one_line(shell, monkeypatch):
+    from supabase_nb import demo
+
+    def fail():
+        raise demo.DemoServerError('the demo needs: pip install "supabase-nb[demo]"')
+
+    monkeypatch.setattr(demo, "ensure_server", fail)
+    shell.run("%load_ext supabase_nb")
+    ran = shell.run("%supabase_connect --demo")
+    assert ran.text.startswith('DemoServerError: the demo needs: pip install "supabase-nb[demo]". ')
+    assert len(ran.text.splitlines()) == 1
 
 
 def test_sign_out_is_local_unless_told(connected):
