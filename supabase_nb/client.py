@@ -12,6 +12,7 @@ from .api import check_url
 from .auth import AuthClient
 from .bearer import Bearer
 from .connect import check_key
+from .errors import AuthError
 from .session_auth import Pool, SessionAuth, SessionTransport
 from .storage import SessionStorage, storage_key
 from .tokens import Secret
@@ -63,6 +64,8 @@ class Client:
         allow_secret_key: bool = False,
         **options: Any,
     ) -> None:
+        if not isinstance(key, str):
+            raise AuthError("The project's key is missing: it is a text.", code="no_key")
         self._key, key = Secret(key), ""
         check_key(self._key, url, allow_secret_key=allow_secret_key)
         self.url = check_url(url, allow_http=options.get("allow_http", False))

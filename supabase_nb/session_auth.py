@@ -6,28 +6,31 @@ import os
 import urllib.request
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import httpx
 
 from .api import check_url
+from .auth import AuthClient
 from .bearer import Bearer, Carried
 from .tasks import shared
 from .tokens import Secret, is_jwt
 
 if TYPE_CHECKING:
-    from .auth import AuthClient
     from .client import Client
 
 
+_T = TypeVar("_T")
+
+
 @dataclass(frozen=True)
-class _Wait:
+class _Wait(Generic[_T]):
     """Something that takes time; equal ones are waited for together."""
 
-    call: Callable[..., Secret | None]
+    call: Callable[..., _T]
     arguments: tuple[Secret, ...] = ()
 
-    def __call__(self) -> Secret | None:
+    def __call__(self) -> _T:
         return self.call(*self.arguments)
 
 
@@ -57,7 +60,9 @@ class SessionAuth(httpx.Auth):
         if own is not None and not origins:
             self._carried: Carried = own
         else:
-            auth: AuthClient = getattr(session, "auth", None) or session  # type: ignore[assignment]
+            auth = getattr(session, "auth", session)
+            if not isinstance(auth, AuthClient):
+                raise TypeError(f"SessionAuth takes a Client, or its auth; not {type(session).__name__}.")
             key = own.key if own is not None else Secret("")
             others = [check_url(url) for url in origins]
             self._carried = Bearer(auth, key, (session.url, *others))
@@ -82,64 +87,60 @@ class SessionAuth(httpx.Auth):
 
         return on_worker, self._shared_as
 
-    # -- one logic, sync and async ------------------------------------------------------------------------
+    # The two flows differ in how they wait, and in nothing else.
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """For `httpx.Client`."""
-        flow = self._flow(request)
-        step = next(flow)
-        answer: httpx.Response | Secret | None
-        while True:
-            answer = (yield step) if isinstance(step, httpx.Request) else step()
-            try:
-                step = flow.send(answer)
-            except StopIteration:
-                return
-
-    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """For `httpx.AsyncClient`: what waits, waits in a thread, so the loop goes on."""
-        flow = self._flow(request)
-        step = next(flow)
-        answer: httpx.Response | Secret | None
-        while True:
-            answer = (yield step) if isinstance(step, httpx.Request) else await shared(step)
-            try:
-                step = flow.send(answer)
-            except StopIteration:
-                return
-
-    def _flow(self, request: httpx.Request) -> Generator[httpx.Request | _Wait, Any, None]:
-        """Yields what to send, which is answered with a response, and what to wait for."""
         carried = self._carried
         if not carried.covers(request.url):
             yield request
             return
         token = carried.at_hand()
         if token is None:
-            token = yield _Wait(carried.fetch)
-        _sign(request, token, carried.key)
-        in_memory = isinstance(request.stream, httpx.ByteStream)
+            token = carried.fetch()
+        repeatable = _sign(request, token, carried.key)
         response = yield request
-        if response.status_code != 401 or not token or not in_memory:
+        if response.status_code == 401 and repeatable:
+            renewed = carried.renewed(token)
+            if renewed is not None:
+                _sign(request, renewed, carried.key)
+                response = yield request
+                if response.status_code == 401:
+                    carried.refused(renewed)
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """For `httpx.AsyncClient`: what waits, waits in a thread, so the loop goes on."""
+        carried = self._carried
+        if not carried.covers(request.url):
+            yield request
             return
-        token = yield _Wait(carried.renewed, (token,))
+        token = carried.at_hand()
         if token is None:
-            return
-        _sign(request, token, carried.key)
+            token = await shared(_Wait(carried.fetch))
+        repeatable = _sign(request, token, carried.key)
         response = yield request
-        if response.status_code == 401:
-            carried.refused(token)
+        if response.status_code == 401 and repeatable:
+            renewed = await shared(_Wait(carried.renewed, (token,)))
+            if renewed is not None:
+                _sign(request, renewed, carried.key)
+                response = yield request
+                if response.status_code == 401:
+                    carried.refused(renewed)
 
 
-def _sign(request: httpx.Request, token: Secret, key: Secret) -> None:
+def _sign(request: httpx.Request, token: Secret, key: Secret) -> bool:
+    """Put the token into a request. Returns whether another token would be worth sending it again."""
     headers = request.headers
-    if token:
-        headers["Authorization"] = "Bearer " + token.reveal()
-    elif is_jwt(key):
-        # A project's older key is a token itself, the one of nobody; those of today are not.
-        headers["Authorization"] = "Bearer " + key.reveal()
     if key and "apikey" not in headers:
         headers["apikey"] = key.reveal()
+    if token:
+        headers["Authorization"] = "Bearer " + token.reveal()
+        # A body that is streamed is gone once it was sent.
+        return isinstance(request.stream, httpx.ByteStream)
+    if is_jwt(key):
+        # A project's older key is a token itself, the one of nobody; those of today are not.
+        headers["Authorization"] = "Bearer " + key.reveal()
+    return False
 
 
 class SessionTransport(httpx.BaseTransport):

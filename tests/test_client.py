@@ -216,6 +216,13 @@ def test_a_secret_key_is_refused_with_the_reason(make: Callable[..., Client], ke
     assert make(key, allow_secret_key=True).key == key
 
 
+def test_a_variable_that_was_not_set(make: Callable[..., Client]) -> None:
+    with pytest.raises(AuthError, match="The project's key is missing"):
+        make(None)  # type: ignore[arg-type]
+    with pytest.raises(AuthError, match="not a project's URL"):
+        create_client(os.environ.get("NO_SUCH_URL"), KEY)  # type: ignore[arg-type]
+
+
 def test_another_projects_key_is_refused(make: Callable[..., Client]) -> None:
     with pytest.raises(AuthError, match="another project's"):
         make(made.jwt({"role": "anon", "ref": "efgh"}))

@@ -57,6 +57,12 @@ def test_an_auth_client_will_do(client: Client, trips: str) -> None:
         assert len(own.get(trips).json()) == 3
 
 
+@pytest.mark.parametrize("other", [None, "client", httpx.Client])
+def test_nothing_else_will(other: Any) -> None:
+    with pytest.raises(TypeError, match="takes a Client, or its auth"):
+        SessionAuth(other)
+
+
 def test_it_sees_each_rotation(client: Client, trips: str) -> None:
     with httpx.Client(auth=SessionAuth(client)) as own:
         seen = set()
