@@ -10,34 +10,10 @@ from typing import Any
 import pytest
 from planted import Planted, modes, search, table
 from searched_kernel import SearchedKernel
-from ways_in import ENTRIES, WAYS, Way, filled
+from ways_in import ENTRIES, WAYS, Way, filled, tokens
 
 from supabase_nb.demo import DemoServer
-from supabase_nb.demo.process import LOG_FILE, ensure_server, stop_server
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """The embedded server as a process of its own, with its log."""
-    folder = tmp_path_factory.mktemp("demo")
-    yield ensure_server(folder)
-    stop_server(folder)
-
-
-def tokens(server: DemoServer, kind: str) -> tuple[str, str]:
-    """The tokens of a new session."""
-    wire = server.sign_in("grace@example.com")
-    at, rt = wire["access_token"], wire["refresh_token"]
-    if kind == "revoked":
-        server.request("POST", "/auth/v1/logout?scope=local", token=at)
-    if kind == "mixed":
-        server.expire("grace@example.com")
-        rt = server.sign_in("alan@example.com")["refresh_token"]
-    if kind == "damaged":
-        at = at[:-3] + "ü" + at[-3:]
-    if kind == "expired":
-        server.expire("grace@example.com")
-    return at, rt
+from supabase_nb.demo.process import LOG_FILE
 
 
 class Run:

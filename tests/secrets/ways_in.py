@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from supabase_nb.demo import DemoServer
+
 
 class Way(NamedTuple):
     """One way in.
@@ -128,18 +130,19 @@ WAYS: dict[str, Way] = {
     "password, call": Way(
         'pw = open("{file}").read()\n'
         'supabase.auth.sign_in_with_password({{"email": "{email}", "password": pw}})',
-        "user", before=_OUT,
+        "user", before=_OUT, after="del pw",
     ),
     "password, wrong, call": Way(
         'pw = "planted" + open("{file}").read()\n'
         'supabase.auth.sign_in_with_password(email="{email}", password=pw)',
-        "user", True, _OUT + "\n%xmode Verbose",
+        "user", True, _OUT + "\n%xmode Verbose", "del pw",
     ),
     "password, changed": Way(
         'pw = "planted" + open("{file}").read()\n'
         'supabase.auth.update_user({{"password": pw}})',
         "user",
         before='supabase.auth.sign_in_with_password(email="{email}", password=open("{file}").read())',
+        after="del pw",
     ),
     "a link": Way(
         "%supabase_sign_in --link", before=_OUT,
@@ -191,6 +194,22 @@ WAYS: dict[str, Way] = {
         after="child.kill(); child.wait()",
     ),
 }  # fmt: skip
+
+
+def tokens(server: DemoServer, kind: str = "valid") -> tuple[str, str]:
+    """The tokens of a new session."""
+    wire = server.sign_in("grace@example.com")
+    at, rt = wire["access_token"], wire["refresh_token"]
+    if kind == "revoked":
+        server.request("POST", "/auth/v1/logout?scope=local", token=at)
+    if kind == "mixed":
+        server.expire("grace@example.com")
+        rt = server.sign_in("alan@example.com")["refresh_token"]
+    if kind == "damaged":
+        at = at[:-3] + "ü" + at[-3:]
+    if kind == "expired":
+        server.expire("grace@example.com")
+    return at, rt
 
 
 def filled(text: str, *, at: str, rt: str, **names: Any) -> str:

@@ -1,0 +1,17 @@
+"""The embedded auth server as a process of its own, so that its log is a file to search."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from supabase_nb.demo import DemoServer
+from supabase_nb.demo.process import ensure_server, stop_server
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
+    folder = tmp_path_factory.mktemp("demo-server")
+    yield ensure_server(folder)
+    stop_server(folder)

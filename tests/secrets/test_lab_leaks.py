@@ -1,0 +1,220 @@
+"""The ways in, in real JupyterLab with "save widget state" on."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from planted import Found, Planted, modes, search, table
+from searched_lab import SearchedLab
+from ways_in import ENTRIES, filled, tokens
+
+from supabase_nb.demo import DemoServer
+
+pytestmark = pytest.mark.browser
+
+#: Cells, the kind of their session, and whether it is in force afterwards.
+CELLS = {
+    "literals": ('%supabase_set_session "{at}" "{rt}"', "valid"),
+    "literals, call": ('supabase.auth.set_session(\n    "{at}",\n    "{rt}",\n)', "valid"),
+    "literals, refused": ('%supabase_set_session "{at}" "{rt}"', "revoked"),
+    "literals, call, refused": ('supabase.auth.set_session("{at}", "{rt}")', "revoked"),
+    "literals, a failure behind it": ('%supabase_set_session "{at}" "{rt}"\n1 / 0', "valid"),
+    "literals to variables": ('at = "{at}"\nrt = "{rt}"\n%supabase_set_session at rt\n%whos', "valid"),
+    "literals, stored session": ("s = '''{json}'''\n%supabase_set_session s", "valid"),
+    "literals, a syntax error": ('supabase.auth.set_session("{at}", "{rt}"]', "valid"),
+    "variables": (
+        'at, rt = __import__("json").load(open("{file}"))\nr = supabase.auth.set_session(at, rt)\n'
+        "del at, rt\ndisplay(r, supabase.user_card, supabase.expiry, supabase.timeline, supabase); r.session",
+        "valid",
+    ),
+    "rotated": (
+        'at, rt = __import__("json").load(open("{file}"))\n%supabase_set_session at rt\n%supabase_refresh',
+        "expired",
+    ),
+}
+
+
+def work(lab: SearchedLab, server: DemoServer, planted: Planted) -> Path:
+    """Go every way in, in one notebook."""
+    page = lab.page
+    path = lab.open("work")
+    page.evaluate("navigator.clipboard.writeText('nothing of ours')")
+    lab.silently(f"import kernel_probe; kernel_probe.log_all({str(lab.outside / 'loggers.log')!r})")
+    lab.run("%load_ext supabase_nb\nget_ipython().run_line_magic('xmode', 'Verbose')")
+    lab.run(f"%supabase_connect {server.url} --key '{server.anon_key}'")
+    file, typed = lab.outside / "tokens.json", []
+    for name, (cell, kind) in CELLS.items():
+        at, rt = tokens(server, kind)
+        planted.add(name, access_token=at, refresh_token=rt)
+        typed += [at, rt]
+        file.write_text(json.dumps([at, rt]))
+        lab.run(filled(cell, at=at, rt=rt, file=file))
+        planted.add_stored(name, lab.home / "sessions")
+    lab.run("%supabase_set_session")
+    form = page.locator(".sb[data-kind=token_entry]").last
+    access, refresh = form.get_by_label("Access token"), form.get_by_label("Refresh token")
+    for name, shape in [*ENTRIES.items(), ("refused", ENTRIES["two fields"])]:
+        at, rt = tokens(server, "revoked" if name == "refused" else "valid")
+        planted.add(f"form, {name}", access_token=at, refresh_token=rt)
+        if form.get_by_role("button", name="Use other tokens").is_visible():
+            form.get_by_role("button", name="Use other tokens").click()
+        first, second = shape(at, rt)
+        access.fill(first)
+        refresh.fill(second)
+        access.press("Enter")
+        page.wait_for_function(
+            "form => form.querySelector('[role=status]').textContent.match(/Restored|again|not|no /)",
+            arg=form.element_handle(),
+        )
+        planted.add_stored(f"form, {name}", lab.home / "sessions")
+    # The browser rewrites the cells that held literals a moment after they ran.
+    page.wait_for_function(
+        """typed => {
+            const cells = JSON.stringify(jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON());
+            return !typed.some(token => cells.includes(token));
+        }""",
+        arg=typed,
+    )
+    page.keyboard.press("Control+z")
+    lab.look()
+    return path
+
+
+#: For every place what puts a token there, which stands in the Python variable `tok`; `js`: in JavaScript.
+LEAKS = {
+    "DOM": "js: document.body.dataset.x = tok",
+    "fields": "js: document.body.append(Object.assign(document.createElement('input'), {value: tok}))",
+    "localStorage": "js: localStorage.setItem('x', tok)",
+    "sessionStorage": "js: sessionStorage.setItem('x', tok)",
+    "IndexedDB": """js: await new Promise(done => {
+        const open = indexedDB.open('leak', 1);
+        open.onupgradeneeded = () => open.result.createObjectStore('x');
+        open.onsuccess = () => {
+            const put = open.result.transaction('x', 'readwrite');
+            put.objectStore('x').put(tok, 'x');
+            put.oncomplete = () => { open.result.close(); done(); };
+        };
+    })""",
+    "cookies": "js: document.cookie = 'x=' + tok",
+    "URL": "js: history.replaceState(null, '', '#' + tok)",
+    "notebook in the browser": "print(tok)",
+    "frames from the kernel": "print(tok)",
+    "saved notebook": "print(tok)",
+    "checkpoint": "print(tok)",
+    "clipboard": "js: await navigator.clipboard.writeText(tok)",
+    "console": "js: console.log(tok)",
+    "answers of the server": "js: await fetch('/api/status?x=' + tok)",
+    "history file": "db = get_ipython().history_manager.db; _ = db.execute("
+    "'INSERT INTO history VALUES (9, 1, ?, ?)', (tok, tok)); db.commit()",
+    "log of server and kernel at DEBUG": "import os; _ = os.write(2, tok.encode())",
+    "loggers at DEBUG": "import logging; logging.getLogger('some.other').debug(tok)",
+    "process cmdline": "import subprocess, sys; wait = [sys.executable, '-c', 'input()']\n"
+    "a = subprocess.Popen([*wait, tok], stdin=-1)",
+    "process environ": "b = subprocess.Popen(wait, stdin=-1, env=os.environ | {'T': tok})",
+    "other files": "_ = open('somewhere', 'w').write(tok)",
+    "kernel: In, Out, _i": "In.append(tok)",
+    "kernel: history in memory": "get_ipython().history_manager.output_hist_reprs[999] = tok",
+    "kernel: linecache": "import linecache; linecache.cache['x'] = (1, None, [tok], 'x')",
+    "kernel: last exception": "sys.last_exc = sys.last_value = ValueError(tok)",
+    "kernel: objects": "supabase.auth.kept = tok",
+    "kernel: widget state": "import ipywidgets; w = ipywidgets.Text(tok)",
+    "kernel: current request": "get_ipython().kernel.kept = tok",
+    "kernel: completer": "get_ipython().Completer.full_text = tok",
+    "kernel: last result": "tok",
+}  # fmt: skip
+
+
+def leak(lab: SearchedLab) -> Planted:
+    """Put a token into every place on purpose."""
+    planted = Planted()
+    file = lab.outside / "leak.txt"
+    for number, (place, how) in enumerate(LEAKS.items()):
+        token = f"planted{number:02}y{'klmnopqrst'[number % 10] * 9}"
+        planted.add(place, refresh_token=token)
+        if how.startswith("js: "):
+            lab.page.evaluate(f"async tok => {{ {how[4:]} }}", token)
+        else:
+            file.write_text(token)
+            lab.run(f"tok = open({str(file)!r}).read()")
+            lab.run(how)
+    lab.look()
+    return planted
+
+
+class Result:
+    leaks: Found
+    seen: set[str]
+    places: set[str]
+    open: list[str]
+    widgets: int
+    source: str
+    error: BaseException | None = None
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory, demo: DemoServer) -> Result:
+    """Everything in one session of JupyterLab. In a thread: Playwright allows one of its kind in each."""
+    from playwright.sync_api import sync_playwright
+
+    result = Result()
+
+    def session() -> None:
+        planted = Planted()
+        with sync_playwright() as playwright:
+            lab = SearchedLab(tmp_path_factory.mktemp("lab"), playwright)
+            try:
+                path = work(lab, demo, planted)
+                result.open = modes(lab.home / "sessions")
+                result.leaks = search(lab.places(), planted)
+                saved = json.loads(path.read_text())
+                state = saved["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+                result.widgets = len(state)
+                result.source = "\n".join("".join(cell["source"]) for cell in saved["cells"])
+                on_purpose = leak(lab)
+                found = search(lab.places(), on_purpose)
+                result.seen = {place for place in LEAKS if (place, place) in found}
+                result.places = {place for place, _ in lab.places()}
+                lab.run("for child in (a, b): child.kill(); child.wait()")
+            finally:
+                lab.close()
+
+    _in_a_thread(session, result)
+    return result
+
+
+def _in_a_thread(call: Callable[[], Any], result: Result) -> None:
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:  # noqa: BLE001  (raised anew below)
+            result.error = error
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if result.error is not None:
+        raise result.error
+
+
+def test_no_token_is_anywhere(result):
+    assert not result.leaks, "\n" + table(result.leaks)
+
+
+def test_nobody_else_may_read_the_storage_folder(result):
+    assert result.open == []
+
+
+def test_the_notebook_was_saved_with_widget_state_and_rewritten_cells(result):
+    """Otherwise there would have been nothing to search."""
+    assert result.widgets > 5
+    assert "%supabase_set_session\n" in result.source
+
+
+def test_the_search_sees_a_leak_in_every_place(result):
+    assert result.seen == set(LEAKS)
+    assert result.places == set(LEAKS), "a place that has no leak to show that it is seen"
