@@ -21,8 +21,10 @@ from supabase_nb import AuthClient
 from supabase_nb.demo import DemoServer
 from supabase_nb.errors import AuthRetryableError
 from supabase_nb.models import STATUSES
-from supabase_nb.notebook import widgets
+from supabase_nb.notebook import fallback, widgets
 from supabase_nb.notebook.client import Displays
+from supabase_nb.notebook.text import WORDS
+from supabase_nb.notebook.view import describe
 from supabase_nb.notebook.widgets import KINDS, Display, close_all, close_displays, display_of
 
 
@@ -216,6 +218,13 @@ def test_a_refresh_can_be_told_from_other_changes(auth: FakeAuth) -> None:
     assert refreshed is not None
     auth.notices = ("Continued from storage.",)
     assert page.wait_view(notices=["Continued from storage."])["refreshed"] == refreshed
+
+
+def test_words_come_from_one_table(auth: FakeAuth, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(WORDS, "status.active", "Aktiv")
+    auth.sign_in()
+    assert display_of(auth, "badge").words["status.active"] == "Aktiv"
+    assert fallback.line(describe(auth)).startswith("● Aktiv · ")
 
 
 # -- asking the kernel -------------------------------------------------------------------------------------
