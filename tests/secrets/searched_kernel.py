@@ -85,7 +85,7 @@ class SearchedKernel:
         self.manager.start_kernel(
             env=self.environment, cwd=str(self.home), stdout=self.output, stderr=self.output
         )
-        self.client = BlockingKernelClient(session=self.session)
+        self.client = BlockingKernelClient(session=self.session, parent=self.manager)
         self.client.load_connection_info(self.manager.get_connection_info())
         self.client.start_channels()
         self.client.wait_for_ready(timeout=60)
