@@ -260,3 +260,37 @@ def test_a_literal_in_a_cell_is_rewritten(
         assert token not in text
         # The cell that loads the extension was echoed before anybody could look at it.
         assert together or token.encode() not in frames
+
+
+def test_accessible_and_narrow_in_both_themes(
+    page: Page,
+    connect: str,
+    write_notebook: Callable[..., Path],
+    jupyter_lab: Callable[[Path], str],
+    run_all: Callable[[Page], None],
+    node_modules: Path,
+) -> None:
+    page.goto(jupyter_lab(write_notebook("accessible", connect, "supabase.token_entry()")))
+    run_all(page)
+    form = page.locator(".sb[data-kind=token_entry]")
+    expect(form.get_by_label("Access token")).to_be_visible()
+    page.add_script_tag(path=node_modules / "axe-core" / "axe.min.js")
+    for theme in ("JupyterLab Light", "JupyterLab Dark"):
+        page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+        page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=theme)
+        expect(form).to_have_attribute("data-sb-theme", "dark" if "Dark" in theme else "light")
+        for width in (320, 900):
+            form.evaluate("(form, width) => { form.parentElement.style.width = `${width}px` }", width)
+            for button in ("Nothing", "Restore"):  # as it comes, and with a complaint
+                if button == "Restore":
+                    form.get_by_role("button", name="Restore").click()
+                    expect(form.get_by_role("status")).to_contain_text("Nothing was given")
+                found = page.evaluate(
+                    """async () => {
+                        const { violations } = await axe.run('.sb[data-kind=token_entry]');
+                        return violations.flatMap(({ id, nodes }) =>
+                            nodes.map(node => `${id}: ${node.failureSummary}`));
+                    }"""
+                )
+                assert found == []
+            assert form.evaluate("form => form.scrollWidth <= form.clientWidth + 1")
