@@ -10,10 +10,12 @@ import httpx
 
 from . import tokens
 from .errors import AuthError, AuthInvalidJwt, AuthSessionMissing
+from .state import margin
 from .tokens import Secret
 
 if TYPE_CHECKING:
     from .auth import AuthClient
+    from .models import Session
 
 Origin = tuple[str, str, int | None]
 
@@ -82,6 +84,8 @@ class Bearer:
         self._keeper = auth._keeper
         self._override: Secret | None = None
         self._restored = False
+        # The newest session seen, and when (server's clock) it is about to expire.
+        self._soon: tuple[Session | None, float] = (None, 0.0)
         self._refused = Refused(NOBODY)
         self._listeners: list[Callable[[], object]] = []
 
@@ -101,7 +105,11 @@ class Bearer:
         session = held.session
         if session is None:
             return NOBODY if self._restored and held.status != "expired" else None
-        if keeper.fresh(held):
+        soon = self._soon
+        if soon[0] is not session:
+            # In one piece: threads read this while others write it.
+            soon = self._soon = (session, session.expires_at - margin(session))
+        if keeper.clock.now() < soon[1]:
             return session._access_token
         if (keeper.time_left(held) or 0.0) <= 0:
             return None

@@ -22,6 +22,7 @@ from .bearer import NOBODY, Bearer, Origin, Refused
 from .errors import AuthError, AuthRetryableError, AuthSessionMissing
 from .events import log_guarded
 from .session_auth import SessionAuth
+from .state import margin
 from .tokens import Secret
 
 if TYPE_CHECKING:
@@ -139,13 +140,13 @@ class _Share:
 
     def _announcement(self, token: Secret) -> dict[str, object]:
         session = self._bearer.auth._keeper.held.session
-        margin = min(60.0, 0.2 * session.lifetime) if session is not None else 2.0
+        soon = margin(session) if session is not None else 2.0
         return {
             "generation": self._generation,
             "token": token.reveal(),
             "key": self._bearer.key.reveal(),
             # Within this time before the expiry a new one will be there.
-            "keep": min(_KEEP, margin / 2),
+            "keep": min(_KEEP, soon / 2),
         }
 
     def _asked(self, event: tuple[float, Mapping[str, Any]]) -> None:

@@ -131,7 +131,7 @@ class SessionAuth(httpx.Auth):
 def _sign(request: httpx.Request, token: Secret, key: Secret) -> bool:
     """Put the token into a request. Returns whether another token would be worth sending it again."""
     headers = request.headers
-    if key and "apikey" not in headers:
+    if key:
         headers["apikey"] = key.reveal()
     if token:
         headers["Authorization"] = "Bearer " + token.reveal()

@@ -90,7 +90,7 @@ class SessionState:
     def fresh(self, held: Held) -> bool:
         """Whether the token is outside the margin in which it is refreshed."""
         left = self.time_left(held)
-        return left is not None and held.session is not None and left > _margin(held.session)
+        return left is not None and held.session is not None and left > margin(held.session)
 
     def _due_in(self, held: Held) -> float | None:
         """Seconds until the server is to be asked; ``None``: never."""
@@ -105,7 +105,7 @@ class SessionState:
         if not held.session.refresh_token:
             return left
         # Never two exchanges within a second, whatever the clocks say.
-        return max(left - _margin(held.session), self._exchanged + 1.0 - now)
+        return max(left - margin(held.session), self._exchanged + 1.0 - now)
 
     # -- storage ------------------------------------------------------------------------------------------
 
@@ -347,7 +347,8 @@ class SessionState:
         self.delivery.flush()
 
 
-def _margin(session: Session) -> float:
+def margin(session: Session) -> float:
+    """How many seconds before its expiry a session is refreshed."""
     return min(_MARGIN, _MARGIN_SHARE * session.lifetime)
 
 

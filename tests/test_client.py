@@ -27,6 +27,7 @@ from supabase_nb import (
 )
 from supabase_nb.clock import Clock
 from supabase_nb.demo import DemoServer
+from supabase_nb.demo.testing import running_server
 from supabase_nb.session_auth import Pool
 
 URL = "https://abcd.supabase.co"
@@ -384,6 +385,35 @@ def test_50_rotations_with_8_threads_no_401(client: Client, server: DemoServer) 
     assert set(statuses) == {200}, statuses
     exchanges = (collections.Counter(server.stats()) - before)["token.refresh_token"]
     assert 1 <= exchanges <= 50
+
+
+def test_tokens_of_2_seconds_no_401() -> None:
+    """Nobody but the clock ends tokens here: the background and the requests themselves see to it."""
+    statuses: collections.Counter[int] = collections.Counter()
+    rotated = threading.Semaphore(0)
+    stop = threading.Event()
+    with (
+        running_server(access_token_lifetime=2) as server,
+        create_client(server.url, server.anon_key, storage=MemoryStorage()) as client,
+    ):
+        client.auth.sign_in_with_password(email="ada@example.com", password="correct horse battery")
+        client.auth.observe(lambda _: rotated.release(), "session")
+
+        def ask() -> None:
+            while not stop.is_set():
+                statuses[client.http.get("/rest/v1/trips").status_code] += 1
+
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(3):
+                assert rotated.acquire(timeout=30)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+    assert set(statuses) == {200}, statuses
 
 
 # -- to the project only ------------------------------------------------------------------------------------

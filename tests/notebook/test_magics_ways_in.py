@@ -13,6 +13,7 @@ from shells import Shell
 
 from supabase_nb.demo import DemoServer
 from supabase_nb.notebook import magics, prompts
+from supabase_nb.tokens import Secret
 
 PASSWORD = "correct horse battery"
 
@@ -189,6 +190,16 @@ def test_a_password_is_no_argument(here: Shell) -> None:
     assert not ran.ok
     assert "too many arguments" in ran.text
     assert "planted-secret" not in ran.text
+
+
+def test_the_form_takes_an_address_with_a_code_too(here: Shell, server: DemoServer) -> None:
+    from supabase_nb.notebook.entry import _restored
+
+    auth = here.ns["supabase"].auth  # type: ignore[attr-defined]
+    auth.sign_in_with_otp(email="ada@example.com")
+    address = httpx.get(server.outbox("ada@example.com")[-1]["action_link"]).headers["location"]
+    assert "?code=" in address
+    assert _restored(auth, Secret(address), Secret("")).user.email == "ada@example.com"  # type: ignore[union-attr]
 
 
 # -- set auth -----------------------------------------------------------------------------------------------
