@@ -1,0 +1,130 @@
+"""The documentation: builds strictly, tells of each magic and error code, loads nothing from elsewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+import supabase_nb
+from supabase_nb import errors
+from supabase_nb.notebook.commands import COMMANDS
+from supabase_nb.notebook.sign_in import WAYS_IN
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "supabase_nb"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("mkdocs", reason='the documentation needs the extra "docs"')
+    folder = tmp_path_factory.mktemp("site")
+    built = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "mkdocs",
+            "build",
+            "--strict",
+            "--site-dir",
+            folder,
+        ],  # not --quiet: it hides warnings from --strict
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def generated() -> ModuleType:
+    """tools/docs.py, which mkdocs runs as a hook."""
+    spec = importlib.util.spec_from_file_location("docs_hook", ROOT / "tools" / "docs.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_each_magic_is_told_of(site: Path) -> None:
+    page = (site / "magics" / "index.html").read_text("utf-8")
+    for name in COMMANDS | WAYS_IN:
+        assert f"<code>%{name}</code>" in page
+    assert "--allow-secret-key" in page  # an option, so the parsers were asked
+
+
+def test_each_error_code_is_told_of(site: Path, generated: ModuleType) -> None:
+    page = (site / "errors" / "index.html").read_text("utf-8")
+    raised = {
+        code
+        for file in PACKAGE.rglob("*.py")
+        if "demo" not in file.parts
+        for code in re.findall(r"""\bcode=["'](\w+)["']""", file.read_text("utf-8"))
+    }
+    known = raised | set(errors.NEXT_STEPS) | errors.FINAL_CODES
+    assert len(known) > 30
+    for code in known:
+        assert f"<code>{code}</code>" in page
+    assert set(generated.MEANINGS) == set(errors.NEXT_STEPS)
+    assert set(generated.OWN) <= raised
+
+
+def test_each_public_name_is_told_of(site: Path) -> None:
+    pages = "".join((site / name / "index.html").read_text("utf-8") for name in ("api", "errors"))
+    for name in set(supabase_nb.__all__) - {"__version__"}:
+        assert re.search(rf'id="supabase_nb\.[\w.]*\b{name}"', pages), name
+
+
+class Loads(HTMLParser):
+    """The addresses that a page loads by itself: scripts, styles, images, frames."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        rel = (given.get("rel") or "").split()
+        if tag in ("script", "img", "iframe", "source", "object") and given.get("src"):
+            self.found.append(given["src"] or "")
+        if tag == "link" and {"stylesheet", "preload", "preconnect", "icon", "modulepreload"} & set(rel):
+            self.found.append(given.get("href") or "")
+
+
+def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
+    for file, address in loads(site):
+        assert not urlsplit(address).netloc, f"{file.name} loads {address}"
+        if not address.startswith("data:"):
+            assert (file.parent / unquote(urlsplit(address).path)).exists(), f"{file} lacks {address}"
+    styles = "".join(file.read_text("utf-8") for file in site.rglob("*.css"))
+    assert not re.search(r"(?:@import|url\()\s*[\"']?(?:https?:)?//", styles)
+
+
+def loads(site: Path) -> Iterator[tuple[Path, str]]:
+    pages = [file for file in site.rglob("*.html") if file.name != "404.html"]
+    assert len(pages) > 10
+    for file in pages:
+        parser = Loads()
+        parser.feed(file.read_text("utf-8"))
+        assert parser.found
+        yield from ((file, address) for address in parser.found)
+
+
+def test_links_of_the_readme_lead_somewhere() -> None:
+    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        for address in re.findall(r"\]\(([^)\s]+)\)", (ROOT / name).read_text("utf-8")):
+            if not urlsplit(address).scheme:
+                assert (ROOT / address.partition("#")[0]).exists(), f"{name}: {address}"
