@@ -10,6 +10,7 @@ import json
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -217,7 +218,15 @@ class AuthAPI:
                 verify=self.url.startswith("https://"),
             )
             self._pid = os.getpid()
+            if shared is None:
+                # A client that is dropped takes its connections with it; when the interpreter ends, they go.
+                weakref.finalize(self, _close, self._http, self._pid).atexit = False
         return self._http
+
+
+def _close(http: httpx.Client, pid: int) -> None:
+    if os.getpid() == pid:
+        http.close()
 
 
 def check_url(url: str, *, allow_http: bool = False) -> str:

@@ -8,7 +8,6 @@ import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from email.utils import formatdate
 from typing import Any
 
 import httpx
@@ -84,12 +83,11 @@ class AuthServer:
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """For `httpx.MockTransport`."""
-        date = {"date": formatdate(self.now(), usegmt=True)}
         if request.url.params.get("grant_type") == "password":
-            return httpx.Response(200, json=self.sign_in(), headers=date)
+            return httpx.Response(200, json=self.sign_in())
         if request.url.path.endswith("/token"):
             status, body, headers = self.exchange(json.loads(request.content)["refresh_token"])
-            return httpx.Response(status, json=body, headers={**headers, **date})
+            return httpx.Response(status, json=body, headers=headers)
         access_token = request.headers["authorization"].removeprefix("Bearer ")
         session = self.session_of(access_token)
         if session is None:
@@ -101,14 +99,14 @@ class AuthServer:
                 if gone
                 else "invalid JWT: token is expired",
             }
-            return httpx.Response(403, json=body, headers=date)
+            return httpx.Response(403, json=body)
         if request.url.path.endswith("/logout"):
             scope = request.url.params["scope"]
             for other in self.sessions.values():
                 if other is session or (scope == "global" and other.user_id == session.user_id):
                     other.alive = False
-            return httpx.Response(204, headers=date)
-        return httpx.Response(200, json=made.user(session.user_id), headers=date)
+            return httpx.Response(204)
+        return httpx.Response(200, json=made.user(session.user_id))
 
     # -- the rules ----------------------------------------------------------------------------------------
 

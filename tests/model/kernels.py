@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import formatdate
 from typing import Any
 
 import httpx
@@ -41,6 +42,8 @@ class World:
         self.server = AuthServer(lambda: self.time, version=version, reuse_interval=reuse_interval)
         self.storage = storage
         self.offline = False
+        self.steady_shift = 0.0
+        self.dates, self.date_offset = True, 0.0
         self.holder: Kernel | None = None
 
 
@@ -54,14 +57,20 @@ class VirtualClock(Clock):
         return self.world.time + self.world.offset
 
     def steady(self) -> float:
-        return self.world.time - 1_799_000_000.0
+        return self.world.time - 1_799_000_000.0 + self.world.steady_shift
 
     def pause(self, seconds: float) -> None:
         self.world.time += seconds
 
 
 class Kernel:
-    """A process with one client. `fault` is what happens to its next request.
+    """A process with one client.
+
+    Attributes:
+        fault: What happens to its next request.
+        always: What happens to all of its requests: ``"drop"``, ``"portal"`` (a 200 with HTML) or a status.
+        retry_after: Goes with a status: ``("seconds" | "date", seconds)``.
+        asked: How often it has asked the server for something.
 
     Faults: ``"drop"`` (it never arrives), ``"lose"`` (the server acts, the answer is lost), ``"503"``,
     ``"kill before"`` and ``"kill after"`` the server acts, ``"stop"`` (the answer waits until `go_on`).
@@ -70,6 +79,9 @@ class Kernel:
     def __init__(self, world: World) -> None:
         self.world = world
         self.fault: str | None = None
+        self.always: str | None = None
+        self.retry_after: tuple[str, float] | None = None
+        self.asked = 0
         self.dead = False
         self._stopped, self._go_on = threading.Event(), threading.Event()
         self._call: threading.Thread | None = None
@@ -88,14 +100,19 @@ class Kernel:
 
     def _handle(self, request: httpx.Request) -> httpx.Response:
         world, fault, self.fault = self.world, self.fault, None
+        fault = fault or self.always
+        self.asked += 1
         world.time += ROUND_TRIP / 2
         if fault == "kill before" or (fault == "kill after" and world.offline):
             self.dead = True
         if self.dead or world.offline or fault == "drop":
             raise httpx.ConnectError("no route")
-        if fault == "503":
-            return httpx.Response(503)
+        if fault == "portal":
+            return httpx.Response(200, html="<h1>Log in</h1>", headers=self._date())
+        if fault is not None and fault.isdigit():
+            return httpx.Response(int(fault), headers={**self._date(), **self._retry_after()})
         response = world.server.answer(request)
+        response.headers.update(self._date())
         world.time += ROUND_TRIP / 2
         if fault == "kill after":
             self.dead = True
@@ -106,6 +123,17 @@ class Kernel:
             self._stopped.set()
             assert self._go_on.wait(10)
         return response
+
+    def _date(self) -> dict[str, str]:
+        now = self.world.time + self.world.date_offset
+        return {"date": formatdate(now, usegmt=True)} if self.world.dates else {}
+
+    def _retry_after(self) -> dict[str, str]:
+        if self.retry_after is None:
+            return {}
+        form, seconds = self.retry_after
+        value = f"{seconds:.0f}" if form == "seconds" else formatdate(self.world.time + seconds, usegmt=True)
+        return {"retry-after": value}
 
     def tick(self) -> None:
         """What the refresher does."""
