@@ -13,9 +13,14 @@ from typing import Any
 
 from ._version import __version__
 from .demo.options import SECRET_VARIABLE, STATE_VARIABLE, Options, default_state_dir
-from .demo.process import INSTALL, DemoServer, DemoServerError, ensure_server, find_server, stop_server
-
-_NEEDED = ("argon2", "starlette", "uvicorn")
+from .demo.process import (
+    DemoServer,
+    DemoServerError,
+    check_installed,
+    ensure_server,
+    find_server,
+    stop_server,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -90,9 +95,7 @@ def _add_serve(commands: Any) -> None:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise DemoServerError(f"the embedded server needs {', '.join(missing)}: {INSTALL}")
+    check_installed()
     given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(Options)}
     given = {name: value for name, value in given.items() if value is not None}
     if os.environ.get(SECRET_VARIABLE):

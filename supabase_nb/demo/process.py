@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
+import importlib.util
 import json
 import os
 import queue
@@ -21,10 +22,22 @@ from .options import PASSWORD, SECRET_VARIABLE, Options, default_state_dir
 STATE_FILE = "server.json"
 LOG_FILE = "server.log"
 INSTALL = 'pip install "supabase-nb[demo]"'
+_NEEDED = ("argon2", "starlette", "uvicorn")
 
 
 class DemoServerError(Exception):
     """The embedded server can't be started, or refused a request."""
+
+
+def check_installed() -> None:
+    """See that the extra is there.
+
+    Raises:
+        DemoServerError: It is not; says how to install it.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise DemoServerError(f"the embedded server needs {', '.join(missing)}: {INSTALL}")
 
 
 @dataclass(frozen=True)
@@ -201,6 +214,7 @@ def ensure_server(
     """
     from filelock import FileLock, Timeout
 
+    check_installed()
     given = {"access_token_lifetime": access_token_lifetime, "reuse_interval": reuse_interval, **options}
     wanted = {name: value for name, value in given.items() if value is not None}
     chosen = Options(**wanted)
