@@ -124,6 +124,15 @@ def test_a_spent_token_that_it_still_has_is_never_sent(ours: Client, theirs: Any
     assert server.stats().get("token.refresh_token", 0) == exchanges
 
 
+def test_another_sessions_token_is_its_own_affair(ours: Client, theirs: Any, server: DemoServer) -> None:
+    """`refresh_session(token)` with what is not of this session: as without us; and then it counts here."""
+    grace = server.sign_in("grace@example.com")
+    assert theirs.auth.refresh_session(grace["refresh_token"]).user.email == "grace@example.com"
+    assert ours.auth.user is not None
+    assert ours.auth.user.email == "grace@example.com"
+    assert sent(theirs) == {bearer(ours)}
+
+
 def test_its_subscribers_are_told_of_our_events_once(ours: Client, theirs: Any) -> None:
     seen: list[str] = []
     theirs.auth.on_auth_state_change(lambda event, session: seen.append(event))

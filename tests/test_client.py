@@ -325,6 +325,28 @@ def test_a_streamed_body_is_not_sent_again(mocked: Client, answers: made.Answers
     assert answers.count(TOKEN) == exchanges
 
 
+def test_ctrl_c_while_a_refused_request_waits_leaves_no_connection_open(
+    mocked: Client, answers: made.Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = threading.Event()
+
+    class Body(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"{}"
+
+        def close(self) -> None:
+            closed.set()
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(answers, "handle_request", lambda _: httpx.Response(401, stream=Body()))
+    monkeypatch.setattr(mocked._bearer, "renewed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        mocked.http.get("/rest/v1/trips")
+    assert closed.is_set()
+
+
 def test_401_for_another_reason_costs_one_exchange_not_one_each(
     mocked: Client, answers: made.Answers
 ) -> None:

@@ -195,6 +195,18 @@ def test_a_refresh_does_not_hold_up_the_loop(client: Client, server: DemoServer)
     assert asyncio.run(ask()) == 200
 
 
+def test_401_for_another_reason_costs_one_exchange(client: Client, server: DemoServer) -> None:
+    exchanges = server.stats().get("token.refresh_token", 0)
+
+    async def ask() -> list[int]:
+        transport = httpx.MockTransport(lambda _: httpx.Response(401))
+        async with httpx.AsyncClient(auth=SessionAuth(client), transport=transport) as own:
+            return [(await own.get(f"{client.url}/rest/v1/trips")).status_code for _ in range(3)]
+
+    assert asyncio.run(ask()) == [401] * 3
+    assert server.stats()["token.refresh_token"] == exchanges + 1
+
+
 def test_an_async_streamed_body_is_not_sent_again(client: Client) -> None:
     asked = 0
 
