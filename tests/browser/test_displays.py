@@ -118,11 +118,11 @@ def test_live(
 def test_nobody_behind_it(
     page: Page,
     write_notebook: Callable[..., Path],
-    address: Callable[[Path], str],
+    jupyter_lab: Callable[[Path], str],
     run_all: Callable[[Page], None],
 ) -> None:
     path = write_notebook("dead", SETUP, "supabase", "import ipywidgets\nipywidgets.VBox([supabase.badge])")
-    page.goto(address(path))
+    page.goto(jupyter_lab(path))
     run_all(page)
     panel, badge = page.locator(".sb[data-kind=panel]"), page.locator(".sb[data-kind=badge]")
     snapshot = page.locator(".sb-snap")
@@ -170,13 +170,17 @@ def test_saved_state_without_its_kernel(
     jupyter_lab: Callable[[Path], str],
 ) -> None:
     path = write_notebook("saved", SETUP, "supabase")
-    for command in (["nbconvert", "--to", "notebook", "--execute", "--inplace"], ["trust"]):
+
+    def jupyter(*command: str) -> None:
         subprocess.run(
             [sys.executable, "-m", "jupyter", *command, str(path)],
             env=front_end_environment,
             check=True,
             capture_output=True,
         )
+
+    jupyter("nbconvert", "--to", "notebook", "--execute", "--inplace")
+    jupyter("trust")
     assert "application/vnd.jupyter.widget-state+json" in path.read_text()
     page.goto(jupyter_lab(path))
     snapshot = page.locator(".sb-snap")
@@ -187,5 +191,12 @@ def test_saved_state_without_its_kernel(
     # The front end brings the widget back from the saved state. It is not to be seen.
     expect(page.locator(".sb")).to_have_count(1)
     expect(page.locator(".sb")).to_be_hidden()
-    assert off_loopback == []
     expect(snapshot).to_be_visible()
+    assert off_loopback == []
+    # As a page of its own. nbconvert's template would ask a CDN for what shows saved widgets.
+    jupyter("nbconvert", "--to", "html")
+    page.context.set_offline(True)
+    page.goto(path.with_suffix(".html").as_uri(), wait_until="domcontentloaded")
+    expect(snapshot).to_be_visible()
+    expect(snapshot).to_contain_text("Not live: run the cell again")
+    expect(page.locator(".sb")).to_have_count(0)

@@ -1,9 +1,7 @@
-"""The displays beyond JupyterLab and Notebook 7: Voila, marimo, and pages without any kernel."""
+"""The displays beyond JupyterLab and Notebook 7: Voila, marimo, and pages that are none of theirs."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,24 +121,3 @@ def test_a_page_that_is_none_of_jupyters(page: Page) -> None:
     expect(one).to_be_visible()
     page.evaluate("view => window.say.a({ type: 'view', view })", view)
     expect(one).to_be_hidden()
-
-
-def test_nbconvert(
-    page: Page,
-    write_notebook: Callable[..., Path],
-    front_end_environment: dict[str, str],
-) -> None:
-    path = write_notebook("static", SETUP, "supabase")
-    for command in (["--to", "notebook", "--execute", "--inplace"], ["--to", "html"]):
-        subprocess.run(
-            [sys.executable, "-m", "jupyter", "nbconvert", *command, str(path)],
-            env=front_end_environment,
-            check=True,
-            capture_output=True,
-        )
-    # nbconvert's own template would ask a CDN for what shows saved widgets. Without it there is the snapshot.
-    page.context.set_offline(True)
-    page.goto(path.with_suffix(".html").as_uri(), wait_until="domcontentloaded")
-    expect(page.locator(".sb-snap")).to_be_visible()
-    expect(page.locator(".sb-snap")).to_contain_text("Not live: run the cell again")
-    expect(page.locator(".sb")).to_have_count(0)

@@ -53,27 +53,29 @@ class Page:
     def news(self) -> list[dict[str, Any]]:
         return [data["content"] for _, data in list(self.comm.said) if data.get("method") == "custom"]
 
-    def wait(self, found: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """The first news from here on that is what we look for."""
+    def wait(self, found: Callable[[dict[str, Any]], bool], start: int = 0) -> tuple[int, dict[str, Any]]:
+        """The first news from `start` on that is what we look for, and its place."""
         tick = threading.Event()
         for _ in range(1000):
-            news = self.news
-            while self.read < len(news):
-                self.read += 1
-                if found(news[self.read - 1]):
-                    return news[self.read - 1]
+            for place, news in enumerate(self.news[start:], start):
+                if found(news):
+                    return place, news
             tick.wait(0.01)
         raise AssertionError(f"it never came; there was {self.news[-3:]}")
 
     def wait_view(self, **fields: Any) -> dict[str, Any]:
+        """The first view with these values after the view that was waited for last."""
+
         def fits(news: dict[str, Any]) -> bool:
             return news["type"] == "view" and all(news["view"][name] == fields[name] for name in fields)
 
-        view: dict[str, Any] = self.wait(fits)["view"]
+        place, news = self.wait(fits, self.read)
+        self.read = place + 1
+        view: dict[str, Any] = news["view"]
         return view
 
     def wait_answer(self, wish: str) -> dict[str, Any]:
-        return self.wait(lambda news: news["type"] == "answer" and news["id"] == wish)
+        return self.wait(lambda news: news["type"] == "answer" and news["id"] == wish)[1]
 
 
 @pytest.fixture(autouse=True)
