@@ -87,7 +87,9 @@ class Terminal:
 
     def places(self) -> Iterator[tuple[str, bytes | str]]:
         path = self.outside / "probe.json"
-        self.enter(f"kernel_probe.dump({str(path)!r})")
+        path.unlink(missing_ok=True)
+        shown = self.enter(f"kernel_probe.dump({str(path)!r})")
+        assert path.exists(), shown
         yield from json.loads(path.read_text()).items()
         yield "loggers at DEBUG", (self.outside / "loggers.log").read_bytes()
         yield from processes(self.child.pid)
