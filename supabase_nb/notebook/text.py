@@ -56,6 +56,7 @@ WORDS: dict[str, str] = {
     "expiry.refresh": "Next refresh",
     "expiry.retry": "Next try",
     "expiry.now": "now",
+    "expiry.late": "when next used",
     "expiry.none": "No token",
     "expiry.no_refresh": "Not refreshed by itself",
     "expiry.in": "in {span}",

@@ -99,13 +99,26 @@ def test_live(
         expect(badge).to_have_text(words)
         expect(badge).to_have_attribute("data-status", status)
         expect(panel.locator(".sb-badge")).to_have_text(words)
-    expect(panel).to_have_class(re.compile("sb-flash"))
-    # Asking the kernel: by keyboard, and once for a click.
+    panel.get_by_role("button", name="Copy the user id").click()
+    expect(panel).to_contain_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == "4f6a52c1-93c4-4c5f-9d7f-2c6f2f0f7c11"
+    # Asking the kernel: by keyboard, and once for a click. The refresh makes each of the two flash, once.
+    expect(page.locator(".sb-flash")).to_have_count(0)
+    page.evaluate(
+        """() => {
+            window.flashes = [];
+            const flashed = ({ animationName: name, target }) =>
+                name === "sb-flash" && window.flashes.push(target.dataset.kind);
+            document.addEventListener("animationstart", flashed);
+        }"""
+    )
     panel.locator(".sb-button").first.focus()
     page.keyboard.press("Enter")
     expect(panel).to_contain_text("Refreshed.")
+    page.wait_for_function("window.flashes.length >= 2")
     panel.get_by_role("button", name="Sign out").click()
     expect(badge).to_have_text("Signed out")
+    assert sorted(page.evaluate("window.flashes")) == ["badge", "panel"]
     # One refresh by the thread, one by the click, one sign-out.
     expect(panel.locator(".sb-cause").filter(has_text="asked for")).to_have_count(3)
     # The countdown ticks in the browser.

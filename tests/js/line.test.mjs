@@ -81,7 +81,7 @@ test("an answer in time keeps it live", () => {
   assert.equal(line.shown.life, "live");
 });
 
-test("without refreshes the expiry is what is waited for; an expired session waits for nothing", () => {
+test("without refreshes the expiry is what is waited for; what is over is waited for no longer", () => {
   view({ refresh_in: null });
   mock.timers.tick(69_000);
   line.check(Date.now());
@@ -89,7 +89,11 @@ test("without refreshes the expiry is what is waited for; an expired session wai
   mock.timers.tick(1_000);
   line.check(Date.now());
   assert.equal(model.sent.length, 1);
-  view({ status: "expired", time_left: -5, refresh_in: null });
+  // What the kernel knows to be over is not asked for again.
+  view({ time_left: -5, refresh_in: -17 });
+  mock.timers.tick(600_000);
+  line.check(Date.now());
+  view({ status: "expired", time_left: null, refresh_in: null });
   mock.timers.tick(600_000);
   line.check(Date.now());
   assert.equal(model.sent.length, 1);

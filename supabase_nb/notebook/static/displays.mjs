@@ -24,6 +24,8 @@ function draw(model, el, line) {
   const part = whole ?? PARTS[/** @type {keyof typeof PARTS} */ (kind)](words);
   const note = h("p", { class: "sb-note" });
   const root = h("div", { class: "sb", "data-kind": kind }, part.element, ...(whole ? [] : [note]));
+  // Else it would flash again whenever the page hides it and shows it again.
+  root.addEventListener("animationend", () => root.classList.remove("sb-flash"));
   const { shown } = line;
   let refreshed = shown.view?.refreshed;
 

@@ -61,9 +61,9 @@ export function listen(model) {
     hello: () => model.send({ type: "hello" }),
     check(now) {
       const { view, at, life } = shown;
-      const due = view?.refresh_in ?? view?.time_left ?? null;
-      if (life !== "live" || waiting || due === null || view?.status === "expired") return;
-      if (now - at < Math.max(0, due) * 1000 + GRACE) return;
+      // What was overdue when it was told is no news: without automatic refreshes a token may stay expired.
+      const due = [view?.refresh_in, view?.time_left].find((seconds) => (seconds ?? 0) > 0);
+      if (life !== "live" || waiting || !due || now - at < due * 1000 + GRACE) return;
       waiting = setTimeout(() => lose("silent"), PATIENCE);
       model.send({ type: "hello" });
     },

@@ -34,6 +34,9 @@ import { clock, h, moment, say, svg, write } from "./shared.mjs";
  * @property {(shown: Shown, now: number) => void} [tick]
  */
 
+/** From here on a refresh that is due is not one that will come by itself, in seconds. */
+const LATE = 15;
+
 /** One shape per state, so that nobody needs colours to tell them apart. @type {Record<string, string>} */
 const SHAPES = {
   signed_out: '<circle cx="8" cy="8" r="5.25" class="sb-line"/>',
@@ -222,7 +225,8 @@ export function expiry(words) {
       write(rows.refresh.label, say(words, view.status === "retrying" ? "expiry.retry" : "expiry.refresh"));
       if (!live || view.status === "refreshing" || view.status === "expired") fill(rows.refresh, null);
       else if (due === null) fill(rows.refresh, say(words, "expiry.no_refresh"));
-      else fill(rows.refresh, due <= 0 ? say(words, "expiry.now") : say(words, "expiry.in", { span: clock(due, words) }));
+      else if (due > 0) fill(rows.refresh, say(words, "expiry.in", { span: clock(due, words) }));
+      else fill(rows.refresh, say(words, due > -LATE ? "expiry.now" : "expiry.late"));
     },
   };
 }
