@@ -58,7 +58,7 @@ class Verifier:
         )
         if problem:
             raise AuthInvalidJwt(
-                f"The access token does not hold: {problem}. Refresh, or sign in again.", code="bad_jwt"
+                f"The access token cannot be trusted: {problem}. Refresh, or sign in again.", code="bad_jwt"
             )
         return claims
 

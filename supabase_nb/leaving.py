@@ -134,7 +134,7 @@ class Leaving(Rotation):
                 return
             again = replace(goodbye, at=self.clock.clock.steady() + _GOODBYE_PAUSE)
             self._goodbyes = tuple(again if known is goodbye else known for known in self._goodbyes)
-            self.note("goodbye", "Signed out here. The server could not be told yet.")
+            self.note("goodbye", "Signed out here. The server could not be told yet; it is tried again.")
             self._hold(self.held)
 
     def _drop_goodbyes(self, session: Session) -> None:

@@ -95,7 +95,9 @@ class DemoServer:
                 response = connection.getresponse()
                 text = response.read()
             except (OSError, http.client.HTTPException) as error:
-                raise DemoServerError(f"no answer from the demo server at {self.url}") from error
+                raise DemoServerError(
+                    f"no answer from the demo server at {self.url}: supabase-nb serve starts it"
+                ) from error
         with contextlib.suppress(ValueError):
             answer = json.loads(text) if text else None
             if response.status < 400:
@@ -298,4 +300,6 @@ def stop_server(state_dir: Path | None = None) -> bool:
         with FileLock(folder / "serve.lock", timeout=10):
             return True
     except Timeout:
-        raise DemoServerError(f"the demo server (process {server.pid}) doesn't end") from None
+        raise DemoServerError(
+            f"the demo server (process {server.pid}) doesn't end: end that process"
+        ) from None

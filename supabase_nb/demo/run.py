@@ -118,7 +118,7 @@ def listen(options: Options, last_port: int) -> socket.socket:
             listener.close()
             continue
         return listener
-    raise DemoServerError(f"port {options.port} on 127.0.0.1 is taken")
+    raise DemoServerError(f"port {options.port} on 127.0.0.1 is taken: choose another, or 0 for a free one")
 
 
 def serve(options: Options, state_dir: Path, ready: Callable[[DemoServer, Callable[[], None]], None]) -> None:
@@ -138,7 +138,9 @@ def serve(options: Options, state_dir: Path, ready: Callable[[DemoServer, Callab
     try:
         lock.acquire()
     except Timeout:
-        raise DemoServerError(f"a server already uses {state_dir}") from None
+        raise DemoServerError(
+            f"a server already uses {state_dir}: supabase-nb stop ends it, --state names another folder"
+        ) from None
     with contextlib.ExitStack() as stack:
         stack.callback(lock.release)
         project = Project(options, state_dir)

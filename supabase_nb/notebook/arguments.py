@@ -77,7 +77,7 @@ class MagicParser(MagicArgumentParser):
         except ValueError:
             words = None
         if words is None:
-            raise SupabaseUsageError("A quotation mark is missing.")
+            raise SupabaseUsageError("A quotation mark is missing. Close the quotation, then run this again.")
         comment = next((i for i, word in enumerate(words) if word.startswith("#")), len(words))
         try:
             return self.parse_args(words[:comment])
@@ -188,7 +188,7 @@ def _follow(word: str, namespace: Mapping[str, Any], what: str) -> Any:
             steps.append((False, ast.literal_eval(node.slice)))
             node = node.value
         else:  # a keyword, such as None
-            raise SupabaseUsageError("This is not the name of a variable.")
+            raise SupabaseUsageError("This is not the name of a variable. Name the one that holds the value.")
     if node.id not in namespace:
         raise SupabaseUsageError(_unknown(node.id, namespace, what, "variable"))
     value, missing = namespace[node.id], False

@@ -35,7 +35,7 @@ def read_paste(text: str | Secret, other: str | Secret = "") -> Pair:
     """
     first, second = Secret(text), Secret(other)
     if max(len(first.reveal()), len(second.reveal())) > _LARGEST:
-        raise _error("This is far too long to be a pair of tokens.")
+        raise _error("This is far too long to be a pair of tokens. Paste the two tokens alone.")
     # Both may stand in either field.
     for field in (first, second):
         found = _whole(field)
