@@ -175,8 +175,8 @@ class FileStorage:
             raise AuthStorageError(f"The stored session cannot be read ({_reason(failure)}). Check {file}.")
         if open_to_others:
             raise AuthStorageError(
-                f"Others may read the stored session, so it is not used. Run `chmod 600 {file}`, then sign in "
-                "again.",
+                f"Others may read the stored session, so it is not used. Run `chmod 600 {file}`, "
+                "then sign in again.",
                 code="storage_open_to_others",
             )
         return data.decode("utf-8", "replace")
