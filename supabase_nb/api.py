@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Seconds to connect, and to wait for an answer (design: "time-outs and retries"); and for all of a request.
 CONNECT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT = 5.0, 10.0, 15.0
+#: Hosts that ``http://`` is good enough for.
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _API_VERSION = "2024-01-01"
 _LARGEST_ANSWER = 4 * 1024 * 1024
 
@@ -216,6 +218,8 @@ class AuthAPI:
                 follow_redirects=False,
                 # Certificates are verified, always; without TLS (this machine) there is no need to load them.
                 verify=self.url.startswith("https://"),
+                # What is for this machine has no TLS: a proxy, on another one, would read the tokens.
+                mounts={f"all://[{host}]" if ":" in host else f"all://{host}": None for host in LOOPBACK},
             )
             self._pid = os.getpid()
             if shared is None:
@@ -246,7 +250,7 @@ def check_url(url: str, *, allow_http: bool = False) -> str:
             "This is not a project's URL. It looks like https://abcd.supabase.co: see Project Settings, API.",
             code="invalid_url",
         )
-    if parts.scheme == "http" and not allow_http and host not in ("localhost", "127.0.0.1", "::1"):
+    if parts.scheme == "http" and not allow_http and host not in LOOPBACK:
         raise errors.AuthError(
             f"http://{host} would send tokens in the clear. Use https://, or allow_http=True if you must.",
             code="insecure_url",

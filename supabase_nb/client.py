@@ -70,7 +70,7 @@ class Client:
         check_key(self._key, url, allow_secret_key=allow_secret_key)
         self.url = check_url(url, allow_http=options.get("allow_http", False))
         self.name = name
-        pool = transport or Pool(self.url)
+        pool = transport or Pool()
         options.setdefault("storage_key", storage_key(self.url, name))
         self.auth = AuthClient(
             auth_url or f"{self.url}/auth/v1",

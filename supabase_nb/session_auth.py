@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import httpx
 
-from .api import check_url
+from .api import LOOPBACK, check_url
 from .auth import AuthClient
 from .bearer import Bearer, Carried
 from .tasks import shared
@@ -196,27 +196,24 @@ class SessionTransport(httpx.BaseTransport):
 
 
 class Pool(httpx.BaseTransport):
-    """One connection pool for all that a client sends, opened at the first request.
+    """One connection pool for all that a client sends to a host, opened at the first request.
 
     A forked child gets connections of its own: it must not write into its parent's.
-
-    Args:
-        url: The project, for which the system may name a proxy.
     """
 
-    def __init__(self, url: str) -> None:
-        self._url = httpx.URL(url)
-        self._of_process: dict[int, httpx.HTTPTransport] = {}
+    def __init__(self) -> None:
+        self._opened: dict[tuple[int, str, str], httpx.HTTPTransport] = {}
         self._closed = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send it."""
-        process = os.getpid()
-        transport = self._of_process.get(process)
+        url = request.url
+        here = (os.getpid(), url.scheme, url.host)
+        transport = self._opened.get(here)
         if transport is None:
             # Certificates are verified, always; without TLS (this machine) there is no need to load them.
-            opened = httpx.HTTPTransport(verify=self._url.scheme == "https", proxy=self._proxy())
-            transport = self._of_process.setdefault(process, opened)
+            opened = httpx.HTTPTransport(verify=url.scheme == "https", proxy=proxy_of(url))
+            transport = self._opened.setdefault(here, opened)
         response = transport.handle_request(request)
         if self._closed:
             # A refresh that was under way, or a late one: nobody would close what it leaves open.
@@ -224,17 +221,18 @@ class Pool(httpx.BaseTransport):
             transport.close()
         return response
 
-    def _proxy(self) -> str | None:
-        # A client with a transport of its own no longer looks for a proxy.
-        host = self._url.host
-        if urllib.request.proxy_bypass(host):
-            return None
-        proxies = urllib.request.getproxies()
-        return proxies.get(self._url.scheme) or proxies.get("all")
-
     def close(self) -> None:
         """Drop the connections; from now on each request has one of its own."""
         self._closed = True
-        transport = self._of_process.pop(os.getpid(), None)
-        if transport is not None:
-            transport.close()
+        for here in [here for here in self._opened if here[0] == os.getpid()]:
+            self._opened.pop(here).close()
+
+
+def proxy_of(url: httpx.URL) -> str | None:
+    """The proxy that the system names for an address; ``None``: straight there."""
+    # A client with a transport of its own no longer looks for a proxy. What is for this machine has no TLS:
+    # a proxy, on another one, would read the tokens.
+    if url.host in LOOPBACK or urllib.request.proxy_bypass(url.host):
+        return None
+    proxies = urllib.request.getproxies()
+    return proxies.get(url.scheme) or proxies.get("all")

@@ -28,7 +28,7 @@ from supabase_nb import (
 from supabase_nb.clock import Clock
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
-from supabase_nb.session_auth import Pool
+from supabase_nb.session_auth import Pool, proxy_of
 
 URL = "https://abcd.supabase.co"
 KEY = "sb_publishable_abc"
@@ -178,7 +178,7 @@ def test_one_pool_opens_one_connection(client: Client) -> None:
     client.http.get("/rest/v1/trips")
     pool = client.http._transport._pool  # type: ignore[attr-defined]
     assert isinstance(pool, Pool)
-    (transport,) = pool._of_process.values()
+    (transport,) = pool._opened.values()
     assert len(transport._pool.connections) == 1  # type: ignore[attr-defined]
 
 
@@ -679,7 +679,8 @@ def test_the_systems_proxy_is_used(
         monkeypatch.delenv(name.upper(), raising=False)
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
-    assert Pool(URL)._proxy() == proxy
+    assert proxy_of(httpx.URL(URL)) == proxy
+    assert proxy_of(httpx.URL("http://127.0.0.1:54321")) is None
 
 
 def test_reading_the_token_takes_no_lock(mocked: Client, answers: made.Answers) -> None:
