@@ -63,11 +63,23 @@ class AuthClient(WaysIn, traitlets.HasTraits):
 
     session = traitlets.Instance(Session, allow_none=True, read_only=True, help="The session in force.")
     user = traitlets.Instance(User, allow_none=True, read_only=True, help="Whose session it is.")
-    status = traitlets.Enum(STATUSES, default_value="signed_out", read_only=True)
-    last_event = traitlets.Instance(AuthEvent, allow_none=True, read_only=True)
-    last_error = traitlets.Instance(errors.AuthError, allow_none=True, read_only=True)
+    status = traitlets.Enum(
+        STATUSES,
+        default_value="signed_out",
+        read_only=True,
+        help="signed_out, restoring, active, refreshing, retrying or expired.",
+    )
+    last_event = traitlets.Instance(
+        AuthEvent, allow_none=True, read_only=True, help="What happened last: kind, time, cause."
+    )
+    last_error = traitlets.Instance(
+        errors.AuthError, allow_none=True, read_only=True, help="Why it is retrying, expired or not saved."
+    )
     next_refresh_at = traitlets.Float(
-        None, allow_none=True, read_only=True, help="Unix seconds of this machine's clock."
+        None,
+        allow_none=True,
+        read_only=True,
+        help="When it is refreshed or tried next: Unix seconds, by this machine's clock.",
     )
     notices = traitlets.Tuple(default_value=(), read_only=True, help="Sentences to show with the session.")
 

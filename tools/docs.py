@@ -76,7 +76,11 @@ OWN = {
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by mkdocs for each page."""
-    for mark, make in (("<!-- magics -->", magics), ("<!-- errors -->", error_table)):
+    for mark, make in (
+        ("<!-- magics -->", magics),
+        ("<!-- errors -->", error_table),
+        ("<!-- traits -->", traits),
+    ):
         if mark in markdown:
             markdown = markdown.replace(mark, make())
     return markdown
@@ -98,7 +102,7 @@ def _magic(kind: Any, name: str, build: Callable[[Any], object], run: Callable[.
     about = "\n".join(line.strip() for line in (run.__doc__ or "").strip().splitlines())
     lines = [f"## `%{name}`", "", about, "", "```text", usage, "```", ""]
     rows = [f"| {words} | {text} |" for words, text in _arguments(parser)]
-    return "\n".join([*lines, *(["| | |", "|---|---|", *rows] if rows else [])])
+    return "\n".join([*lines, *(["| argument | meaning |", "|---|---|", *rows] if rows else [])])
 
 
 def _arguments(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
@@ -118,4 +122,15 @@ def error_table() -> str:
     for code, (meaning, step) in sorted(known.items()):
         ends = " **The session has ended.**" if code in errors.FINAL_CODES else ""
         rows.append(f"| `{code}` | {meaning}{ends} | {step} |")
+    return "\n".join(rows)
+
+
+def traits() -> str:
+    """What of a session can be observed."""
+    from supabase_nb import AuthClient
+
+    rows = ["| trait | what it is |", "|---|---|"]
+    rows += [
+        f"| `{name}` | {AuthClient.class_traits()[name].help} |" for name in AuthClient.class_own_traits()
+    ]
     return "\n".join(rows)
