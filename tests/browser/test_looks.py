@@ -94,10 +94,10 @@ def faults(page: Page) -> list[str]:
     """What axe-core finds, and what sticks out of its display."""
     found: list[str] = page.evaluate(
         """async () => {
-            const { violations } = await axe.run('.sb-live');
+            const { violations } = await axe.run('.sb');
             const seen = violations.flatMap(({ id, nodes }) =>
                 nodes.map(node => `${id}: ${node.html}: ${node.failureSummary}`));
-            const wide = [...document.querySelectorAll('.sb-live')]
+            const wide = [...document.querySelectorAll('.sb')]
                 .filter(sb => sb.scrollWidth > sb.clientWidth + 1);
             return [...seen, ...wide.map(sb => `too wide: ${sb.dataset.kind}`)];
         }"""
@@ -122,6 +122,11 @@ def test_every_state_theme_and_width(gallery: Page) -> None:
     assert faults(gallery) == [], HIGH_CONTRAST
     gallery.emulate_media(forced_colors="active", reduced_motion="reduce")
     assert faults(gallery) == [], "forced colours"
+    gallery.emulate_media(forced_colors="none", reduced_motion="no-preference")
+    wear(gallery, THEMES[0])
+    gallery.evaluate("async () => { await jupyterapp.shell.currentWidget.context.sessionContext.shutdown() }")
+    expect(gallery.locator(".sb-live")).to_have_count(0)
+    assert faults(gallery) == [], "without a kernel"
     if PICTURES:
         PICTURES.mkdir(parents=True, exist_ok=True)
         contact_sheet(gallery.context.new_page(), shots, PICTURES / "displays.png")
