@@ -203,29 +203,42 @@ class Pool(httpx.BaseTransport):
 
     def __init__(self) -> None:
         self._opened: dict[tuple[int, str, str], httpx.HTTPTransport] = {}
+        self._under_way: set[tuple[int, object]] = set()
         self._closed = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send it."""
-        url = request.url
-        here = (os.getpid(), url.scheme, url.host)
-        transport = self._opened.get(here)
-        if transport is None:
-            # Certificates are verified, always; without TLS (this machine) there is no need to load them.
-            opened = httpx.HTTPTransport(verify=url.scheme == "https", proxy=proxy_of(url))
-            transport = self._opened.setdefault(here, opened)
-        response = transport.handle_request(request)
-        if self._closed:
-            # A refresh that was under way, or a late one: nobody would close what it leaves open.
-            response.read()
-            transport.close()
-        return response
+        process, url = os.getpid(), request.url
+        # A connection that is being made can't be closed yet: whoever makes it does so when it has answered.
+        mark = (process, object())
+        self._under_way.add(mark)
+        try:
+            here = (process, url.scheme, url.host)
+            transport = self._opened.get(here)
+            if transport is None:
+                # Certificates are verified, always; without TLS (this machine) there's no need to load them.
+                opened = httpx.HTTPTransport(verify=url.scheme == "https", proxy=proxy_of(url))
+                transport = self._opened.setdefault(here, opened)
+            response = transport.handle_request(request)
+            if self._closed:
+                response.read()
+            return response
+        finally:
+            self._under_way.discard(mark)
+            if self._closed:
+                self._drop(process)
 
     def close(self) -> None:
-        """Drop the connections; from now on each request has one of its own."""
+        """Drop the connections, once nothing is under way; from now on each request has one of its own."""
         self._closed = True
-        for here in [here for here in self._opened if here[0] == os.getpid()]:
-            self._opened.pop(here).close()
+        self._drop(os.getpid())
+
+    def _drop(self, process: int) -> None:
+        if not any(mark[0] == process for mark in list(self._under_way)):
+            for here in [here for here in list(self._opened) if here[0] == process]:
+                transport = self._opened.pop(here, None)
+                if transport is not None:
+                    transport.close()
 
 
 def proxy_of(url: httpx.URL) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import os
+import socket
 import sys
 import threading
 import traceback
@@ -641,6 +642,31 @@ def test_closing_twice_is_harmless_and_keeps_the_session(client: Client, server:
     client.close()
     with create_client(server.url, server.anon_key, storage=client.auth.storage) as later:
         assert later.auth.get_session() == client.auth.session
+
+
+def test_closing_while_a_connection_is_being_made_leaves_none_open(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    connected: list[socket.socket] = []
+    connect = socket.create_connection
+
+    def slow(*args: Any, **more: Any) -> socket.socket:
+        begun.set()
+        assert go_on.wait(30)
+        connected.append(connect(*args, **more))
+        return connected[-1]
+
+    for transport in client.http._transport._pool._opened.values():  # type: ignore[attr-defined]
+        transport.close()  # what was idle
+    monkeypatch.setattr(socket, "create_connection", slow)
+    asker = threading.Thread(target=trips, args=(client,))
+    asker.start()
+    assert begun.wait(30)
+    client.close()
+    go_on.set()
+    asker.join()
+    assert [each.fileno() for each in connected] == [-1]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
