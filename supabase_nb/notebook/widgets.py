@@ -35,7 +35,7 @@ class Display(anywidget.AnyWidget):
     """
 
     _esm = read_esm("displays.mjs")
-    _css = read_css("shared.css", "displays.css")
+    _css = read_css("shared.css", "parts.css", "displays.css")
 
     kind = traitlets.Unicode(read_only=True).tag(sync=True)
     words = traitlets.Dict(read_only=True).tag(sync=True)

@@ -52,7 +52,7 @@ def test_nothing_is_loaded_from_elsewhere(path: Path) -> None:
 
 def test_the_style_sheets_stay_inside_their_widgets() -> None:
     """A style sheet of an anywidget holds for the whole page: each selector must be one of ours."""
-    css = re.sub(r"/\*.*?\*/", "", read_css("shared.css", "displays.css"), flags=re.DOTALL)
+    css = re.sub(r"/\*.*?\*/", "", read_css("shared.css", "parts.css", "displays.css"), flags=re.DOTALL)
     css = re.sub(r"@keyframes.*?\n}", "", css, flags=re.DOTALL)
     for selectors in re.findall(r"([^{};]+){", css):
         if not selectors.strip().startswith("@"):
