@@ -17,13 +17,26 @@ from supabase_nb.demo import stop_server
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-WANTED = {"quickstart", "restore_and_refresh", "live_displays", "many_notebooks", "troubleshooting"}
+WANTED = {
+    "quickstart",
+    "restore_and_refresh",
+    "token_entry",
+    "live_displays",
+    "query_as_user",
+    "many_notebooks",
+    "troubleshooting",
+}
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
 
 
 def test_all_are_there() -> None:
-    assert {path.stem for path in NOTEBOOKS} >= WANTED
+    names = {path.stem for path in NOTEBOOKS}
+    assert names >= WANTED
+    told_of = set(
+        re.findall(r"^\| `(\w+)` \|", (FOLDER.parent / "docs" / "notebooks.md").read_text(), re.MULTILINE)
+    )
+    assert names == told_of
 
 
 @each
