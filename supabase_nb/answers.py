@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from . import errors, tokens
+from . import errors
 from .models import Session, User
+from .tokens import shown
 
 if TYPE_CHECKING:
     import httpx
 
 _RETRYABLE = frozenset({408, 409, 425, 429})
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 
 
 class Answer:
@@ -160,11 +159,6 @@ def refusal(answer: Answer, url: str, now: float) -> errors.AuthError:
     session_id = answer.headers.get("sb-auth-session-id")
     error.session_id = session_id and shown(session_id)
     return error
-
-
-def shown(text: str) -> str:
-    """What a server said, as a person may see it: no tokens, nothing that steers a terminal, not too long."""
-    return _CONTROL.sub(" ", tokens.redact(text))[:300]
 
 
 def retry_after(value: str | None, now: float) -> float | None:

@@ -149,13 +149,13 @@ class User:
             if self.is_anonymous
             else self.phone and tokens.MASK
         )
-        return f"User(id={self.id!r}, {who or ''})"
+        return f"User(id={tokens.shown(self.id, 100)!r}, {who or ''})"
 
 
 def mask_email(email: str) -> str:
     """``a•••@example.com``: for what may be saved with a notebook."""
-    name, at, host = email.partition("@")
-    return f"{name[:1]}{tokens.MASK}{at}{host}"
+    name, at, host = email.rpartition("@")
+    return tokens.shown(f"{name[:1]}{tokens.MASK}{at}{host}", 100)
 
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)

@@ -7,12 +7,11 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from . import errors, tokens
-from .answers import shown
 from .keeper import Keeper
 from .models import AuthChangeEvent, AuthResponse, Session, User
 from .pkce import RECOVERY, Pkce
 from .record import Pair
-from .tokens import Secret
+from .tokens import Secret, shown
 
 _SECRET_FIELDS = ("password", "token", "token_hash", "captcha_token")
 # Where supabase-py's dictionaries call something by another name.

@@ -200,3 +200,13 @@ def redact(text: str) -> str:
         lambda m: MASK if m["gap"] is None else f"{MASK}{m['gap']}{m['quote'] or ''}{MASK}", text
     )
     return _NAMED_IN_TEXT.sub(lambda m: f"{m['head']}{MASK}", _KEY_IN_TEXT.sub(MASK, text))
+
+
+def shown(text: str, longest: int = 300) -> str:
+    """What others wrote, fit for a person to see: no tokens, and nothing that steers what shows it.
+
+    Without control characters, ANSI codes and marks of the reading direction, and not longer than `longest`.
+    """
+    text = redact(text[: 4 * longest])
+    text = "".join(char if char.isprintable() else " " for char in text)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -72,7 +72,8 @@ def html(view: View) -> str:
     lines += [escape(text) for text in (next_step(view), *view["notices"]) if text]
     lines.append(f"<em>{escape(word('snapshot.note'))}</em>")
     body = "".join(f"<p>{text}</p>" for text in lines)
-    return f'{STYLE}<div class="sb-snap">{body}</div>'
+    # Front ends typeset what stands between dollar signs, but not below these classes (MathJax 3 and 2).
+    return f'{STYLE}<div class="sb-snap mathjax_ignore tex2jax_ignore">{body}</div>'
 
 
 def _joined(view: View, state: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from urllib.parse import urlsplit
 
 from ..models import AuthChangeEvent, Session, Status, User, mask_email
-from ..tokens import MASK
+from ..tokens import MASK, shown
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
@@ -56,7 +56,7 @@ def describe(auth: AuthClient) -> View:
     due = auth.next_refresh_at
     events = auth.events
     refreshed = [event.time for event in events if event.kind == AuthChangeEvent.TOKEN_REFRESHED]
-    return {
+    view: View = {
         "status": auth.status,
         "host": urlsplit(auth.url).netloc.rpartition("@")[2],
         "time_left": auth.time_left() if session else None,
@@ -71,6 +71,17 @@ def describe(auth: AuthClient) -> View:
             for event in reversed(events)
         ],
     }
+    # Names, metadata and messages are what others wrote.
+    cleaned: View = _cleaned(view)
+    return cleaned
+
+
+def _cleaned(value: Any, longest: int = 400) -> Any:
+    if isinstance(value, str):
+        return shown(value, longest)
+    if isinstance(value, dict):
+        return {key: _cleaned(item, 100 if key == "user" else longest) for key, item in value.items()}
+    return [_cleaned(item, longest) for item in value] if isinstance(value, list) else value
 
 
 def masked(view: View) -> View:

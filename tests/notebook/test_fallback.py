@@ -182,7 +182,7 @@ def executed(path: Path) -> nbformat.NotebookNode:
 def check(notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells[1:]:
         snapshot, widget = cell.outputs
-        assert 'class="sb-snap"' in snapshot.data["text/html"]
+        assert 'class="sb-snap ' in snapshot.data["text/html"]
         assert snapshot.data["text/plain"].startswith("Supabase session, snapshot of ")
         assert widget.data["text/plain"] == ""
         assert "application/vnd.jupyter.widget-view+json" in widget.data

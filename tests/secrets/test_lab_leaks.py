@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile_text import HOSTILE
 from planted import Found, Planted, modes, search, table
 from searched_lab import SearchedLab
 from ways_in import ENTRIES, filled, tokens
@@ -85,6 +86,39 @@ def work(lab: SearchedLab, server: DemoServer, planted: Planted) -> Path:
     return path
 
 
+def hostile(lab: SearchedLab) -> dict[str, Any]:
+    """Show what others wrote; gives what came of it."""
+    dialogs: list[str] = []
+    lab.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    lab.run(
+        "from supabase_nb.notebook.client import Displays\n"
+        "from hostile_text import HOSTILE, hostile_auth\n"
+        "class Shown(Displays):\n"
+        "    def __init__(self, text): self.auth = hostile_auth(text)\n"
+        "shown = [Shown(text) for text in HOSTILE.values()]"
+    )
+    lab.run("for one in shown: display(one.panel, one)")
+    lab.page.wait_for_function(
+        "number => document.querySelectorAll('.sb[data-kind=panel] .sb-name:not(:empty)').length >= number",
+        arg=len(HOSTILE),
+    )
+    found = lab.page.evaluate(
+        """() => {
+            const parts = [...document.querySelectorAll('.sb, .sb-snap')];
+            const inside = parts.flatMap(part => [...part.querySelectorAll('*')]);
+            return {
+                elements: [...new Set(inside.map(one => one.localName))],
+                handlers: inside.flatMap(one => one.getAttributeNames()).filter(one => one.startsWith('on')),
+                links: inside.map(one => one.getAttribute('href') ?? one.getAttribute('src')).filter(Boolean),
+                wide: parts.filter(part => part.scrollWidth > part.clientWidth + 1).length,
+                high: parts.filter(part => part.clientHeight > 1600).length,
+                text: parts.map(part => part.textContent).join('\\n'),
+            };
+        }"""
+    )
+    return {**found, "dialogs": dialogs}
+
+
 #: For every place what puts a token there, which stands in the Python variable `tok`; `js`: in JavaScript.
 LEAKS = {
     "DOM": "js: document.body.dataset.x = tok",
@@ -153,6 +187,7 @@ class Result:
     open: list[str]
     widgets: int
     source: str
+    hostile: dict[str, Any]
     error: BaseException | None = None
 
 
@@ -175,6 +210,7 @@ def result(tmp_path_factory: pytest.TempPathFactory, demo: DemoServer) -> Result
                 state = saved["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
                 result.widgets = len(state)
                 result.source = "\n".join("".join(cell["source"]) for cell in saved["cells"])
+                result.hostile = hostile(lab)
                 on_purpose = leak(lab)
                 found = search(lab.places(), on_purpose)
                 result.seen = {place for place in LEAKS if (place, place) in found}
@@ -218,3 +254,14 @@ def test_the_notebook_was_saved_with_widget_state_and_rewritten_cells(result):
 def test_the_search_sees_a_leak_in_every_place(result):
     assert result.seen == set(LEAKS)
     assert result.places == set(LEAKS), "a place that has no leak to show that it is seen"
+
+
+def test_what_others_wrote_is_text_in_the_page(result):
+    found = result.hostile
+    assert found["dialogs"] == []
+    assert {"img", "script", "iframe", "a", "h1", "math"} & set(found["elements"]) == set()
+    assert found["handlers"] == []
+    assert found["links"] == []
+    assert (found["wide"], found["high"]) == (0, 0), "a name of 10,000 letters is cut off"
+    assert HOSTILE["image"] in found["text"]
+    assert not {"\u202e", "\x1b"} & set(found["text"])

@@ -72,7 +72,7 @@ def serving(
     with Server(("127.0.0.1", 0), Handler) as server:
         if tls is not None:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=[0.02])
         thread.start()
         yield f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}", seen
         server.shutdown()
