@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format soak screenshots bench clean
+.PHONY: demo test lint format soak lowest docs screenshots clean
 
 $(READY): pyproject.toml tools/setup
 	tools/setup "$(PYTHON)" "$(VENV)"
@@ -30,6 +30,14 @@ format: $(READY)
 # Longer than a change is worth waiting for: 50,000 requests of nonsense, 100,000 schedules of the rotation protocol.
 soak: $(READY)
 	SUPABASE_NB_FUZZ=50000 $(BIN)/python -m pytest tests/demo/test_demo_bad_input.py -s --timeout 1800
+	SUPABASE_NB_SOAK=1 $(BIN)/python -m pytest tests/model -s --timeout 36000
+
+# The core's tests on the lowest versions that pyproject allows.
+lowest: $(READY)
+	tools/lowest "$(VENV)"
+
+docs: $(READY)
+	$(BIN)/mkdocs build --strict
 
 # Renews the pictures of the documentation.
 screenshots: $(READY)
