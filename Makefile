@@ -30,7 +30,7 @@ format: $(READY)
 # Longer than a change is worth waiting for: 50,000 requests of nonsense, 100,000 schedules of the rotation protocol.
 soak: $(READY)
 	SUPABASE_NB_FUZZ=50000 $(BIN)/python -m pytest tests/demo/test_demo_bad_input.py -s --timeout 1800
-	SUPABASE_NB_SOAK=1 $(BIN)/python -m pytest tests/model -s --timeout 36000
+	SUPABASE_NB_SCHEDULES=100000 $(BIN)/python -m pytest tests/model -s --timeout 36000
 
 # The core's tests on the lowest versions that pyproject allows.
 lowest: $(READY)
