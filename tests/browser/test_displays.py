@@ -159,6 +159,7 @@ def test_nobody_behind_it(
     # The kernel is shut down.
     run_all(page)
     expect(panel).to_have_attribute("data-status", "active")
+    expect(badge).to_have_text("Active")
     kernel(page, "shutdown")
     expect(panel.locator(".sb-badge")).to_have_text("Not live")
     expect(badge.locator(".sb-badge")).to_have_text("Not live")
