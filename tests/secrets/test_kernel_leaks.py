@@ -88,9 +88,23 @@ class Run:
         kernel.remember(name)
         self.planted.add_stored(name, self.sessions)
 
+    def restart(self, name: str) -> None:
+        """A new kernel restores from storage; then one cell loads the extension and holds the tokens."""
+        self.kernel.stop()
+        self.kernel.start()
+        connect = f"%supabase_connect {self.server.url} --key {self.server.anon_key}"
+        self.kernel.run("%load_ext supabase_nb")
+        reply = self.kernel.run(f"{connect}\nassert supabase.auth.session\nsupabase.auth.refresh_session()")
+        self.replies[name] = reply["status"]
+        self.planted.add_stored(name, self.sessions)
+        self.kernel.remember(name)
+
     def places(self) -> Iterator[tuple[str, bytes | str]]:
         yield from self.kernel.places()
         yield "the auth server's log", (self.server.state_dir / LOG_FILE).read_bytes()
+
+
+FORMS = [*(f"form, {shape}" for shape in ENTRIES), "form, refused"]
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +116,7 @@ def ran(tmp_path_factory, demo):
         for shape in ENTRIES:
             run.enter(f"form, {shape}", shape)
         run.enter("form, refused", "two fields", "revoked")
+        run.restart("restored from storage")
         run.leaks = search(run.places(), run.planted)
         yield run
     finally:
@@ -118,10 +133,57 @@ def test_a_way_does_what_it_is_to_do(name, ran):
     assert ran.replies[name] == ("error" if WAYS[name].fails else "ok")
 
 
-@pytest.mark.parametrize("name", [*WAYS, *(f"form, {shape}" for shape in ENTRIES), "form, refused"])
+def test_so_do_the_other_ways(ran):
+    assert {name: ran.replies[name] for name in FORMS} == {
+        name: "error" if name in ("form, nonsense around", "form, refused") else "ok" for name in FORMS
+    }
+    assert ran.replies["restored from storage"] == "ok"
+
+
+@pytest.mark.parametrize("name", [*WAYS, *FORMS, "restored from storage"])
 def test_no_token_is_anywhere(name, ran):
     leaks = {key: needles for key, needles in ran.leaks.items() if key[1] == name}
     assert not leaks, "\n" + table(leaks)
+
+
+#: Before the extension is there, nobody can keep a cell's text from being sent on and logged.
+OUT_OF_REACH = {"messages from the kernel", "kernel's own output at DEBUG", "loggers at DEBUG"}
+
+
+@pytest.mark.parametrize(
+    ("way", "behind"),
+    [
+        ("literals", ""),
+        ("literals, call", "\n1 / 0"),
+        ("literals to variables", "\n%supabase_set_session nope rt"),
+        ("refused, Verbose", ""),
+    ],
+)
+def test_the_cell_that_loads_the_extension(way, behind, tmp_path, demo):
+    kernel, planted = SearchedKernel(tmp_path), Planted()
+    try:
+        at, rt = tokens(demo, WAYS[way].tokens)
+        planted.add(way, access_token=at, refresh_token=rt)
+        load = f"%load_ext supabase_nb\n%supabase_connect {demo.url} --key {demo.anon_key}\n"
+        kernel.run("%xmode Verbose")
+        reply = kernel.run(load + filled(WAYS[way].cell, at=at, rt=rt) + behind)
+        assert reply["status"] == ("error" if behind or WAYS[way].fails else "ok")
+        warned = [m["content"]["text"] for m in kernel.said if m["msg_type"] == "stream"]
+        assert any("Out of reach" in text for text in warned)
+
+        def holds(message: dict[str, Any]) -> bool:
+            return bool(planted.find(json.dumps(message["content"])))
+
+        # The echo of the cell, before it ran, is the only message that holds them.
+        echoes = [m for m in kernel.said if m["msg_type"] == "execute_input" and holds(m)]
+        assert len(echoes) == 1
+        others = [m for m in kernel.said if m not in echoes and holds(m)]
+        assert others == []
+        kernel.remember(way)
+        found = search(kernel.places(), planted)
+        assert {place for place, _ in found} <= OUT_OF_REACH, "\n" + table(found)
+    finally:
+        kernel.stop()
 
 
 #: For every place a cell that puts a token there; ``tok`` holds it.
