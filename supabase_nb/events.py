@@ -49,7 +49,7 @@ class Delivery:
 
     def __init__(self, set_traits: Callable[[Change], BaseException | None]) -> None:
         self._set_traits = set_traits
-        self._ready = threading.Condition(threading.Lock())
+        self._make_locks()
         self._queue: deque[Change] = deque()
         self._subscriptions: list[Subscription] = []
         self._put = self._delivered = 0
@@ -58,8 +58,13 @@ class Delivery:
 
     def after_fork(self) -> None:
         """The child's own lock: a thread of the parent's may have held the old one."""
-        self._ready = threading.Condition(threading.Lock())
+        self._make_locks()
         self._owner = None
+
+    def _make_locks(self) -> None:
+        # Entered by the lock itself: Ctrl-C can come into a condition's `__exit__`, before it lets go.
+        self._guard = threading.Lock()
+        self._ready = threading.Condition(self._guard)
 
     @property
     def overdue(self) -> bool:
@@ -70,7 +75,7 @@ class Delivery:
         self, traits: Mapping[str, object], event: AuthEvent | None = None, session: Session | None = None
     ) -> None:
         """Queue a change for the subscribers of now. Callers hold the lock that orders changes."""
-        with self._ready:
+        with self._guard:
             to = self._subscriptions if event else []
             self._queue.append(Change(traits, event, session, deque([None, *to])))
             self._put += 1
@@ -78,20 +83,20 @@ class Delivery:
     def subscribe(self, callback: AuthCallback, event: AuthEvent, session: Session | None) -> Subscription:
         """Add a subscriber, with a first event of its own that comes before all others."""
         subscription = Subscription(callback, self._unsubscribe)
-        with self._ready:
+        with self._guard:
             self._subscriptions.append(subscription)
             self._queue.append(Change({}, event, session, deque([subscription])))
             self._put += 1
         return subscription
 
     def _unsubscribe(self, subscription: Subscription) -> None:
-        with self._ready:
+        with self._guard:
             # By identity, and harmless when it is gone.
             self._subscriptions = [known for known in self._subscriptions if known is not subscription]
 
     def flush_soon(self) -> None:
         """Deliver what is queued in a thread of its own: a subscriber that blocks must not stop a refresh."""
-        with self._ready:
+        with self._guard:
             if self._owner is not None or not self._queue:
                 return
         with suppress(RuntimeError):  # the interpreter is ending: no more threads
@@ -106,7 +111,7 @@ class Delivery:
         turn = object()
         interrupt: BaseException | None = None
         try:
-            with self._ready:
+            with self._guard:
                 mine = self._put
                 if self not in _inside.get():
                     self._ready.wait_for(
@@ -116,20 +121,20 @@ class Delivery:
                     return
                 self._owner = turn
             while True:
-                with self._ready:
+                with self._guard:
                     if not self._queue:
                         self._release(turn)  # in one step with the look: what is put later finds no owner
                         break
                     change = self._queue[0]
                 interrupt = self._deliver(change) or interrupt
-                with self._ready:
+                with self._guard:
                     # Only now: whatever Ctrl-C leaves undone is done by the next flush.
                     if self._queue and self._queue[0] is change:
                         self._queue.popleft()
                         self._delivered += 1
                     self._ready.notify_all()
         finally:
-            with self._ready:
+            with self._guard:
                 self._release(turn)
         if interrupt is not None:
             raise interrupt
@@ -146,25 +151,30 @@ class Delivery:
         try:
             while change.left:
                 interrupt = self._tell(change, change.left[0]) or interrupt
-                change.left.popleft()
         finally:
             _inside.reset(inside)
         return interrupt
 
     def _tell(self, change: Change, subscription: Subscription | None) -> BaseException | None:
+        """Reach one of them, and cross them off: with nothing between that Ctrl-C could come into."""
         if subscription is None:
-            return self._set_traits(change)
+            interrupt = self._set_traits(change)  # may be called again; what is set already notifies nobody
+            change.left.popleft()
+            return interrupt
         if change.event is None or subscription not in self._subscriptions:
+            change.left.popleft()
             return None
         try:
-            subscription.callback(change.event.kind, change.session)
-        except Exception:  # noqa: BLE001
-            log_guarded("a subscriber of on_auth_state_change raised; the others are still called")
+            _ = subscription.callback(change.event.kind, change.session), change.left.popleft()
         except BaseException as error:
-            # One from the subscriber's own frames has reached it; another has come before it was called.
-            if error.__traceback__ is None or error.__traceback__.tb_next is None:
-                raise
-            return error
+            if not isinstance(error, Exception) and (
+                error.__traceback__ is None or error.__traceback__.tb_next is None
+            ):
+                raise  # it came before the subscriber was called
+            change.left.popleft()
+            if not isinstance(error, Exception):
+                return error
+            log_guarded("a subscriber of on_auth_state_change raised; the others are still called")
         return None
 
 

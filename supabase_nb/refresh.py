@@ -31,7 +31,9 @@ class Refresher:
     """Wakes each registered client when its time has come. Runs while clients are registered."""
 
     def __init__(self) -> None:
-        self._wake = threading.Condition(threading.Lock())
+        # Entered by the lock itself: Ctrl-C can come into a condition's `__exit__`, before it lets go.
+        self._guard = threading.Lock()
+        self._wake = threading.Condition(self._guard)
         self._clients: weakref.WeakSet[Refreshable] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
         self._working: set[int] = set()
@@ -39,7 +41,7 @@ class Refresher:
 
     def register(self, client: Refreshable) -> None:
         """Wake this client from now on; starts the thread."""
-        with self._wake:
+        with self._guard:
             self._clients.add(client)
             self._notify()
             if self._thread is None:
@@ -48,13 +50,13 @@ class Refresher:
 
     def unregister(self, client: Refreshable) -> None:
         """Wake this client no more; the thread ends with the last one."""
-        with self._wake:
+        with self._guard:
             self._clients.discard(client)
             self._notify()
 
     def reconsider(self) -> None:
         """A client's time has changed."""
-        with self._wake:
+        with self._guard:
             self._notify()
 
     def _notify(self) -> None:
@@ -62,13 +64,13 @@ class Refresher:
         self._wake.notify()
 
     def _run(self) -> None:
-        with self._wake:
+        with self._guard:
             # The thread says itself that it runs: Ctrl-C may come between starting it and noting that.
             if self._thread is not None:
                 return
             self._thread = threading.current_thread()
         while True:
-            with self._wake:
+            with self._guard:
                 clients = list(self._clients)
                 self._changed = False
                 if not clients:
@@ -81,7 +83,7 @@ class Refresher:
             soonest = min((wait for wait, _ in due if wait > 0), default=TICK)
             del clients, due
             client = None  # type: ignore[assignment]  # or the last one would never be collected
-            with self._wake:
+            with self._guard:
                 # Bounded, because a condition's wait does not count the time that the machine sleeps.
                 if not self._changed:
                     self._wake.wait(min(max(soonest, 0.01), TICK))
@@ -96,7 +98,7 @@ class Refresher:
             return None
 
     def _start(self, client: Refreshable) -> None:
-        with self._wake:
+        with self._guard:
             if len(self._working) >= _MOST_WORKERS or id(client) in self._working:
                 return
             self._working.add(id(client))
@@ -105,7 +107,7 @@ class Refresher:
                 target=self._work, args=(client,), name="supabase-nb-refresh", daemon=True
             ).start()
         except RuntimeError:  # no more threads, or the interpreter is ending
-            with self._wake:
+            with self._guard:
                 self._working.discard(id(client))
 
     def _work(self, client: Refreshable) -> None:
@@ -114,7 +116,7 @@ class Refresher:
         except Exception:
             logger.exception("a refresh ended in an error that is ours")
         finally:
-            with self._wake:
+            with self._guard:
                 self._working.discard(id(client))
                 self._notify()
 

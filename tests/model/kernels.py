@@ -14,7 +14,7 @@ from model.auth_server import AuthServer
 from supabase_nb.api import AuthAPI
 from supabase_nb.clock import Clock, ServerClock
 from supabase_nb.errors import AuthStorageError
-from supabase_nb.events import Delivery
+from supabase_nb.events import Change, Delivery
 from supabase_nb.keeper import Keeper
 from supabase_nb.models import Session
 from supabase_nb.storage import SessionStorage
@@ -87,8 +87,20 @@ class Kernel:
         self._call: threading.Thread | None = None
         clock = ServerClock(VirtualClock(world))
         api = AuthAPI(URL, clock=clock, transport=httpx.MockTransport(self._handle))
-        self.keeper = Keeper(api, _Storage(self), KEY, clock, Delivery(lambda change: None))
+        #: What observers were told, and each of the subscribers.
+        self.traits: dict[str, object] = {}
+        self.told: list[list[str]] = []
+        self.keeper = Keeper(api, _Storage(self), KEY, clock, Delivery(self._set_traits))
         self.keeper.background = True
+
+    def _set_traits(self, change: Change) -> None:
+        self.traits.update(change.traits)
+
+    def subscribe(self) -> None:
+        told: list[str] = []
+        self.told.append(told)
+        self.keeper.subscribe(lambda event, _: told.append(str(event)))
+        self.keeper.delivery.flush()
 
     @property
     def usable(self) -> bool:
