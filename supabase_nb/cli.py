@@ -9,11 +9,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ._version import __version__
 from .demo.options import SECRET_VARIABLE, STATE_VARIABLE, Options, default_state_dir
 from .demo.process import (
+from .tokens import redact
     DemoServer,
     DemoServerError,
     check_installed,
@@ -43,8 +44,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
+class _Parser(argparse.ArgumentParser):
+    """Its errors, which repeat what was typed, repeat no token."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end with status 2."""
+        super().error(redact(message))
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="supabase-nb", description="Supabase Auth sessions in notebooks.")
+    parser = _Parser(prog="supabase-nb", description="Supabase Auth sessions in notebooks.")
     parser.add_argument("--version", action="version", version=f"supabase-nb {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)

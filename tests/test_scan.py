@@ -475,3 +475,14 @@ def test_the_hook_that_pre_commit_offers():
     parser = argparse.ArgumentParser(command)
     add_parser(parser.add_subparsers())
     assert parser.parse_args([*arguments, *hook["args"], "a.ipynb"]).paths == [Path("a.ipynb")]
+
+
+def test_the_command_line_repeats_no_token_in_its_errors(capsys):
+    from supabase_nb.cli import main
+
+    for words in (["scan", "a", "--key", ACCESS], ["scan", f"--{SECRET_KEY}"], [SERVICE]):
+        with pytest.raises(SystemExit):
+            main(words)
+        said = capsys.readouterr().err
+        assert "error:" in said
+        assert not any(secret in said for secret in ALL)
