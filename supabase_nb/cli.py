@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 from ._version import __version__
 from .demo.options import SECRET_VARIABLE, STATE_VARIABLE, Options, default_state_dir
 from .demo.process import (
-from .tokens import redact
     DemoServer,
     DemoServerError,
     check_installed,
@@ -22,6 +21,7 @@ from .tokens import redact
     find_server,
     stop_server,
 )
+from .tokens import redact
 
 
 def main(argv: Sequence[str] | None = None) -> int:
