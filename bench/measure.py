@@ -1,0 +1,107 @@
+"""Two things measured in turn, in the same run; and a row of the table."""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+#: The clocks, by the names that the table gives them.
+CPU, WALL, COUNT = "CPU time", "wall time", "counted"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table.
+
+    Args:
+        what: What was measured.
+        against: What it was measured against.
+        goal: What it should be at most, in words.
+        found: What it is.
+        spread: The quartiles over the rounds; empty for what was counted.
+        clock: `CPU`, `WALL` or `COUNT`.
+        met: Whether the goal is met; ``None``: there is none.
+        note: What a reader must know to judge it.
+    """
+
+    what: str
+    against: str
+    goal: str
+    found: str
+    spread: str = ""
+    clock: str = COUNT
+    met: bool | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The median of one figure per round, and its quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        ordered = sorted(values)
+        if len(ordered) < 3:
+            return cls(statistics.median(ordered), ordered[0], ordered[-1])
+        low, median, high = statistics.quantiles(ordered, n=4, method="inclusive")
+        return cls(median, low, high)
+
+    def __str__(self) -> str:
+        return f"{self.low:.2f} to {self.high:.2f}"
+
+
+def in_turn(rounds: int, *measured: Callable[[], float]) -> list[tuple[float, ...]]:
+    """Measure each once per round, the order turned round each time; the first round warms up, unmeasured."""
+    for once in measured:
+        once()
+    found = []
+    for number in range(rounds):
+        order = range(len(measured)) if number % 2 == 0 else reversed(range(len(measured)))
+        values = {place: measured[place]() for place in order}
+        found.append(tuple(values[place] for place in range(len(measured))))
+    return found
+
+
+def cpu_of(call: Callable[[], object], times: int) -> Callable[[], float]:
+    """Seconds of CPU time, of all threads of this process, that a call takes: the mean of so many."""
+
+    def once() -> float:
+        began = time.process_time()
+        for _ in range(times):
+            call()
+        return (time.process_time() - began) / times
+
+    return once
+
+
+def cpu_of_process(*arguments: str) -> Callable[[], float]:
+    """Seconds of CPU time, user and system, that a fresh Python takes from its start to its end."""
+
+    def once() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *arguments], check=True, env=environment())
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+    return once
+
+
+def environment() -> dict[str, str]:
+    """What processes of a benchmark are started with: nothing of the user's, and the modules beside this."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("SUPABASE", "JUPYTER"))},
+        "PYTHONPATH": str(HERE),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }

@@ -1,0 +1,70 @@
+"""A project that answers from memory, for what is measured without a network."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+URL = "https://abcd.supabase.co/auth/v1"
+KEY = "sb_publishable_benchmark"
+REFRESH_TOKEN = "abcdefghijkl"
+_RECORDED = Path(__file__).parents[1] / "tests" / "wire" / "sessions-es256.json"
+_numbers = count()
+
+
+@cache
+def user() -> dict[str, Any]:
+    """A user as the auth server describes them (recorded)."""
+    for scene in json.loads(_RECORDED.read_text()):
+        if scene["name"] == "get user: valid access token":
+            found: dict[str, Any] = scene["response"]["body"]
+            return found
+    raise LookupError("the recorded answer is gone")
+
+
+def access_token() -> str:
+    """A token that is valid for an hour; each call another one. The signature is nobody's."""
+    now = int(time.time())
+    claims = {
+        "iss": URL,
+        "sub": user()["id"],
+        "aud": "authenticated",
+        "exp": now + 3600,
+        "iat": now,
+        "email": user()["email"],
+        "phone": "",
+        "app_metadata": user()["app_metadata"],
+        "user_metadata": user()["user_metadata"],
+        "role": "authenticated",
+        "aal": "aal1",
+        "amr": [{"method": "password", "timestamp": now}],
+        "session_id": "f89d56ef-2f8c-4f6c-905d-b5f6ab348cd7",
+        "is_anonymous": False,
+        "jti": next(_numbers),
+    }
+    return ".".join(map(_segment, ({"alg": "ES256", "kid": "k", "typ": "JWT"}, claims, "s" * 60)))
+
+
+def _segment(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+def transport() -> httpx.MockTransport:
+    """Answers ``GET /user`` with the user and ``POST /token`` with a new pair."""
+    text = json.dumps(user()).encode()
+    headers = {"content-type": "application/json"}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/token"):
+            return httpx.Response(200, headers=headers, content=text)
+        pair = {"access_token": access_token(), "refresh_token": f"r{next(_numbers):011}", "user": user()}
+        return httpx.Response(200, json={**pair, "token_type": "bearer", "expires_in": 3600})
+
+    return httpx.MockTransport(answer)
