@@ -1,0 +1,540 @@
+"""Where a session rests: whole or not at all, ours alone, and clear words where that fails."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import os
+import resource
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import made
+import pytest
+
+from supabase_nb import AuthClient, AuthStorageError, FileStorage, KeyringStorage, MemoryStorage
+from supabase_nb.demo import DemoServer
+from supabase_nb.record import StoredSession
+from supabase_nb.storage import SessionStorage, storage_key
+from supabase_nb.tokens import Secret
+
+MakeAuth = Callable[..., AuthClient]
+KEY = "sb-abcd-auth-token"
+POSIX = pytest.mark.skipif(os.name != "posix", reason="modes and locks of POSIX")
+
+
+class FakeKeyring:
+    """What the package `keyring` offers, in memory."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, str], str] = {}
+        self.locked = False
+
+    def _open(self) -> None:
+        if self.locked:
+            raise RuntimeError("locked: s3cr3t")
+
+    def get_password(self, service: str, key: str) -> str | None:
+        self._open()
+        return self.values.get((service, key))
+
+    def set_password(self, service: str, key: str, value: str) -> None:
+        self._open()
+        self.values[service, key] = value
+
+    def delete_password(self, service: str, key: str) -> None:
+        self._open()
+        del self.values[service, key]
+
+
+@pytest.fixture
+def keyring(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeKeyring:
+    fake = FakeKeyring()
+    monkeypatch.setitem(sys.modules, "keyring", fake)  # type: ignore[arg-type]
+    monkeypatch.setattr("platformdirs.user_data_path", lambda name: tmp_path / name)
+    return fake
+
+
+@pytest.fixture(params=["file", "memory", "keyring"])
+def any_storage(request: pytest.FixtureRequest, tmp_path: Path) -> SessionStorage:
+    if request.param == "memory":
+        return MemoryStorage()
+    if request.param == "keyring":
+        request.getfixturevalue("keyring")
+        return KeyringStorage()
+    return FileStorage(tmp_path / "sessions")
+
+
+# -- what they have in common -------------------------------------------------------------------------------
+
+
+def test_what_is_stored_is_found_until_it_is_removed(any_storage: Any) -> None:
+    assert isinstance(any_storage, SessionStorage)
+    assert any_storage.get(KEY) is None
+    any_storage.remove(KEY)
+    any_storage.set(KEY, "one")
+    any_storage.set(KEY, "zwei ÄÖÜ 三")
+    any_storage.set("sb-abcd-auth-token-work", "other")
+    assert any_storage.get(KEY) == "zwei ÄÖÜ 三"
+    any_storage.remove(KEY)
+    any_storage.remove(KEY)
+    assert any_storage.get(KEY) is None
+    assert any_storage.get("sb-abcd-auth-token-work") == "other"
+
+
+def test_its_version_changes_with_every_change(any_storage: Any) -> None:
+    versions = [any_storage.version(KEY)]
+    for change in (
+        lambda: any_storage.set(KEY, "one"),
+        lambda: any_storage.set(KEY, "two"),
+        lambda: any_storage.set(KEY, "two"),
+        lambda: any_storage.remove(KEY),
+        lambda: any_storage.set(KEY, "two"),
+    ):
+        change()
+        versions.append(any_storage.version(KEY))
+        assert any_storage.version(KEY) == versions[-1]
+    assert len({str(version) for version in versions[1:]}) == 5
+
+
+def test_the_lock_keeps_others_out_and_gives_up_in_time(any_storage: Any) -> None:
+    inside, go_on, found = threading.Event(), threading.Event(), []
+
+    def hold() -> None:
+        with any_storage.lock(KEY) as locked:
+            found.append(locked)
+            inside.set()
+            assert go_on.wait(20)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert inside.wait(20)
+    with any_storage.lock(KEY, 0.05) as locked:
+        assert locked is False
+    with any_storage.lock("another", 0.05) as locked:
+        assert locked is True
+    go_on.set()
+    thread.join(20)
+    with any_storage.lock(KEY, 5) as locked:
+        assert locked is True
+    assert found == [True]
+
+
+def test_the_lock_is_free_again_after_an_error(any_storage: Any) -> None:
+    with pytest.raises(ZeroDivisionError), any_storage.lock(KEY):
+        _ = 1 / 0
+    with any_storage.lock(KEY, 0) as locked:
+        assert locked is True
+
+
+def test_values_do_not_show(any_storage: Any) -> None:
+    any_storage.set(KEY, "s3cr3t-token")
+    assert "s3cr3t" not in f"{any_storage!r} {any_storage} {vars(any_storage)}"
+
+
+# -- files --------------------------------------------------------------------------------------------------
+
+
+@POSIX
+def test_files_are_ours_alone(storage: FileStorage) -> None:
+    before = os.umask(0)
+    try:
+        storage.set(KEY, "value")
+        with storage.lock(KEY):
+            pass
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(storage.path.stat().st_mode) == 0o700
+    for file in storage.path.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+
+@POSIX
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
+def test_a_file_that_others_may_read_is_refused_and_left_alone(
+    mode: int, storage: FileStorage, make_auth: MakeAuth, server: DemoServer
+) -> None:
+    auth = make_auth()
+    pair = server.sign_in()
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    (file,) = storage.path.glob("*.json")
+    file.chmod(mode)
+    with pytest.raises(AuthStorageError, match=f"chmod 600 {file}"):
+        storage.get(storage_key(server.url))
+    later = make_auth()
+    assert later.get_session() is None
+    assert isinstance(later.last_error, AuthStorageError)
+    assert file.exists()
+    file.chmod(0o600)
+    assert later.get_session() is not None
+
+
+@POSIX
+def test_a_folder_that_others_may_write_is_refused(storage: FileStorage) -> None:
+    storage.path.mkdir()
+    storage.path.chmod(0o777)
+    with pytest.raises(AuthStorageError, match="chmod 700"):
+        storage.set(KEY, "value")
+
+
+@POSIX
+def test_a_link_in_its_place_is_not_followed(storage: FileStorage, tmp_path: Path) -> None:
+    storage.path.mkdir(mode=0o700)
+    target = tmp_path / "target"
+    target.write_text("elsewhere")
+    target.chmod(0o600)
+    (storage.path / f"{KEY}.json").symlink_to(target)
+    with pytest.raises(AuthStorageError, match="cannot be read"):
+        storage.get(KEY)
+    storage.set(KEY, "value")  # replaces the link, not what it points at
+    assert target.read_text() == "elsewhere"
+    assert storage.get(KEY) == "value"
+
+
+@POSIX
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_no_file_is_said_and_not_waited_for(kind: str, storage: FileStorage) -> None:
+    storage.path.mkdir(mode=0o700)
+    place = storage.path / f"{KEY}.json"
+    if kind == "folder":
+        place.mkdir(mode=0o700)
+        descriptors = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
+        with pytest.raises(AuthStorageError, match="cannot be read"):
+            storage.get(KEY)
+        if sys.platform == "linux":
+            assert len(os.listdir("/proc/self/fd")) == descriptors
+        with pytest.raises(AuthStorageError, match="could not be removed"):
+            storage.remove(KEY)
+    else:
+        os.mkfifo(place, 0o600)
+        assert storage.get(KEY) == ""
+
+
+def test_a_file_in_the_folders_place(tmp_path: Path, make_auth: MakeAuth, server: DemoServer) -> None:
+    """Nothing can be read or saved there; the session is in force all the same, and it is said."""
+    (tmp_path / "taken").write_text("")
+    storage = FileStorage(tmp_path / "taken")
+    auth = make_auth(storage=storage)
+    assert auth.get_session() is None
+    assert isinstance(auth.last_error, AuthStorageError)
+    pair = server.sign_in()
+    with pytest.raises(AuthStorageError, match="stays usable until the kernel ends"):
+        auth.set_session(pair["access_token"], pair["refresh_token"])
+    assert auth.status == "active"
+    assert auth.get_user().email == "ada@example.com"
+    with pytest.raises(AuthStorageError):
+        auth.refresh_session()
+    assert auth.get_user().email == "ada@example.com"
+    auth.sign_out("local")
+    assert auth.session is None
+
+
+def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SUPABASE_NB_SESSIONS", str(tmp_path / "named"))
+    assert FileStorage().path == tmp_path / "named"
+    assert FileStorage("~/x").path == Path.home() / "x"
+    monkeypatch.delenv("SUPABASE_NB_SESSIONS")
+    monkeypatch.setattr("platformdirs.user_data_path", lambda name: tmp_path / name)
+    assert FileStorage().path == tmp_path / "supabase-nb" / "sessions"
+
+
+@pytest.mark.parametrize("key", ["../../etc/passwd", "a/b", "a\\b", "", "ä" * 30, "a b?*[x]", ".", ".."])
+def test_no_key_leaves_the_folder(key: str, storage: FileStorage) -> None:
+    storage.set(key, "value")
+    storage.set(key, "value again")
+    assert storage.get(key) == "value again"
+    (file,) = storage.path.iterdir()
+    assert file.parent == storage.path
+
+
+# -- whole or not at all ------------------------------------------------------------------------------------
+
+
+def failing(call: str, number: int) -> Callable[..., Any]:
+    original = getattr(os, call)
+
+    def fail(*arguments: Any, **named: Any) -> Any:
+        if call == "fsync" and stat.S_ISDIR(os.fstat(arguments[0]).st_mode):
+            return original(*arguments, **named)
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EACCES])
+def test_a_save_that_fails_leaves_what_was_there(
+    call: str, number: int, storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.set(KEY, "old")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, failing(call, number))
+        with pytest.raises(AuthStorageError, match=os.strerror(number)):
+            storage.set(KEY, "new")
+    assert storage.get(KEY) == "old"
+    assert [file.name for file in storage.path.iterdir()] == [f"{KEY}.json"]
+    storage.set(KEY, "new")
+    assert storage.get(KEY) == "new"
+
+
+def test_a_file_system_that_cannot_sync_a_folder(
+    storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.set(KEY, "old")
+    original = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    storage.set(KEY, "new")
+    assert storage.get(KEY) == "new"
+
+
+def _limited(folder: str) -> None:
+    """In a process of its own: no file may grow beyond 1,000 bytes, by order of the system."""
+    import signal
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    storage = FileStorage(folder)
+    try:
+        storage.set(KEY, "x" * 5000)
+    except AuthStorageError:
+        os._exit(0 if storage.get(KEY) == "old" else 1)
+    os._exit(2)
+
+
+@POSIX
+def test_a_write_that_the_system_cuts_short_leaves_what_was_there(storage: FileStorage) -> None:
+    storage.set(KEY, "old")
+    process = multiprocessing.get_context("forkserver").Process(target=_limited, args=(str(storage.path),))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert storage.get(KEY) == "old"
+    assert not list(storage.path.glob("*.tmp"))
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 kB, where one may be mounted."""
+    place = tmp_path / "tiny"
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=16k,mode=700", "tmpfs", str(place)]
+    try:
+        mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        mounted = False
+    if not mounted:
+        pytest.skip("file systems cannot be mounted here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_disk(tiny_disk: Path, make_auth: MakeAuth, server: DemoServer) -> None:
+    """Full in earnest: the old pair stays, whole; the new one is used, and saved once there is room."""
+    storage = FileStorage(tiny_disk)
+    auth = make_auth(storage=storage)
+    pair = server.sign_in()
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    ballast = tiny_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(b"x" * 512):
+            pass
+    before = storage.get(storage_key(server.url))
+    with pytest.raises(AuthStorageError, match="No space left"):
+        auth.refresh_session()
+    assert auth.get_user().email == "ada@example.com"
+    assert storage.get(storage_key(server.url)) == before
+    # Another kernel starts from what is stored: the parent of the token in force.
+    other = make_auth(storage=storage)
+    assert other.get_session() is not None
+    ballast.unlink()
+    assert other.refresh_session().session is not None
+    assert auth.refresh_session().session is not None
+    assert storage.get(storage_key(server.url)) != before
+
+
+def test_leftovers_of_killed_processes_are_swept(storage: FileStorage) -> None:
+    storage.set(KEY, "value")
+    stale, fresh = (storage.path / f".{KEY}.json.{name}.tmp" for name in ("stale", "fresh"))
+    for leftover in (stale, fresh):
+        leftover.write_text("s3cr3t")
+    hour_ago = time.time() - 3600
+    os.utime(stale, (hour_ago, hour_ago))
+    storage.set(KEY, "value")
+    assert not stale.exists()
+    assert fresh.exists()  # somebody may be writing it
+
+
+def test_readers_see_one_value_or_the_other(storage: FileStorage) -> None:
+    values = {letter * 20_000 for letter in "ab"}
+    storage.set(KEY, min(values))
+    done = threading.Event()
+
+    def write() -> None:
+        for _ in range(50):
+            for value in values:
+                storage.set(KEY, value)
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    reads = 0
+    while not done.is_set() or reads == 0:
+        assert storage.get(KEY) in values
+        reads += 1
+    writer.join(20)
+
+
+# -- the lock -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), NotImplementedError("no flock")])
+def test_without_a_lock_it_goes_on(
+    error: Exception,
+    storage: FileStorage,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def acquire(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("filelock.FileLock.acquire", acquire)
+    with storage.lock(KEY) as locked:
+        assert locked is False
+    assert "going on without" in caplog.text
+
+
+def test_without_a_lock_a_session_is_kept_all_the_same(
+    make_auth: MakeAuth, server: DemoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def acquire(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("filelock.FileLock.acquire", acquire)
+    auth = make_auth()
+    pair = server.sign_in()
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    renewed = auth.refresh_session().session
+    assert make_auth().get_session() == renewed
+
+
+# -- the keyring --------------------------------------------------------------------------------------------
+
+
+def test_a_locked_keyring_says_so_and_nothing_else(keyring: FakeKeyring) -> None:
+    storage = KeyringStorage()
+    storage.set(KEY, "value")
+    keyring.locked = True
+    for call in (
+        lambda: storage.get(KEY),
+        lambda: storage.set(KEY, "s3cr3t"),
+        lambda: storage.remove(KEY),
+    ):
+        with pytest.raises(AuthStorageError, match="RuntimeError") as caught:
+            call()
+        assert "s3cr3t" not in str(caught.value)
+        assert caught.value.__context__ is None
+
+
+def test_a_session_rests_in_the_keyring(
+    keyring: FakeKeyring, make_auth: MakeAuth, server: DemoServer, tmp_path: Path
+) -> None:
+    auth = make_auth(storage=KeyringStorage())
+    pair = server.sign_in()
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    renewed = auth.refresh_session().session
+    assert renewed is not None
+    assert make_auth(storage=KeyringStorage()).get_session() == renewed
+    written = "".join(file.read_text() for file in tmp_path.rglob("*") if file.is_file())
+    assert renewed.refresh_token not in written
+    auth.sign_out("local")
+    assert not keyring.values
+
+
+def test_what_is_damaged_there_is_replaced_by_who_has_the_session(
+    keyring: FakeKeyring, make_auth: MakeAuth, server: DemoServer
+) -> None:
+    storage = KeyringStorage()
+    auth = make_auth(storage=storage)
+    pair = server.sign_in()
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    storage.set(storage_key(server.url), "half a sess")
+    renewed = auth.refresh_session().session
+    assert make_auth(storage=KeyringStorage()).get_session() == renewed
+
+
+def test_without_the_extra_the_next_step_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    with pytest.raises(AuthStorageError, match=r"pip install .supabase-nb\[keyring\]"):
+        KeyringStorage()
+
+
+# -- what is damaged ----------------------------------------------------------------------------------------
+
+DAMAGED = {
+    "empty": "",
+    "half": '{"access_token": "eyJ',
+    "not JSON": "<html>",
+    "a list": "[]",
+    "wrong types": '{"access_token": 5, "refresh_token": {}, "user": []}',
+    "no user": '{"access_token": "a.b.c", "refresh_token": "x", "expires_at": 5}',
+    "nested": "[" * 100_000,
+    "zeros": "\x00" * 500,
+    "a huge number": '{"expires_at": ' + "9" * 5000 + "}",
+}
+
+
+@pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED.keys())
+def test_what_is_damaged_is_set_aside_and_never_deleted(
+    text: str, storage: FileStorage, make_auth: MakeAuth, server: DemoServer
+) -> None:
+    storage.set(storage_key(server.url), text)
+    auth = make_auth()
+    assert auth.get_session() is None
+    assert auth.status == "signed_out"
+    assert isinstance(auth.last_error, AuthStorageError)
+    assert ".damaged" in str(auth.last_error)
+    (aside,) = storage.path.glob("*.damaged")
+    assert aside.read_text() == text
+    assert auth.get_session() is None
+    pair = server.sign_in()
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    assert make_auth().get_session() == auth.session
+
+
+@pytest.mark.parametrize(
+    "ours",
+    [
+        None,
+        5,
+        {},
+        {"salt": 5, "ancestors": [], "clock_offset": 0},
+        {"salt": "xyz", "ancestors": []},
+        {"salt": "zzzzzzzzzzzzzzzz", "ancestors": []},
+        {"salt": "00" * 8, "ancestors": "abc"},
+        {"salt": "00" * 8, "ancestors": [1, None, {}], "clock_offset": "late"},
+        {"salt": "00" * 8, "ancestors": [], "clock_offset": float("inf")},
+    ],
+)
+def test_our_own_field_may_be_anything(ours: Any) -> None:
+    """Others of Supabase's clients write the same file; what is ours in it never costs the session."""
+    import json
+
+    wire = {**made.session(), "supabase_nb": ours}
+    record = StoredSession.from_text(Secret(json.dumps(wire)))
+    assert record is not None
+    assert record.session.refresh_token == wire["refresh_token"]
+    again = StoredSession.from_text(Secret(record.to_text()))
+    assert again == record
