@@ -17,15 +17,25 @@ from typing import Any
 
 import made
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from model.auth_server import AuthServer
 from model.kernels import Kernel, World
 
+from supabase_nb.clock import ServerClock
 from supabase_nb.errors import AuthRetryableError, AuthSessionMissing
 from supabase_nb.models import AuthChangeEvent, Session
-from supabase_nb.record import Pair
+from supabase_nb.record import Pair, StoredSession
+from supabase_nb.rotation import Rotation as Renewal
+from supabase_nb.state import SessionState
 from supabase_nb.storage import FileStorage, MemoryStorage
 
 SCHEDULES = int(os.environ.get("SUPABASE_NB_SCHEDULES", "2000"))
@@ -167,6 +177,12 @@ class Rotation(RuleBasedStateMachine):
                 kernel.keeper.enter(Pair.of(access_token, pair["refresh_token"]))
             self.note(kernel.session)
 
+    @precondition(lambda self: not self.signed_out)
+    @rule(number=KERNELS)
+    def run_all_again(self, number: int) -> None:
+        """The notebook still holds the pair of the first day."""
+        self.restore(number, 0, "expired")
+
     @precondition(lambda self: not self.signed_out and not self.world.offline)
     @rule(number=KERNELS, scope=st.sampled_from(["local", "global"]))
     def sign_out(self, number: int, scope: str) -> None:
@@ -222,6 +238,12 @@ class Rotation(RuleBasedStateMachine):
             if self.world.time >= end:
                 return
         self.world.time = max(self.world.time, end)
+
+    @rule(hours=st.integers(2, 4))
+    def hours_go_by(self, hours: int) -> None:
+        """In which the session is rotated, if somebody can."""
+        for _ in range(hours):
+            self.live(3601.0)
 
     @rule(number=KERNELS)
     def tick(self, number: int) -> None:
@@ -285,6 +307,28 @@ TestRotation.settings = settings(
     database=None,
     print_blob=True,
 )
+
+
+# -- that it would notice -----------------------------------------------------------------------------------
+
+MUTANTS: dict[str, tuple[type, str, Any]] = {
+    "spent tokens are sent": (StoredSession, "is_later_than", lambda self, pair: False),
+    "other kernels are not looked at": (SessionState, "reconcile", lambda self, *_, **__: None),
+    "nothing is saved": (SessionState, "_write", lambda self, record: None),
+    "an outage ends the session": (Renewal, "_failed", lambda self, error, era: self._end(error, era)),
+    "the machine's clock counts": (ServerClock, "now", lambda self: self.clock.wall()),
+    "an older pair replaces a newer one": (StoredSession, "knows", lambda self, token: True),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_a_client_that_does_it_wrong_is_noticed(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(*MUTANTS[mutant])
+    few = settings(
+        TestRotation.settings, max_examples=600, phases=[Phase.generate], report_multiple_bugs=False
+    )
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(Rotation, settings=few)
 
 
 # -- the model itself ---------------------------------------------------------------------------------------
