@@ -6,8 +6,10 @@ import io
 import json
 import logging
 import pickle
+import subprocess
 import sys
 import traceback
+import warnings
 from typing import Any
 
 import httpx
@@ -155,6 +157,11 @@ def views(error):
     for mode in ("Plain", "Context", "Verbose", "Minimal", "Docs"):
         yield f"%xmode {mode}", xmode(mode, within)
     yield "rich", rich(within)
+    if sys.version_info < (3, 13):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            import cgitb
+        yield "cgitb", cgitb.text((type(within), within, within.__traceback__))
     for copied in (copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))):
         if isinstance(error, AuthError):
             yield "copy", repr(copied(error)) + str(copied(error)) + repr(vars(copied(error)))
@@ -235,6 +242,9 @@ def test_failures_of_the_network(call, answer, network, auth, caplog, capfd):
     assert not [secret for secret in SECRETS if secret in said]
 
 
+CGITB = {"cgitb"} if sys.version_info < (3, 13) else set()
+
+
 def test_these_tests_can_see(tmp_path):
     """An exception that shows tokens is seen in every view."""
 
@@ -252,12 +262,12 @@ def test_these_tests_can_see(tmp_path):
     file = tmp_path / "supabase_nb" / "x.py"
     file.parent.mkdir()
     file.write_text(
-        "def hides(access_token):\n    raise ValueError('no token in the text', len(access_token))\n"
+        "def hides(access_token, refresh_token):\n    raise ValueError('no token in the text', len(access_token))\n"
     )
     names = {}
     exec(compile(file.read_text(), file, "exec"), names)
-    seen = leaks(caught(lambda: names["hides"](VALID["access_token"])))
-    assert set(seen) >= {"traceback with locals", "rich", "%xmode Verbose"}
+    seen = leaks(caught(lambda: names["hides"](VALID["access_token"], REFRESH)))
+    assert set(seen) >= {"traceback with locals", "rich", "%xmode Verbose"} | CGITB
 
 
 @pytest.mark.parametrize(
@@ -383,3 +393,29 @@ def test_replacing_a_field_of_a_session_shows_nothing():
     error = caught(lambda: dataclasses.replace(session, token_type="x"))
     assert isinstance(error, TypeError)
     assert not [secret for secret in SECRETS if secret in str(error)]
+
+
+CRASHES = """
+import faulthandler, sys
+import httpx
+from supabase_nb import AuthClient, MemoryStorage
+
+def send(request):
+    faulthandler.dump_traceback(all_threads=True)
+    return httpx.Response(503)
+
+at, rt = sys.stdin.read().split()
+auth = AuthClient("https://abcd.supabase.co/auth/v1", storage=MemoryStorage(), auto_refresh=False,
+                  transport=httpx.MockTransport(send))
+auth.set_session(at, rt)
+"""
+
+
+def test_faulthandler_and_the_interpreters_own_traceback():
+    """In the midst of a request, and of the failure that ends the process."""
+    given = f"{EXPIRED['access_token']} {REFRESH}"
+    done = subprocess.run([sys.executable, "-c", CRASHES], input=given, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Current thread" in done.stderr
+    assert "AuthRetryableError" in done.stderr
+    assert not [secret for secret in SECRETS if secret in done.stderr + done.stdout]
