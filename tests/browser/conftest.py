@@ -58,7 +58,8 @@ def browser_path() -> str | None:
     return None
 
 
-@pytest.fixture(scope="session")
+# For a module, no longer: Playwright runs an event loop in this thread as long as it is there.
+@pytest.fixture(scope="module")
 def chromium(browser_path: str | None) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         try:
