@@ -27,6 +27,8 @@ class Lab:
 
     def __init__(self, *cells: str) -> None:
         self._cells = cells
+        #: What the kernel has sent for widgets: websocket frames.
+        self.received: list[bytes] = []
 
     def __enter__(self) -> Lab:
         self._folder = tempfile.TemporaryDirectory()
@@ -75,6 +77,7 @@ class Lab:
             self._browser = self._playwright.chromium.launch(executable_path=_chromium(), args=_FLAGS)
             self.page = self._browser.new_page(viewport={"width": 1280, "height": 900})
             self.page.set_default_timeout(60_000)
+            self.page.on("websocket", lambda socket: socket.on("framereceived", self._receive))
             self.page.goto(f"http://127.0.0.1:{port}/lab/tree/bench.ipynb?reset")
             self.page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-all-cells')")
             self.page.wait_for_selector(".jp-Notebook .jp-CodeCell")
@@ -98,6 +101,11 @@ class Lab:
             self._server.kill()
             self._server.wait(15)
         shutil.rmtree(self._folder.name, ignore_errors=True)
+
+    def _receive(self, frame: bytes | str) -> None:
+        data = frame.encode() if isinstance(frame, str) else frame
+        if b"comm_msg" in data:
+            self.received.append(data)
 
     def run_cell(self, number: int) -> None:
         """Run a cell and wait until the kernel is done with it."""
