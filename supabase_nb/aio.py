@@ -17,10 +17,22 @@ def _awaitable(
     method: Callable[Concatenate[AuthClient, _P], _T],
 ) -> Callable[Concatenate[AuthAio, _P], Coroutine[Any, Any, _T]]:
     @functools.wraps(method)
-    async def call(self: AuthAio, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        return await in_thread(functools.partial(method, self._auth, *args, **kwargs))
+    def call(self: AuthAio, *args: _P.args, **kwargs: _P.kwargs) -> Coroutine[Any, Any, _T]:
+        # Not `async`: this frame, with the tokens in it, is gone before anything can fail.
+        return _wait(_Call(method, self._auth, *args, **kwargs))
 
     return cast("Callable[Concatenate[AuthAio, _P], Coroutine[Any, Any, _T]]", call)
+
+
+class _Call(functools.partial[_T]):
+    """A call that does not show its arguments: its frames may stand in a traceback with locals."""
+
+    def __repr__(self) -> str:
+        return "_Call()"
+
+
+async def _wait(call: _Call[_T]) -> _T:
+    return await in_thread(call)
 
 
 class AuthAio:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
+from collections.abc import Callable
+from typing import TypeVar
 
 from . import tokens
-from .storage import SessionStorage
+from .storage import SessionStorage, failure_of_storage
 from .tokens import Secret
+
+_T = TypeVar("_T")
 
 #: What a verifier may be marked with, so that the code leads to `PASSWORD_RECOVERY`.
 RECOVERY = "PASSWORD_RECOVERY"
@@ -29,17 +33,24 @@ class Pkce:
     def challenge(self) -> dict[str, str]:
         """Make a new verifier, and what is sent with the request for a code."""
         verifier = Secret(secrets.token_urlsafe(64))
-        self._storage.set(self._key, verifier.reveal())
+        self._ask("saved", lambda: self._storage.set(self._key, verifier.reveal()))
         digest = hashlib.sha256(verifier.reveal().encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
         return {"code_challenge": challenge, "code_challenge_method": "s256"}
 
     def verifier(self) -> tuple[Secret, str]:
         """The verifier, empty where there is none, and what it was made for."""
-        stored = tokens.clean(self._storage.get(self._key) or "")
+        stored = self._ask("read", lambda: tokens.clean(self._storage.get(self._key) or ""))
         verifier, _, purpose = stored.reveal().partition("/")
         return Secret(verifier), purpose
 
     def done(self) -> None:
         """Forget the verifier: the code was exchanged."""
-        self._storage.remove(self._key)
+        self._ask("removed", lambda: self._storage.remove(self._key))
+
+    def _ask(self, done: str, question: Callable[[], _T]) -> _T:
+        try:
+            return question()
+        except Exception as error:  # noqa: BLE001
+            failure = failure_of_storage(error, done)
+        raise failure
