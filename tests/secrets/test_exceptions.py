@@ -1,5 +1,6 @@
 """Whatever fails, and wherever: what can be seen of the exception holds no token."""
 
+import asyncio
 import copy
 import dataclasses
 import io
@@ -97,10 +98,24 @@ CALLS: dict[str, Any] = {
     "update_user": lambda auth: auth.update_user({"password": PASSWORD[:]}),
     "sign_out": lambda auth: auth.sign_out(),
     "sign_out of others": lambda auth: auth.sign_out("others"),
+    "sign_in_with_password": lambda auth: auth.sign_in_with_password(
+        {"email": "ada@example.com", "password": PASSWORD[:]}
+    ),
+    "sign_up": lambda auth: auth.sign_up(email="ada@example.com", password=PASSWORD[:]),
+    "verify_otp": lambda auth: auth.verify_otp(email="ada@example.com", token=CODE[:], type="email"),
+    "sign_in_with_url": lambda auth: auth.sign_in_with_url(
+        f"http://x.example/#access_token={GIVEN['valid'].access()}&refresh_token={GIVEN['valid'].refresh()}"
+    ),
+    "exchange_code_for_session": lambda auth: auth.exchange_code_for_session(
+        {"auth_code": CODE * 3, "code_verifier": "plantedverifier"}
+    ),
+    "aio.set_session": lambda auth: asyncio.run(
+        auth.aio.set_session(GIVEN["expired"].access(), GIVEN["expired"].refresh())
+    ),
 }
 
 
-EXCHANGES = ("set_session, expired", "refresh_session", "refresh_session of another")
+EXCHANGES = ("set_session, expired", "refresh_session", "refresh_session of another", "aio.set_session")
 
 
 def caught(call):
@@ -210,6 +225,8 @@ def network():
         "GET /auth/v1/user": VALID["user"],
         "PUT /auth/v1/user": VALID["user"],
         "POST /auth/v1/token": VALID,
+        "POST /auth/v1/signup": VALID,
+        "POST /auth/v1/verify": VALID,
         "POST /auth/v1/logout": httpx.Response(204),
         "GET /auth/v1/.well-known/jwks.json": {"keys": []},
     })  # fmt: skip
@@ -262,7 +279,7 @@ def test_these_tests_can_see(tmp_path):
     file = tmp_path / "supabase_nb" / "x.py"
     file.parent.mkdir()
     file.write_text(
-        "def hides(access_token, refresh_token):\n    raise ValueError('no token in the text', len(access_token))\n"
+        "def hides(access_token, refresh_token):\n    raise ValueError('no token here', len(access_token))\n"
     )
     names = {}
     exec(compile(file.read_text(), file, "exec"), names)
