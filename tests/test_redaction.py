@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from supabase_nb import AuthClient, Client, FileStorage, MemoryStorage, Session, errors
 from supabase_nb.models import AuthChangeEvent, AuthEvent, AuthResponse
+from supabase_nb.session_auth import SessionAuth
 from supabase_nb.tokens import Secret, redact
 
 ACCESS = jwt.encode({"sub": "planted", "role": "authenticated"}, "0" * 32, algorithm="HS256")
@@ -184,7 +185,11 @@ OBJECTS = {
     "AuthClient's trait values": lambda folder: signed_in().trait_values(),
     "AuthClient's keeper": lambda folder: signed_in()._keeper,
     "AuthClient's API": lambda folder: signed_in()._keeper.api,
+    "AuthClient.aio": lambda folder: signed_in().aio,
     "Client": _client,
+    "Client.http": lambda folder: _client(folder).http,
+    "a request": lambda folder: _client(folder).http.get("/rest/v1/trips").request,
+    "SessionAuth": lambda folder: SessionAuth(_client(folder)),
     "MemoryStorage": _memory,
     "FileStorage": _file,
     "AuthError": lambda folder: errors.AuthError("It failed.", code="x"),
