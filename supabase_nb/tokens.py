@@ -11,6 +11,7 @@ import re
 import sys
 import uuid
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, NoReturn
 
 #: What a masked token looks like.
@@ -23,30 +24,35 @@ _OPAQUE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _MAX_TOKEN = 64 * 1024
 _MAX_DIGITS = 400
 
-# In texts. A version 1 refresh token (12 letters and digits) cannot be told from a word, so it is redacted
-# where something names it, and where it stands beside an access token: set_session("eyJ…", "abc…").
-_JWT_IN_TEXT = re.compile(
-    r"""eyJ[A-Za-z0-9_=-]{5,}(?:\.[A-Za-z0-9_=-]*){0,2}
-        (?:(?P<gap>\\*["'`]?[\s,\\]{1,40}(?:refresh_token\s*=\s*)?)
-           (?: (?P<quote>["'`])[A-Za-z0-9_-]{6,128}(?=\\*["'`](?!\s*[:=]))
-             | (?=[a-z]*[0-9])[a-z0-9]{12}(?![A-Za-z0-9_.-]) ))?""",
-    re.VERBOSE | re.ASCII,
-)
-_KEY_IN_TEXT = re.compile(r"sb_secret_[A-Za-z0-9_-]+|sbp_[A-Za-z0-9_]{20,}|(?<=earer )[^\s\"',;•]{8,}")
-_NAMED_IN_TEXT = re.compile(
-    r"""(?P<head>
-          (?:(?:access|refresh|provider|id)_?token|provider_refresh_token|token_hash|code_verifier|api_?key
-            |(?:client|jwt)_secret|(?:proxy-)?authorization)
-          (?: \\*["']?\s*[:=]\s*b?\\*["'] | \\*["'],\s*b?\\*["'] | \s*=\s*
-            | :\s*(?=(?:Bearer\s|Basic\s)?\S{8}) )
-        | (?<![A-Za-z0-9])(?:password|token|secret)
-          (?: \\*["']\s*:\s*\\*["'] | \s*=\s*["']? )
-        )
-        (?!None\b|null\b|True\b|False\b)
-        (?:(?:Bearer|Basic)\s+)?
-        (?: (?<=["'])(?:[^"'\\]|\\+[a-z0-9])+ | (?<!["'])[^\s"'&,;)\]}\\]+ )""",
-    re.VERBOSE | re.IGNORECASE,
-)
+
+@cache
+def _in_text() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """What `redact` looks for; compiled when first needed, because it takes as long as all else here."""
+    # A version 1 refresh token (12 letters and digits) cannot be told from a word, so it is redacted where
+    # something names it, and where it stands beside an access token: set_session("eyJ…", "abc…").
+    jwt = re.compile(
+        r"""eyJ[A-Za-z0-9_=-]{5,}(?:\.[A-Za-z0-9_=-]*){0,2}
+            (?:(?P<gap>\\*["'`]?[\s,\\]{1,40}(?:refresh_token\s*=\s*)?)
+               (?: (?P<quote>["'`])[A-Za-z0-9_-]{6,128}(?=\\*["'`](?!\s*[:=]))
+                 | (?=[a-z]*[0-9])[a-z0-9]{12}(?![A-Za-z0-9_.-]) ))?""",
+        re.VERBOSE | re.ASCII,
+    )
+    key = re.compile(r"sb_secret_[A-Za-z0-9_-]+|sbp_[A-Za-z0-9_]{20,}|(?<=earer )[^\s\"',;•]{8,}")
+    named = re.compile(
+        r"""(?P<head>
+              (?:(?:access|refresh|provider|id)_?token|provider_refresh_token|token_hash|code_verifier|api_?key
+                |(?:client|jwt)_secret|(?:proxy-)?authorization)
+              (?: \\*["']?\s*[:=]\s*b?\\*["'] | \\*["'],\s*b?\\*["'] | \s*=\s*
+                | :\s*(?=(?:Bearer\s|Basic\s)?\S{8}) )
+            | (?<![A-Za-z0-9])(?:password|token|secret)
+              (?: \\*["']\s*:\s*\\*["'] | \s*=\s*["']? )
+            )
+            (?!None\b|null\b|True\b|False\b)
+            (?:(?:Bearer|Basic)\s+)?
+            (?: (?<=["'])(?:[^"'\\]|\\+[a-z0-9])+ | (?<!["'])[^\s"'&,;)\]}\\]+ )""",
+        re.VERBOSE | re.IGNORECASE,
+    )
+    return jwt, key, named
 
 
 class Secret:
@@ -196,10 +202,9 @@ def fingerprint(token: Secret, salt: str) -> str:
 
 def redact(text: str) -> str:
     """`text` without the tokens, keys and passwords in it."""
-    text = _JWT_IN_TEXT.sub(
-        lambda m: MASK if m["gap"] is None else f"{MASK}{m['gap']}{m['quote'] or ''}{MASK}", text
-    )
-    return _NAMED_IN_TEXT.sub(lambda m: f"{m['head']}{MASK}", _KEY_IN_TEXT.sub(MASK, text))
+    jwt, key, named = _in_text()
+    text = jwt.sub(lambda m: MASK if m["gap"] is None else f"{MASK}{m['gap']}{m['quote'] or ''}{MASK}", text)
+    return named.sub(lambda m: f"{m['head']}{MASK}", key.sub(MASK, text))
 
 
 def shown(text: str, longest: int = 300) -> str:

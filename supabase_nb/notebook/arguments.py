@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import difflib
 import os
 import re
 import shlex
@@ -14,16 +13,11 @@ from typing import Any, NoReturn
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
-from ..models import AuthResponse, Session
 from ..tokens import Secret, is_jwt, is_opaque
 
 _NAME = re.compile(r"[^\W\d]\w*")
 #: How a name may go on: ``pair["access_token"]``, ``response.session``.
 _PATH = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*|\[(?:'[^']*'|\"[^\"]*\"|-?\d+)\])*")
-
-
-#: What may hold tokens: only such variables are suggested.
-_CARRIERS = (str, Secret, Mapping, Session, AuthResponse)
 
 
 class SupabaseUsageError(UsageError):
@@ -204,10 +198,17 @@ def _follow(word: str, namespace: Mapping[str, Any], what: str) -> Any:
 
 
 def _unknown(name: str, known: Mapping[str, Any], what: str, kind: str) -> str:
+    # Here and below, what is not needed to load the extension is imported when it is.
+    import difflib
+
+    from ..models import AuthResponse, Session
+
+    # What may hold tokens: only such variables are suggested.
+    carriers = (str, Secret, Mapping, Session, AuthResponse)
     names = [
         key
         for key, value in known.items()
-        if not key.startswith("_") and key != "Out" and isinstance(value, _CARRIERS)
+        if not key.startswith("_") and key != "Out" and isinstance(value, carriers)
     ]
     close = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
     said = f"There is no {kind} `{name}`." if _sayable(name) else f"There is no {kind} of that name."
@@ -232,6 +233,8 @@ def _sayable(word: str) -> bool:
 
 def token_pair(value: object) -> tuple[Secret, Secret] | None:
     """Both tokens of something that holds a pair: a session, a response, the JSON object that is stored."""
+    from ..models import AuthResponse, Session
+
     if isinstance(value, AuthResponse):
         value = value.session
     if isinstance(value, Session):

@@ -7,7 +7,6 @@ import builtins
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..models import AuthResponse, mask_email
 from ..tokens import Secret
 from . import prompts
 from .arguments import MagicParser, SupabaseUsageError
@@ -16,7 +15,7 @@ from .magics import SupabaseMagics
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
-    from ..models import Session
+    from ..models import AuthResponse, Session
 
 
 def _sign_in_arguments(parser: MagicParser) -> None:
@@ -38,6 +37,8 @@ def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
     auth, who = client.auth, _who(magics, given.who)
     session = auth.get_session()
     if session is not None and _is_wanted(session, who, given):
+        from ..models import AuthResponse
+
         response = AuthResponse(session.user, session)
     elif given.anonymous:
         response = auth.sign_in_anonymously()
@@ -57,6 +58,8 @@ def _with_identifier(auth: AuthClient, who: str, *, code: bool) -> AuthResponse:
     if not code:
         return auth.sign_in_with_password(identifier, password=ask("Password (not shown): "))
     auth.sign_in_with_otp(identifier)
+    from ..models import mask_email
+
     shown = mask_email(who) if "@" in who else who[-3:].rjust(6, "•")
     print(f"Sent to {shown}. It holds a code, a link, or both.")  # noqa: T201
     answer = ask("The code, or the address the link led to (not shown): ")
