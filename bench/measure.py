@@ -99,9 +99,13 @@ def cpu_of_process(*arguments: str) -> Callable[[], float]:
 
 
 def environment() -> dict[str, str]:
-    """What processes of a benchmark are started with: nothing of the user's, and the modules beside this."""
+    """What processes of a benchmark are started with: nothing of the user's, and the modules beside this.
+
+    Compiled modules are kept, or ours would be compiled each time and the peers', which pip has compiled, not.
+    """
+    users = ("SUPABASE", "JUPYTER", "PYTHONDONTWRITEBYTECODE")
     return {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("SUPABASE", "JUPYTER"))},
+        **{name: value for name, value in os.environ.items() if not name.startswith(users)},
         "PYTHONPATH": str(HERE),
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
