@@ -23,6 +23,8 @@ from supabase_nb.models import AuthChangeEvent
 from supabase_nb.record import Pair
 
 #: Signals at random moments; `make soak` has more.
+#: Threads of other tests: their servers, displays and clients go on.
+BEFORE: set[threading.Thread] = set()
 INTERRUPTS = int(os.environ.get("SUPABASE_NB_INTERRUPTS", "400"))
 WORKERS = {f"supabase-nb-{name}" for name in ("call", "events", "exchange", "request")}
 OURS = os.path.dirname(supabase_nb.__file__)
@@ -75,9 +77,22 @@ CALLS: dict[str, Callable[[Kernel], object]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _threads_of_others() -> None:
+    BEFORE.clear()
+    BEFORE.update(threading.enumerate())
+
+
 def finish(kernel: Kernel) -> None:
     """Let what goes on without the interrupted caller come to its end."""
-    wait_until(lambda: not any(thread.name.startswith("supabase-nb-") for thread in threading.enumerate()))
+    wait_until(
+        lambda: (
+            not any(
+                thread.name.startswith("supabase-nb-") and thread not in BEFORE
+                for thread in threading.enumerate()
+            )
+        )
+    )
     kernel.tick()
     wait_until(lambda: not kernel.keeper.delivery._queue)
 
