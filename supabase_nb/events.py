@@ -51,7 +51,7 @@ class Delivery:
         self._set_traits = set_traits
         self._make_locks()
         self._queue: deque[Change] = deque()
-        self._subscriptions: list[Subscription] = []
+        self._subscriptions: dict[Subscription, None] = {}  # by identity, in their order
         self._put = self._delivered = 0
         # Whose turn it is to deliver: a mark of one call of `flush`.
         self._owner: object = None
@@ -76,7 +76,7 @@ class Delivery:
     ) -> None:
         """Queue a change for the subscribers of now. Callers hold the lock that orders changes."""
         with self._guard:
-            to = self._subscriptions if event else []
+            to = self._subscriptions if event else ()
             self._queue.append(Change(traits, event, session, deque([None, *to])))
             self._put += 1
 
@@ -84,15 +84,14 @@ class Delivery:
         """Add a subscriber, with a first event of its own that comes before all others."""
         subscription = Subscription(callback, self._unsubscribe)
         with self._guard:
-            self._subscriptions.append(subscription)
+            self._subscriptions[subscription] = None
             self._queue.append(Change({}, event, session, deque([subscription])))
             self._put += 1
         return subscription
 
     def _unsubscribe(self, subscription: Subscription) -> None:
         with self._guard:
-            # By identity, and harmless when it is gone.
-            self._subscriptions = [known for known in self._subscriptions if known is not subscription]
+            self._subscriptions.pop(subscription, None)
 
     def flush_soon(self) -> None:
         """Deliver what is queued in a thread of its own: a subscriber that blocks must not stop a refresh."""
@@ -156,25 +155,35 @@ class Delivery:
         return interrupt
 
     def _tell(self, change: Change, subscription: Subscription | None) -> BaseException | None:
-        """Reach one of them, and cross them off: with nothing between that Ctrl-C could come into."""
+        """Reach the traits, or the subscribers from this one on until a Ctrl-C comes from one of them.
+
+        Each is crossed off with nothing between that Ctrl-C could come into.
+        """
+        left, known, session = change.left, self._subscriptions, change.session
         if subscription is None:
             interrupt = self._set_traits(change)  # may be called again; what is set already notifies nobody
-            change.left.popleft()
+            left.popleft()
             return interrupt
-        if change.event is None or subscription not in self._subscriptions:
-            change.left.popleft()
+        if change.event is None:
+            left.clear()
             return None
-        try:
-            _ = subscription.callback(change.event.kind, change.session), change.left.popleft()
-        except BaseException as error:
-            if not isinstance(error, Exception) and (
-                error.__traceback__ is None or error.__traceback__.tb_next is None
-            ):
-                raise  # it came before the subscriber was called
-            change.left.popleft()
-            if not isinstance(error, Exception):
-                return error
-            log_guarded("a subscriber of on_auth_state_change raised; the others are still called")
+        kind, cross_off = change.event.kind, left.popleft
+        while left:
+            subscription = left[0]
+            if subscription not in known:
+                cross_off()
+                continue
+            try:
+                _ = subscription.callback(kind, session), cross_off()
+            except BaseException as error:
+                if not isinstance(error, Exception) and (
+                    error.__traceback__ is None or error.__traceback__.tb_next is None
+                ):
+                    raise  # it came before the subscriber was called
+                cross_off()
+                if not isinstance(error, Exception):
+                    return error
+                log_guarded("a subscriber of on_auth_state_change raised; the others are still called")
         return None
 
 
