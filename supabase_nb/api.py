@@ -160,7 +160,10 @@ class AuthAPI:
             outcome.append(send())
             done.set()
 
-        threading.Thread(target=run, name="supabase-nb-request", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="supabase-nb-request", daemon=True).start()
+        except RuntimeError:  # the interpreter is ending: no more threads
+            run()
         if not done.wait(REQUEST_TIMEOUT):
             return late(self.url)
         return outcome[0]

@@ -14,7 +14,7 @@ from .uninterrupted import uninterrupted
 
 logger = logging.getLogger("supabase_nb")
 
-# Signing out does not wait for a refresh under way: its answer is dropped anyway.
+# Signing out does not wait for a refresh of ours, whose answer is dropped; for another kernel not long.
 _SIGN_OUT_LOCK = 2.0
 # How long, and how often, the server is told of a sign-out that it did not hear; seconds.
 _GOODBYE_FOR, _GOODBYE_PAUSE = 24 * 3600.0, 15.0
@@ -61,7 +61,8 @@ class Leaving(Rotation):
             with self._lock:
                 # Whatever the user said before this is not carried out any more.
                 self._word = max(self._word, word.number)
-            with self.storage.lock(self.key, _SIGN_OUT_LOCK), self._lock:
+            patience = _SIGN_OUT_LOCK if self._flight is None else 0.0
+            with self.storage.lock(self.key, patience), self._lock:
                 # Another kernel may be ahead: then it is that session which ends.
                 self.reconcile(*self._read())
                 session = self.held.session

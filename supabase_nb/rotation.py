@@ -101,10 +101,11 @@ class Rotation(SessionState):
                 threading.Thread(
                     target=self._fly, args=(flight,), name="supabase-nb-exchange", daemon=True
                 ).start()
-            except RuntimeError:  # the interpreter is ending: no more threads
+            except RuntimeError:  # no more threads, or the interpreter is ending
                 self._flight = None
-                raise
-            return flight
+            else:
+                return flight
+        raise AuthRetryableError("No thread could be started to refresh in. Nothing is lost: try again.")
 
     # -- in the background --------------------------------------------------------------------------------
 

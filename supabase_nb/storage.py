@@ -349,7 +349,8 @@ def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
         lock.acquire()
         locked = True
     except Timeout:
-        logger.warning("another kernel has held the lock of the stored session for %.0f s", timeout)
+        if timeout > 0:
+            logger.warning("another kernel has held the lock of the stored session for %.0f s", timeout)
     except (OSError, NotImplementedError) as error:
         # A folder that cannot be written, a file system without locks: reading still works.
         reason = _reason(error) if isinstance(error, OSError) else type(error).__name__

@@ -968,6 +968,28 @@ print("ready", flush=True)
     assert process.stdout == "ready\n"
 
 
+def test_where_no_thread_can_be_started(
+    make_auth: MakeAuth, server: DemoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the interpreter is ending: what is said in an `atexit` function is still done."""
+
+    def start(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    auth = make_auth(auto_refresh=True)
+    pair = server.sign_in()
+    monkeypatch.setattr(threading.Thread, "start", start)
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    assert auth.get_user().email == "ada@example.com"
+    with pytest.raises(AuthRetryableError, match="No thread"):
+        auth.refresh_session()
+    auth.sign_out("local")
+    assert auth.status == "signed_out"
+    monkeypatch.undo()
+    with pytest.raises(Exception, match="session_id claim"):
+        server.request("GET", "/auth/v1/user", token=pair["access_token"])
+
+
 def test_a_client_that_is_dropped_is_collected_and_refreshes_no_more(
     proxy: FaultProxy, server: DemoServer, clock: ShiftedClock
 ) -> None:
