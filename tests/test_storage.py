@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import multiprocessing
 import os
 import resource
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -325,6 +327,54 @@ def test_a_write_that_the_system_cuts_short_leaves_what_was_there(storage: FileS
     assert not list(storage.path.glob("*.tmp"))
 
 
+def _without_rights(url: str, folder: str, mode: int, pair: dict[str, Any]) -> None:
+    """In a process of its own, as somebody for whom modes count: the folder's mode changes under a session."""
+
+    place = Path(folder)
+    if os.geteuid() == 0:
+        # Once before, so that nothing needs to be imported by somebody who may not read the interpreter's files.
+        warm = AuthClient(url, storage=FileStorage(place / "warm"), auto_refresh=False)
+        warm.set_session(pair["access_token"], pair["refresh_token"])
+        os.chown(place, 65534, 65534)
+        os.setuid(65534)
+    auth = AuthClient(url, storage=FileStorage(place / "sessions"), auto_refresh=False)
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    (place / "sessions").chmod(mode)
+    failures = []
+    for call in (auth.refresh_session, auth.refresh_session):
+        try:
+            call()
+        except AuthStorageError as error:
+            failures.append(str(error))
+    works = auth.get_user().email == "ada@example.com"
+    (place / "sessions").chmod(0o700)
+    later = AuthClient(url, storage=FileStorage(place / "sessions"), auto_refresh=False)
+    parent_was_kept = later.get_session() is not None
+    auth.refresh_session()
+    saved = later.refresh_session().session is not None and auth.status == "active"
+    (place / "said").write_text(json.dumps([failures, works, parent_was_kept, saved]))
+
+
+@POSIX
+@pytest.mark.parametrize("mode", [0o500, 0o000], ids=["read-only", "lost"])
+def test_a_folder_that_loses_its_permissions(mode: int, server: DemoServer) -> None:
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        process = multiprocessing.get_context("forkserver").Process(
+            target=_without_rights, args=(server.auth_url, folder, mode, server.sign_in())
+        )
+        process.start()
+        process.join(60)
+        assert process.exitcode == 0
+        failures, works, parent_was_kept, saved = json.loads(Path(folder, "said").read_text())
+    assert len(failures) == 2
+    for failure in failures:
+        assert "could not be saved (Permission denied)" in failure
+        assert "stays usable until the kernel ends" in failure
+    assert (works, parent_was_kept, saved) == (True, True, True)
+
+
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 16 kB, where one may be mounted."""
@@ -530,7 +580,6 @@ def test_what_is_damaged_is_set_aside_and_never_deleted(
 )
 def test_our_own_field_may_be_anything(ours: Any) -> None:
     """Others of Supabase's clients write the same file; what is ours in it never costs the session."""
-    import json
 
     wire = {**made.session(), "supabase_nb": ours}
     record = StoredSession.from_text(Secret(json.dumps(wire)))
