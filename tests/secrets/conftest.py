@@ -13,5 +13,6 @@ from supabase_nb.demo.process import ensure_server, stop_server
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
     folder = tmp_path_factory.mktemp("demo-server")
-    yield ensure_server(folder)
+    # Ends by itself, too, should the tests be killed.
+    yield ensure_server(folder, idle_timeout=900)
     stop_server(folder)

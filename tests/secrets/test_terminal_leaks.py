@@ -153,10 +153,12 @@ def test_the_search_sees_a_leak_in_every_place(terminal):
         "tok",
     ):
         terminal.enter(line)
-    places = list(terminal.places())
+    for _ in range(10):
+        places = list(terminal.places())
+        seen = {place for place, _ in search(places, planted)}
+        if "prompt_toolkit's history" in seen:
+            break  # prompt_toolkit reads the history anew at some later prompt
     terminal.enter("a.kill(); a.wait()")
-    seen = {place for place, _ in search(places, planted)}
-    # The result of the cell before is the probe's own; widgets need a front end.
     assert "prompt_toolkit's history" in seen, "what was typed is one arrow key away"
     assert {place for place, _ in places} - seen <= {"last result", "widget state", "current request"}
     assert os.path.exists(terminal.home / "somewhere")
