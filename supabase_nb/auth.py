@@ -318,7 +318,8 @@ class AuthClient(WaysIn, traitlets.HasTraits):
         self._interrupt = None
         with self.hold_trait_notifications():
             for name, value in change.traits.items():
-                self.set_trait(name, value)
+                if getattr(self, name) is not value:
+                    self.set_trait(name, value)
         interrupt, self._interrupt = self._interrupt, None
         return interrupt
 

@@ -62,7 +62,11 @@ def _time(wire: Mapping[str, Any], name: str) -> datetime | None:
     value = _text(wire, name)
     if value is None:
         return None
-    # The server writes nanoseconds; Python reads microseconds.
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        pass
+    # The server writes `Z` and nanoseconds; Python 3.10 reads neither.
     short = re.sub(r"(\.\d{6})\d+", r"\1", value).replace("Z", "+00:00")
     try:
         return datetime.fromisoformat(re.sub(r"\.(\d{1,5})(?=[+-])", lambda m: f".{m[1]:0<6}", short))

@@ -17,6 +17,7 @@ from .tokens import Secret
 _OURS = "supabase_nb"
 # The first ones stand in notebooks, the last ones in other kernels: both ends are kept.
 _FIRST, _LAST = 128, 384
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class StoredSession:
     def to_text(self) -> str:
         """What goes into storage."""
         ours = {"salt": self.salt, "ancestors": self.ancestors, "clock_offset": round(self.clock_offset, 3)}
-        return json.dumps({**self.session._to_wire(), _OURS: ours}, separators=(",", ":"))
+        return _ENCODER.encode({**self.session._to_wire(), _OURS: ours})
 
     @classmethod
     def from_text(cls, text: Secret) -> StoredSession | None:

@@ -130,7 +130,7 @@ def read_claims(token: Secret) -> Mapping[str, Any] | None:
     payload = token.reveal().split(".")[1]
     try:
         data = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
-        claims = json.loads(data, parse_int=_parse_int, parse_constant=lambda _: None)
+        claims = _DECODER.decode(data.decode())
     except (ValueError, RecursionError, binascii.Error):
         return None
     return claims if isinstance(claims, dict) else None
@@ -138,6 +138,9 @@ def read_claims(token: Secret) -> Mapping[str, Any] | None:
 
 def _parse_int(digits: str) -> int | None:
     return int(digits) if len(digits) <= _MAX_DIGITS else None
+
+
+_DECODER = json.JSONDecoder(parse_int=_parse_int, parse_constant=lambda _: None)
 
 
 def expiry(claims: Mapping[str, Any] | None) -> float | None:
