@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -96,6 +97,7 @@ class AuthClient(WaysIn, traitlets.HasTraits):
         clock: Clock | None = None,
     ) -> None:
         super().__init__()
+        self._untold: deque[Any] = deque()
         server_clock = ServerClock(clock or Clock())
         api = AuthAPI(url, clock=server_clock, headers=headers, transport=transport, allow_http=allow_http)
         key = storage_key or key_of(api.url)
@@ -157,8 +159,10 @@ class AuthClient(WaysIn, traitlets.HasTraits):
 
         On failure an earlier session stays in force. Source: Supabase's reference, "Set the session data".
         """
-        access_token, refresh_token = tokens.clean(access_token), tokens.clean(refresh_token)
-        session = self._keeper.enter(Pair.of(access_token, refresh_token))
+        pair = Pair.of(access_token, refresh_token)
+        # This frame may stand in a traceback with locals.
+        access_token, refresh_token = pair.access_token, pair.refresh_token
+        session = self._keeper.enter(pair)
         return AuthResponse(session.user, session)
 
     def get_session(self) -> Session | None:
@@ -301,6 +305,8 @@ class AuthClient(WaysIn, traitlets.HasTraits):
     # -- traits -------------------------------------------------------------------------------------------
 
     _interrupt: BaseException | None = None
+    # While traits are set, what is to be told of them, so that observers see all values together.
+    _setting = False
 
     def set_trait(self, name: str, value: Any) -> None:
         """As traitlets does, but an error does not repeat the value: it may be a token."""
@@ -316,20 +322,31 @@ class AuthClient(WaysIn, traitlets.HasTraits):
     def _apply(self, change: Change) -> BaseException | None:
         """Set the traits; called for one change at a time (traitlets is not thread-safe)."""
         self._interrupt = None
-        with self.hold_trait_notifications():
+        self._setting = True
+        try:
             for name, value in change.traits.items():
                 if getattr(self, name) is not value:
-                    self.set_trait(name, value)
+                    getattr(AuthClient, name).set(self, value)
+        finally:
+            self._setting = False
+        while self._untold:
+            super().notify_change(self._untold[0])
+            self._untold.popleft()  # only now: whatever Ctrl-C leaves untold is told by the next call
         interrupt, self._interrupt = self._interrupt, None
         return interrupt
+
+    def notify_change(self, change: Any) -> None:
+        """As traitlets does, but of what changes at once when all of it has changed."""
+        if self._setting:
+            self._untold.append(change)
+        else:
+            super().notify_change(change)
 
     def _notify_observers(self, event: Any) -> None:
         """As traitlets does, but an observer that raises hinders neither the others nor the setter."""
         name, kind = event["name"], event["type"]
-        for_name, for_all = (self._trait_notifiers.get(key, {}) for key in (name, traitlets.All))
-        observers = [
-            c for table in (for_name, for_all) for k in (kind, traitlets.All) for c in table.get(k, ())
-        ]
+        tables = [self._trait_notifiers[key] for key in (name, traitlets.All) if key in self._trait_notifiers]
+        observers = [c for table in tables for k in (kind, traitlets.All) for c in table.get(k, ())]
         for observer in observers:
             call = observer
             if isinstance(observer, traitlets.EventHandler) and observer.name is not None:

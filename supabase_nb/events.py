@@ -11,6 +11,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from . import workers
 from .models import AuthCallback, AuthEvent, Session, Subscription
 
 logger = logging.getLogger("supabase_nb")
@@ -99,7 +100,7 @@ class Delivery:
             if self._owner is not None or not self._queue:
                 return
         with suppress(RuntimeError):  # the interpreter is ending: no more threads
-            threading.Thread(target=self.flush, name="supabase-nb-events", daemon=True).start()
+            workers.start(self.flush, "supabase-nb-events")
 
     def flush(self) -> None:
         """Deliver what is queued, or wait (at most 2 s) for the thread that is delivering it.

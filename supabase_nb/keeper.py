@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from . import errors, tokens
 from .backoff import patiently
@@ -19,13 +19,22 @@ from .errors import (
 )
 from .held import Held, Word
 from .leaving import Leaving, says_expired
-from .models import AuthCallback, AuthChangeEvent, AuthEvent, Session, Subscription
+from .models import AuthCallback, AuthChangeEvent, AuthEvent, Session, Subscription, User
 from .record import Pair, StoredSession
 from .rotation import nobody, same_user
 from .tokens import Secret
 from .uninterrupted import uninterrupted
 
 logger = logging.getLogger("supabase_nb")
+
+
+class _Known(NamedTuple):
+    """What there is beside a pair that somebody supplied."""
+
+    stored: StoredSession | None
+    records: list[StoredSession]  # that, and what is in force
+    later: StoredSession | None  # which of these is a later rotation of the pair's session
+    best: Pair  # the tokens to go on with: those of the later one, or the pair itself
 
 
 class Keeper(Leaving):
@@ -90,11 +99,10 @@ class Keeper(Leaving):
             )
 
         def attempt(deadline: float) -> Session:
-            patience = max(deadline - self.clock.clock.steady(), 0.1)
             try:
                 return uninterrupted(
-                    lambda: self._enter(pair, word, event, cause, patience),
-                    patience=patience,
+                    lambda: self._enter(pair, word, event, cause, deadline),
+                    patience=self._until(deadline),
                     withdraw=lambda: self._withdraw(word),
                     afterwards=self.announce,
                 )
@@ -111,16 +119,22 @@ class Keeper(Leaving):
         exp = tokens.expiry(pair.claims)
         return tokens.is_jwt(pair.access_token) and exp is not None and exp > self.clock.now()
 
-    def _enter(self, pair: Pair, word: Word, event: AuthChangeEvent, cause: str, patience: float) -> Session:
-        with self.exclusively(patience):
-            stored, trouble = self._read()
-            if trouble is not None and trouble.code == "storage_open_to_others":
-                raise trouble
-            known = [record for record in (stored, self.held.record) if record is not None]
-            later = next((record for record in known if record.is_later_than(pair)), None)
+    def _until(self, deadline: float) -> float:
+        return max(deadline - self.clock.clock.steady(), 0.1)
+
+    def _enter(self, pair: Pair, word: Word, event: AuthChangeEvent, cause: str, deadline: float) -> Session:
+        # Outside the lock: to verify changes nothing, and other kernels need not wait for it.
+        ahead = self._known(pair).best
+        said = self._ask(ahead, limited=False)
+        with self.exclusively(self._until(deadline)):
+            stored, known, later, best = self._known(pair)
+            if best.access_token != ahead.access_token:
+                said = self._ask(best, limited=True)
+            if word.withdrawn:
+                raise nobody()  # nobody waits: no refresh token is spent
             refused: AuthApiError | None = None
             try:
-                session = self._present(pair if later is None else _pair_of(later))
+                session = self._present(best, said)
             except AuthApiError as error:
                 refused = error
             if refused is not None and later is None:
@@ -140,6 +154,7 @@ class Keeper(Leaving):
                     event,
                     "continued from storage" if later else cause,
                     word,
+                    stored,
                     notice="Continued from storage: a later rotation of this session was there."
                     if later
                     else None,
@@ -150,25 +165,40 @@ class Keeper(Leaving):
             raise failure
         return session
 
-    def _present(self, pair: Pair) -> Session:
-        """Rules 2 and 3: verify a valid pair, exchange an expired one."""
-        if self._valid(pair):
-            try:
-                user = self.api.get_user(pair.access_token)
-            except AuthApiError as error:
-                if not says_expired(error):
-                    raise
-            else:
-                same_user(user, pair.user_id)
-                exp = tokens.expiry(pair.claims) or 0.0
-                return Session(
-                    pair.access_token,
-                    pair.refresh_token,
-                    expires_at=exp,
-                    expires_in=max(exp - self.clock.now(), 0.0),
-                    user=user,
-                    _claims=pair.claims,
-                )
+    def _known(self, pair: Pair) -> _Known:
+        stored, trouble = self._read()
+        if trouble is not None and trouble.code == "storage_open_to_others":
+            raise trouble
+        held = self.held.record
+        known = [record for record in (stored, held if held is not stored else None) if record is not None]
+        later = next((record for record in known if record.is_later_than(pair)), None)
+        return _Known(stored, known, later, pair if later is None else _pair_of(later))
+
+    def _ask(self, pair: Pair, *, limited: bool) -> User | AuthApiError | None:
+        """What the server says of a valid access token: whose it is, or its refusal. `AuthAPI.get_user`."""
+        if not self._valid(pair):
+            return None
+        try:
+            return self.api.get_user(pair.access_token, limited=limited)
+        except AuthApiError as error:
+            return error
+
+    def _present(self, pair: Pair, said: User | AuthApiError | None) -> Session:
+        """Rules 2 and 3: a valid pair is as the server `said`, an expired one is exchanged."""
+        if isinstance(said, AuthApiError):
+            if not says_expired(said):
+                raise said
+        elif said is not None:
+            same_user(said, pair.user_id)
+            exp = tokens.expiry(pair.claims) or 0.0
+            return Session(
+                pair.access_token,
+                pair.refresh_token,
+                expires_at=exp,
+                expires_in=max(exp - self.clock.now(), 0.0),
+                user=said,
+                _claims=pair.claims,
+            )
         if not pair.refresh_token:
             raise AuthSessionMissing(
                 "The server says that the access token has expired, and there is no refresh token. "
@@ -183,6 +213,7 @@ class Keeper(Leaving):
         event: AuthChangeEvent,
         cause: str,
         word: Word,
+        stored: StoredSession | None = None,
         *,
         notice: str | None = None,
     ) -> AuthStorageError | None:
@@ -192,7 +223,7 @@ class Keeper(Leaving):
                 return None
             self._word = word.number
             self._drop_goodbyes(record.session)
-            failure = self._write(record)
+            failure = self._write(record, stored)
             self.notices.pop("detached", None)
             self.note("storage", notice)
             held = Held(
@@ -233,7 +264,7 @@ class Keeper(Leaving):
 
         def change() -> tuple[Session, AuthStorageError | None]:
             with self.exclusively():
-                self.reconcile(*self._read(), locked=True)
+                self.catch_up(locked=True)
                 with self._lock:
                     held = self.held
                     if held.session is None or held.record is None:

@@ -64,7 +64,7 @@ class Leaving(Rotation):
             patience = _SIGN_OUT_LOCK if self._flight is None else 0.0
             with self.storage.lock(self.key, patience), self._lock:
                 # Another kernel may be ahead: then it is that session which ends.
-                self.reconcile(*self._read())
+                self.catch_up()
                 session = self.held.session
                 failure = self._forget(self.held)
                 self.drop_notices()

@@ -209,8 +209,7 @@ class Session:
             "_extra": _Hidden(extra or {}),
             "_claims": FrozenDict(claims or {}),
         }
-        for name, value in fields.items():
-            object.__setattr__(self, name, value)
+        self.__dict__.update(fields)
 
     @property
     def access_token(self) -> str:

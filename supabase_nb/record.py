@@ -79,7 +79,7 @@ class StoredSession:
             session: The session now.
             spent: A refresh token beside our own that was exchanged for it, or is known to be spent.
         """
-        record = replace(self, session=session)
+        record = StoredSession(session, self.salt, self.ancestors, self.clock_offset)
         for token in (Secret(self.session.refresh_token), spent):
             if token and token.reveal() != session.refresh_token:
                 record = record._with_ancestor(token)
@@ -96,7 +96,13 @@ class StoredSession:
 
     def knows(self, refresh_token: Secret) -> bool:
         """Whether this refresh token was spent on the way to this session."""
-        return bool(refresh_token) and tokens.fingerprint(refresh_token, self.salt) in self.ancestors
+        if not self.ancestors or not refresh_token:
+            return False
+        return tokens.fingerprint(refresh_token, self.salt) in self.ancestors
+
+    def same_as(self, stored: StoredSession) -> bool:
+        """Whether storage would hold no more than it does: the same tokens, user and ancestors."""
+        return (self.session, self.salt, self.ancestors) == (stored.session, stored.salt, stored.ancestors)
 
     def is_later_than(self, pair: Pair) -> bool:
         """Whether this is a later rotation of the very session that the pair belongs to."""
@@ -115,9 +121,9 @@ class StoredSession:
             return ours > supplied
         return mine is not None and theirs is not None and mine > theirs
 
-    def to_text(self) -> str:
-        """What goes into storage."""
-        ours = {"salt": self.salt, "ancestors": self.ancestors, "clock_offset": round(self.clock_offset, 3)}
+    def to_text(self, clock_offset: float) -> str:
+        """What goes into storage, with the clock's offset of now."""
+        ours = {"salt": self.salt, "ancestors": self.ancestors, "clock_offset": round(clock_offset, 3)}
         return _ENCODER.encode({**self.session._to_wire(), _OURS: ours})
 
     @classmethod

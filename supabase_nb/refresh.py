@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 import weakref
 from contextlib import suppress
 from typing import Protocol
+
+from . import workers
 
 logger = logging.getLogger("supabase_nb")
 
@@ -38,12 +41,21 @@ class Refresher:
         self._thread: threading.Thread | None = None
         self._working: set[int] = set()
         self._changed = False
+        # When the thread looks again by itself, on the monotonic clock.
+        self._next_look = float("inf")
 
-    def register(self, client: Refreshable) -> None:
-        """Wake this client from now on; starts the thread."""
+    def register(self, client: Refreshable, due: float | None = 0.0) -> None:
+        """Wake this client from now on; starts the thread.
+
+        Args:
+            client: Whom to wake. Known or not.
+            due: When it is due, in seconds from now; ``None``: never. Only what is due before the next look
+                wakes the thread.
+        """
         with self._guard:
             self._clients.add(client)
-            self._notify()
+            if due is not None and time.monotonic() + due < self._next_look:
+                self._notify()
             if self._thread is None:
                 with suppress(RuntimeError):  # the interpreter is ending: no more threads
                     threading.Thread(target=self._run, name="supabase-nb-refresher", daemon=True).start()
@@ -72,7 +84,7 @@ class Refresher:
         while True:
             with self._guard:
                 clients = list(self._clients)
-                self._changed = False
+                self._changed, self._next_look = False, float("inf")
                 if not clients:
                     self._thread = None
                     return
@@ -83,10 +95,12 @@ class Refresher:
             soonest = min((wait for wait, _ in due if wait > 0), default=TICK)
             del clients, due
             client = None  # type: ignore[assignment]  # or the last one would never be collected
+            # Bounded, because a condition's wait does not count the time that the machine sleeps.
+            pause = min(max(soonest, 0.01), TICK)
             with self._guard:
-                # Bounded, because a condition's wait does not count the time that the machine sleeps.
                 if not self._changed:
-                    self._wake.wait(min(max(soonest, 0.01), TICK))
+                    self._next_look = time.monotonic() + pause
+                    self._wake.wait(pause)
 
     def _due_in(self, client: Refreshable) -> float | None:
         if id(client) in self._working:
@@ -103,9 +117,7 @@ class Refresher:
                 return
             self._working.add(id(client))
         try:
-            threading.Thread(
-                target=self._work, args=(client,), name="supabase-nb-refresh", daemon=True
-            ).start()
+            workers.start(lambda: self._work(client), "supabase-nb-refresh")
         except RuntimeError:  # no more threads, or the interpreter is ending
             with self._guard:
                 self._working.discard(id(client))

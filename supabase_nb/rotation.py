@@ -6,7 +6,7 @@ import logging
 import threading
 from dataclasses import dataclass, field, replace
 
-from . import errors
+from . import errors, workers
 from .backoff import asked_to_wait, patiently, pause_after
 from .errors import (
     FINAL_CODES,
@@ -98,9 +98,7 @@ class Rotation(SessionState):
                 raise errors.again(held.error)
             flight = self._open_flight(seen)
             try:
-                threading.Thread(
-                    target=self._fly, args=(flight,), name="supabase-nb-exchange", daemon=True
-                ).start()
+                workers.start(lambda: self._fly(flight), "supabase-nb-exchange")
             except RuntimeError:  # no more threads, or the interpreter is ending
                 self._flight = None
             else:
@@ -132,7 +130,7 @@ class Rotation(SessionState):
     def work(self) -> None:
         """See what other kernels did, refresh what is due (for the refresher, in a thread of its own)."""
         if self._stored_version() != self._version:
-            self.reconcile(*self._read())
+            self.catch_up()
         held = self.held
         if not held.saved and not held.detached:
             self._save_again()
@@ -157,7 +155,7 @@ class Rotation(SessionState):
         if now - self._saved_at >= _SAVE_PAUSE:
             self._saved_at = now
             with self.exclusively():
-                self.reconcile(*self._read(), locked=True)
+                self.catch_up(locked=True)
 
     def _verify(self, held: Held) -> None:
         """Ask whether a session that came from storage still holds, or what time it is."""
@@ -184,7 +182,7 @@ class Rotation(SessionState):
             self._fly(flight)
         elif isinstance(failure, AuthApiError) and failure.code in FINAL_CODES:
             with self.exclusively():
-                self.reconcile(*self._read(), locked=True)
+                self.catch_up(locked=True)
                 if self.held.session is session:
                     self._end(failure, held.era)
         else:
@@ -224,7 +222,7 @@ class Rotation(SessionState):
 
     def _attempt(self, flight: _Flight) -> Session:
         with self.exclusively():
-            self.reconcile(*self._read(), locked=True)
+            self.catch_up(locked=True)
             held = self.held
             if held.session is None:
                 raise errors.again(held.error or nobody())

@@ -139,7 +139,6 @@ class SessionState:
 
     def _read(self) -> tuple[StoredSession | None, AuthStorageError | None]:
         """What storage holds, or why that is unknown. Damaged data is set aside."""
-        self._version = self._stored_version()
         try:
             text = self.storage.get(self.key)
             secret, text = (None if text is None else Secret(text)), None
@@ -158,9 +157,13 @@ class SessionState:
         logger.warning("%s", trouble)
         return None, trouble
 
-    def _write(self, record: StoredSession) -> AuthStorageError | None:
-        record = replace(record, clock_offset=self.clock.offset)
-        text = Secret(record.to_text())
+    def _write(self, record: StoredSession, stored: StoredSession | None = None) -> AuthStorageError | None:
+        """Save. What is `stored` already is not written again: a cell that is run again wakes nobody."""
+        if stored is not None and record.same_as(stored):
+            self._seen = (self._seen[0], record)
+            self._version = self._stored_version()
+            return None
+        text = Secret(record.to_text(self.clock.offset))
         try:
             self.storage.set(self.key, text.reveal())
         except Exception as error:  # noqa: BLE001
@@ -241,7 +244,7 @@ class SessionState:
         return self.held.session
 
     def _restore(self) -> None:
-        era = self.held.era
+        era, self._version = self.held.era, self._stored_version()
         stored, trouble = self._read()
         with self._lock:
             if era == self.held.era and self.held.session is None:
@@ -256,6 +259,15 @@ class SessionState:
                     held = Held(stored.session, status, stored, verified=verified, era=self._new_era())
                     self._hold(held, event, "found in storage")
             self._restored = True
+
+    def catch_up(self, *, locked: bool = False) -> None:
+        """Look at what is stored, and take over what another kernel did to it.
+
+        Args:
+            locked: Whether this is inside the storage's lock.
+        """
+        self._version = self._stored_version()  # first: what comes after it is seen at the next look
+        self.reconcile(*self._read(), locked=locked)
 
     def reconcile(
         self, stored: StoredSession | None, trouble: AuthStorageError | None, *, locked: bool = False
@@ -320,7 +332,8 @@ class SessionState:
     def announce(self) -> None:
         """Tell everybody what was queued, and let the refresher know. Never called under a lock."""
         if self.background and not self.forked:
-            refresher.register(self)  # type: ignore[arg-type]  # Rotation is what is made
+            due = self._due_in(self.held)
+            refresher.register(self, due)  # type: ignore[arg-type]  # Rotation is what is made
         self.delivery.flush()
 
     def note(self, name: str, text: str | None) -> None:

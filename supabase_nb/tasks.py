@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
+
+from . import workers
 
 _T = TypeVar("_T")
 
@@ -45,7 +46,7 @@ def in_thread(call: Callable[[], _T]) -> asyncio.Future[_T]:
         except RuntimeError:
             return  # the loop was closed: nobody waits any more
 
-    threading.Thread(target=run, name="supabase-nb-await", daemon=True).start()
+    workers.start(run, "supabase-nb-await")
     return future
 
 

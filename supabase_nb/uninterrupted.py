@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
+from . import workers
+
 _T = TypeVar("_T")
 # Windows lets Ctrl-C through only between two waits.
 _LONGEST_WAIT = 1.0
@@ -41,32 +43,33 @@ def uninterrupted(
         return action()
     outcome: list[_T] = []
     failure: list[BaseException] = []
-    done, left = threading.Event(), threading.Event()
+    left: list[bool] = []
+    left_to_wait = float("inf") if patience is None else patience
+    working = threading.Lock()
+    working.acquire()
 
     def run() -> None:
         try:
             outcome.append(action())
         except BaseException as error:  # noqa: BLE001  (raised where it is waited for)
             failure.append(error)
-        done.set()
-        if left.is_set():
+        working.release()
+        if left:
             afterwards()
 
     try:
-        thread = threading.Thread(target=run, name="supabase-nb-call", daemon=True)
         try:
-            thread.start()
-        except RuntimeError:  # the interpreter is ending: no more threads
+            workers.start(run, "supabase-nb-call")
+        except RuntimeError:  # no more threads, or the interpreter is ending
             return action()
-        while not done.wait(_LONGEST_WAIT if patience is None else min(patience, _LONGEST_WAIT)):
-            if patience is not None:
-                patience -= _LONGEST_WAIT
-                if patience <= 0:
-                    raise TimeoutError
+        while not working.acquire(timeout=min(left_to_wait, _LONGEST_WAIT)):
+            left_to_wait -= _LONGEST_WAIT
+            if left_to_wait <= 0:
+                raise TimeoutError
     except BaseException:
-        left.set()
+        left.append(True)
         withdraw()
-        if done.is_set():
+        if outcome or failure:
             afterwards()
         raise
     if failure:

@@ -46,7 +46,7 @@ def test_constructing_touches_nothing(make_auth: MakeAuth, storage: FileStorage)
     threads = threading.active_count()
     make_auth(auto_refresh=True)
     assert not storage.path.exists()
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 @pytest.mark.parametrize(

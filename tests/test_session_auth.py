@@ -350,8 +350,8 @@ def test_what_is_said_after_a_cancelled_task_holds(server: DemoServer, client: C
     under_way, go_on = threading.Event(), threading.Event()
     get_user = client.auth._keeper.api.get_user
 
-    def slow(token: Any) -> Any:
-        user = get_user(token)
+    def slow(token: Any, **options: Any) -> Any:
+        user = get_user(token, **options)
         if user.email == "ada@example.com":
             under_way.set()
             assert go_on.wait(30)

@@ -53,10 +53,7 @@ def _no_refresher() -> Iterator[None]:
     """Nothing happens by itself: the schedule says when a kernel looks for what is due."""
 
     class Nobody:
-        def register(self, client: object) -> None:
-            pass
-
-        reconsider = unregister = lambda *_: None
+        register = reconsider = unregister = lambda *_: None
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("supabase_nb.state.refresher", Nobody())
@@ -324,7 +321,7 @@ def test_no_schedule_loses_a_session(part: int) -> None:
 MUTANTS: dict[str, tuple[type, str, Any]] = {
     "spent tokens are sent": (StoredSession, "is_later_than", lambda self, pair: False),
     "other kernels are not looked at": (SessionState, "reconcile", lambda self, *_, **__: None),
-    "nothing is saved": (SessionState, "_write", lambda self, record: None),
+    "nothing is saved": (SessionState, "_write", lambda self, *_: None),
     "an outage ends the session": (Renewal, "_failed", lambda self, error, era: self._end(error, era)),
     "the machine's clock counts": (ServerClock, "now", lambda self: self.clock.wall()),
     "an older pair replaces a newer one": (StoredSession, "knows", lambda self, token: True),
