@@ -8,6 +8,8 @@ from importlib import resources
 
 # `import { a, b } from "./other.mjs";`, over one line or several.
 _IMPORT = re.compile(r'^import\s*\{[^}]*\}\s*from\s*"\./([\w-]+\.mjs)";\n', re.MULTILINE)
+# Comments that fill their lines, indentation, empty lines. No template literal in these files has any of it.
+_FOR_READERS = re.compile(r"^[ \t]*(?:/\*(?:[^*]|\*(?!/))*\*/[ \t]*\n|//.*\n|\n|)", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class)\b)", re.MULTILINE)
 
 
@@ -29,14 +31,16 @@ def read_esm(name: str) -> str:
         modules[file] = source if entry else _EXPORT.sub("", source)
 
     add(name, entry=True)
-    return "\n".join(modules.values())
+    return "".join(modules.values())
 
 
 @cache
 def read_css(*names: str) -> str:
     """The style sheets `names` of ``static/``, one after the other."""
-    return "\n".join(_read(name) for name in names)
+    return "".join(_read(name) for name in names)
 
 
 def _read(name: str) -> str:
-    return (resources.files(__package__) / "static" / name).read_text(encoding="utf-8")
+    """A file without what only its readers need: it travels with each model, and is saved with notebooks."""
+    text = (resources.files(__package__) / "static" / name).read_text(encoding="utf-8")
+    return _FOR_READERS.sub("", text)

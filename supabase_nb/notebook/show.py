@@ -39,11 +39,12 @@ def show(auth: AuthClient, kind: Kind = "panel") -> None:
 
 def publish(widget: Display, plain: str, html: str) -> None:
     """Show a widget behind its snapshot."""
+    # First the news, which the browser keeps for the view that it is about to draw: while a cell runs it gets
+    # no other answer, and what is on screen already would be drawn a second time.
+    widget.push()
     _publish({"text/plain": plain, "text/html": html})
     data, metadata = widget.mimebundle()
     _publish({**data, "text/plain": ""}, metadata)
-    # The browser keeps this for the view that it is about to draw: while a cell runs it gets no other answer.
-    widget.push()
 
 
 def _publish(data: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:

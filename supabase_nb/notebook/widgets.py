@@ -56,6 +56,7 @@ class Display(anywidget.AnyWidget):
 
     def push(self) -> None:
         """Send what the client's traits say now to wherever this is displayed."""
+        courier.forget(self)
         auth = self._auth()
         if auth is None:
             self.close()
@@ -159,6 +160,11 @@ class _Courier:
                 self._thread = threading.Thread(target=self._run, name="supabase-nb-displays", daemon=True)
                 self._thread.start()
             self._wake.notify()
+
+    def forget(self, display: Display) -> None:
+        """Its view is being sent: what was to be carried is in it."""
+        with self._wake:
+            self._due = [due for due in self._due if due is not display]
 
     def stop(self) -> None:
         """End the thread; the next `carry` starts one."""

@@ -113,7 +113,7 @@ def test_a_thousand_reruns_leave_one_model(auth: FakeAuth, shell: Shell) -> None
         assert shell.run("from IPython.display import display; display(client.panel)").ok
     assert [display.kind for display in displays_alive()] == ["panel"]
     assert len(every_widget) == models
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
 
 
 def test_each_kind_of_each_client_has_its_own(auth: FakeAuth) -> None:

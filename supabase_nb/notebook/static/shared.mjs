@@ -117,13 +117,13 @@ export function followTheme(element) {
   const follow = () => {
     element.dataset.sbTheme = isDark(element) ? "dark" : "light";
   };
-  follow();
   const observer = new MutationObserver(follow);
   const filter = ["class", "style", "data-theme", "data-jp-theme-name", "data-vscode-theme-kind"];
   for (const root of [document.documentElement, document.body]) {
     observer.observe(root, { attributes: true, attributeFilter: filter });
   }
-  // Not attached yet at first, and a theme's style sheet may load after its name is set.
+  // In time for the first paint: sooner it may not be attached yet, and the page's styles would be worked out
+  // twice. A theme's style sheet may load after its name is set.
   const frame = requestAnimationFrame(follow);
   const late = (/** @type {Event} */ event) => event.target instanceof HTMLLinkElement && follow();
   document.addEventListener("load", late, true);
