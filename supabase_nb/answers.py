@@ -35,6 +35,10 @@ class Answer:
         except (ValueError, RecursionError):
             return None
 
+    def says_as(self, other: Answer) -> bool:
+        """Whether the bodies are the same."""
+        return self._body() == other._body()
+
     def __repr__(self) -> str:
         return f"Answer({self.status})"
 

@@ -61,6 +61,8 @@ class AuthAPI:
         self._headers = {name: Secret(value) for name, value in (headers or {}).items()}
         self._transport = transport
         self._http: httpx.Client | None = None
+        # A user seldom changes: the same answer is the same user, and nobody need look whether anything did.
+        self._seen: tuple[Answer, User] | None = None
         self._pid = 0
 
     # -- the endpoints ------------------------------------------------------------------------------------
@@ -130,9 +132,13 @@ class AuthAPI:
     # -- how they are sent --------------------------------------------------------------------------------
 
     def _user(self, answer: Answer) -> User:
+        seen = self._seen
+        if seen is not None and answer.says_as(seen[0]):
+            return seen[1]
         found = read(answer, 0.0)
         if not isinstance(found, User):
             raise not_promised(answer.status)
+        self._seen = (answer, found)
         return found
 
     def _request(

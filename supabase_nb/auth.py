@@ -159,7 +159,7 @@ class AuthClient(WaysIn, traitlets.HasTraits):
 
         On failure an earlier session stays in force. Source: Supabase's reference, "Set the session data".
         """
-        pair = Pair.of(access_token, refresh_token)
+        pair = Pair.of(access_token, refresh_token, self._keeper.held.session)
         # This frame may stand in a traceback with locals.
         access_token, refresh_token = pair.access_token, pair.refresh_token
         session = self._keeper.enter(pair)

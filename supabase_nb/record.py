@@ -29,10 +29,12 @@ class Pair:
     claims: Mapping[str, Any] | None
 
     @classmethod
-    def of(cls, access_token: object, refresh_token: object) -> Pair:
-        """Clean both; see `tokens.clean`."""
+    def of(cls, access_token: object, refresh_token: object, known: Session | None = None) -> Pair:
+        """Clean both; see `tokens.clean`. The claims of a `known` session's token need not be read again."""
         access = tokens.clean(access_token)
-        return cls(access, tokens.clean(refresh_token), tokens.read_claims(access))
+        is_known = known is not None and known._access_token == access
+        claims = known.claims if known is not None and is_known else tokens.read_claims(access)
+        return cls(access, tokens.clean(refresh_token), claims)
 
     @property
     def session_id(self) -> str | None:

@@ -58,23 +58,20 @@ def _in_text() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
 class Secret:
     """A token that shows itself only when asked: not in repr, str, vars, copies, dumps or pickles."""
 
-    __slots__ = ("__weakref__", "_reveal")
-    _reveal: Callable[[], str]
+    __slots__ = ("__weakref__", "reveal")
+    #: The token itself.
+    reveal: Callable[[], str]
 
     def __init__(self, value: str | Secret) -> None:
         text = value.reveal() if isinstance(value, Secret) else value
         # In a closure, because pprint, inspect and `traceback` with locals walk attributes, but no closures.
-        object.__setattr__(self, "_reveal", lambda: text)
-
-    def reveal(self) -> str:
-        """The token itself."""
-        return self._reveal()
+        object.__setattr__(self, "reveal", lambda: text)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError("a Secret cannot be changed")
 
     def __bool__(self) -> bool:
-        return bool(self.reveal())
+        return self.reveal() != ""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and other.reveal() == self.reveal()

@@ -354,8 +354,8 @@ def test_what_passes_ends_no_session_and_is_retried(
 def test_a_gateways_refusal_is_not_the_auth_servers_word(
     fault: Fault, alive: AuthClient, proxy: FaultProxy, clock: ShiftedClock
 ) -> None:
-    before = make_due(alive, clock)
     proxy.always(fault)
+    before = make_due(alive, clock)
     wait_until(lambda: alive.status == "retrying")
     assert alive.session is not None
     assert alive.next_refresh_at is not None
@@ -369,8 +369,8 @@ def test_a_redirect_is_not_followed(
     alive: AuthClient, proxy: FaultProxy, clock: ShiftedClock, server: DemoServer
 ) -> None:
     with faulty(server) as elsewhere:
-        make_due(alive, clock)
         proxy.always(says(307, location=elsewhere.auth_url + "/token?grant_type=refresh_token"))
+        make_due(alive, clock)
         wait_until(lambda: alive.status == "retrying")
         assert isinstance(alive.last_error, AuthUnknownError)
         assert alive.last_error.code == "unexpected_redirect"
@@ -469,8 +469,8 @@ def test_started_offline_after_the_expiry(
 
 
 def test_an_outage_of_the_embedded_server(alive: AuthClient, server: DemoServer, clock: ShiftedClock) -> None:
-    before = make_due(alive, clock)
     server.outage(60)
+    before = make_due(alive, clock)
     try:
         wait_until(lambda: alive.status == "retrying")
         assert isinstance(alive.last_error, AuthRetryableError)
