@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format soak lowest docs screenshots clean
+.PHONY: demo test lint format soak bench lowest docs screenshots clean
 
 $(READY): pyproject.toml tools/setup
 	tools/setup "$(PYTHON)" "$(VENV)"
@@ -32,6 +32,10 @@ soak: $(READY)
 	SUPABASE_NB_FUZZ=50000 $(BIN)/python -m pytest tests/demo/test_demo_bad_input.py -s --timeout 1800
 	SUPABASE_NB_SCHEDULES=100000 $(BIN)/python -m pytest tests/model -s --timeout 36000
 
+# What things cost, as ratios: bench/results.md and the curves beside it. `make bench BENCH="--quick calls"`: some.
+bench: $(READY)
+	tools/bench "$(VENV)" $(BENCH)
+
 # The core's tests on the lowest versions that pyproject allows.
 lowest: $(READY)
 	tools/lowest "$(VENV)"
@@ -45,4 +49,4 @@ screenshots: $(READY)
 	SUPABASE_NB_SCREENSHOTS=1 $(BIN)/python -m pytest tests/browser
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist tests/js/node_modules
+	rm -rf $(VENV) bench/.venv .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist tests/js/node_modules

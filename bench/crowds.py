@@ -118,7 +118,7 @@ _CROWD = HERE / "crowd_of_clients.py"
 
 
 def _clients(quick: bool) -> list[Row]:
-    sizes = (1, 10, 50) if quick else SIZES
+    sizes = (1, 50) if quick else SIZES
     compared = 50 if quick else 1_000
     # Seconds for which the idle process is watched.
     watched = 2.0 if quick else 20.0

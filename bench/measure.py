@@ -8,7 +8,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +85,20 @@ def cpu_of(call: Callable[[], object], times: int) -> Callable[[], float]:
         return (time.process_time() - began) / times
 
     return once
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Keep this thread, and those that it starts, on one core, where the system can do that."""
+    before = getattr(os, "sched_getaffinity", lambda _: set())(0)
+    if before:
+        time.sleep(1)  # threads that are kept for another call are gone
+        os.sched_setaffinity(0, {min(before)})
+    try:
+        yield
+    finally:
+        if before:
+            os.sched_setaffinity(0, before)
 
 
 def cpu_of_process(*arguments: str) -> Callable[[], float]:

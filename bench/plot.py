@@ -8,6 +8,7 @@ import matplotlib
 
 matplotlib.use("svg")
 matplotlib.rcParams["svg.hashsalt"] = "supabase-nb"
+matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text
 
 from matplotlib import pyplot as plt  # noqa: E402  (the back end is chosen first)
 
@@ -23,13 +24,13 @@ def draw(curves: dict[str, dict[str, list[tuple[int, float]]]], file: Path) -> N
     )
     for place, (title, lines) in zip(axes.flat, curves.items(), strict=False):
         values = [value for points in lines.values() for _, value in points]
-        for name, points in lines.items():
-            place.plot(*zip(*points, strict=True), marker="o", markersize=4, label=name)
+        for style, (name, points) in zip(("-", "--", ":"), lines.items(), strict=False):
+            place.plot(*zip(*points, strict=True), style, marker="o", markersize=4, label=name)
         place.set_xscale("log")
-        if min(values) > 0 and max(values) > 20 * min(values):
-            place.set_yscale("log")
-        else:
-            place.set_ylim(bottom=0)
+        if max(values) > 20 * max(min(values), 1):
+            place.set_yscale("symlog" if min(values) <= 0 else "log")
+        if min(values) <= 0 or place.get_yscale() == "linear":
+            place.set_ylim(bottom=min(0, *values))
         place.set_title(title, fontsize=10)
         place.grid(alpha=0.3)
         place.legend(fontsize=8, frameon=False)

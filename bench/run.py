@@ -28,7 +28,7 @@ def table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def report(rows: list[Row], groups: list[str]) -> str:
+def report(rows: list[Row], groups: list[str], *, drawn: bool) -> str:
     """What stands in ``results.md``."""
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in _PEERS if _installed(name))
     notes = [f"- {row.what}: {row.note}." for row in rows if row.note]
@@ -45,8 +45,7 @@ def report(rows: list[Row], groups: list[str]) -> str:
             *notes,
             *left_out,
             "",
-            "![Growth with observers, clients and displays](growth.svg)",
-            "",
+            *(["![Growth with observers, clients and displays](growth.svg)", ""] if drawn else []),
             f"Measured with Python {platform.python_version()} on {platform.system()}, "
             f"{os.cpu_count()} cores; {versions}.",
             "",
@@ -80,12 +79,12 @@ def main() -> int:
         print(f"{group} …", file=sys.stderr, flush=True)
         rows += module.rows(options.quick)
         curves |= getattr(module, "curves", {})
-    text = report(rows, groups)
+    text = report(rows, groups, drawn=bool(curves) and not options.quick)
     print(table(rows))
     out = options.out or (HERE / "results.md" if groups == list(GROUPS) and not options.quick else None)
     if out is not None:
         out.write_text(text, encoding="utf-8")
-        if curves:
+        if curves and not options.quick:
             from plot import draw
 
             draw(curves, out.with_name("growth.svg"))

@@ -105,7 +105,7 @@ def _fresh_process(quick: bool) -> list[Row]:
             note + "; ours also saves the session to a file",
         ),
         Row(
-            "the same",
+            "the same process",
             "the floor: bare httpx import and one `GET /user`",
             "<= 1.25",
             f"{against_floor.median:.2f}",

@@ -19,25 +19,21 @@ _RETRYABLE = frozenset({408, 409, 425, 429})
 
 
 class Answer:
-    """A response, its body out of sight."""
+    """A response; its body is out of sight, until it is called."""
 
-    __slots__ = ("_body", "headers", "status")
+    __slots__ = ("body", "headers", "status")
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.status = status
         self.headers = headers
-        self._body: Callable[[], bytes] = lambda: body
+        self.body: Callable[[], bytes] = lambda: body
 
     def json(self) -> Any:
         """The body's JSON, or ``None`` where it is none."""
         try:
-            return json.loads(self._body())
+            return json.loads(self.body())
         except (ValueError, RecursionError):
             return None
-
-    def says_as(self, other: Answer) -> bool:
-        """Whether the bodies are the same."""
-        return self._body() == other._body()
 
     def __repr__(self) -> str:
         return f"Answer({self.status})"

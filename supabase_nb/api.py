@@ -62,7 +62,7 @@ class AuthAPI:
         self._transport = transport
         self._http: httpx.Client | None = None
         # A user seldom changes: the same answer is the same user, and nobody need look whether anything did.
-        self._seen: tuple[Answer, User] | None = None
+        self._seen: tuple[Callable[[], bytes], User] | None = None
         self._pid = 0
 
     # -- the endpoints ------------------------------------------------------------------------------------
@@ -133,12 +133,12 @@ class AuthAPI:
 
     def _user(self, answer: Answer) -> User:
         seen = self._seen
-        if seen is not None and answer.says_as(seen[0]):
+        if seen is not None and answer.body() == seen[0]():
             return seen[1]
         found = read(answer, 0.0)
         if not isinstance(found, User):
             raise not_promised(answer.status)
-        self._seen = (answer, found)
+        self._seen = (answer.body, found)
         return found
 
     def _request(

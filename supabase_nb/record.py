@@ -102,9 +102,11 @@ class StoredSession:
             return False
         return tokens.fingerprint(refresh_token, self.salt) in self.ancestors
 
-    def same_as(self, stored: StoredSession) -> bool:
-        """Whether storage would hold no more than it does: the same tokens, user and ancestors."""
-        return (self.session, self.salt, self.ancestors) == (stored.session, stored.salt, stored.ancestors)
+    def same_as(self, stored: StoredSession, clock_offset: float) -> bool:
+        """Whether storage says as much already: the same tokens, user, ancestors and, to a second, clock."""
+        return (
+            (self.session, self.salt, self.ancestors) == (stored.session, stored.salt, stored.ancestors)
+        ) and abs(clock_offset - stored.clock_offset) < 1.0
 
     def is_later_than(self, pair: Pair) -> bool:
         """Whether this is a later rotation of the very session that the pair belongs to."""
@@ -123,9 +125,9 @@ class StoredSession:
             return ours > supplied
         return mine is not None and theirs is not None and mine > theirs
 
-    def to_text(self, clock_offset: float) -> str:
-        """What goes into storage, with the clock's offset of now."""
-        ours = {"salt": self.salt, "ancestors": self.ancestors, "clock_offset": round(clock_offset, 3)}
+    def to_text(self) -> str:
+        """What goes into storage."""
+        ours = {"salt": self.salt, "ancestors": self.ancestors, "clock_offset": round(self.clock_offset, 3)}
         return _ENCODER.encode({**self.session._to_wire(), _OURS: ours})
 
     @classmethod

@@ -1,8 +1,8 @@
 """The one place where a session's state lives, and the one way in which it changes.
 
-Exchange -> save -> traits -> events. What asks the server about a session does so inside the lock beside
-the storage (other kernels wait, then adopt what was saved); what changes the state does so under one
-in-process lock, which no network request is ever made under.
+Exchange -> save -> traits -> events. What exchanges a refresh token does so inside the lock beside the
+storage (other kernels wait, then adopt what was saved); what changes the state does so under one in-process
+lock, which no network request is ever made under.
 """
 
 from __future__ import annotations
@@ -159,11 +159,13 @@ class SessionState:
 
     def _write(self, record: StoredSession, stored: StoredSession | None = None) -> AuthStorageError | None:
         """Save. What is `stored` already is not written again: a cell that is run again wakes nobody."""
-        if stored is not None and record.same_as(stored):
+        offset = self.clock.offset
+        if stored is not None and record.same_as(stored, offset):
             self._seen = (self._seen[0], record)
             self._version = self._stored_version()
             return None
-        text = Secret(record.to_text(self.clock.offset))
+        record = replace(record, clock_offset=offset)
+        text = Secret(record.to_text())
         try:
             self.storage.set(self.key, text.reveal())
         except Exception as error:  # noqa: BLE001

@@ -186,3 +186,28 @@ def test_a_forked_child_has_none() -> None:
     _, status = os.waitpid(pid, 0)
     refresher.unregister(work)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_only_what_is_due_sooner_wakes_the_thread(
+    refresher: Refresher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that is set again and again, and due in an hour, costs the thread nothing."""
+    monkeypatch.setattr("supabase_nb.refresh.TICK", 30.0)
+    looks: list[object] = []
+
+    class Watched(Work):
+        def due_in(self) -> float | None:
+            looks.append(self)
+            return super().due_in()
+
+    work = Watched(3600.0, 3600.0)
+    refresher.register(work)
+    wait_until(lambda: refresher._next_look < float("inf"))
+    seen = len(looks)
+    for due in (3600.0, 31.0, None):
+        refresher.register(work, due)
+        assert not refresher._changed
+    assert len(looks) == seen
+    work.due = 0.0
+    refresher.register(work, 0.0)
+    wait_until(lambda: work.done == 1)

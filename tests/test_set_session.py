@@ -552,3 +552,103 @@ def test_rule_6_other_projects_keep_their_sessions_apart(
     pair = server.sign_in()
     make_auth().set_session(pair["access_token"], pair["refresh_token"])
     assert make_auth("https://other.supabase.co/auth/v1").get_session() is None
+
+
+# -- what it costs, and whom it keeps waiting ---------------------------------------------------------------
+
+
+def test_what_is_stored_already_is_not_written_again(
+    scripted: AuthClient, answers: made.Answers, storage: FileStorage
+) -> None:
+    """A cell that is run again wakes no other kernel; whatever is new is written."""
+    key, pair = storage_key(URL), made.session()
+    answers[USER] = made.user()
+    first = scripted.set_session(pair["access_token"], pair["refresh_token"])
+    version = storage.version(key)
+    again = scripted.set_session(pair["access_token"], pair["refresh_token"])
+    assert storage.version(key) == version
+    assert again.user is first.user  # the same answer is the same user
+    answers[USER] = made.user(phone="123")
+    changed = scripted.set_session(pair["access_token"], pair["refresh_token"])
+    assert storage.version(key) != version
+    assert changed.user is not None
+    assert changed.user.phone == "123"
+    assert json.loads(storage.get(key) or "")["user"]["phone"] == "123"
+    storage.remove(key)
+    scripted.set_session(pair["access_token"], pair["refresh_token"])
+    assert storage.get(key) is not None
+
+
+def test_other_kernels_need_not_wait_for_a_token_to_be_verified(
+    scripted: AuthClient, answers: made.Answers, storage: FileStorage
+) -> None:
+    free: list[bool] = []
+
+    def user(request: httpx.Request) -> Any:
+        with storage.lock(storage_key(URL), 0.0) as locked:
+            free.append(locked)
+        return made.user()
+
+    answers[USER] = user
+    pair = made.session()
+    scripted.set_session(pair["access_token"], pair["refresh_token"])
+    assert free == [True]
+
+
+def test_a_rotation_that_another_kernel_stores_meanwhile_is_continued(
+    scripted: AuthClient, answers: made.Answers, storage: FileStorage
+) -> None:
+    now = int(time.time())
+    rotated = made.session("rotated00002", iat=now + 5)
+    asked: list[str] = []
+
+    def user(request: httpx.Request) -> Any:
+        asked.append(request.headers["authorization"].removeprefix("Bearer "))
+        storage.set(storage_key(URL), json.dumps(rotated))
+        return made.user()
+
+    answers[USER] = user
+    supplied = made.jwt(iat=now)
+    session = scripted.set_session(supplied, "supplied0001").session
+    assert session is not None
+    assert session.refresh_token == "rotated00002"
+    assert asked == [supplied, rotated["access_token"]]  # nothing is in force that was not verified
+
+
+def test_what_nobody_waits_for_any_more_spends_no_refresh_token(
+    scripted: AuthClient, answers: made.Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait is over while the token is verified; that it has expired is heard too late."""
+    monkeypatch.setattr("supabase_nb.backoff.PATIENCE", 0.2)
+    over = threading.Event()
+
+    def user(request: httpx.Request) -> Any:
+        assert over.wait(20)
+        return made.refusal(403, "bad_jwt", "invalid JWT: token is expired")
+
+    answers[USER] = user
+    with pytest.raises(AuthRetryableError, match="too long"):
+        scripted.set_session(made.jwt(), "abcdefghijkl")
+    over.set()
+    answers[USER] = made.user()
+    assert scripted.set_session(made.jwt(), "mnopqrstuvwx").session is not None
+    assert answers.count(TOKEN) == 0
+
+
+def test_a_refused_pair_hides_nothing_that_another_kernel_did(
+    make_auth: MakeAuth, server: DemoServer, storage: FileStorage
+) -> None:
+    """Looking at the storage for one's own ends is not yet catching up with it."""
+    pair = server.sign_in()
+    here, there = make_auth(), make_auth()
+    here.set_session(pair["access_token"], pair["refresh_token"])
+    there.get_session()
+    there.refresh_session()
+    with pytest.raises(AuthError):
+        here.set_session("unreadable", "nobodysatall")
+    keeper = here._keeper
+    keeper.background = True
+    assert keeper.due_in() == 0.0
+    keeper.background = False
+    keeper.work()
+    assert here.session == there.session

@@ -25,7 +25,7 @@ from supabase_nb.notebook import fallback, widgets
 from supabase_nb.notebook.client import Displays
 from supabase_nb.notebook.text import WORDS
 from supabase_nb.notebook.view import describe
-from supabase_nb.notebook.widgets import KINDS, Display, close_all, close_displays, display_of
+from supabase_nb.notebook.widgets import KINDS, Display, close_all, close_displays, courier, display_of
 
 
 class RecordingComm(BaseComm):
@@ -199,6 +199,14 @@ def test_one_change_of_many_traits_is_one_message(auth: FakeAuth) -> None:
     assert changes >= 4
     # A slow machine may let the courier leave in between.
     assert len(page.news) <= 2
+
+
+def test_a_view_that_is_sent_need_not_be_carried_too(auth: FakeAuth) -> None:
+    panel, badge = display_of(auth, "panel"), display_of(auth, "badge")
+    courier.stop()
+    courier._due = [panel, badge]
+    panel.push()
+    assert courier._due == [badge]
 
 
 def test_nothing_changes_nothing_is_said(auth: FakeAuth) -> None:
