@@ -176,6 +176,10 @@ export function expiry(words) {
   );
   const left = h("span", { class: "sb-left" });
   const unit = h("span", { class: "sb-unit" });
+  const put = (/** @type {string} */ text) => {
+    write(left, text);
+    left.classList.toggle("sb-long", text.length > 5); // hours and days have to fit into the ring too
+  };
   const rows = { expires: row(words, "expiry.expires"), refresh: row(words, "expiry.refresh") };
   const facts = h("dl", { class: "sb-facts" }, rows.expires.element, rows.refresh.element);
   const element = h(
@@ -193,7 +197,7 @@ export function expiry(words) {
       element.dataset.status = live && view ? view.status : "dead";
       element.dataset.empty = String(known === null);
       if (!view || known === null) {
-        write(left, "–");
+        put("–");
         write(unit, say(words, "expiry.none"));
         facts.hidden = true;
         arc.style.strokeDashoffset = "1";
@@ -218,7 +222,7 @@ export function expiry(words) {
       const over = rest <= 0 || view.status === "expired";
       write(rows.expires.label, say(words, over ? "expiry.expired" : "expiry.expires"));
       const live = life === "live";
-      write(left, over ? "0:00" : live ? clock(rest, words) : "–");
+      put(over ? "0:00" : live ? clock(rest, words) : "–");
       write(unit, live || over ? say(words, over ? "expiry.expired" : "expiry.left") : "");
       arc.style.strokeDashoffset = String(live && !over ? 1 - clamp(rest / (view.lifetime || view.time_left)) : 1);
       const due = view.refresh_in === null ? null : view.refresh_in - passed;
