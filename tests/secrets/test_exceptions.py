@@ -3,6 +3,7 @@
 import asyncio
 import copy
 import dataclasses
+import inspect
 import io
 import json
 import logging
@@ -23,12 +24,13 @@ from supabase_nb.errors import AuthError
 REFRESH = "plantedrefr3"
 PASSWORD = "planted-passw0rd"
 CODE = "909090"
+VERIFIER = "plantedverifier"
 OTHER = made.session("otherplanted", user_id="0b1c7e0e-0000-4000-8000-000000000000", marker="other")
 VALID = made.session(REFRESH, marker="planted")
 EXPIRED = VALID | {"access_token": made.expired(marker="planted")}
 SECRETS = (
     *(wire["access_token"].split(".")[1] for wire in (VALID, EXPIRED, OTHER)),
-    REFRESH, OTHER["refresh_token"], PASSWORD, CODE, "plantedverifier",
+    REFRESH, OTHER["refresh_token"], PASSWORD, CODE, VERIFIER,
 )  # fmt: skip
 ECHO = f"of {VALID['access_token']}, {EXPIRED['access_token']} and refresh_token={REFRESH}"
 
@@ -107,7 +109,7 @@ CALLS: dict[str, Any] = {
         f"http://x.example/#access_token={GIVEN['valid'].access()}&refresh_token={GIVEN['valid'].refresh()}"
     ),
     "exchange_code_for_session": lambda auth: auth.exchange_code_for_session(
-        {"auth_code": CODE * 3, "code_verifier": "plantedverifier"}
+        {"auth_code": CODE * 3, "code_verifier": VERIFIER[:]}
     ),
     "aio.set_session": lambda auth: asyncio.run(
         auth.aio.set_session(GIVEN["expired"].access(), GIVEN["expired"].refresh())
@@ -190,9 +192,10 @@ def views(error):
 def xmode(mode, error):
     from IPython.core.ultratb import FormattedTB
 
-    formatter = FormattedTB(
-        mode="Verbose" if mode == "Docs" else mode, theme_name="nocolor", include_vars=True
-    )
+    # IPython 8, the last for Python 3.10, has another word for it.
+    parameters = inspect.signature(FormattedTB.__init__).parameters
+    plain = {"theme_name": "nocolor"} if "theme_name" in parameters else {"color_scheme": "NoColor"}
+    formatter = FormattedTB(mode="Verbose" if mode == "Docs" else mode, include_vars=True, **plain)
     return formatter.text(type(error), error, error.__traceback__)
 
 
