@@ -138,7 +138,10 @@ class _Theirs:
 
     def load(self) -> Session | None:
         """The session it has, without asking the server."""
-        return _ours(self._auth._load_session())
+        auth = self._auth
+        if not auth._persist_session:
+            return _ours(auth._in_memory_session)
+        return _ours(auth._get_valid_session(auth._storage.get_item(auth._storage_key)))
 
     def save(self, session: Session | None) -> None:
         """Put a session where it keeps its own; its timer begins, unless it was told not to refresh."""
