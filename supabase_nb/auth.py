@@ -305,7 +305,7 @@ class AuthClient(WaysIn, traitlets.HasTraits):
     # -- traits -------------------------------------------------------------------------------------------
 
     _interrupt: BaseException | None = None
-    # While traits are set, what is to be told of them, so that observers see all values together.
+    # Whether traits are being set: what is to be told of them waits in `_untold` until all of them are.
     _setting = False
 
     def set_trait(self, name: str, value: Any) -> None:
