@@ -158,7 +158,7 @@ def test_nobody_behind_it(
     expect(badge).to_contain_text("The kernel is gone")
     # The kernel is shut down.
     run_all(page)
-    expect(panel).to_have_attribute("data-status", "active")
+    expect(panel.locator(".sb-badge")).to_have_text("Active")
     expect(badge).to_have_text("Active")
     kernel(page, "shutdown")
     expect(panel.locator(".sb-badge")).to_have_text("Not live")

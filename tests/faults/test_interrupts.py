@@ -76,10 +76,21 @@ CALLS: dict[str, Callable[[Kernel], object]] = {
 }
 
 
+class Idle(list[Any]):
+    """Threads of this test's calls; one that is still busy with another test's is never handed one of ours."""
+
+    def append(self, thread: Any) -> None:
+        if thread not in BEFORE:
+            super().append(thread)
+
+
 @pytest.fixture(autouse=True)
-def _threads_of_others() -> None:
-    BEFORE.clear()
-    BEFORE.update(thread for thread in threading.enumerate() if thread.name != workers.IDLE)
+def _threads_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    with workers._guard:
+        workers._idle.clear()
+        monkeypatch.setattr(workers, "_idle", Idle())
+        BEFORE.clear()
+        BEFORE.update(threading.enumerate())
 
 
 def at_work() -> list[str]:
