@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import time
-from functools import cache
+from email.utils import formatdate
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,9 @@ def access_token() -> str:
     return ".".join(map(_segment, ({"alg": "ES256", "kid": "k", "typ": "JWT"}, claims, "s" * 60)))
 
 
+_date = cache(partial(formatdate, usegmt=True))
+
+
 def _segment(value: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
 
@@ -59,12 +63,12 @@ def _segment(value: object) -> str:
 def transport() -> httpx.MockTransport:
     """Answers ``GET /user`` with the user and ``POST /token`` with a new pair."""
     text = json.dumps(user()).encode()
-    headers = {"content-type": "application/json"}
 
     def answer(request: httpx.Request) -> httpx.Response:
+        headers = {"content-type": "application/json", "date": _date(int(time.time()))}
         if not request.url.path.endswith("/token"):
             return httpx.Response(200, headers=headers, content=text)
         pair = {"access_token": access_token(), "refresh_token": f"r{next(_numbers):011}", "user": user()}
-        return httpx.Response(200, json={**pair, "token_type": "bearer", "expires_in": 3600})
+        return httpx.Response(200, headers=headers, json={**pair, "token_type": "bearer", "expires_in": 3600})
 
     return httpx.MockTransport(answer)

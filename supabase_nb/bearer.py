@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
 Origin = tuple[str, str, int | None]
 
-#: The token of requests that nobody's session is behind.
-NOBODY = Secret("")
+#: In place of a token, or of a key, where there is none. There is only this one: `is` tells.
+NOTHING = Secret("")
 _NOTICE = "set_auth"
+# Seconds for which a look at the server's time holds, unless the wall clock is set back. It is half of what
+# `SessionAuth` does for a request.
+_LOOK = 1.0
 # Seconds. A request that is refused for another reason than its token's age must not cost an exchange each.
 _REFUSED_FOR = 60.0
 
@@ -45,15 +48,15 @@ class Refused:
 class Carried(Protocol):
     """What `SessionAuth` asks, in the kernel and on a cluster's workers alike."""
 
+    #: Who may be told the token.
+    origins: frozenset[Origin]
+
     @property
     def key(self) -> Secret:
-        """The project's public key; empty where it is not known."""
-
-    def covers(self, url: httpx.URL) -> bool:
-        """Whether this address may be told the token."""
+        """The project's public key; `NOTHING` where it is not known."""
 
     def at_hand(self) -> Secret | None:
-        """The newest token, without waiting; `NOBODY` when there is none; ``None``: it takes `fetch`."""
+        """The newest token, without waiting; `NOTHING` when there is none; ``None``: it takes `fetch`."""
 
     def fetch(self) -> Secret:
         """The newest token, refreshed first if it is about to expire. Waits."""
@@ -79,37 +82,36 @@ class Bearer:
 
     def __init__(self, auth: AuthClient, key: Secret, origins: Iterable[str]) -> None:
         self.auth = auth
-        self.key = key
+        self.key = key or NOTHING
         self.origins = frozenset(origin_of(url) for url in origins)
         self._keeper = auth._keeper
+        self._wall = auth._keeper.clock.clock.wall
         self._override: Secret | None = None
         self._restored = False
-        # The newest session seen, and when (server's clock) it is about to expire.
-        self._soon: tuple[Session | None, float] = (None, 0.0)
-        self._refused = Refused(NOBODY)
+        # The newest session seen; from when until when, on the wall clock, it needs no other look.
+        self._looked: tuple[Session | None, float, float] = (None, 0.0, 0.0)
+        self._refused = Refused(NOTHING)
         self._listeners: list[Callable[[], object]] = []
 
     def __repr__(self) -> str:
         return f"Bearer({self.auth!r})"
 
-    def covers(self, url: httpx.URL) -> bool:
-        """Whether this address is of the project."""
-        return (url.scheme, url.host, url.port) in self.origins
-
     def at_hand(self) -> Secret | None:
-        """The newest token if it may go out now; `NOBODY`; or ``None``: ask `fetch`."""
+        """The newest token if it may go out now; `NOTHING`; or ``None``: ask `fetch`."""
         if self._override is not None:
             return self._override
         keeper = self._keeper
         held = keeper.held
         session = held.session
         if session is None:
-            return NOBODY if self._restored and held.status != "expired" else None
-        soon = self._soon
-        if soon[0] is not session:
+            return NOTHING if self._restored and held.status != "expired" else None
+        looked, wall = self._looked, self._wall()
+        if looked[0] is session and looked[1] <= wall < looked[2]:
+            return session._access_token
+        left = session.expires_at - margin(session) - keeper.clock.now()
+        if left > 0:
             # In one piece: threads read this while others write it.
-            soon = self._soon = (session, session.expires_at - margin(session))
-        if keeper.clock.now() < soon[1]:
+            self._looked = (session, wall, wall + min(left, _LOOK))
             return session._access_token
         if (keeper.time_left(held) or 0.0) <= 0:
             return None
@@ -135,7 +137,7 @@ class Bearer:
                 f"The session has ended, so nothing was sent. {why} (To go on without a user, sign out.)",
                 code=code,
             )
-        return NOBODY
+        return NOTHING
 
     def renewed(self, seen: Secret) -> Secret | None:
         """What a request that was refused with `seen` may be sent with again. One exchange for all."""
@@ -180,9 +182,9 @@ class Bearer:
     # -- being told ---------------------------------------------------------------------------------------
 
     def newest(self) -> Secret:
-        """The token without a look at its age; `NOBODY` when there is none. Takes no lock, never waits."""
+        """The token without a look at its age; `NOTHING` when there is none. Takes no lock, never waits."""
         session = self._keeper.held.session
-        return self._override or (session._access_token if session is not None else NOBODY)
+        return self._override or (session._access_token if session is not None else NOTHING)
 
     def listen(self, listener: Callable[[], object]) -> Callable[[], None]:
         """Call `listener()` whenever another token is carried; first at once. Returns what ends it."""

@@ -45,13 +45,14 @@ class _Learnt(NamedTuple):
 
     low: float
     high: float
-    wall: float  # less the steady clock, at that moment
+    best: float  # between the two
+    wall: float  # this machine's time less the steady clock, at that moment
     source: int  # the higher, the better
 
-    @property
-    def best(self) -> float:
-        """Between the bounds; where they are far apart (a slow answer) the later, which is the safe one."""
-        return max((self.low + self.high) / 2, self.high - 1.0)
+    @classmethod
+    def of(cls, low: float, high: float, wall: float, source: int) -> _Learnt:
+        """Where the bounds are far apart (a slow answer) the later time counts, which is the safe one."""
+        return cls(low, high, max((low + high) / 2, high - 1.0), wall, source)
 
 
 class ServerClock:
@@ -88,16 +89,18 @@ class ServerClock:
         if learnt is not None:
             # A token that is thought too old costs an exchange; one that is thought too young is refused.
             least = max(least, learnt.low - wall)
-        self._learnt = _Learnt(wall + least, wall + least, wall, _HINT)
+        self._learnt = _Learnt.of(wall + least, wall + least, wall, _HINT)
 
     def now(self) -> float:
         """The server's time in Unix seconds; this machine's until something has told better."""
-        learnt = self._learnt
+        learnt, clock = self._learnt, self.clock
+        wall = clock.wall()
         if learnt is None:
-            return self.clock.wall()
-        steady = self.clock.steady() + learnt.best
-        # Which of the two clocks jumped is not known: again the later time is the safe one.
-        return max(steady, self.clock.wall() + learnt.best - learnt.wall) if self.jumped else steady
+            return wall
+        steady = clock.steady()
+        gone = wall - steady - learnt.wall
+        # Where the two no longer agree, it is not known which one jumped: again the later is the safe one.
+        return steady + learnt.best + (gone if gone > _JUMP else 0.0)
 
     def learn(self, date: str | None, sent: float, received: float) -> None:
         """Take the ``Date`` header of an answer into account.
@@ -118,7 +121,7 @@ class ServerClock:
             if learnt is not None and jumped:
                 # The answer does not tell the time, so the safe one has to do.
                 middle, wall = self.now() - self.clock.steady(), self._wall()
-                self._learnt = _Learnt(middle, middle, wall, _HINT)
+                self._learnt = _Learnt.of(middle, middle, wall, _HINT)
             return
         own = learnt is not None and learnt.source == _ISSUED and not jumped
         if learnt is not None and own and abs(seconds - received - learnt.best) > _FOREIGN:
@@ -144,7 +147,7 @@ class ServerClock:
             if low <= learnt.high and high >= learnt.low:
                 low, high = max(low, learnt.low), min(high, learnt.high)
         # Otherwise the server's clock was set, or ours slept: the newest answer counts alone.
-        self._learnt = _Learnt(low, high, self._wall(), source)
+        self._learnt = _Learnt.of(low, high, self._wall(), source)
 
     def _wall(self) -> float:
         return self.clock.wall() - self.clock.steady()

@@ -16,9 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
-import httpx
-
-from .bearer import NOBODY, Bearer, Origin, Refused
+from .bearer import NOTHING, Bearer, Origin, Refused
 from .errors import AuthError, AuthRetryableError, AuthSessionMissing
 from .events import log_guarded
 from .session_auth import SessionAuth
@@ -122,7 +120,7 @@ class _Share:
         """Publish what is in force now. Says what went wrong, and raises nothing: frames hold the token."""
         dask = _dask()
         async with self._publishing:
-            token = self._bearer.newest() if self._open else NOBODY
+            token = self._bearer.newest() if self._open else NOTHING
             if token == self._published:
                 return ""
             before, self._generation = self._generation, self._generation + 1
@@ -177,19 +175,15 @@ class RemoteBearer:
 
     def __init__(self, name: str, origins: Iterable[Origin]) -> None:
         self._name = name
-        self._origins = frozenset((scheme, host, port) for scheme, host, port in origins)
+        self.origins = frozenset((scheme, host, port) for scheme, host, port in origins)
         self._known: _Known | None = None
-        self._refused = Refused(NOBODY)
+        self._refused = Refused(NOTHING)
         self._asking = threading.Lock()
 
     @property
     def key(self) -> Secret:
         """The project's public key."""
-        return self._known.key if self._known is not None else Secret("")
-
-    def covers(self, url: httpx.URL) -> bool:
-        """Whether this address is of the project."""
-        return (url.scheme, url.host, url.port) in self._origins
+        return self._known.key if self._known is not None else NOTHING
 
     def at_hand(self) -> Secret | None:
         """The newest token, if the scheduler was asked a moment ago."""
@@ -238,7 +232,7 @@ class RemoteBearer:
             found = _Known(
                 said["generation"],
                 Secret(said["token"]),
-                Secret(said["key"]),
+                Secret(said["key"]) or NOTHING,
                 time.monotonic() + said["keep"],
             )
         except Exception as error:  # noqa: BLE001  (whatever the cluster says, in its own kinds of errors)
