@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -202,9 +203,9 @@ class AuthAPI:
         interrupt: type[BaseException]
         try:
             # Redirects are never followed: the next address would be handed the tokens.
-            with self._client(httpx).stream(
-                method, _parsed(self.url + path), headers=headers, content=content
-            ) as response:
+            http = self._client(httpx)
+            request = http.build_request(method, _parsed(self.url + path), headers=headers, content=content)
+            with closing(http.send(request, stream=True)) as response:
                 received, began = bytearray(), time.monotonic()
                 for chunk in response.iter_bytes():
                     received += chunk

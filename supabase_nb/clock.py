@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 # A slow answer says little about the time: the server may have written its date at any moment of the way.
@@ -38,6 +39,15 @@ class Clock:
 
 # Where the time is known from: an earlier session, a `Date` (perhaps a proxy's), the auth server itself.
 _HINT, _DATE, _ISSUED = 0, 1, 2
+
+
+@lru_cache(maxsize=8)
+def _seconds(date: str) -> float | None:
+    """A ``Date`` in Unix seconds. Answers of one second share it."""
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
 
 
 class _Learnt(NamedTuple):
@@ -112,10 +122,7 @@ class ServerClock:
         """
         seconds = None
         if date is not None and received - sent <= _LONGEST_ROUND_TRIP:
-            try:
-                seconds = parsedate_to_datetime(date).timestamp()
-            except (ValueError, TypeError, OverflowError):
-                seconds = None
+            seconds = _seconds(date)
         learnt, jumped = self._learnt, self.jumped
         if seconds is None:
             if learnt is not None and jumped:

@@ -32,7 +32,8 @@ class _Known(NamedTuple):
     """What there is beside a pair that somebody supplied."""
 
     stored: StoredSession | None
-    records: list[StoredSession]  # that, and what is in force
+    held: StoredSession | None  # what is in force
+    records: list[StoredSession]  # both, if they are two
     later: StoredSession | None  # which of these is a later rotation of the pair's session
     best: Pair  # the tokens to go on with: those of the later one, or the pair itself
 
@@ -124,11 +125,11 @@ class Keeper(Leaving):
 
     def _enter(self, pair: Pair, word: Word, event: AuthChangeEvent, cause: str, deadline: float) -> Session:
         # Outside the lock: to verify changes nothing, and other kernels need not wait for it.
-        ahead = self._known(pair).best
-        said = self._ask(ahead, limited=False)
+        ahead = self._known(pair)
+        said = self._ask(ahead.best, limited=False)
         with self.exclusively(self._until(deadline)):
-            stored, known, later, best = self._known(pair)
-            if best.access_token != ahead.access_token:
+            stored, _, known, later, best = self._known(pair, ahead)
+            if best.access_token != ahead.best.access_token:
                 said = self._ask(best, limited=True)
             if word.withdrawn:
                 raise nobody()  # nobody waits: no refresh token is spent
@@ -165,14 +166,16 @@ class Keeper(Leaving):
             raise failure
         return session
 
-    def _known(self, pair: Pair) -> _Known:
+    def _known(self, pair: Pair, before: _Known | None = None) -> _Known:
         stored, trouble = self._read()
         if trouble is not None and trouble.code == "storage_open_to_others":
             raise trouble
         held = self.held.record
+        if before is not None and stored is before.stored and held is before.held:
+            return before
         known = [record for record in (stored, held if held is not stored else None) if record is not None]
         later = next((record for record in known if record.is_later_than(pair)), None)
-        return _Known(stored, known, later, pair if later is None else _pair_of(later))
+        return _Known(stored, held, known, later, pair if later is None else _pair_of(later))
 
     def _ask(self, pair: Pair, *, limited: bool) -> User | AuthApiError | None:
         """What the server says of a valid access token: whose it is, or its refusal. `AuthAPI.get_user`."""
