@@ -168,11 +168,7 @@ class Client:
     def postgrest(self) -> SyncPostgrestClient:
         """Tables and functions of the database."""
         if self._postgrest is None:
-            try:
-                from postgrest import SyncPostgrestClient
-            except ImportError:
-                raise _missing("postgrest") from None
-            self._postgrest = SyncPostgrestClient(f"{self.url}/rest/v1", headers={}, http_client=self.http)
+            self._postgrest = self.schema("public")
         return self._postgrest
 
     def table(self, name: str) -> SyncRequestBuilder:
@@ -183,7 +179,14 @@ class Client:
 
     def schema(self, name: str) -> SyncPostgrestClient:
         """Another schema than ``public``; it must be among the exposed ones."""
-        return self.postgrest.schema(name)
+        try:
+            from postgrest import SyncPostgrestClient
+        except ImportError:
+            raise _missing("postgrest") from None
+        # Not by their own `schema()`: before 2.34 that one left our connections, and with them the session.
+        made = SyncPostgrestClient(f"{self.url}/rest/v1", schema=name, headers={}, http_client=self.http)
+        made._owns_session = False  # used in a `with`, it leaves our connections open (since 2.34)
+        return made
 
     def rpc(
         self,

@@ -125,6 +125,16 @@ def test_the_first_request_restores_the_stored_session(client: Client, server: D
         assert later.auth.user == client.auth.user
 
 
+@pytest.mark.skipif(
+    sys.version_info < (3, 11), reason="there it is postgrest 2.33, which closes what it is given"
+)
+def test_what_is_used_in_a_with_leaves_the_connections_open(client: Client) -> None:
+    with client.schema("public") as database, client.postgrest as same:
+        for one in (database, same):
+            assert len(one.from_("trips").select("*").execute().data) == 3
+    assert len(trips(client)) == 3
+
+
 def test_several_projects_and_names_at_once(server: DemoServer, storage: FileStorage) -> None:
     with (
         create_client(server.url, server.anon_key, storage=storage, name="ada") as ada,

@@ -83,6 +83,14 @@ def token(client: Client) -> str:
     return client.auth.session.access_token
 
 
+async def join(client: Client) -> Any:
+    """Join a channel; until 2.34, `subscribe` did not wait for the answer."""
+    channel = await client.realtime.channel("trips").subscribe()
+    while not channel.is_joined:
+        await asyncio.sleep(0.01)
+    return channel
+
+
 def run(test: Callable[[], Any]) -> None:
     asyncio.run(asyncio.wait_for(test(), 60))
 
@@ -92,8 +100,7 @@ def test_the_rotated_token_is_pushed_at_each_refresh() -> None:
         async with room() as (there, url):
             client = connect(url, rotations())
             client.auth.sign_in_with_password(email="ada@example.com", password="pass")
-            channel = await client.realtime.channel("trips").subscribe()
-            assert channel.is_joined
+            await join(client)
             assert await there.have(1, "phx_join") == [token(client)]
             pushed = []
             for count in (1, 2, 3):
@@ -114,7 +121,7 @@ def test_set_auth_and_signing_out_are_pushed_too() -> None:
         async with room() as (there, url):
             client = connect(url, rotations())
             client.auth.sign_in_with_password(email="ada@example.com", password="pass")
-            await client.realtime.channel("trips").subscribe()
+            await join(client)
             mine, other = token(client), made.jwt(jti="other")
             client.set_auth(other)
             assert await there.have(1, "access_token") == [other]
@@ -179,7 +186,7 @@ def test_a_token_that_cannot_be_pushed_hinders_nobody(caplog: pytest.LogCaptureF
         async with room() as (_, url):
             client = connect(url, rotations())
             client.auth.sign_in_with_password(email="ada@example.com", password="pass")
-            channel = await client.realtime.channel("trips").subscribe()
+            channel = await join(client)
 
             async def fail(*_: object) -> None:
                 raise OSError("no way")
