@@ -17,9 +17,17 @@ from supabase_nb import workers
 @pytest.fixture(autouse=True)
 def _nobody_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     wait_until(lambda: not workers._idle)
-    monkeypatch.setattr(workers, "_KEPT", 1.0)  # on a busy machine too it is still there at the next line
+    monkeypatch.setattr(workers, "_KEPT", 15.0)  # on a busy machine too it is still there at the next line
     yield
+    with workers._guard:
+        for worker in workers._idle:
+            worker.wake.release()
     wait_until(lambda: not workers._idle)
+
+
+@pytest.fixture
+def _not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_KEPT", 1.0)
 
 
 def carry_out() -> tuple[threading.Thread, str]:
@@ -52,6 +60,7 @@ def test_a_call_never_waits_for_another() -> None:
     assert done.wait(20)
 
 
+@pytest.mark.usefixtures("_not_for_long")
 def test_threads_end_when_nothing_comes() -> None:
     thread, _ = carry_out()
     wait_until(lambda: not thread.is_alive())
@@ -59,6 +68,7 @@ def test_threads_end_when_nothing_comes() -> None:
     assert carry_out()[0] is not thread
 
 
+@pytest.mark.usefixtures("_not_for_long")
 def test_what_ctrl_c_left_unsaid_is_found() -> None:
     """Given, and then Ctrl-C before the thread was woken; or taken, and then Ctrl-C before it was given."""
     thread, _ = carry_out()
