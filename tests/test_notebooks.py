@@ -110,7 +110,7 @@ SAID = {
     ],
     "live_displays": ["TOKEN_REFRESHED - ada@example.com", "then: active"],
     "many_notebooks": [
-        "ada@example.com active",
+        "elsewhere the server knows ada@example.com",
         "exchanges: 1",
         "elsewhere it is the new one too: True",
         "here: signed_out - signed out in another notebook",
