@@ -280,7 +280,7 @@ def _issue_code(call: Call, user: User, *, kind: str = "", flow_id: str = "") ->
     with call.project.store.transaction() as db:
         row = db.execute(
             "SELECT id FROM flow_states WHERE auth_code IS NULL AND challenge != '' AND "
-            "(id = ?1 OR (user_id = ?2 AND amr = ?3)) ORDER BY created_at DESC",
+            "(id = ? OR (user_id = ? AND amr = ?)) ORDER BY created_at DESC",
             (flow_id, user.id, kind),
         ).fetchone()
         if row is None:

@@ -278,14 +278,15 @@ class Store:
             How many sessions that are.
         """
         with self.transaction() as db:
-            query = "UPDATE sessions SET expired_at = ? WHERE ?2 IS NULL OR user_id = ?2"
-            return db.execute(query, (self.now(), user_id)).rowcount
+            query = "UPDATE sessions SET expired_at = :now WHERE :user IS NULL OR user_id = :user"
+            return db.execute(query, {"now": self.now(), "user": user_id}).rowcount
 
     def end_sessions(self, user_id: str, scope: str, session_id: str | None) -> None:
         """Sign out: ``local`` this session, ``others`` all but this one, ``global`` all of the user's."""
-        condition = {"local": "id = ?2", "others": "id IS NOT ?2", "global": "(1 OR ?2)"}[scope]
+        condition = {"local": " AND id = :id", "others": " AND id IS NOT :id", "global": ""}[scope]
         with self.transaction() as db:
-            db.execute(f"DELETE FROM sessions WHERE user_id = ?1 AND {condition}", (user_id, session_id))
+            query = f"DELETE FROM sessions WHERE user_id = :user{condition}"
+            db.execute(query, {"user": user_id, "id": session_id})
 
     # -- refresh tokens ------------------------------------------------------------------------------------
 
