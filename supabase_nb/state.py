@@ -94,14 +94,14 @@ class SessionState:
 
     def _due_in(self, held: Held) -> float | None:
         """Seconds until the server is to be asked; ``None``: never."""
-        left = self.time_left(held)
-        if held.session is None or left is None:
+        if held.session is None:
             return None
         now = self.clock.clock.steady()
         if held.next_try is not None:
             return held.next_try - now
         if not held.verified or self.clock.jumped:
             return 0.0
+        left = held.session.expires_at - self.clock.now()
         if not held.session.refresh_token:
             return left
         # Never two exchanges within a second, whatever the clocks say.
@@ -210,12 +210,14 @@ class SessionState:
         """Put `held` in force and queue the news. Under the lock; `announce` follows outside of all locks."""
         self.held = held
         due = self._due_in(held)
+        # To a millisecond: what is due when it was before is no news.
+        due_at = None if due is None else round(self.clock.clock.wall() + max(due, 0.0), 3)
         traits: dict[str, object] = {
             "session": held.session,
             "user": held.session.user if held.session else None,
             "status": held.status,
             "last_error": held.error,
-            "next_refresh_at": None if due is None else self.clock.clock.wall() + max(due, 0.0),
+            "next_refresh_at": due_at,
             "notices": tuple(self.notices.values()),
         }
         happened = None
