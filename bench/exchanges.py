@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -50,7 +51,10 @@ class PlainFile:
         return file.read_text() if file.exists() else None
 
     def set_item(self, key: str, value: str) -> None:
-        (self._folder / key).write_text(value)
+        # In one piece, or who reads at that moment would find nothing.
+        written = self._folder / f".{key}-{os.getpid()}-{threading.get_ident()}"
+        written.write_text(value)
+        written.replace(self._folder / key)
 
     def remove_item(self, key: str) -> None:
         (self._folder / key).unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import weakref
@@ -150,10 +151,13 @@ class _Courier:
         self._wake = threading.Condition()
         self._due: list[Display] = []
         self._thread: threading.Thread | None = None
+        self._ended = False
 
     def carry(self, display: Display) -> None:
         """Send this display's view soon. From any thread; sends nothing itself."""
         with self._wake:
+            if self._ended:
+                return
             if not any(display is due for due in self._due):
                 self._due.append(display)
             if self._thread is None:
@@ -175,6 +179,17 @@ class _Courier:
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=5)
 
+    def end(self) -> None:
+        """Carry nothing any more.
+
+        A kernel that ends empties its namespace, and the clients in it go. That must not close their
+        displays: they say themselves that nobody is there, and what was known last.
+        """
+        with self._wake:
+            self._ended, self._thread = True, None
+            self._due.clear()
+            self._wake.notify()
+
     def _run(self) -> None:
         me = threading.current_thread()
         while True:
@@ -194,6 +209,7 @@ class _Courier:
 
 
 courier = _Courier()
+atexit.register(courier.end)  # before IPython's, which was there first
 _open: set[Display] = set()
 _displays: weakref.WeakKeyDictionary[AuthClient, dict[str, Display]] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()

@@ -7,7 +7,9 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import nbformat
@@ -243,3 +245,30 @@ def test_a_failing_magic_stops_run_all(server: DemoServer, tmp_path: Path) -> No
     assert len(error.traceback) == 1
     assert "Refresh Token Not Found" in error.traceback[0]
     assert not notebook.cells[4].outputs
+
+
+def test_a_kernel_that_ends_leaves_on_screen_what_is_there(tmp_path: Path) -> None:
+    """Its namespace is emptied at the end, the clients in it go; a display says by itself that it is not live."""
+    kernel = Kernel(tmp_path)
+    try:
+        kernel.run(
+            "import gc, time\n"
+            "from supabase_nb import MemoryStorage\n"
+            "from supabase_nb.notebook.client import NotebookClient\n"
+            'supabase = NotebookClient("https://abcd.supabase.co", "sb_publishable_abc", storage=MemoryStorage())\n'
+            "display(supabase)\n"
+            "class Slow:\n"  # a busy machine: it takes until what the end caused is under way
+            "    def __del__(self, collect=gc.collect, sleep=time.sleep): collect(), sleep(1)\n"
+            "slow = Slow()"
+        )
+        assert "comm_open" in {message["msg_type"] for message in kernel.said}
+        kernel.client.shutdown()
+        said = []
+        with suppress(Empty):
+            while True:
+                said.append(kernel.client.get_iopub_msg(timeout=4)["msg_type"])
+        assert "shutdown_reply" in said
+        assert "comm_close" not in said
+        assert "comm_msg" not in said
+    finally:
+        kernel.stop()
