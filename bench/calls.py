@@ -7,13 +7,13 @@ import statistics
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from itertools import cycle, islice
 from typing import Any
 
 import httpx
 import project
-from measure import COUNT, CPU, Row, Spread, cpu_of, in_turn, one_core
+from measure import COUNT, CPU, Row, Spread, cpu_of, in_processes, in_turn, one_core
 from supabase_auth import SyncGoTrueClient
 
 from supabase_nb import AuthClient, MemoryStorage, SessionAuth
@@ -36,44 +36,48 @@ def _client(**options: Any) -> AuthClient:
     )
 
 
-def _set_session(rounds: int, times: int) -> list[Row]:
-    one, other = project.access_token(), project.access_token()
+def _restoring(
+    rounds: int, times: int, tokens: int = 1, background: bool = True, together: bool = False
+) -> list[tuple[float, ...]]:
+    """`set_session` of ours, supabase_auth's, and a request: with so many access tokens in turn."""
+    pairs = [project.access_token() for _ in range(tokens)]
     http = httpx.Client(transport=project.transport())
-    headers = {"apikey": project.KEY, "Authorization": f"Bearer {one}"}
-
-    def request() -> object:
-        return http.get(f"{project.URL}/user", headers=headers).json()
-
-    def own(*pairs: str, background: bool = True) -> tuple[Spread, Spread]:
-        """Our own time and supabase_auth's, in requests, with these access tokens in turn."""
-        ours = _client(auto_refresh=background)
-        theirs = SyncGoTrueClient(
-            url=project.URL,
-            headers={"apikey": project.KEY},
-            auto_refresh_token=background,
-            http_client=httpx.Client(transport=project.transport()),
-        )
-        mine, its = cycle(pairs), cycle(pairs)
+    headers = {"apikey": project.KEY, "Authorization": f"Bearer {pairs[0]}"}
+    ours = _client(auto_refresh=background)
+    theirs = SyncGoTrueClient(
+        url=project.URL,
+        headers={"apikey": project.KEY},
+        auto_refresh_token=background,
+        http_client=httpx.Client(transport=project.transport()),
+    )
+    mine, its = cycle(pairs), cycle(pairs)
+    with one_core() if together else nullcontext():
         found = in_turn(
             rounds,
             cpu_of(lambda: ours.set_session(next(mine), project.REFRESH_TOKEN), times),
             cpu_of(lambda: theirs.set_session(next(its), project.REFRESH_TOKEN), times),
-            cpu_of(request, times),
+            cpu_of(lambda: http.get(f"{project.URL}/user", headers=headers).json(), times),
         )
-        ours.close()
-        theirs.sign_out({"scope": "local"})
+    ours.close()
+    theirs.sign_out({"scope": "local"})
+    return found
+
+
+def _set_session(rounds: int, times: int) -> list[Row]:
+    def own(*options: object) -> tuple[Spread, Spread]:
+        """Our own time and supabase_auth's, in requests."""
+        found = in_processes(rounds, _restoring, times, *options)
         return (
             Spread.of([(mine - bare) / bare for mine, _, bare in found]),
-            Spread.of([(other - bare) / bare for _, other, bare in found]),
+            Spread.of([(its - bare) / bare for _, its, bare in found]),
         )
 
-    again, theirs = own(one)
+    again, theirs = own()
     others = {
-        "another pair each time": own(one, other),
-        "without automatic refreshes": own(one, background=False),
+        "another pair each time": own(2),
+        "without automatic refreshes": own(1, False),
+        "with all threads on one core": own(1, True, True),
     }
-    with one_core():
-        others["with all threads on one core"] = own(one)
     also = [f"{where} {ours.median:.2f} against {its.median:.2f}" for where, (ours, its) in others.items()]
     return [
         Row(
@@ -101,7 +105,8 @@ def _set_session(rounds: int, times: int) -> list[Row]:
     ]
 
 
-def _token_on_request(rounds: int, times: int) -> Row:
+def _requesting(rounds: int, times: int) -> list[tuple[float, ...]]:
+    """A request as the user, without a token, and with one by hand."""
     auth = _client(auto_refresh=False)
     token = project.access_token()
     auth.set_session(token, project.REFRESH_TOKEN)
@@ -109,12 +114,16 @@ def _token_on_request(rounds: int, times: int) -> Row:
     signed = httpx.Client(transport=project.transport(), auth=SessionAuth(auth))
     by_hand = {"Authorization": f"Bearer {token}"}
     url = f"{project.URL}/anything"
-    found = in_turn(
-        rounds * 2,
+    return in_turn(
+        rounds,
         cpu_of(lambda: signed.get(url), times),
         cpu_of(lambda: bare.get(url), times),
         cpu_of(lambda: bare.get(url, headers=by_hand), times),
     )
+
+
+def _token_on_request(rounds: int, times: int) -> Row:
+    found = in_processes(rounds * 2, _requesting, times)
     ratio = Spread.of([ours / theirs for ours, theirs, _ in found])
     header = Spread.of([hand / theirs for _, theirs, hand in found])
     return Row(

@@ -15,7 +15,7 @@ from .tokens import Secret
 
 if TYPE_CHECKING:
     from .auth import AuthClient
-    from .models import Session
+    from .held import Held
 
 Origin = tuple[str, str, int | None]
 
@@ -88,8 +88,8 @@ class Bearer:
         self._wall = auth._keeper.clock.clock.wall
         self._override: Secret | None = None
         self._restored = False
-        # The newest session seen; from when until when, on the wall clock, it needs no other look.
-        self._looked: tuple[Session | None, float, float] = (None, 0.0, 0.0)
+        # What was in force; from when until when, on the wall clock, it needs no other look; and its token.
+        self._looked: tuple[Held | None, float, float, Secret] = (None, 0.0, 0.0, NOTHING)
         self._refused = Refused(NOTHING)
         self._listeners: list[Callable[[], object]] = []
 
@@ -100,18 +100,17 @@ class Bearer:
         """The newest token if it may go out now; `NOTHING`; or ``None``: ask `fetch`."""
         if self._override is not None:
             return self._override
-        keeper = self._keeper
+        keeper, looked, wall = self._keeper, self._looked, self._wall()
         held = keeper.held
+        if looked[0] is held and looked[1] <= wall < looked[2]:
+            return looked[3]
         session = held.session
         if session is None:
             return NOTHING if self._restored and held.status != "expired" else None
-        looked, wall = self._looked, self._wall()
-        if looked[0] is session and looked[1] <= wall < looked[2]:
-            return session._access_token
         left = session.expires_at - margin(session) - keeper.clock.now()
         if left > 0:
             # In one piece: threads read this while others write it.
-            self._looked = (session, wall, wall + min(left, _LOOK))
+            self._looked = (held, wall, wall + min(left, _LOOK), session._access_token)
             return session._access_token
         if (keeper.time_left(held) or 0.0) <= 0:
             return None
