@@ -32,6 +32,7 @@ from model.kernels import Kernel, World
 
 from supabase_nb.clock import ServerClock
 from supabase_nb.errors import AuthError, AuthRetryableError, AuthSessionMissing
+from supabase_nb.events import Delivery
 from supabase_nb.models import AuthChangeEvent, Session
 from supabase_nb.record import Pair, StoredSession
 from supabase_nb.rotation import Rotation as Renewal
@@ -58,6 +59,8 @@ def _no_refresher() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("supabase_nb.state.refresher", Nobody())
         patch.setattr("supabase_nb.rotation.refresher", Nobody())
+        # A schedule goes the same way each time: nothing is told by a thread that may be late.
+        patch.setattr(Delivery, "flush_soon", Delivery.flush)
         yield
 
 
