@@ -49,6 +49,16 @@ PAUSES = st.sampled_from([1.0, 8.0, 11.0, 45.0, 600.0, 3545.0, 3601.0, 90_000.0]
 OFFSETS = st.sampled_from([0.0, 0.0, 7200.0, -7200.0])
 
 
+class Jitter:
+    """In place of chance, which threads of other tests' clients would draw from too."""
+
+    share = 0.5
+
+    @classmethod
+    def uniform(cls, low: float, high: float) -> float:
+        return low + (high - low) * cls.share
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _no_refresher() -> Iterator[None]:
     """Nothing happens by itself: the schedule says when a kernel looks for what is due."""
@@ -59,7 +69,9 @@ def _no_refresher() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("supabase_nb.state.refresher", Nobody())
         patch.setattr("supabase_nb.rotation.refresher", Nobody())
-        # A schedule goes the same way each time: nothing is told by a thread that may be late.
+        # A schedule goes the same way each time.
+        patch.setattr("supabase_nb.backoff.random", Jitter)
+        # Nothing is told by a thread that may be late.
         patch.setattr(Delivery, "flush_soon", Delivery.flush)
         yield
 
@@ -72,8 +84,10 @@ class Rotation(RuleBasedStateMachine):
         reuse_interval=st.sampled_from([10.0, 10.0, 0.0]),
         file=st.integers(0, 39).map(lambda number: number == 39),
         offset=OFFSETS,
+        jitter=st.sampled_from([0.5, 0.1, 1.0]),
     )
-    def begin(self, version: int, reuse_interval: float, file: bool, offset: float) -> None:
+    def begin(self, version: int, reuse_interval: float, file: bool, offset: float, jitter: float) -> None:
+        Jitter.share = jitter
         self.folder = Path(tempfile.mkdtemp()) if file else None
         storage = FileStorage(self.folder) if self.folder else MemoryStorage()
         self.world = World(storage, version=version, reuse_interval=reuse_interval, offset=offset)
