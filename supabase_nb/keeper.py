@@ -120,9 +120,6 @@ class Keeper(Leaving):
         exp = tokens.expiry(pair.claims)
         return tokens.is_jwt(pair.access_token) and exp is not None and exp > self.clock.now()
 
-    def _until(self, deadline: float) -> float:
-        return max(deadline - self.clock.clock.steady(), 0.1)
-
     def _enter(self, pair: Pair, word: Word, event: AuthChangeEvent, cause: str, deadline: float) -> Session:
         # Outside the lock: to verify changes nothing, and other kernels need not wait for it.
         ahead = self._known(pair)

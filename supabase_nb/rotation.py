@@ -71,7 +71,7 @@ class Rotation(SessionState):
         self.delivery.flush()
         if isinstance(found, Session):
             return found
-        if not found.done.wait(max(deadline - self.clock.clock.steady(), 0.1)):
+        if not found.done.wait(self._until(deadline)):
             raise AuthRetryableError(
                 "The refresh takes long; it goes on in the background. Try again in a while."
             )
@@ -79,6 +79,10 @@ class Rotation(SessionState):
         if found.session is None:
             raise errors.again(found.error or nobody())
         return found.session
+
+    def _until(self, deadline: float) -> float:
+        """How long to wait, in seconds; the last try gets a moment too."""
+        return max(deadline - self.clock.clock.steady(), 0.1)
 
     def _board(self, seen: Secret) -> Session | _Flight:
         """The session, if it is another already; else the exchange under way, or a new one."""

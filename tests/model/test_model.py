@@ -71,8 +71,9 @@ def _no_refresher() -> Iterator[None]:
         patch.setattr("supabase_nb.rotation.refresher", Nobody())
         # A schedule goes the same way each time.
         patch.setattr("supabase_nb.backoff.random", Jitter)
-        # Nothing is told by a thread that may be late.
+        # Nothing is told by a thread that may be late, and nobody's patience ends in the real machine's time.
         patch.setattr(Delivery, "flush_soon", Delivery.flush)
+        patch.setattr(Renewal, "_until", lambda self, until: max(until - self.clock.clock.steady(), 60.0))
         yield
 
 
