@@ -186,9 +186,8 @@ class _Courier:
         displays: they say themselves that nobody is there, and what was known last.
         """
         with self._wake:
-            self._ended, self._thread = True, None
-            self._due.clear()
-            self._wake.notify()
+            self._ended = True
+        self.stop()
 
     def _run(self) -> None:
         me = threading.current_thread()
