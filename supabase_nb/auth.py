@@ -325,8 +325,7 @@ class AuthClient(WaysIn, traitlets.HasTraits):
         self._setting = True
         try:
             for name, value in change.traits.items():
-                known = getattr(self, name)
-                if known is not value and not (isinstance(known, float) and known == value):
+                if getattr(self, name) is not value:
                     getattr(AuthClient, name).set(self, value)
         finally:
             self._setting = False
