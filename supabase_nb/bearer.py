@@ -22,8 +22,8 @@ Origin = tuple[str, str, int | None]
 #: In place of a token, or of a key, where there is none. There is only this one: `is` tells.
 NOTHING = Secret("")
 _NOTICE = "set_auth"
-# Seconds for which a look at the server's time holds, unless the wall clock is set back. It is half of what
-# `SessionAuth` does for a request.
+# Seconds for which a look at the server's time holds, unless the wall clock is set back: reading two
+# clocks at each request shows in what a request costs.
 _LOOK = 1.0
 # Seconds. A request that is refused for another reason than its token's age must not cost an exchange each.
 _REFUSED_FOR = 60.0
