@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import httpx
 
@@ -15,16 +16,16 @@ from .tokens import Secret
 
 if TYPE_CHECKING:
     from .auth import AuthClient
-    from .held import Held
+    from .keeper import Keeper
 
 Origin = tuple[str, str, int | None]
 
 #: In place of a token, or of a key, where there is none. There is only this one: `is` tells.
 NOTHING = Secret("")
 _NOTICE = "set_auth"
-# Seconds for which a look at the server's time holds, unless the wall clock is set back: reading two
-# clocks at each request shows in what a request costs.
-_LOOK = 1.0
+#: Seconds for which a look at the server's time holds, unless the wall clock is set back: reading two clocks
+#: at each request shows in what a request costs.
+LOOK = 1.0
 # Seconds. A request that is refused for another reason than its token's age must not cost an exchange each.
 _REFUSED_FOR = 60.0
 
@@ -45,18 +46,61 @@ class Refused:
         return token == self._token and time.monotonic() < self._until
 
 
+class AtHand(NamedTuple):
+    """A token that may go out at once, until the time is over or something else is in force.
+
+    Args:
+        held: What was in force: `Source.held`.
+        since: From when on the wall clock, in Unix seconds.
+        until: Until when; no later than `since`: only this once.
+        token: The token; `NOTHING`: nobody is signed in.
+        header: What ``Authorization`` says then; `NOTHING`: it is left out.
+    """
+
+    held: object
+    since: float
+    until: float
+    token: Secret
+    header: Secret
+
+
+#: Not at hand: what is in force must be looked at.
+NEVER = AtHand(None, 0.0, 0.0, NOTHING, NOTHING)
+
+
+def header_of(token: Secret, key: Secret) -> Secret:
+    """What ``Authorization`` says with this token and this key of the project; `NOTHING`: it is left out."""
+    # A project's older key is a token itself, the one of nobody; those of today are not.
+    told = token if token is not NOTHING or not tokens.is_jwt(key) else key
+    return NOTHING if told is NOTHING else Secret("Bearer " + told.reveal())
+
+
+class Source(Protocol):
+    """Where the token comes from."""
+
+    @property
+    def held(self) -> object:
+        """What is in force; another object for every other token."""
+
+
 class Carried(Protocol):
     """What `SessionAuth` asks, in the kernel and on a cluster's workers alike."""
 
     #: Who may be told the token.
     origins: frozenset[Origin]
+    #: This machine's clock, in Unix seconds.
+    wall: Callable[[], float]
 
     @property
     def key(self) -> Secret:
         """The project's public key; `NOTHING` where it is not known."""
 
-    def at_hand(self) -> Secret | None:
-        """The newest token, without waiting; `NOTHING` when there is none; ``None``: it takes `fetch`."""
+    @property
+    def source(self) -> Source:
+        """Where the token comes from now."""
+
+    def at_hand(self) -> AtHand | None:
+        """The newest token, without waiting; ``None``: it takes `fetch`."""
 
     def fetch(self) -> Secret:
         """The newest token, refreshed first if it is about to expire. Waits."""
@@ -66,6 +110,12 @@ class Carried(Protocol):
 
     def refused(self, token: Secret) -> None:
         """This token was refused although it was new: renewing it again would not help."""
+
+
+class _Override(NamedTuple):
+    """What `set_auth` put in the session's place."""
+
+    held: Secret
 
 
 class Bearer:
@@ -84,38 +134,39 @@ class Bearer:
         self.auth = auth
         self.key = key or NOTHING
         self.origins = frozenset(origin_of(url) for url in origins)
+        self.wall = auth._keeper.clock.clock.wall
+        self.source: Keeper | _Override = auth._keeper
         self._keeper = auth._keeper
-        self._wall = auth._keeper.clock.clock.wall
-        self._override: Secret | None = None
         self._restored = False
-        # What was in force; from when until when, on the wall clock, it needs no other look; and its token.
-        self._looked: tuple[Held | None, float, float, Secret] = (None, 0.0, 0.0, NOTHING)
         self._refused = Refused(NOTHING)
         self._listeners: list[Callable[[], object]] = []
 
     def __repr__(self) -> str:
         return f"Bearer({self.auth!r})"
 
-    def at_hand(self) -> Secret | None:
-        """The newest token if it may go out now; `NOTHING`; or ``None``: ask `fetch`."""
-        if self._override is not None:
-            return self._override
-        keeper, looked, wall = self._keeper, self._looked, self._wall()
-        held = keeper.held
-        if looked[0] is held and looked[1] <= wall < looked[2]:
-            return looked[3]
+    def at_hand(self) -> AtHand | None:
+        """The newest token if it may go out now; ``None``: ask `fetch`."""
+        source = self.source
+        if isinstance(source, _Override):
+            return self._at_hand(source.held, source.held, -math.inf, math.inf)
+        held = source.held
         session = held.session
         if session is None:
-            return NOTHING if self._restored and held.status != "expired" else None
-        left = session.expires_at - margin(session) - keeper.clock.now()
+            known = self._restored and held.status != "expired"
+            return self._at_hand(held, NOTHING, -math.inf, math.inf) if known else None
+        wall = self.wall()
+        left = session.expires_at - margin(session) - source.clock.now()
         if left > 0:
-            # In one piece: threads read this while others write it.
-            self._looked = (held, wall, wall + min(left, _LOOK), session._access_token)
-            return session._access_token
-        if (keeper.time_left(held) or 0.0) <= 0:
+            return self._at_hand(held, session._access_token, wall, wall + min(left, LOOK))
+        if (source.time_left(held) or 0.0) <= 0:
             return None
         # About to expire: worth a wait, unless that has just failed (the background goes on), or can't help.
-        return session._access_token if held.error is not None or not session.refresh_token else None
+        if held.error is None and session.refresh_token:
+            return None
+        return self._at_hand(held, session._access_token, wall, wall)
+
+    def _at_hand(self, held: object, token: Secret, since: float, until: float) -> AtHand:
+        return AtHand(held, since, until, token, header_of(token, self.key))
 
     def fetch(self) -> Secret:
         """The session's token, restored from storage and refreshed first where that is due.
@@ -140,7 +191,7 @@ class Bearer:
 
     def renewed(self, seen: Secret) -> Secret | None:
         """What a request that was refused with `seen` may be sent with again. One exchange for all."""
-        if self._override is not None or self._refused.is_of(seen):
+        if self.overridden or self._refused.is_of(seen):
             return None
         try:
             return self._keeper.renew(seen)._access_token
@@ -157,7 +208,7 @@ class Bearer:
     @property
     def overridden(self) -> bool:
         """Whether `set_auth` is in force."""
-        return self._override is not None
+        return isinstance(self.source, _Override)
 
     def override(self, token: str | Secret | None) -> None:
         """Carry this token instead of the session's; ``None``: the session's again.
@@ -172,7 +223,7 @@ class Bearer:
                 "This is not an access token. Copy it again, whole, three parts with dots between.",
                 code="bad_jwt",
             )
-        self._override = secret
+        self.source = self._keeper if secret is None else _Override(secret)
         text = "set_auth is in force: requests carry another token than the session's."
         self.auth.set_notice(_NOTICE, text if secret is not None else None)
         for listener in list(self._listeners):
@@ -182,8 +233,11 @@ class Bearer:
 
     def newest(self) -> Secret:
         """The token without a look at its age; `NOTHING` when there is none. Takes no lock, never waits."""
-        session = self._keeper.held.session
-        return self._override or (session._access_token if session is not None else NOTHING)
+        source = self.source
+        if isinstance(source, _Override):
+            return source.held
+        session = source.held.session
+        return session._access_token if session is not None else NOTHING
 
     def listen(self, listener: Callable[[], object]) -> Callable[[], None]:
         """Call `listener()` whenever another token is carried; first at once. Returns what ends it."""

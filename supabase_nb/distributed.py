@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
-from .bearer import NOTHING, Bearer, Origin, Refused
+from .bearer import LOOK, NOTHING, AtHand, Bearer, Origin, Refused, header_of
 from .errors import AuthError, AuthRetryableError, AuthSessionMissing
 from .events import log_guarded
 from .session_auth import SessionAuth
@@ -176,19 +176,29 @@ class RemoteBearer:
     def __init__(self, name: str, origins: Iterable[Origin]) -> None:
         self._name = name
         self.origins = frozenset((scheme, host, port) for scheme, host, port in origins)
-        self._known: _Known | None = None
+        self.held: _Known | None = None
+        self.wall = time.time
         self._refused = Refused(NOTHING)
         self._asking = threading.Lock()
 
     @property
     def key(self) -> Secret:
         """The project's public key."""
-        return self._known.key if self._known is not None else NOTHING
+        return self.held.key if self.held is not None else NOTHING
 
-    def at_hand(self) -> Secret | None:
+    @property
+    def source(self) -> RemoteBearer:
+        """What is in force is held here."""
+        return self
+
+    def at_hand(self) -> AtHand | None:
         """The newest token, if the scheduler was asked a moment ago."""
-        known = self._known
-        return known.token if known is not None and known.token and time.monotonic() < known.until else None
+        held, wall = self.held, self.wall()
+        left = held.until - time.monotonic() if held is not None else 0.0
+        if held is None or not held.token or left <= 0:
+            return None
+        header = header_of(held.token, held.key)
+        return AtHand(held, wall, wall + min(left, LOOK), held.token, header)
 
     def fetch(self) -> Secret:
         """The newest token, from the scheduler.
@@ -198,7 +208,7 @@ class RemoteBearer:
             AuthRetryableError: The scheduler does not answer.
         """
         with self._asking:
-            token = self.at_hand() or self._ask().token
+            token = (self.at_hand() or self._ask()).token
         if not token:
             raise AuthSessionMissing(
                 "Nobody is signed in in the notebook that shared this session, or it was closed. Sign in "
@@ -243,7 +253,7 @@ class RemoteBearer:
                 f"The cluster's scheduler could not be asked for the session ({failure}). Is this a task, "
                 "and the notebook that shared the session still there?"
             )
-        self._known = found
+        self.held = found
         return found
 
     def _wait_for_next(self, generation: int) -> None:

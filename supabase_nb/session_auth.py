@@ -12,9 +12,9 @@ import httpx
 
 from .api import LOOPBACK, check_url
 from .auth import AuthClient
-from .bearer import NOTHING, Bearer, Carried
+from .bearer import NEVER, NOTHING, Bearer, Carried, header_of
 from .tasks import shared
-from .tokens import Secret, is_jwt
+from .tokens import Secret
 
 if TYPE_CHECKING:
     from .client import Client
@@ -55,8 +55,8 @@ class SessionAuth(httpx.Auth):
     reached) and `AuthSessionMissing` (the session has ended). With nobody signed in, no token is sent.
     """
 
-    # The last token and its header: a text of that length costs a sixth of all that this does for a request.
-    _header = (NOTHING, NOTHING)
+    # What the last request carried.
+    _at_hand = NEVER
 
     def __init__(self, session: Client | AuthClient, *, origins: Iterable[str] = ()) -> None:
         own: Bearer | None = getattr(session, "_bearer", None)
@@ -94,56 +94,59 @@ class SessionAuth(httpx.Auth):
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """For `httpx.Client`."""
-        carried, url = self._carried, request.url
-        if (url.scheme, url.host, url.port) not in carried.origins:
-            yield request
-            return
-        token = carried.at_hand()
+        token = self._sign(request)
         if token is None:
-            token = carried.fetch()
-        self._sign(request, token)
+            token = self._carried.fetch()
+            self._sign(request, token)
         response = yield request
         if response.status_code == 401 and _repeatable(request, token):
-            renewed = carried.renewed(token)
+            renewed = self._carried.renewed(token)
             if renewed is not None:
                 self._sign(request, renewed)
                 response = yield request
                 if response.status_code == 401:
-                    carried.refused(renewed)
+                    self._carried.refused(renewed)
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """For `httpx.AsyncClient`: what waits, waits in a thread, so the loop goes on."""
-        carried, url = self._carried, request.url
-        if (url.scheme, url.host, url.port) not in carried.origins:
-            yield request
-            return
-        token = carried.at_hand()
+        token = self._sign(request)
         if token is None:
-            token = await shared(_Wait(carried.fetch))
-        self._sign(request, token)
+            token = await shared(_Wait(self._carried.fetch))
+            self._sign(request, token)
         response = yield request
         if response.status_code == 401 and _repeatable(request, token):
-            renewed = await shared(_Wait(carried.renewed, (token,)))
+            renewed = await shared(_Wait(self._carried.renewed, (token,)))
             if renewed is not None:
                 self._sign(request, renewed)
                 response = yield request
                 if response.status_code == 401:
-                    carried.refused(renewed)
+                    self._carried.refused(renewed)
 
-    def _sign(self, request: httpx.Request, token: Secret) -> None:
-        """Put the token into a request."""
-        headers, key = request.headers, self._carried.key
+    def _sign(self, request: httpx.Request, token: Secret | None = None) -> Secret | None:
+        """Put a token into a request: this one, or the one at hand, which is returned.
+
+        `NOTHING`: the address may not be told, or nobody is signed in. ``None``: it takes a `fetch`.
+        """
+        carried, url, headers = self._carried, request.url, request.headers
+        if (url.scheme, url.host, url.port) not in carried.origins:
+            return NOTHING
+        if token is not None:
+            header = header_of(token, carried.key)
+        else:
+            held, since, until, token, header = self._at_hand
+            if held is not carried.source.held or not since <= carried.wall() < until:
+                found = carried.at_hand()
+                if found is None:
+                    return None
+                # In one piece: threads read this while others write it.
+                self._at_hand = found
+                token, header = found.token, found.header
+        key = carried.key
         if key is not NOTHING:
             headers["apikey"] = key.reveal()
-        if token is not NOTHING:
-            header = self._header
-            if header[0] is not token:
-                # In one piece: threads read this while others write it.
-                header = self._header = (token, Secret("Bearer " + token.reveal()))
-            headers["Authorization"] = header[1].reveal()
-        elif is_jwt(key):
-            # A project's older key is a token itself, the one of nobody; those of today are not.
-            headers["Authorization"] = "Bearer " + key.reveal()
+        if header is not NOTHING:
+            headers["Authorization"] = header.reveal()
+        return token
 
 
 def _repeatable(request: httpx.Request, token: Secret) -> bool:

@@ -9,6 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from typing import Any
 
 import httpx
@@ -30,6 +31,7 @@ from supabase_nb.clock import Clock
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
 from supabase_nb.session_auth import Pool, proxy_of
+from supabase_nb.state import margin
 
 URL = "https://abcd.supabase.co"
 KEY = "sb_publishable_abc"
@@ -47,6 +49,19 @@ class Ahead(Clock):
 
     def steady(self) -> float:
         return super().steady() + self.ahead
+
+
+class Still(Ahead):
+    """One that does not go on by itself."""
+
+    def __init__(self) -> None:
+        self._wall, self._steady = super().wall(), super().steady()
+
+    def wall(self) -> float:
+        return self._wall + self.ahead + self.set_by
+
+    def steady(self) -> float:
+        return self._steady + self.ahead
 
 
 def bearer(request: httpx.Request) -> str | None:
@@ -287,6 +302,31 @@ def test_a_look_at_the_clock_a_moment_ago_hides_nothing(
     assert bearer(answers.asked[-1]) == mocked.auth.session.access_token
 
 
+@pytest.mark.parametrize("told", [False, True], ids=["as time passes", "as the server tells meanwhile"])
+def test_a_look_a_moment_ago_lasts_until_the_refresh_is_due(
+    make: Callable[..., Client], answers: made.Answers, told: bool
+) -> None:
+    client = make(clock=(clock := Still()))
+    client.auth.sign_in_with_password(email="ada@example.com", password="correct horse battery")
+    session = client.auth.session
+    assert session is not None
+    due = session.expires_at - margin(session) - client.auth._keeper.clock.now()
+    clock.ahead = due - (20 if told else 0.5)
+    trips(client)
+    assert bearer(answers.asked[-1]) == session.access_token
+    if told:
+        # Its clock is 40 s ahead of what was believed.
+        date = formatdate(clock.wall() + 40, usegmt=True)
+        answers[USER] = httpx.Response(200, json=made.user(), headers={"date": date})
+        client.auth.get_user()
+        clock.ahead += 1.1
+    else:
+        clock.ahead += 0.6
+    answers[TOKEN] = later(clock)
+    trips(client)
+    assert bearer(answers.asked[-1]) == answers.table[TOKEN]["access_token"]
+
+
 def test_in_an_outage_a_token_goes_out_as_long_as_it_lasts(
     mocked: Client, answers: made.Answers, clock: Ahead
 ) -> None:
@@ -299,6 +339,10 @@ def test_in_an_outage_a_token_goes_out_as_long_as_it_lasts(
         assert bearer(answers.asked[-1]) == session.access_token
     # The first one tried to refresh; the others know that it just failed.
     assert answers.count(TOKEN) == 2
+    clock.ahead = 3601
+    with pytest.raises(AuthRetryableError, match="Nothing is lost"):
+        trips(mocked)
+    assert answers.count(TRIPS) == 3
 
 
 def test_an_expired_token_that_cannot_be_renewed_is_not_sent(
@@ -311,14 +355,22 @@ def test_an_expired_token_that_cannot_be_renewed_is_not_sent(
     assert answers.count(TRIPS) == 0
 
 
-def test_an_ended_session_sends_nothing_as_somebody_else(mocked: Client, answers: made.Answers) -> None:
+@pytest.mark.parametrize("restored", [False, True], ids=["never looked for", "restored"])
+def test_an_ended_session_sends_nothing_as_somebody_else(
+    mocked: Client, answers: made.Answers, clock: Ahead, restored: bool
+) -> None:
+    if restored:
+        clock.ahead = 3601  # a request that waits, hence looks in storage
+        answers[TOKEN] = later(clock)
+        trips(mocked)
+    sent = answers.count(TRIPS)
     answers[TOKEN] = made.refusal(400, "refresh_token_not_found")
     with pytest.raises(AuthError):
         mocked.auth.refresh_session()
     assert mocked.auth.status == "expired"
     with pytest.raises(AuthSessionMissing, match="session has ended, so nothing was sent"):
         trips(mocked)
-    assert answers.count(TRIPS) == 0
+    assert answers.count(TRIPS) == sent
     mocked.auth.sign_out()
     assert trips(mocked) == []
     assert bearer(answers.asked[-1]) is None

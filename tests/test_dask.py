@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
+import made
 import pytest
 
 from supabase_nb import (
@@ -17,12 +19,14 @@ from supabase_nb import (
     SessionAuth,
     create_client,
 )
+from supabase_nb.bearer import NOTHING
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
+from supabase_nb.tokens import Secret
 
 distributed = pytest.importorskip("distributed")
 
-from supabase_nb.distributed import RemoteBearer, share  # noqa: E402
+from supabase_nb.distributed import RemoteBearer, _Known, share  # noqa: E402
 
 pytestmark = [pytest.mark.timeout(120)]
 LOCAL = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
@@ -203,6 +207,19 @@ def test_a_scheduler_that_knows_nothing_of_it_is_told_of(cluster: Any) -> None:
 
     with pytest.raises(AuthRetryableError, match="scheduler could not be asked"):
         submit(cluster, ask_nobody, auth, count=1)
+
+
+@pytest.mark.parametrize(("left", "most"), [(0.9, 0.9), (5.0, 1.0)])
+def test_a_worker_asks_the_scheduler_again_in_time(left: float, most: float) -> None:
+    remote = RemoteBearer("shared", [])
+    assert remote.at_hand() is None
+    remote.held = _Known(1, Secret(made.jwt()), NOTHING, time.monotonic() + left)
+    at_hand = remote.at_hand()
+    assert at_hand is not None
+    assert at_hand.token is remote.held.token
+    assert at_hand.since < at_hand.until <= at_hand.since + most
+    remote.held = remote.held._replace(until=time.monotonic())
+    assert remote.at_hand() is None
 
 
 def test_an_asynchronous_dask_client_is_refused(supabase: Client) -> None:
