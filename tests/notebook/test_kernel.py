@@ -200,7 +200,8 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> None:
 
 
 def text_of(notebook: nbformat.NotebookNode) -> str:
-    return "\n".join(
+    # Not by lines: a busy kernel sends one in two pieces.
+    return "".join(
         output.get("text") or output.get("data", {}).get("text/plain", "")
         for cell in notebook.cells
         for output in cell.get("outputs", [])
