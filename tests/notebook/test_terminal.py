@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from waiting import kill
 
 from supabase_nb.demo import DemoServer
 
@@ -85,7 +86,7 @@ class Terminal:
 def terminal(tmp_path: Path, server: DemoServer) -> Iterator[Terminal]:
     terminal = Terminal(tmp_path, server)
     yield terminal
-    terminal.child.close(force=True)
+    kill(terminal.child)
 
 
 def test_a_literal_is_kept_out_of_the_history(terminal: Terminal, server: DemoServer) -> None:

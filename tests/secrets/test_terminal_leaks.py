@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from planted import Planted, below, modes, processes, search, table
 from searched_kernel import own_environment
-from waiting import wait_until
+from waiting import kill, wait_until
 
 from supabase_nb.demo import DemoServer
 
@@ -102,7 +102,7 @@ class Terminal:
 def terminal(tmp_path_factory, supabase_auth_server):
     terminal = Terminal(tmp_path_factory.mktemp("terminal"), supabase_auth_server)
     yield terminal
-    terminal.child.close(force=True)
+    kill(terminal.child)
 
 
 @pytest.mark.parametrize("name", WAYS)
