@@ -22,6 +22,13 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "-
 
 KERNEL = "sessionContext?.session?.kernel"
 
+# What JupyterLab promises it may never do: it asks in a dialog, or the kernel is busy for ever.
+LATE = """new Promise((_, fail) => setTimeout(() => {
+    const {kernel} = jupyterapp.shell.currentWidget?.context?.sessionContext?.session ?? {};
+    const asked = document.querySelector('.jp-Dialog')?.textContent;
+    fail(new Error(`It takes too long; the kernel is ${kernel?.status}, asked is: ${asked ?? 'nothing'}`));
+}, 60_000))"""
+
 #: Everything that a page holds, by place.
 PAGE = """async () => {
     const databases = await indexedDB.databases(), kept = {};
@@ -144,9 +151,13 @@ class SearchedLab:
         )
         return path
 
+    def _do(self, script: str, argument: object = None) -> Any:
+        """What a script gives; it fails when it takes longer than anything should."""
+        return self.page.evaluate(f"argument => Promise.race([({script})(argument), {LATE}])", argument)
+
     def run(self, source: str) -> None:
         """Write a cell at the end, as a paste would, and run it."""
-        self.page.evaluate(
+        self._do(
             """async source => {
                 const {content, context} = jupyterapp.shell.currentWidget;
                 const shared = content.model.sharedModel, index = shared.cells.length;
@@ -159,7 +170,7 @@ class SearchedLab:
 
     def silently(self, code: str) -> None:
         """Run in the notebook's kernel, leaving nothing behind."""
-        self.page.evaluate(
+        self._do(
             """async code => {
                 const {kernel} = jupyterapp.shell.currentWidget.context.sessionContext.session;
                 const request = {code, silent: true, store_history: false};
@@ -171,7 +182,7 @@ class SearchedLab:
 
     def save(self) -> None:
         """Save by the command that also makes a checkpoint."""
-        self.page.evaluate("() => jupyterapp.commands.execute('docmanager:save')")
+        self._do("() => jupyterapp.commands.execute('docmanager:save')")
 
     # -- searching ----------------------------------------------------------------------------------------
 
@@ -182,7 +193,7 @@ class SearchedLab:
         self.silently(f"kernel_probe.dump({str(probe)!r})")
         kernel = json.loads(probe.read_text())
         self.read = {
-            **self.page.evaluate(PAGE),
+            **self._do(PAGE),
             **{f"kernel: {place}": text for place, text in kernel.items()},
         }
 
