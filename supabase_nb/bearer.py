@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -23,9 +22,9 @@ Origin = tuple[str, str, int | None]
 #: In place of a token, or of a key, where there is none. There is only this one: `is` tells.
 NOTHING = Secret("")
 _NOTICE = "set_auth"
-#: Seconds for which a look at the server's time holds, unless the wall clock is set back: reading two clocks
-#: at each request shows in what a request costs.
-LOOK = 1.0
+# Seconds for which a look at what is in force holds, unless the wall clock is set back: reading the server's
+# time, which takes two clocks, shows in what a request costs.
+_LOOK = 1.0
 # Seconds. A request that is refused for another reason than its token's age must not cost an exchange each.
 _REFUSED_FOR = 60.0
 
@@ -62,6 +61,11 @@ class AtHand(NamedTuple):
     until: float
     token: Secret
     header: Secret
+
+    @classmethod
+    def of(cls, held: object, token: Secret, key: Secret, wall: float, left: float) -> AtHand:
+        """What was found at `wall`, and how many seconds it may go out from then on."""
+        return cls(held, wall, wall + min(left, _LOOK), token, header_of(token, key))
 
 
 #: Not at hand: what is in force must be looked at.
@@ -146,27 +150,23 @@ class Bearer:
 
     def at_hand(self) -> AtHand | None:
         """The newest token if it may go out now; ``None``: ask `fetch`."""
-        source = self.source
+        source, key, wall = self.source, self.key, self.wall()
         if isinstance(source, _Override):
-            return self._at_hand(source.held, source.held, -math.inf, math.inf)
+            return AtHand.of(source.held, source.held, key, wall, _LOOK)
         held = source.held
         session = held.session
         if session is None:
             known = self._restored and held.status != "expired"
-            return self._at_hand(held, NOTHING, -math.inf, math.inf) if known else None
-        wall = self.wall()
+            return AtHand.of(held, NOTHING, key, wall, _LOOK) if known else None
         left = session.expires_at - margin(session) - source.clock.now()
         if left > 0:
-            return self._at_hand(held, session._access_token, wall, wall + min(left, LOOK))
+            return AtHand.of(held, session._access_token, key, wall, left)
         if (source.time_left(held) or 0.0) <= 0:
             return None
         # About to expire: worth a wait, unless that has just failed (the background goes on), or can't help.
         if held.error is None and session.refresh_token:
             return None
-        return self._at_hand(held, session._access_token, wall, wall)
-
-    def _at_hand(self, held: object, token: Secret, since: float, until: float) -> AtHand:
-        return AtHand(held, since, until, token, header_of(token, self.key))
+        return AtHand.of(held, session._access_token, key, wall, 0.0)
 
     def fetch(self) -> Secret:
         """The session's token, restored from storage and refreshed first where that is due.

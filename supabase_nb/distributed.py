@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
-from .bearer import LOOK, NOTHING, AtHand, Bearer, Origin, Refused, header_of
+from .bearer import NOTHING, AtHand, Bearer, Origin, Refused
 from .errors import AuthError, AuthRetryableError, AuthSessionMissing
 from .events import log_guarded
 from .session_auth import SessionAuth
@@ -194,11 +194,10 @@ class RemoteBearer:
     def at_hand(self) -> AtHand | None:
         """The newest token, if the scheduler was asked a moment ago."""
         held, wall = self.held, self.wall()
-        left = held.until - time.monotonic() if held is not None else 0.0
-        if held is None or not held.token or left <= 0:
+        if held is None or not held.token:
             return None
-        header = header_of(held.token, held.key)
-        return AtHand(held, wall, wall + min(left, LOOK), held.token, header)
+        left = held.until - time.monotonic()
+        return AtHand.of(held, held.token, held.key, wall, left) if left > 0 else None
 
     def fetch(self) -> Secret:
         """The newest token, from the scheduler.

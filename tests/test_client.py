@@ -345,6 +345,24 @@ def test_in_an_outage_a_token_goes_out_as_long_as_it_lasts(
     assert answers.count(TRIPS) == 3
 
 
+def test_in_an_outage_no_token_goes_out_a_moment_too_late(
+    make: Callable[..., Client], answers: made.Answers
+) -> None:
+    client = make(clock=(clock := Still()))
+    client.auth.sign_in_with_password(email="ada@example.com", password="correct horse battery")
+    session = client.auth.session
+    assert session is not None
+    answers[TOKEN] = httpx.Response(503, headers={"retry-after": "60"})
+    clock.ahead = session.expires_at - client.auth._keeper.clock.now() - 0.5
+    for _ in range(2):  # the second time it is at hand
+        trips(client)
+        assert bearer(answers.asked[-1]) == session.access_token
+    clock.ahead += 0.6
+    with pytest.raises(AuthRetryableError, match="Nothing is lost"):
+        trips(client)
+    assert answers.count(TRIPS) == 2
+
+
 def test_an_expired_token_that_cannot_be_renewed_is_not_sent(
     mocked: Client, answers: made.Answers, clock: Ahead
 ) -> None:
