@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from itertools import cycle, islice
 from typing import Any
 
@@ -37,7 +38,7 @@ def _client(**options: Any) -> AuthClient:
 
 
 def _restoring(
-    rounds: int, times: int, tokens: int = 1, background: bool = True, together: bool = False
+    rounds: int, times: int, *, tokens: int = 1, background: bool = True, together: bool = False
 ) -> list[tuple[float, ...]]:
     """`set_session` of ours, supabase_auth's, and a request: with so many access tokens in turn."""
     pairs = [project.access_token() for _ in range(tokens)]
@@ -64,9 +65,9 @@ def _restoring(
 
 
 def _set_session(rounds: int, times: int) -> list[Row]:
-    def own(*options: object) -> tuple[Spread, Spread]:
+    def own(**options: Any) -> tuple[Spread, Spread]:
         """Our own time and supabase_auth's, in requests."""
-        found = in_processes(rounds, _restoring, times, *options)
+        found = in_processes(rounds, partial(_restoring, **options), times)
         return (
             Spread.of([(mine - bare) / bare for mine, _, bare in found]),
             Spread.of([(its - bare) / bare for _, its, bare in found]),
@@ -74,9 +75,9 @@ def _set_session(rounds: int, times: int) -> list[Row]:
 
     again, theirs = own()
     others = {
-        "another pair each time": own(2),
-        "without automatic refreshes": own(1, False),
-        "with all threads on one core": own(1, True, True),
+        "another pair each time": own(tokens=2),
+        "without automatic refreshes": own(background=False),
+        "with all threads on one core": own(together=True),
     }
     also = [f"{where} {ours.median:.2f} against {its.median:.2f}" for where, (ours, its) in others.items()]
     return [
