@@ -7,15 +7,15 @@ READY := $(VENV)/.ready
 .PHONY: demo test lint format soak bench lowest docs screenshots clean
 
 $(READY): pyproject.toml tools/setup
-	tools/setup "$(PYTHON)" "$(VENV)"
+	@tools/setup "$(PYTHON)" "$(VENV)"
 	@touch $@
 
-# In a terminal: JupyterLab on the quickstart. In a pipe: the quickstart without a browser, a line per step.
+# In a terminal: JupyterLab on copies of the notebooks. In a pipe: the quickstart without a browser, a line per step.
 demo: $(READY)
 	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/python tools/demo.py lab; else $(BIN)/python tools/demo.py run; fi
 
 test: $(READY) lint
-	tools/browser "$(VENV)"
+	@tools/browser "$(VENV)"
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)

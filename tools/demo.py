@@ -3,62 +3,98 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
+import time
+import webbrowser
 from pathlib import Path
 from typing import Any
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "quickstart.ipynb"
-#: The tag of the first cell that a notebook interrupted for the day would not have reached.
-TOMORROW = "tomorrow"
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+QUICKSTART = "quickstart.ipynb"
 
 
-def lab() -> None:
-    """Open JupyterLab on the quickstart; it prints its address and goes on until Ctrl-C."""
-    print(f"JupyterLab opens {NOTEBOOK.name}; its address is printed below. Ctrl-C ends it.", flush=True)
+def lab(folder: Path) -> int:
+    """Open JupyterLab on a copy of the notebooks, and wait for Ctrl-C."""
+    from jupyter_server.serverapp import list_running_servers
+
+    copies = Path(tempfile.mkdtemp(prefix="supabase-nb-notebooks-"))
+    for notebook in NOTEBOOKS.glob("*.ipynb"):
+        shutil.copy(notebook, copies)
+    print("Starting JupyterLab …", flush=True)
+    runtime, log = folder / "runtime", folder / "jupyter.log"
     command = [
         "-m",
         "jupyterlab",
         "--ServerApp.ip=127.0.0.1",
-        f"--notebook-dir={NOTEBOOK.parent}",
-        str(NOTEBOOK),
+        "--ServerApp.open_browser=False",
+        f"--ServerApp.root_dir={copies}",
     ]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
-    os.execv(sys.executable, [sys.executable, *command])
+    with log.open("wb") as output:
+        # In a session of its own: Ctrl-C reaches this process only, which then stops the server.
+        server = subprocess.Popen(
+            [sys.executable, *command],
+            env=os.environ | {"JUPYTER_RUNTIME_DIR": str(runtime)},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        while not (running := list(list_running_servers(str(runtime)))):
+            if server.poll() is not None:
+                print(f"JupyterLab did not start:\n{log.read_text('utf-8')}", file=sys.stderr)
+                return 1
+            time.sleep(0.1)
+        address = f"{running[0]['url']}lab/tree/{QUICKSTART}?token={running[0]['token']}"
+        print(f"\n  Open the quickstart:  {address}\n")
+        print(f"You are working on copies, in {copies}.")
+        print("Press Ctrl-C to stop JupyterLab and the demo's auth server.", flush=True)
+        if sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+            webbrowser.open(address)  # elsewhere it may start a text browser in this terminal
+        return server.wait()
+    except KeyboardInterrupt:
+        print("\nStopping …", flush=True)
+        return 0
+    finally:
+        server.terminate()
+        server.wait()
 
 
 def run() -> int:
-    """Execute the quickstart in a real kernel; restart it half-way; say how things stand."""
+    """Execute the quickstart in a real kernel; restart the kernel and run it again."""
     import nbformat
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    today = next((i for i, cell in enumerate(cells) if TOMORROW in cell.metadata.get("tags", [])), len(cells))
+    notebook = nbformat.read(NOTEBOOKS / QUICKSTART, as_version=4)
     try:
-        print("Run all, up to the end of the day")
-        _execute(notebook, cells[:today])
-        print("The kernel is restarted; Run all")
-        _execute(notebook, cells)
+        print("Run all cells")
+        _execute(notebook)
+        print("Restart the kernel and run all cells")
+        _execute(notebook)
     except (CellExecutionError, DeadKernelError) as error:
         print(f"The demo failed: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _execute(notebook: Any, cells: list[Any]) -> None:
+def _execute(notebook: Any) -> None:
     import nbclient
 
     client = nbclient.NotebookClient(
         notebook,
         timeout=120,
-        resources={"metadata": {"path": str(NOTEBOOK.parent)}},
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
         extra_arguments=["--IPKernelApp.log_level=ERROR"],
     )
+    cells = [(index, cell) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
     with client.setup_kernel():
-        for number, cell in enumerate(cells, 1):
-            client.execute_cell(cell, notebook.cells.index(cell))
+        for number, (index, cell) in enumerate(cells, 1):
+            client.execute_cell(cell, index)
             first = next(
                 line for line in cell.source.splitlines() if line.strip() and not line.startswith("#")
             )
@@ -66,7 +102,7 @@ def _execute(notebook: Any, cells: list[Any]) -> None:
 
 
 def _status(client: Any) -> str:
-    """How the session stands in the kernel: status, user, seconds left."""
+    """The session in the kernel: status, user, seconds left."""
     from jupyter_core.utils import run_sync
 
     question = (
@@ -84,17 +120,16 @@ def _status(client: Any) -> str:
 
 
 def main() -> int:
-    """Dispatch; `run` leaves nothing behind: folders of its own, and the server is stopped."""
-    if sys.argv[1:] == ["lab"]:
-        lab()
+    """Run the demo with folders of its own; its sessions and its auth server end with it."""
     from supabase_nb.demo import stop_server
 
-    with tempfile.TemporaryDirectory(prefix="supabase-nb-demo-") as folder:
-        os.environ["SUPABASE_NB_DEMO_STATE"] = f"{folder}/server"
-        os.environ["SUPABASE_NB_SESSIONS"] = f"{folder}/sessions"
-        os.environ["IPYTHONDIR"] = f"{folder}/ipython"
+    with tempfile.TemporaryDirectory(prefix="supabase-nb-demo-") as name:
+        folder = Path(name)
+        os.environ["SUPABASE_NB_DEMO_STATE"] = str(folder / "server")
+        os.environ["SUPABASE_NB_SESSIONS"] = str(folder / "sessions")
+        os.environ["IPYTHONDIR"] = str(folder / "ipython")
         try:
-            return run()
+            return lab(folder) if sys.argv[1:] == ["lab"] else run()
         finally:
             stop_server()
 
