@@ -101,7 +101,7 @@ def test_runs_top_to_bottom(path: Path, runs: dict[Path, Future[nbformat.Noteboo
 
 #: What a notebook promises in its text must stand in its outputs.
 SAID = {
-    "quickstart": ["The token was renewed: True"],
+    "quickstart": ["The token was refreshed: True"],
     "restore_and_refresh": [
         "the tokens that were given: True",
         "a new refresh token: True",
