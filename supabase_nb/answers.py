@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from . import errors
 from .models import Session, User
-from .tokens import shown
+from .tokens import Secret, shown
 
 if TYPE_CHECKING:
     import httpx
@@ -19,14 +19,28 @@ _RETRYABLE = frozenset({408, 409, 425, 429})
 
 
 class Answer:
-    """A response; its body is out of sight, until it is called."""
+    """A response. The body is a function, so that no repr or traceback shows it.
 
-    __slots__ = ("body", "headers", "status")
+    Args:
+        status: The HTTP status.
+        headers: The headers.
+        body: The body.
+        sent: The secrets in the request, which the server's text may repeat.
+    """
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    __slots__ = ("body", "headers", "sent", "status")
+
+    def __init__(
+        self, status: int, headers: Mapping[str, str], body: bytes, sent: Iterable[Secret] = ()
+    ) -> None:
         self.status = status
         self.headers = headers
         self.body: Callable[[], bytes] = lambda: body
+        self.sent = tuple(sent)
+
+    def shown(self, text: str) -> str:
+        """Text from this response, made safe to show. Every server text in an error goes through here."""
+        return shown(text, secrets=self.sent)
 
     def json(self) -> Any:
         """The body's JSON, or ``None`` where it is none."""
@@ -121,7 +135,7 @@ def refusal(answer: Answer, url: str, now: float) -> errors.AuthError:
         ),
         "",
     )
-    said, code = shown(said), code and shown(code)
+    said, code = answer.shown(said), code and answer.shown(code)
     if status in _RETRYABLE or status >= 500:
         wait = retry_after(answer.headers.get("retry-after"), now)
         busy = said or {429: "Too many requests"}.get(status, "The auth server is out of order")
@@ -152,12 +166,12 @@ def refusal(answer: Answer, url: str, now: float) -> errors.AuthError:
             else ()
         )
         return errors.AuthWeakPassword(
-            message, status=status, code=code, reasons=[shown(str(r)) for r in reasons or ()]
+            message, status=status, code=code, reasons=[answer.shown(str(r)) for r in reasons or ()]
         )
     error = kind(message, status=status, code=code)
     # Which session a refusal is about (``tests/wire/rotation.json``, family 4): an id, not a token.
     session_id = answer.headers.get("sb-auth-session-id")
-    error.session_id = session_id and shown(session_id)
+    error.session_id = session_id and answer.shown(session_id)
     return error
 
 

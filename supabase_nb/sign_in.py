@@ -14,6 +14,15 @@ from .record import Pair
 from .tokens import Secret, shown
 
 _SECRET_FIELDS = ("password", "token", "token_hash", "captcha_token")
+# The same in an address that a link or a provider's page leads to.
+_SECRET_IN_URL = (
+    "access_token",
+    "code",
+    "provider_refresh_token",
+    "provider_token",
+    "refresh_token",
+    "token_hash",
+)
 # Where supabase-py's dictionaries call something by another name.
 _ALIASES = {"email_redirect_to": "redirect_to"}
 
@@ -381,8 +390,9 @@ def _fields(address: Secret) -> dict[str, Secret]:
 
 
 def _failed(fields: Mapping[str, Secret]) -> errors.AuthApiError:
+    secrets = [value for name, value in fields.items() if name in _SECRET_IN_URL]
     said, code, kind = (
-        shown(fields[name].reveal()) if name in fields else ""
+        shown(fields[name].reveal(), secrets=secrets) if name in fields else ""
         for name in ("error_description", "error_code", "error")
     )
     code = code or kind
