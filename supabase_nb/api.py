@@ -110,11 +110,18 @@ class AuthAPI:
 
     def post(self, path: str, body: Mapping[str, object]) -> Any:
         """A ``POST`` whose answer holds no token (a mail is sent). Returns its JSON."""
-        return self._request("POST", path, body=body).json()
+        answer = self._request("POST", path, body=body)
+        found = answer.json()
+        if not isinstance(found, dict):
+            del found  # this frame may appear in a traceback with locals
+            raise not_promised(answer.status)
+        return found
 
     def logout(self, access_token: Secret, scope: str) -> None:
         """``POST /logout`` (``tests/wire/sign-out.json``)."""
-        self._request("POST", f"/logout?scope={scope}", token=access_token)
+        answer = self._request("POST", f"/logout?scope={scope}", token=access_token)
+        if answer.status != 204 and not isinstance(answer.json(), dict):
+            raise not_promised(answer.status)
 
     def jwks(self) -> Mapping[str, Any]:
         """``GET /.well-known/jwks.json``: the public keys."""

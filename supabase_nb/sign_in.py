@@ -110,7 +110,7 @@ class WaysIn:
         given = _given(credentials, email=email, phone=phone, password=password, captcha_token=captcha_token)
         credentials = password = captcha_token = None
         _need(given, "password")
-        found = self._post("/token?grant_type=password", given)
+        found = self._keeper.api.session(*self._request("/token?grant_type=password", given))
         return self._signed_in(found, "signed in with a password")
 
     def sign_in_anonymously(
@@ -126,7 +126,8 @@ class WaysIn:
             AuthApiError: ``anonymous_provider_disabled``: the project does not allow it.
         """
         given = _given(credentials, data=data)
-        found = self._post("/signup", given, data=dict(given.pop("data", {})))
+        path, body = self._request("/signup", given, data=dict(given.pop("data", {})))
+        found = self._keeper.api.session(path, body)
         return self._signed_in(found, "signed in anonymously")
 
     def sign_in_with_otp(
