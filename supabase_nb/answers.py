@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from . import errors
 from .models import Session, User
-from .tokens import shown
+from .tokens import Secret, shown
 
 if TYPE_CHECKING:
     import httpx
@@ -18,15 +18,59 @@ if TYPE_CHECKING:
 _RETRYABLE = frozenset({408, 409, 425, 429})
 
 
+#: Texts of servers from before error codes (until mid-2024) -> the code that later servers send with them.
+#: The first one that is part of the text counts.
+_CODES_BY_TEXT = {
+    "invalid refresh token: already used": "refresh_token_already_used",
+    "invalid refresh token: session expired": "session_expired",
+    "invalid refresh token: no valid session": "session_not_found",
+    "invalid refresh token: user banned": "user_banned",
+    "invalid refresh token": "refresh_token_not_found",  # also "Refresh Token Not Found" and "Revoked"
+    "refresh token not found": "refresh_token_not_found",
+    "session from session_id claim in jwt does not exist": "session_not_found",
+    "session not found": "session_not_found",
+    "user from sub claim in jwt does not exist": "user_not_found",
+    "user not found": "user_not_found",
+    "user is banned": "user_banned",
+    "user banned": "user_banned",
+    "invalid login credentials": "invalid_credentials",
+    "email not confirmed": "email_not_confirmed",
+    "token has expired or is invalid": "otp_expired",
+    "email link is invalid or has expired": "otp_expired",
+    "requires a bearer token": "no_authorization",
+    "token is expired": "bad_jwt",
+    "invalid jwt": "bad_jwt",
+    "invalid token": "bad_jwt",
+    "already registered": "user_already_exists",
+    "signups not allowed for this instance": "signup_disabled",
+    "new password should be different": "same_password",
+    "password should be at least": "weak_password",
+}
+
+
 class Answer:
-    """A response; its body is out of sight, until it is called."""
+    """A response. The body is a function, so that no repr or traceback shows it.
 
-    __slots__ = ("body", "headers", "status")
+    Args:
+        status: The HTTP status.
+        headers: The headers.
+        body: The body.
+        sent: The secrets in the request, which the server's text may repeat.
+    """
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    __slots__ = ("body", "headers", "sent", "status")
+
+    def __init__(
+        self, status: int, headers: Mapping[str, str], body: bytes, sent: Iterable[Secret] = ()
+    ) -> None:
         self.status = status
         self.headers = headers
         self.body: Callable[[], bytes] = lambda: body
+        self.sent = tuple(sent)
+
+    def shown(self, text: str) -> str:
+        """Text from this response, made safe to show. Every server text in an error goes through here."""
+        return shown(text, secrets=self.sent)
 
     def json(self) -> Any:
         """The body's JSON, or ``None`` where it is none."""
@@ -121,7 +165,7 @@ def refusal(answer: Answer, url: str, now: float) -> errors.AuthError:
         ),
         "",
     )
-    said, code = shown(said), code and shown(code)
+    said, code = answer.shown(said), code and answer.shown(code)
     if status in _RETRYABLE or status >= 500:
         wait = retry_after(answer.headers.get("retry-after"), now)
         busy = said or {429: "Too many requests"}.get(status, "The auth server is out of order")
@@ -133,10 +177,14 @@ def refusal(answer: Answer, url: str, now: float) -> errors.AuthError:
             code=code,
             retry_after=wait,
         )
+    # GoTrue's own shape: a gateway's answer has no ``msg``.
+    from_auth_server = isinstance(body.get("msg"), str)
+    if code is None:
+        code = _code_by_text(body)
     if code is None:
         if status in (401, 403) and "key" in said.lower():
             said += ". Check the project's key"
-        elif status == 404:
+        elif status == 404 and not from_auth_server:
             said = f"{host_of(url)} has no auth server at this address. Check the project's URL"
         message = f"{said.rstrip('.') or 'Refused, but not by an auth server'} (HTTP {status})."
         return errors.AuthApiError(message, status=status)
@@ -152,13 +200,26 @@ def refusal(answer: Answer, url: str, now: float) -> errors.AuthError:
             else ()
         )
         return errors.AuthWeakPassword(
-            message, status=status, code=code, reasons=[shown(str(r)) for r in reasons or ()]
+            message, status=status, code=code, reasons=[answer.shown(str(r)) for r in reasons or ()]
         )
     error = kind(message, status=status, code=code)
     # Which session a refusal is about (``tests/wire/rotation.json``, family 4): an id, not a token.
     session_id = answer.headers.get("sb-auth-session-id")
-    error.session_id = session_id and shown(session_id)
+    error.session_id = session_id and answer.shown(session_id)
     return error
+
+
+def _code_by_text(body: Mapping[str, object]) -> str | None:
+    """The code of a refusal that has none, from a server from before error codes."""
+    for name in ("msg", "error_description"):
+        text = body.get(name)
+        if isinstance(text, str):
+            text = text.lower()
+            for part, code in _CODES_BY_TEXT.items():
+                if part in text:
+                    return code
+    # OAuth's word for a refresh token, code or password that is no good (RFC 6749, section 5.2).
+    return "invalid_grant" if body.get("error") == "invalid_grant" else None
 
 
 def retry_after(value: str | None, now: float) -> float | None:

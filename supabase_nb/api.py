@@ -11,7 +11,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -110,11 +110,18 @@ class AuthAPI:
 
     def post(self, path: str, body: Mapping[str, object]) -> Any:
         """A ``POST`` whose answer holds no token (a mail is sent). Returns its JSON."""
-        return self._request("POST", path, body=body).json()
+        answer = self._request("POST", path, body=body)
+        found = answer.json()
+        if not isinstance(found, dict):
+            del found  # this frame may appear in a traceback with locals
+            raise not_promised(answer.status)
+        return found
 
     def logout(self, access_token: Secret, scope: str) -> None:
         """``POST /logout`` (``tests/wire/sign-out.json``)."""
-        self._request("POST", f"/logout?scope={scope}", token=access_token)
+        answer = self._request("POST", f"/logout?scope={scope}", token=access_token)
+        if answer.status != 204 and not isinstance(answer.json(), dict):
+            raise not_promised(answer.status)
 
     def jwks(self) -> Mapping[str, Any]:
         """``GET /.well-known/jwks.json``: the public keys."""
@@ -213,7 +220,8 @@ class AuthAPI:
                         return late(self.url)  # nobody waits any more
                     if len(received) > _LARGEST_ANSWER:
                         return errors.AuthUnknownError("The answer was far too long to be the auth server's.")
-                return Answer(response.status_code, response.headers, bytes(received))
+                sent = [*self._headers.values(), *_secrets(body), *([] if token is None else [token])]
+                return Answer(response.status_code, response.headers, bytes(received), sent)
         except httpx.HTTPError as error:
             return outage(error, self.url)
         except (httpx.InvalidURL, UnicodeError):
@@ -286,6 +294,15 @@ def check_url(url: str, *, allow_http: bool = False) -> str:
             code="insecure_url",
         )
     return url.strip().rstrip("/")
+
+
+def _secrets(value: object) -> Iterator[Secret]:
+    """The secrets in a request's body."""
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _secrets(item)
 
 
 def _plain(value: object) -> object:

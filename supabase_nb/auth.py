@@ -243,8 +243,10 @@ class AuthClient(WaysIn, traitlets.HasTraits):
             AuthWeakPassword: ``reasons`` says in what.
             AuthApiError: The server refused.
         """
+        # An address is no secret: the server's refusal of one has to name it.
         hidden = {
-            name: Secret(value) if isinstance(value, str) else value for name, value in attributes.items()
+            name: Secret(value) if isinstance(value, str) and name not in ("email", "phone") else value
+            for name, value in attributes.items()
         }
         attributes = hidden
         session = self._keeper.change_user(Secret(self._fresh().access_token), hidden)

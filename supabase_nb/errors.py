@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 #: Answers of the auth server that end a session (``tests/wire/``: rotation, users, time-box).
 FINAL_CODES = frozenset(
     {
+        "invalid_grant",
         "refresh_token_already_used",
         "refresh_token_not_found",
         "session_expired",
@@ -40,6 +41,7 @@ NEXT_STEPS: Mapping[str, str] = {
     "email_not_confirmed": "Open the confirmation mail first, then sign in again.",
     "email_provider_disabled": "Use another way in, or switch e-mail sign-ins on in the project.",
     "invalid_credentials": "Check the e-mail address and the password.",
+    "invalid_grant": "Sign in again and restore the new tokens.",
     "no_authorization": "Sign in or restore a session first.",
     "otp_expired": "Ask for a new code or link; each works once and for a short time.",
     "over_email_send_rate_limit": "Wait a minute, then ask for the mail again.",

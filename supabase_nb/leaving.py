@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from .errors import FINAL_CODES, AuthError, AuthRetryableError, AuthStorageError
+from .errors import FINAL_CODES, AuthError, AuthRetryableError, AuthStorageError, AuthUnknownError
 from .held import Held
 from .models import AuthChangeEvent, Session
 from .rotation import Rotation
@@ -83,7 +83,7 @@ class Leaving(Rotation):
         return outcome
 
     def _tell(self, goodbye: Goodbye, *, expired: bool = False) -> bool:
-        """Tell the server of a sign-out. ``False``: it could not be reached."""
+        """Tell the server of a sign-out. ``False``: the request did not reach it."""
         token = Secret(goodbye.session.access_token)
         for _ in range(2):
             try:
@@ -91,8 +91,8 @@ class Leaving(Rotation):
                     # The server refuses a logout with an expired token.
                     token = Secret(self.api.refresh(Secret(goodbye.session.refresh_token)).access_token)
                 self.api.logout(token, goodbye.scope)
-            except AuthRetryableError:
-                return False
+            except (AuthRetryableError, AuthUnknownError):
+                return False  # an outage, or a login page in between
             except AuthError as error:
                 if says_expired(error) and not expired and goodbye.session.refresh_token:
                     expired = True

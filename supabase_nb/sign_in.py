@@ -14,6 +14,15 @@ from .record import Pair
 from .tokens import Secret, shown
 
 _SECRET_FIELDS = ("password", "token", "token_hash", "captcha_token")
+# The same in an address that a link or a provider's page leads to.
+_SECRET_IN_URL = (
+    "access_token",
+    "code",
+    "provider_refresh_token",
+    "provider_token",
+    "refresh_token",
+    "token_hash",
+)
 # Where supabase-py's dictionaries call something by another name.
 _ALIASES = {"email_redirect_to": "redirect_to"}
 
@@ -101,7 +110,7 @@ class WaysIn:
         given = _given(credentials, email=email, phone=phone, password=password, captcha_token=captcha_token)
         credentials = password = captcha_token = None
         _need(given, "password")
-        found = self._post("/token?grant_type=password", given)
+        found = self._keeper.api.session(*self._request("/token?grant_type=password", given))
         return self._signed_in(found, "signed in with a password")
 
     def sign_in_anonymously(
@@ -117,7 +126,8 @@ class WaysIn:
             AuthApiError: ``anonymous_provider_disabled``: the project does not allow it.
         """
         given = _given(credentials, data=data)
-        found = self._post("/signup", given, data=dict(given.pop("data", {})))
+        path, body = self._request("/signup", given, data=dict(given.pop("data", {})))
+        found = self._keeper.api.session(path, body)
         return self._signed_in(found, "signed in anonymously")
 
     def sign_in_with_otp(
@@ -381,8 +391,9 @@ def _fields(address: Secret) -> dict[str, Secret]:
 
 
 def _failed(fields: Mapping[str, Secret]) -> errors.AuthApiError:
+    secrets = [value for name, value in fields.items() if name in _SECRET_IN_URL]
     said, code, kind = (
-        shown(fields[name].reveal()) if name in fields else ""
+        shown(fields[name].reveal(), secrets=secrets) if name in fields else ""
         for name in ("error_description", "error_code", "error")
     )
     code = code or kind

@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import html
 import json
 import math
 import re
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, NoReturn
+from urllib.parse import quote, quote_plus
 
 #: What a masked token looks like.
 MASK = "•••"
@@ -23,6 +25,8 @@ _OPAQUE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 # Longer than any header a server takes; nothing real is near it.
 _MAX_TOKEN = 64 * 1024
 _MAX_DIGITS = 400
+# A secret with fewer characters may also be part of an ordinary word.
+_SHORT = 8
 
 
 @cache
@@ -207,11 +211,32 @@ def redact(text: str) -> str:
     return named.sub(lambda m: f"{m['head']}{MASK}", key.sub(MASK, text))
 
 
-def shown(text: str, longest: int = 300) -> str:
-    """What others wrote, fit for a person to see: no tokens, and nothing that steers what shows it.
+def without(text: str, secrets: Iterable[Secret]) -> str:
+    """`text` with these secrets masked, also where they are URL-encoded, HTML-escaped or JSON-escaped."""
+    forms: set[str] = set()
+    for secret in secrets:
+        value = secret.reveal()
+        for form in (value, quote(value), quote(value, safe=""), quote_plus(value), html.escape(value)):
+            # JSON in JSON, as a proxy wraps it, is escaped twice.
+            once, ascii_only = json.dumps(form, ensure_ascii=False)[1:-1], json.dumps(form)[1:-1]
+            forms |= {form, once, ascii_only, json.dumps(once)[1:-1], json.dumps(ascii_only)[1:-1]}
+    # A short secret is masked as a whole word only: a password "a" must not tear every sentence apart.
+    patterns = [
+        re.escape(form) if len(form) >= _SHORT else rf"(?<!\w){re.escape(form)}(?!\w)"
+        for form in sorted(forms - {""}, key=len, reverse=True)
+    ]
+    return re.sub("|".join(patterns), MASK, text, flags=re.IGNORECASE) if patterns else text
 
-    Without control characters, ANSI codes and marks of the reading direction, and not longer than `longest`.
+
+def shown(text: str, longest: int = 300, *, secrets: Iterable[Secret] = ()) -> str:
+    """Text from a server or a page, made safe to show: without tokens and without control characters.
+
+    Args:
+        text: The text.
+        longest: How many characters to keep.
+        secrets: What was sent to the server, which its text may repeat.
     """
-    text = redact(text[: 4 * longest])
+    # Before cutting: half a secret is not recognized any more.
+    text = redact(without(text, secrets)[: 4 * longest])
     text = "".join(char if char.isprintable() else " " for char in text)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -19,6 +19,7 @@ MEANINGS = {
     "email_not_confirmed": "The account exists, but its e-mail address has not been confirmed.",
     "email_provider_disabled": "The project has no sign-in with e-mail and password.",
     "invalid_credentials": "E-mail address and password do not belong together.",
+    "invalid_grant": "An older server refused the refresh token, without saying why.",
     "no_authorization": "The request carried no access token.",
     "otp_expired": "The code or link was used before, or is too old.",
     "over_email_send_rate_limit": "The project has sent too many mails lately.",

@@ -12,7 +12,9 @@ import subprocess
 import sys
 import traceback
 import warnings
+from html import escape as html_escape
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import httpx
 import made
@@ -39,6 +41,21 @@ def html(status):
     return httpx.Response(status, html=f"<html>{ECHO} '{REFRESH}'</html>")
 
 
+def sent(request):
+    """Every secret in a request."""
+    body = json.loads(request.content or b"{}")
+    return [
+        value for value in (request.headers.get("authorization"), *body.values()) if isinstance(value, str)
+    ]
+
+
+def repeated(status, form=str, name="msg"):
+    """A server whose error text repeats what it was sent."""
+    return lambda request: httpx.Response(
+        status, json={name: "".join(f"(bad: {form(value)})" for value in sent(request))}
+    )
+
+
 #: What the network answers to the request that matters; or raises.
 ANSWERS: dict[str, Any] = {
     "refusal": made.refusal(400, "refresh_token_already_used", f"Refused: {ECHO}"),
@@ -51,6 +68,18 @@ ANSWERS: dict[str, Any] = {
     "user not found": made.refusal(403, "user_not_found", ECHO),
     "session not found": made.refusal(403, "session_not_found", ECHO, **{"sb-auth-session-id": ECHO}),
     "bad_jwt": made.refusal(403, "bad_jwt", f"invalid JWT: {VALID['access_token']} is expired"),
+    "repeats the request": repeated(400),
+    "repeats it, URL-encoded": repeated(401, lambda value: quote(value, safe="")),
+    "repeats it in JSON": repeated(403, json.dumps),
+    "repeats it out of order": repeated(503),
+    "repeats it without spaces": lambda request: httpx.Response(429, json={"message": "|".join(sent(request))}),
+    "repeats it as a code": repeated(400, name="error_code"),
+    "repeats it behind a long text": lambda request: httpx.Response(
+        400, json={"msg": "".join(f"{VALID['access_token']}{value}" for value in sent(request) * 9)}
+    ),
+    "repeats it in a header": lambda request: made.refusal(
+        403, "session_not_found", **{"sb-auth-session-id": "/".join(sent(request))}
+    ),
     "outage": httpx.Response(503, text=ECHO, headers={"retry-after": ECHO}),
     "busy": httpx.Response(429, json={"code": "over_request_rate_limit", "message": ECHO}),
     "proxy": html(407),
@@ -268,6 +297,53 @@ def test_failures_of_the_network(call, answer, network, auth, caplog, capfd):
         assert isinstance(error, (AuthError, KeyboardInterrupt, SystemExit, MemoryError))
     said = caplog.text + "".join(capfd.readouterr()) + repr(auth.last_error) + repr(auth.events)
     assert not [secret for secret in SECRETS if secret in said]
+
+
+@pytest.mark.parametrize(
+    "form",
+    [str, str.upper, quote, quote_plus, json.dumps, html_escape, lambda value: json.dumps(json.dumps(value))],
+)
+def test_a_password_that_an_error_text_repeats_in_another_form(form, network, auth):
+    password = 'Pläntéd & "pass"/w0rd+'
+    for field, value in {"msg": "msg", "code": "weak_password", "error_code": "odd"}.items():
+        network["POST /auth/v1/token"] = httpx.Response(
+            422,
+            json={"msg": "", field: value}
+            | {"message": f"password={form(password)}, twice: {form(password)}"},
+        )
+        error = caught(lambda: auth.sign_in_with_password(email="ada@example.com", password=password))
+        assert isinstance(error, AuthError)
+        said = str(error) + repr(error) + repr(vars(error))
+        for part in ("Pläntéd", "PLÄNTÉD", "w0rd", "W0RD", "nt%C3", "u00e9d"):
+            assert part not in said
+
+
+def test_the_rest_of_a_text_that_repeats_a_secret_is_kept(network, auth):
+    network["POST /auth/v1/verify"] = made.refusal(
+        403, "otp_expired", "Code 123456 of ada@example.com is bad"
+    )
+    error = caught(lambda: auth.verify_otp(email="ada@example.com", token="123456", type="email"))
+    assert "Code ••• of ada@example.com is bad" in str(error)
+
+
+def test_a_short_password_does_not_tear_a_text_apart(network, auth):
+    network["PUT /auth/v1/user"] = made.refusal(
+        422, "weak_password", "Password should be at least 6 characters"
+    )
+    error = caught(lambda: auth.update_user({"password": "a"}))
+    assert "Password should be at least 6 characters" in str(error)
+
+
+def test_a_refused_address_is_named(network, auth):
+    network["PUT /auth/v1/user"] = made.refusal(400, "email_address_invalid", "ada@nowhere is invalid")
+    assert "ada@nowhere is invalid" in str(caught(lambda: auth.update_user({"email": "ada@nowhere"})))
+
+
+def test_the_address_of_a_failed_sign_in_repeats_its_own_token(auth):
+    address = f"http://x.example/#error=server_error&error_description=Bad+{REFRESH}&refresh_token={REFRESH}"
+    error = caught(lambda: auth.sign_in_with_url(address))
+    assert "Bad •••" in str(error)
+    assert leaks(error.with_traceback(None)) == []
 
 
 CGITB = {"cgitb"} if sys.version_info < (3, 13) else set()
