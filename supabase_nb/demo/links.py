@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, Response
 
 from .project import Call, check_email
 from .store import Exchange, User
-from .wire import ApiError, answer, invalid, read_params, rfc3339
+from .wire import ApiError, answer, from_rfc3339, invalid, read_params, rfc3339
 
 _PKCE = {"code_challenge": str, "code_challenge_method": str}
 _KINDS = {"signup": "confirmation", "invite": "confirmation", "magiclink": "recovery", "recovery": "recovery"}
@@ -83,8 +83,7 @@ def new_link(
     digest = hashlib.sha224(f"{address}{otp}".encode()).hexdigest()
     token_hash = f"pkce_{digest}" if pkce else digest
     family = _KINDS.get(kind, kind)
-    sent = {"confirmation": "confirmation_sent_at", "recovery": "recovery_sent_at"}
-    user.doc[sent.get(family, "email_change_sent_at")] = rfc3339(store.now(), 9)
+    user.doc[_sent_at(kind)] = rfc3339(store.now(), 9)
     with store.transaction() as db:
         store.save_user(user)
         db.execute("DELETE FROM one_time_tokens WHERE user_id = ? AND kind = ?", (user.id, family))
@@ -102,8 +101,26 @@ def new_link(
     }
 
 
+def _sent_at(kind: str) -> str:
+    """The field of a user that says when the last mail of this kind was sent."""
+    family = _KINDS.get(kind, kind)
+    return f"{family}_sent_at" if family in _KINDS.values() else "email_change_sent_at"
+
+
+def _check_mail_interval(call: Call, user: User, kind: str) -> None:
+    """Refuse a second mail of a kind within the interval (``otp``, ``recover``)."""
+    last = user.doc.get(_sent_at(kind))
+    if not last or not call.project.options.mail_interval:
+        return
+    left = from_rfc3339(last) + call.project.options.mail_interval - call.project.store.now()
+    if left >= 0:
+        message = f"For security purposes, you can only request this after {int(left)} seconds."
+        raise ApiError(429, "over_email_send_rate_limit", message)
+
+
 def _send(call: Call, user: User, kind: str, params: dict[str, Any], email: str | None = None) -> None:
     """Put a mail into the outbox."""
+    _check_mail_interval(call, user, kind)
     if not call.project.options.outbox:
         what = _MAILS.get(kind, "email change email")
         raise ApiError(500, "unexpected_failure", f"Error sending {what}")
