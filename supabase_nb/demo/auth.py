@@ -6,7 +6,7 @@ import re
 
 from starlette.responses import Response
 
-from .links import mail_confirmation, mail_email_change, pkce_grant
+from .links import check_challenge, mail_confirmation, mail_email_change, pkce_grant
 from .project import Call, check_email, check_password, hash_password, merged, password_matches
 from .refresh_tokens import parse_v2
 from .wire import ApiError, answer, invalid, read_params, rfc3339
@@ -137,8 +137,10 @@ def update_user(call: Call) -> Response:
     """``PUT /user``: data, password, e-mail address."""
     project, store = call.project, call.project.store
     user, session_id = project.require_user(call.request)
-    fields: dict[str, type] = {"email": str, "password": str, "data": dict, "app_metadata": dict}
+    texts = ("email", "phone", "password", "nonce", "code_challenge", "code_challenge_method")
+    fields = {**dict.fromkeys(texts, str), "data": dict, "app_metadata": dict}
     params = read_params(call.body, "UserUpdateParams", fields)
+    check_challenge(params)
     if params["app_metadata"]:
         raise ApiError(403, "not_admin", "Updating app_metadata requires admin privileges")
     email = check_email(params["email"]) if params["email"] else ""
@@ -159,10 +161,10 @@ def update_user(call: Call) -> Response:
             user.password = hash_password(params["password"])
             store.end_sessions(user.id, "others", session_id)
         if email and email != user.email:
-            if project.options.autoconfirm:
+            if project.options.autoconfirm and user.doc["is_anonymous"]:
                 project.confirm_email(user, email)
             else:
-                mail_email_change(call, user, email)
+                mail_email_change(call, user, email, params)
         store.save_user(user)
     return answer(user.wire())
 

@@ -96,9 +96,17 @@ class Project:
         return self.options.site_url or f"{self.url}/demo/welcome"
 
     def confirm_email(self, user: User, email: str) -> None:
-        """They have shown that the address is theirs."""
+        """They have shown that the address is theirs.
+
+        Raises:
+            ApiError: 422 ``email_exists``: somebody else has it by now.
+        """
+        if self.store.user_by_email(email):
+            message = "A user with this email address has already been registered"
+            raise ApiError(422, "email_exists", message)
         self.change_email(user, email)
-        user.doc["user_metadata"]["email"] = email
+        for identity in user.doc["identities"]:
+            identity["identity_data"]["email_verified"] = True
         self.confirm(user)
 
     def sign_up(self, user: User, data: dict[str, Any], *, confirmed: bool = True) -> None:

@@ -202,8 +202,14 @@ def test_a_new_address_is_confirmed_by_mail() -> None:
         token = server.sign_in()["access_token"]
         user = server.request("PUT", "/auth/v1/user", {"email": "countess@example.com"}, token=token)
         assert (user["email"], user["new_email"]) == ("ada@example.com", "countess@example.com")
-        (mail,) = server.outbox("countess@example.com")
-        session = post(server, "/verify", {"type": "email_change", "token_hash": mail["hashed_token"]})
+        (old,), (new,) = server.outbox("ada@example.com"), server.outbox("countess@example.com")
+        half = post(server, "/verify", {"type": "email_change", "token_hash": new["hashed_token"]})
+        assert half == {
+            "code": "200",
+            "msg": "Confirmation link accepted. Please proceed to confirm link sent to the other email",
+        }
+        assert server.request("GET", "/auth/v1/user", token=token)["email"] == "ada@example.com"
+        session = post(server, "/verify", {"type": "email_change", "token_hash": old["hashed_token"]})
         assert session["user"]["email"] == "countess@example.com"
         assert "new_email" not in session["user"]
 
