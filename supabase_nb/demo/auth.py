@@ -7,23 +7,28 @@ import re
 from starlette.responses import Response
 
 from .links import check_challenge, mail_confirmation, mail_email_change, pkce_grant
-from .project import Call, check_email, check_password, hash_password, merged, password_matches
+from .project import (
+    PROVIDERS,
+    Call,
+    check_email,
+    check_password,
+    check_phone,
+    hash_password,
+    merged,
+    password_matches,
+)
 from .refresh_tokens import parse_v2
 from .wire import ApiError, answer, invalid, read_params, rfc3339
-
-_OFF = """
-apple azure bitbucket discord facebook snapchat figma fly github gitlab google keycloak kakao linkedin
-linkedin_oidc notion spotify slack slack_oidc workos twitch twitter
-""".split()  # noqa: SIM905
 
 
 def settings(call: Call) -> Response:
     """``GET /settings``."""
     options = call.project.options
-    external = {"anonymous_users": True} | dict.fromkeys(_OFF, False)
+    # The server lists zoom after email and phone.
+    external = {"anonymous_users": True} | dict.fromkeys(PROVIDERS[:-1], False)
     return answer(
         {
-            "external": external | {"email": not options.disable_email, "phone": True, "zoom": False},
+            "external": external | {"email": not options.disable_email, "phone": False, "zoom": False},
             "disable_signup": options.disable_signup,
             "mailer_autoconfirm": options.autoconfirm,
             "phone_autoconfirm": options.autoconfirm,
@@ -105,9 +110,11 @@ def _password(call: Call) -> Response:
         raise invalid("Only an email address or phone number should be provided on login.")
     if params["email"] and project.options.disable_email:
         raise ApiError(422, "email_provider_disabled", "Email logins are disabled")
-    if not params["email"] and not params["phone"]:
+    if params["phone"]:
+        raise ApiError(422, "phone_provider_disabled", "Phone logins are disabled")
+    if not params["email"]:
         raise invalid("missing email or phone")
-    user = store.user_by_email(params["email"].lower()) if params["email"] else None
+    user = store.user_by_email(params["email"].lower())
     if user is not None and user.banned(store.now()):
         raise ApiError(400, "user_banned", "User is banned")
     if user is None or not password_matches(user, params["password"]):
@@ -141,6 +148,8 @@ def update_user(call: Call) -> Response:
     fields = {**dict.fromkeys(texts, str), "data": dict, "app_metadata": dict}
     params = read_params(call.body, "UserUpdateParams", fields)
     check_challenge(params)
+    if params["phone"] and check_phone(params["phone"]) != user.doc["phone"]:
+        raise ApiError(400, "phone_provider_disabled", "Unsupported phone provider")
     if params["app_metadata"]:
         raise ApiError(403, "not_admin", "Updating app_metadata requires admin privileges")
     email = check_email(params["email"]) if params["email"] else ""

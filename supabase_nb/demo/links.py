@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from starlette.responses import HTMLResponse, Response
 
-from .project import Call, check_email
+from .project import PROVIDERS, Call, check_email, check_phone
 from .store import Exchange, User
 from .wire import ApiError, answer, from_rfc3339, invalid, read_params, rfc3339
 
@@ -261,19 +261,18 @@ def verify(call: Call) -> Response:
     params = read_params(call.body, "VerifyParams", fields)
     if not params["type"]:
         raise invalid("Verify requires a verification type")
-    if not params["token"] and not params["token_hash"]:
+    if bool(params["token"]) == bool(params["token_hash"]):
         raise invalid("Verify requires either a token or a token hash")
-    if params["token_hash"] and (params["email"] or params["phone"] or params["token"]):
+    if params["token_hash"] and (params["email"] or params["phone"]):
         raise invalid("Only the token_hash and type should be provided")
-    if params["type"] in ("sms", "phone_change"):  # nobody has a phone here
-        if not re.fullmatch(r"\+?[1-9][0-9]{1,14}", params["phone"], re.ASCII):
-            raise invalid("Invalid phone number format (E.164 required)")
-        raise ApiError(403, "otp_expired", "Token has expired or is invalid")
-    if params["type"] not in _VERIFIABLE:
-        raise invalid("Invalid email verification type")
     if params["token_hash"]:
+        if params["type"] not in _VERIFIABLE:
+            raise invalid("Invalid email verification type")
         token_hash, message = params["token_hash"], "Email link is invalid or has expired"
-    elif params["email"]:
+    elif params["phone"] and not params["email"]:  # no user has a phone here
+        check_phone(params["phone"])
+        raise ApiError(403, "otp_expired", "Token has expired or is invalid")
+    elif params["email"] and not params["phone"]:
         digits = params["token"].replace("-", "")
         token_hash = hashlib.sha224(f"{check_email(params['email'])}{digits}".encode()).hexdigest()
         message = "Token has expired or is invalid"
@@ -391,11 +390,14 @@ def pkce_grant(call: Call) -> Response:
 
 def authorize(call: Call) -> Response:
     """``GET /authorize?provider=demo``: to the page of the demo provider."""
-    if call.query("provider") != "demo":
+    provider = call.query("provider")
+    if provider in PROVIDERS:
         raise invalid("Unsupported provider: provider is not enabled")
+    if provider != "demo":
+        raise invalid(f"Unsupported provider: Provider {provider[:100]} could not be found")
     params = {name: call.query(name) for name in _PKCE}
-    if params["code_challenge"] and not params["code_challenge_method"]:
-        params["code_challenge_method"] = "plain"
+    if params["code_challenge_method"].lower() not in ("", "s256", "plain"):
+        raise invalid("Invalid code_challenge_method")
     check_challenge(params)
     flow = _new_flow(call, None, params, "oauth", redirect_target(call, call.query("redirect_to")))
     return _redirect(f"{call.project.url}/demo/provider?state={flow}&prefix={quote(call.prefix)}", 302)
