@@ -18,7 +18,9 @@ from .project import (
     password_matches,
 )
 from .refresh_tokens import parse_v2
-from .wire import ApiError, answer, invalid, read_params, rfc3339
+from .wire import ApiError, OAuthError, answer, invalid, read_params, rfc3339
+
+_GOOGLE = "https://accounts.google.com"
 
 
 def settings(call: Call) -> Response:
@@ -95,7 +97,13 @@ def signup(call: Call) -> Response:
 
 def token(call: Call) -> Response:
     """``POST /token``."""
-    grants = {"password": _password, "refresh_token": _refresh, "pkce": pkce_grant}
+    grants = {
+        "password": _password,
+        "refresh_token": _refresh,
+        "pkce": pkce_grant,
+        "id_token": _id_token,
+        "web3": _web3,
+    }
     grant = grants.get(call.query("grant_type"))
     if grant is None:
         raise ApiError(400, "invalid_credentials", "unsupported_grant_type")
@@ -133,6 +141,26 @@ def _refresh(call: Call) -> Response:
         except ValueError:
             raise invalid("Refresh token is not valid") from None
     return call.project.session_answer(call.project.store.exchange(refresh_token))
+
+
+def _id_token(call: Call) -> Response:
+    """No provider is enabled, so every token is refused (``id-token``)."""
+    names = ("id_token", "access_token", "nonce", "provider", "client_id", "issuer")
+    params = read_params(call.body, "IdTokenGrantParams", dict.fromkeys(names, str))
+    if not params["id_token"]:
+        raise OAuthError("invalid request", "id_token required")
+    provider, issuer = params["provider"], params["issuer"]
+    if not provider and not (params["client_id"] and issuer):
+        raise OAuthError("invalid request", "provider or client_id and issuer required")
+    if provider == "google" or (not provider and issuer == _GOOGLE):
+        raise ApiError(400, "provider_disabled", f'Provider (issuer "{_GOOGLE}") is not enabled')
+    if provider.startswith("custom:"):
+        raise invalid(f'Custom provider "{provider[:100]}" not found')
+    raise invalid(f'Custom OIDC provider "{provider[:100]}" not allowed')
+
+
+def _web3(call: Call) -> Response:
+    raise ApiError(422, "web3_provider_disabled", "Web3 provider is disabled")
 
 
 def get_user(call: Call) -> Response:
