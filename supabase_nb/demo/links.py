@@ -345,15 +345,17 @@ def _issue_code(call: Call, user: User, *, kind: str = "", flow_id: str = "") ->
     code = str(uuid.uuid4())
     with call.project.store.transaction() as db:
         row = db.execute(
-            "SELECT id FROM flow_states WHERE auth_code IS NULL AND challenge != '' AND "
+            "SELECT id, created_at FROM flow_states WHERE auth_code IS NULL AND challenge != '' AND "
             "(id = ? OR (user_id = ? AND amr = ?)) ORDER BY created_at DESC",
             (flow_id, user.id, kind),
         ).fetchone()
         if row is None:
             raise ApiError(404, "flow_state_not_found", "No associated flow state found")
+        # A magic link's flow lives from its code on, any other from its start (``otp``, ``recover``).
+        started = call.project.store.now() if kind == "magiclink" else row[1]
         db.execute(
             "UPDATE flow_states SET auth_code = ?, user_id = ?, created_at = ? WHERE id = ?",
-            (code, user.id, call.project.store.now(), row[0]),
+            (code, user.id, started, row[0]),
         )
     return code
 
@@ -373,7 +375,7 @@ def pkce_grant(call: Call) -> Response:
             message = "invalid flow state, no valid flow state found"
             raise ApiError(404, "flow_state_not_found", message)
         if store.now() > row[5] + _FLOW_LIFETIME:
-            raise ApiError(403, "flow_state_expired", "invalid flow state, flow state has expired")
+            raise ApiError(422, "flow_state_expired", "invalid flow state, flow state has expired")
         given = params["code_verifier"]
         if row[3] == "s256":
             digest = hashlib.sha256(given.encode("utf-8", "replace")).digest()

@@ -146,8 +146,23 @@ def test_a_code_expires(server: DemoServer) -> None:
     (mail,) = server.outbox()
     location = httpx.get(mail["action_link"]).headers["location"]
     server.advance(301)
-    with pytest.raises(DemoServerError, match="403 invalid flow state, flow state has expired"):
+    with pytest.raises(DemoServerError, match="422 invalid flow state, flow state has expired"):
         redeem(server, location)
+
+
+@pytest.mark.parametrize(("path", "lives"), [("/otp", True), ("/recover", False)])
+def test_a_flow_lives_from_its_start_but_that_of_a_magic_link_from_its_code(
+    server: DemoServer, path: str, lives: bool
+) -> None:
+    post(server, path, {"email": "ada@example.com", **CHALLENGE})
+    (mail,) = server.outbox()
+    server.advance(301)
+    location = httpx.get(mail["action_link"]).headers["location"]
+    if lives:
+        assert redeem(server, location)["user"]["email"] == "ada@example.com"
+    else:
+        with pytest.raises(DemoServerError, match="422 invalid flow state, flow state has expired"):
+            redeem(server, location)
 
 
 @pytest.mark.parametrize(
