@@ -78,7 +78,7 @@ def signup(call: Call) -> Response:
         # that doesn't exist.
         if project.options.autoconfirm:
             raise ApiError(422, "user_already_exists", "User already registered")
-        fake = store.new_user(email, None, {})
+        fake = store.new_user(email, None, {}, role="")
         fake.doc |= {"updated_at": fake.doc["created_at"], "confirmation_sent_at": rfc3339(store.now(), 9)}
         return answer(fake.wire())
     hashed = hash_password(params["password"])
@@ -196,6 +196,7 @@ def update_user(call: Call) -> Response:
         user.doc["user_metadata"] = merged(user.doc["user_metadata"], params["data"])
         if params["password"]:
             user.password = hash_password(params["password"])
+            store.end_mails(user)
             store.end_sessions(user.id, "others", session_id)
         if email and email != user.email:
             if project.options.autoconfirm and user.doc["is_anonymous"]:

@@ -246,10 +246,14 @@ def _take(call: Call, kind: str, token_hash: str, message: str) -> tuple[User, b
                 "DELETE FROM one_time_tokens WHERE user_id = ? AND kind IN (?, ?)", (user.id, *_EMAIL_CHANGE)
             )
             project.confirm_email(user, user.doc["new_email"])
-        else:
+        elif not user.confirmed:
             project.confirm(user)
+            for identity in user.doc["identities"]:
+                identity["identity_data"]["email_verified"] = True
         store.save_user(user)
-        return user, True
+        saved = store.user(user.id)
+        assert saved is not None
+        return saved, True
 
 
 _VERIFIABLE = ("signup", "invite", "magiclink", "recovery", "email_change", "email")

@@ -194,6 +194,17 @@ def test_recovery(server: DemoServer) -> None:
     server.sign_in(password="a new password")
 
 
+def test_a_new_password_ends_the_mails_sent_before(server: DemoServer) -> None:
+    token = server.sign_in()["access_token"]
+    post(server, "/recover", {"email": "ada@example.com"})
+    (mail,) = server.outbox()
+    user = server.request("PUT", "/auth/v1/user", {"password": "a new password"}, token=token)
+    assert "recovery_sent_at" not in user
+    with pytest.raises(DemoServerError, match="Email link is invalid or has expired"):
+        post(server, "/verify", {"type": "recovery", "token_hash": mail["hashed_token"]})
+    post(server, "/recover", {"email": "ada@example.com"})
+
+
 def test_confirming_by_mail() -> None:
     new = {"email": "new@example.com", "password": "a good password"}
     with running_server(autoconfirm=False) as server:
