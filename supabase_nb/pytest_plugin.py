@@ -17,7 +17,8 @@ def supabase_auth_server() -> Iterator[DemoServer]:
 
     It listens on a free port of 127.0.0.1, with a temporary state folder, and ends with the tests. Point the
     client under test at ``supabase_auth_server.url`` (project) or ``.auth_url`` (auth server), with
-    ``supabase_auth_server.anon_key``; ``.sign_in()`` gives a session of ``ada@example.com``. For a server of
+    ``supabase_auth_server.anon_key``; ``.sign_in()`` gives a session of ``ada@example.com``. Tests that
+    share it may ask for any number of mails (``mail_interval=0``). For a server of
     other options, or one per test, use `supabase_nb.demo.testing.running_server`.
 
     Needs ``pip install "supabase-nb[demo]"``.
@@ -25,5 +26,5 @@ def supabase_auth_server() -> Iterator[DemoServer]:
     pytest.importorskip("starlette", reason='the fixture needs: pip install "supabase-nb[demo]"')
     from supabase_nb.demo.testing import running_server
 
-    with running_server() as server:
+    with running_server(mail_interval=0) as server:
         yield server

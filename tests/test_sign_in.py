@@ -35,7 +35,7 @@ APP = "http://localhost:8888/lab"
 @pytest.fixture(scope="module")
 def mails() -> Iterator[DemoServer]:
     """A server of its own: its outbox is looked into, and new users appear."""
-    with running_server() as running:
+    with running_server(mail_interval=0) as running:
         yield running
 
 

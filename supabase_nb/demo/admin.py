@@ -141,7 +141,7 @@ def generate_link(call: Call) -> Response:
     kind, email = params["type"], check_email(params["email"])
     if kind not in ("signup", "invite", "magiclink", "recovery", "email_change_current", "email_change_new"):
         raise invalid("Invalid email action link type requested: " + kind[:40])
-    user, new_email = store.user_by_email(email), None
+    user, to = store.user_by_email(email), email
     with store.transaction():
         if kind in ("signup", "invite") and user is not None and user.confirmed:
             _email_taken()
@@ -159,10 +159,8 @@ def generate_link(call: Call) -> Response:
         if kind == "invite":
             user.doc["invited_at"] = rfc3339(store.now(), 9)
         if kind.startswith("email_change"):
-            new_email, kind = check_email(params["new_email"]), "email_change"
-            user.doc["new_email"] = new_email
+            user.doc["new_email"] = check_email(params["new_email"])
+            to = user.doc["new_email"] if kind == "email_change_new" else email
         target = redirect_target(call, params["redirect_to"] or call.query("redirect_to"))
-        link = new_link(call, user, kind, target, email=new_email)
-    if new_email:
-        link["verification_type"] = params["type"]
+        link = new_link(call, user, kind, target, email=to)
     return answer(user.wire() | link)

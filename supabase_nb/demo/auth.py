@@ -6,24 +6,31 @@ import re
 
 from starlette.responses import Response
 
-from .links import mail_confirmation, mail_email_change, pkce_grant
-from .project import Call, check_email, check_password, hash_password, merged, password_matches
+from .links import check_challenge, mail_confirmation, mail_email_change, pkce_grant
+from .project import (
+    PROVIDERS,
+    Call,
+    check_email,
+    check_password,
+    check_phone,
+    hash_password,
+    merged,
+    password_matches,
+)
 from .refresh_tokens import parse_v2
-from .wire import ApiError, answer, invalid, read_params, rfc3339
+from .wire import ApiError, OAuthError, answer, invalid, read_params, rfc3339
 
-_OFF = """
-apple azure bitbucket discord facebook snapchat figma fly github gitlab google keycloak kakao linkedin
-linkedin_oidc notion spotify slack slack_oidc workos twitch twitter
-""".split()  # noqa: SIM905
+_GOOGLE = "https://accounts.google.com"
 
 
 def settings(call: Call) -> Response:
     """``GET /settings``."""
     options = call.project.options
-    external = {"anonymous_users": True} | dict.fromkeys(_OFF, False)
+    # The server lists zoom after email and phone.
+    external = {"anonymous_users": True} | dict.fromkeys(PROVIDERS[:-1], False)
     return answer(
         {
-            "external": external | {"email": not options.disable_email, "phone": True, "zoom": False},
+            "external": external | {"email": not options.disable_email, "phone": False, "zoom": False},
             "disable_signup": options.disable_signup,
             "mailer_autoconfirm": options.autoconfirm,
             "phone_autoconfirm": options.autoconfirm,
@@ -71,7 +78,7 @@ def signup(call: Call) -> Response:
         # that doesn't exist.
         if project.options.autoconfirm:
             raise ApiError(422, "user_already_exists", "User already registered")
-        fake = store.new_user(email, None, {})
+        fake = store.new_user(email, None, {}, role="")
         fake.doc |= {"updated_at": fake.doc["created_at"], "confirmation_sent_at": rfc3339(store.now(), 9)}
         return answer(fake.wire())
     hashed = hash_password(params["password"])
@@ -90,7 +97,13 @@ def signup(call: Call) -> Response:
 
 def token(call: Call) -> Response:
     """``POST /token``."""
-    grants = {"password": _password, "refresh_token": _refresh, "pkce": pkce_grant}
+    grants = {
+        "password": _password,
+        "refresh_token": _refresh,
+        "pkce": pkce_grant,
+        "id_token": _id_token,
+        "web3": _web3,
+    }
     grant = grants.get(call.query("grant_type"))
     if grant is None:
         raise ApiError(400, "invalid_credentials", "unsupported_grant_type")
@@ -105,9 +118,11 @@ def _password(call: Call) -> Response:
         raise invalid("Only an email address or phone number should be provided on login.")
     if params["email"] and project.options.disable_email:
         raise ApiError(422, "email_provider_disabled", "Email logins are disabled")
-    if not params["email"] and not params["phone"]:
+    if params["phone"]:
+        raise ApiError(422, "phone_provider_disabled", "Phone logins are disabled")
+    if not params["email"]:
         raise invalid("missing email or phone")
-    user = store.user_by_email(params["email"].lower()) if params["email"] else None
+    user = store.user_by_email(params["email"].lower())
     if user is not None and user.banned(store.now()):
         raise ApiError(400, "user_banned", "User is banned")
     if user is None or not password_matches(user, params["password"]):
@@ -128,6 +143,26 @@ def _refresh(call: Call) -> Response:
     return call.project.session_answer(call.project.store.exchange(refresh_token))
 
 
+def _id_token(call: Call) -> Response:
+    """No provider is enabled, so every token is refused (``id-token``)."""
+    names = ("id_token", "access_token", "nonce", "provider", "client_id", "issuer")
+    params = read_params(call.body, "IdTokenGrantParams", dict.fromkeys(names, str))
+    if not params["id_token"]:
+        raise OAuthError("invalid request", "id_token required")
+    provider, issuer = params["provider"], params["issuer"]
+    if not provider and not (params["client_id"] and issuer):
+        raise OAuthError("invalid request", "provider or client_id and issuer required")
+    if provider == "google" or (not provider and issuer == _GOOGLE):
+        raise ApiError(400, "provider_disabled", f'Provider (issuer "{_GOOGLE}") is not enabled')
+    if provider.startswith("custom:"):
+        raise invalid(f'Custom provider "{provider[:100]}" not found')
+    raise invalid(f'Custom OIDC provider "{provider[:100]}" not allowed')
+
+
+def _web3(call: Call) -> Response:
+    raise ApiError(422, "web3_provider_disabled", "Web3 provider is disabled")
+
+
 def get_user(call: Call) -> Response:
     """``GET /user``."""
     return answer(call.project.require_user(call.request)[0].wire())
@@ -137,8 +172,12 @@ def update_user(call: Call) -> Response:
     """``PUT /user``: data, password, e-mail address."""
     project, store = call.project, call.project.store
     user, session_id = project.require_user(call.request)
-    fields: dict[str, type] = {"email": str, "password": str, "data": dict, "app_metadata": dict}
+    texts = ("email", "phone", "password", "nonce", "code_challenge", "code_challenge_method")
+    fields = {**dict.fromkeys(texts, str), "data": dict, "app_metadata": dict}
     params = read_params(call.body, "UserUpdateParams", fields)
+    check_challenge(params)
+    if params["phone"] and check_phone(params["phone"]) != user.doc["phone"]:
+        raise ApiError(400, "phone_provider_disabled", "Unsupported phone provider")
     if params["app_metadata"]:
         raise ApiError(403, "not_admin", "Updating app_metadata requires admin privileges")
     email = check_email(params["email"]) if params["email"] else ""
@@ -157,12 +196,13 @@ def update_user(call: Call) -> Response:
         user.doc["user_metadata"] = merged(user.doc["user_metadata"], params["data"])
         if params["password"]:
             user.password = hash_password(params["password"])
+            store.end_mails(user)
             store.end_sessions(user.id, "others", session_id)
         if email and email != user.email:
-            if project.options.autoconfirm:
+            if project.options.autoconfirm and user.doc["is_anonymous"]:
                 project.confirm_email(user, email)
             else:
-                mail_email_change(call, user, email)
+                mail_email_change(call, user, email, params)
         store.save_user(user)
     return answer(user.wire())
 

@@ -14,12 +14,14 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from starlette.responses import HTMLResponse, Response
 
-from .project import Call, check_email
+from .project import PROVIDERS, Call, check_email, check_phone
 from .store import Exchange, User
-from .wire import ApiError, answer, invalid, read_params, rfc3339
+from .wire import ApiError, answer, from_rfc3339, invalid, read_params, rfc3339
 
 _PKCE = {"code_challenge": str, "code_challenge_method": str}
 _KINDS = {"signup": "confirmation", "invite": "confirmation", "magiclink": "recovery", "recovery": "recovery"}
+_EMAIL_CHANGE = ("email_change_current", "email_change_new")
+_HALF_CONFIRMED = "Confirmation link accepted. Please proceed to confirm link sent to the other email"
 _MAILS = {"signup": "confirmation email", "magiclink": "magic link email", "recovery": "recovery email"}
 _LIFETIME = 3600.0
 _FLOW_LIFETIME = 300.0
@@ -39,7 +41,12 @@ def redirect_target(call: Call, wanted: str) -> str:
     return wanted if good and plain else site
 
 
-def _check_challenge(params: dict[str, Any]) -> None:
+def check_challenge(params: dict[str, Any]) -> None:
+    """Refuse half a PKCE challenge or a malformed one.
+
+    Raises:
+        ApiError: 400 ``validation_failed``.
+    """
     challenge, method = params["code_challenge"], params["code_challenge_method"]
     if bool(challenge) != bool(method):
         raise invalid("PKCE flow requires code_challenge_method and code_challenge")
@@ -73,7 +80,8 @@ def new_link(
     Args:
         call: The request.
         user: Whose.
-        kind: ``signup``, ``invite``, ``magiclink``, ``recovery`` or ``email_change``.
+        kind: ``signup``, ``invite``, ``magiclink``, ``recovery``, ``email_change_current`` or
+            ``email_change_new``.
         redirect_to: Where the link leads afterwards.
         pkce: The link gives a code instead of a session.
         email: The address, when it isn't the user's yet.
@@ -83,8 +91,7 @@ def new_link(
     digest = hashlib.sha224(f"{address}{otp}".encode()).hexdigest()
     token_hash = f"pkce_{digest}" if pkce else digest
     family = _KINDS.get(kind, kind)
-    sent = {"confirmation": "confirmation_sent_at", "recovery": "recovery_sent_at"}
-    user.doc[sent.get(family, "email_change_sent_at")] = rfc3339(store.now(), 9)
+    user.doc[_sent_at(kind)] = rfc3339(store.now(), 9)
     with store.transaction() as db:
         store.save_user(user)
         db.execute("DELETE FROM one_time_tokens WHERE user_id = ? AND kind = ?", (user.id, family))
@@ -92,7 +99,8 @@ def new_link(
             "INSERT INTO one_time_tokens VALUES (?, ?, ?, ?, ?)",
             (token_hash, user.id, family, address, store.now()),
         )
-    query = f"token={token_hash}&type={kind}&redirect_to={quote(redirect_to, safe=':/')}"
+    link_type = "email_change" if kind in _EMAIL_CHANGE else kind
+    query = f"token={token_hash}&type={link_type}&redirect_to={quote(redirect_to, safe=':/')}"
     return {
         "action_link": f"{call.project.url}{call.prefix}/verify?{query}",
         "email_otp": otp,
@@ -102,8 +110,36 @@ def new_link(
     }
 
 
-def _send(call: Call, user: User, kind: str, params: dict[str, Any], email: str | None = None) -> None:
-    """Put a mail into the outbox."""
+def _sent_at(kind: str) -> str:
+    """The field of a user that says when the last mail of this kind was sent."""
+    family = _KINDS.get(kind, kind)
+    return f"{family}_sent_at" if family in _KINDS.values() else "email_change_sent_at"
+
+
+def _check_mail_interval(call: Call, user: User, kind: str) -> None:
+    """Refuse a second mail of a kind within the interval (``otp``, ``recover``)."""
+    last = user.doc.get(_sent_at(kind))
+    if not last or not call.project.options.mail_interval:
+        return
+    left = from_rfc3339(last) + call.project.options.mail_interval - call.project.store.now()
+    if left >= 0:
+        message = f"For security purposes, you can only request this after {int(left)} seconds."
+        raise ApiError(429, "over_email_send_rate_limit", message)
+
+
+def _send(
+    call: Call, user: User, kind: str, params: dict[str, Any], mails: dict[str, str] | None = None
+) -> None:
+    """Put a mail into the outbox.
+
+    Args:
+        call: The request.
+        user: Whose account it is about.
+        kind: As in the link: ``signup``, ``magiclink``, ``recovery`` or ``email_change``.
+        params: With the fields of PKCE.
+        mails: The address for each kind of one-time token; default: one of this kind to the user.
+    """
+    _check_mail_interval(call, user, kind)
     if not call.project.options.outbox:
         what = _MAILS.get(kind, "email change email")
         raise ApiError(500, "unexpected_failure", f"Error sending {what}")
@@ -111,23 +147,27 @@ def _send(call: Call, user: User, kind: str, params: dict[str, Any], email: str 
     pkce = bool(params["code_challenge"])
     if pkce:
         _new_flow(call, user.id, params, kind, redirect_to)
-    link = new_link(call, user, kind, redirect_to, pkce=pkce, email=email)
-    mail = {"to": email or user.email, "type": kind, "sent_at": rfc3339(call.project.store.now()), **link}
     with call.project.store.transaction() as db:
-        db.execute("INSERT INTO outbox (mail) VALUES (?)", (json.dumps(mail),))
+        for token_kind, to in (mails or {kind: user.email}).items():
+            link = new_link(call, user, token_kind, redirect_to, pkce=pkce, email=to)
+            mail = {"to": to, "type": kind, "sent_at": rfc3339(call.project.store.now()), **link}
+            mail["verification_type"] = kind
+            db.execute("INSERT INTO outbox (mail) VALUES (?)", (json.dumps(mail),))
         db.execute("DELETE FROM outbox WHERE id <= (SELECT max(id) - 100 FROM outbox)")
 
 
 def mail_confirmation(call: Call, user: User, params: dict[str, Any]) -> None:
     """The mail after a sign-up."""
-    _check_challenge(params)
+    check_challenge(params)
     _send(call, user, "signup", params)
 
 
-def mail_email_change(call: Call, user: User, email: str) -> None:
-    """The mail to a new address."""
+def mail_email_change(call: Call, user: User, email: str, params: dict[str, Any]) -> None:
+    """The mails to the present address, if there is one, and to the new one (``recover``)."""
     user.doc["new_email"] = email
-    _send(call, user, "email_change", dict.fromkeys(_PKCE, ""), email)
+    addresses = dict(zip(_EMAIL_CHANGE, (user.email, email), strict=True))
+    mails = {kind: address for kind, address in addresses.items() if address}
+    _send(call, user, "email_change", params, mails)
 
 
 def otp(call: Call) -> Response:
@@ -139,7 +179,7 @@ def otp(call: Call) -> Response:
         raise invalid("Only an email address or phone number should be provided")
     if params["email"] and params["channel"]:
         raise invalid("Channel should only be specified with Phone OTP")
-    _check_challenge(params)
+    check_challenge(params)
     if params["phone"]:
         raise ApiError(400, "phone_provider_disabled", "Unsupported phone provider")
     if not params["email"]:
@@ -165,7 +205,7 @@ def recover(call: Call) -> Response:
     params = read_params(call.body, "RecoverParams", {"email": str, **_PKCE})
     if not params["email"]:
         raise invalid("Password recovery requires an email")
-    _check_challenge(params)
+    check_challenge(params)
     user = call.project.store.user_by_email(check_email(params["email"]))
     if user is not None:
         with call.project.store.transaction():
@@ -173,10 +213,15 @@ def recover(call: Call) -> Response:
     return answer({})
 
 
-def _take(call: Call, kind: str, token_hash: str, message: str) -> User:
-    """The user whom a one-time token belongs to; it is spent."""
-    store = call.project.store
-    families = {"email": ("confirmation", "recovery")}.get(kind, (_KINDS.get(kind, kind),))
+def _take(call: Call, kind: str, token_hash: str, message: str) -> tuple[User, bool]:
+    """The user whom a one-time token belongs to; it is spent.
+
+    Returns:
+        The user, and whether that confirms the change: a new address may need the present one's word as well.
+    """
+    project, store = call.project, call.project.store
+    several = {"email": ("confirmation", "recovery"), "email_change": _EMAIL_CHANGE}
+    families = several.get(kind, (_KINDS.get(kind, kind),))
     with store.transaction() as db:
         row = db.execute(
             "SELECT user_id, kind, email, created_at FROM one_time_tokens WHERE hash IN (?, ?)",
@@ -187,13 +232,28 @@ def _take(call: Call, kind: str, token_hash: str, message: str) -> User:
             raise ApiError(403, "otp_expired", message)
         if user.banned(store.now()):
             raise ApiError(403, "user_banned", "User is banned")
+        if row[1] in _EMAIL_CHANGE and "new_email" not in user.doc:  # an admin set another address since
+            raise ApiError(403, "otp_expired", message)
         db.execute("DELETE FROM one_time_tokens WHERE user_id = ? AND kind = ?", (user.id, row[1]))
-        if row[1] == "email_change":
-            call.project.confirm_email(user, row[2])
-        else:
-            call.project.confirm(user)
+        if row[1] in _EMAIL_CHANGE:
+            other = db.execute(
+                "SELECT 1 FROM one_time_tokens WHERE user_id = ? AND kind IN (?, ?)",
+                (user.id, *_EMAIL_CHANGE),
+            ).fetchone()
+            if other and not project.options.autoconfirm:
+                return user, False
+            db.execute(
+                "DELETE FROM one_time_tokens WHERE user_id = ? AND kind IN (?, ?)", (user.id, *_EMAIL_CHANGE)
+            )
+            project.confirm_email(user, user.doc["new_email"])
+        elif not user.confirmed:
+            project.confirm(user)
+            for identity in user.doc["identities"]:
+                identity["identity_data"]["email_verified"] = True
         store.save_user(user)
-        return user
+        saved = store.user(user.id)
+        assert saved is not None
+        return saved, True
 
 
 _VERIFIABLE = ("signup", "invite", "magiclink", "recovery", "email_change", "email")
@@ -205,19 +265,18 @@ def verify(call: Call) -> Response:
     params = read_params(call.body, "VerifyParams", fields)
     if not params["type"]:
         raise invalid("Verify requires a verification type")
-    if not params["token"] and not params["token_hash"]:
+    if bool(params["token"]) == bool(params["token_hash"]):
         raise invalid("Verify requires either a token or a token hash")
-    if params["token_hash"] and (params["email"] or params["phone"] or params["token"]):
+    if params["token_hash"] and (params["email"] or params["phone"]):
         raise invalid("Only the token_hash and type should be provided")
-    if params["type"] in ("sms", "phone_change"):  # nobody has a phone here
-        if not re.fullmatch(r"\+?[1-9][0-9]{1,14}", params["phone"], re.ASCII):
-            raise invalid("Invalid phone number format (E.164 required)")
-        raise ApiError(403, "otp_expired", "Token has expired or is invalid")
-    if params["type"] not in _VERIFIABLE:
-        raise invalid("Invalid email verification type")
     if params["token_hash"]:
+        if params["type"] not in _VERIFIABLE:
+            raise invalid("Invalid email verification type")
         token_hash, message = params["token_hash"], "Email link is invalid or has expired"
-    elif params["email"]:
+    elif params["phone"] and not params["email"]:  # no user has a phone here
+        check_phone(params["phone"])
+        raise ApiError(403, "otp_expired", "Token has expired or is invalid")
+    elif params["email"] and not params["phone"]:
         digits = params["token"].replace("-", "")
         token_hash = hashlib.sha224(f"{check_email(params['email'])}{digits}".encode()).hexdigest()
         message = "Token has expired or is invalid"
@@ -225,7 +284,10 @@ def verify(call: Call) -> Response:
         raise invalid("Only an email address or phone number should be provided on verify")
     store = call.project.store
     with store.transaction():
-        session = store.new_session(_take(call, params["type"], token_hash, message), "otp")
+        user, complete = _take(call, params["type"], token_hash, message)
+        session = store.new_session(user, "otp") if complete else None
+    if session is None:
+        return answer({"code": "200", "msg": _HALF_CONFIRMED})
     return call.project.session_answer(session)
 
 
@@ -235,24 +297,32 @@ def verify_link(call: Call) -> Response:
     target = redirect_target(call, call.query("redirect_to"))
     if not kind or not token_hash:
         raise invalid("Verify requires a token and a verification type")
-    store = call.project.store
+    store, pkce = call.project.store, token_hash.startswith("pkce_")
     try:
         if kind not in _VERIFIABLE:
             raise invalid("Invalid email verification type")
         with store.transaction():
-            user = _take(call, kind, token_hash, "Email link is invalid or has expired")
-            if token_hash.startswith("pkce_"):
-                return _redirect(_with_code(call, target, _issue_code(call, user, kind=kind)), 303)
+            user, complete = _take(call, kind, token_hash, "Email link is invalid or has expired")
+            if not complete:
+                return _message_redirect(target, {"message": _HALF_CONFIRMED}, pkce=pkce)
+            if pkce:
+                return _redirect(_with_query(target, {"code": _issue_code(call, user, kind=kind)}), 303)
             session = store.new_session(user, "otp")
     except ApiError as error:
         refusal = {
             "error": "access_denied",
             "error_code": error.code,
             "error_description": error.message,
-            "sb": "",
         }
-        return _redirect(f"{target}#{urlencode(refusal)}", 303)
+        return _message_redirect(target, refusal, pkce=pkce)
     return _session_redirect(call, target, session, kind)
+
+
+def _message_redirect(target: str, message: dict[str, str], *, pkce: bool) -> Response:
+    """The message stands in the fragment, with PKCE in the query as well (``recover``)."""
+    if pkce:
+        target = _with_query(target, message)
+    return _redirect(f"{target}#{urlencode({**message, 'sb': ''})}", 303)
 
 
 def _session_redirect(call: Call, target: str, session: Exchange, kind: str) -> Response:
@@ -268,9 +338,9 @@ def _redirect(location: str, status: int, headers: dict[str, str] | None = None)
     return HTMLResponse(page, status, {**(headers or {}), "location": location})
 
 
-def _with_code(call: Call, target: str, code: str) -> str:
+def _with_query(target: str, more: dict[str, str]) -> str:
     parts = urlsplit(target)
-    query = [*parse_qsl(parts.query, keep_blank_values=True), ("code", code)]
+    query = [*parse_qsl(parts.query, keep_blank_values=True), *more.items()]
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 
@@ -279,15 +349,17 @@ def _issue_code(call: Call, user: User, *, kind: str = "", flow_id: str = "") ->
     code = str(uuid.uuid4())
     with call.project.store.transaction() as db:
         row = db.execute(
-            "SELECT id FROM flow_states WHERE auth_code IS NULL AND challenge != '' AND "
+            "SELECT id, created_at FROM flow_states WHERE auth_code IS NULL AND challenge != '' AND "
             "(id = ? OR (user_id = ? AND amr = ?)) ORDER BY created_at DESC",
             (flow_id, user.id, kind),
         ).fetchone()
         if row is None:
             raise ApiError(404, "flow_state_not_found", "No associated flow state found")
+        # A magic link's flow lives from its code on, any other from its start (``otp``, ``recover``).
+        started = call.project.store.now() if kind == "magiclink" else row[1]
         db.execute(
             "UPDATE flow_states SET auth_code = ?, user_id = ?, created_at = ? WHERE id = ?",
-            (code, user.id, call.project.store.now(), row[0]),
+            (code, user.id, started, row[0]),
         )
     return code
 
@@ -307,7 +379,7 @@ def pkce_grant(call: Call) -> Response:
             message = "invalid flow state, no valid flow state found"
             raise ApiError(404, "flow_state_not_found", message)
         if store.now() > row[5] + _FLOW_LIFETIME:
-            raise ApiError(403, "flow_state_expired", "invalid flow state, flow state has expired")
+            raise ApiError(422, "flow_state_expired", "invalid flow state, flow state has expired")
         given = params["code_verifier"]
         if row[3] == "s256":
             digest = hashlib.sha256(given.encode("utf-8", "replace")).digest()
@@ -324,12 +396,15 @@ def pkce_grant(call: Call) -> Response:
 
 def authorize(call: Call) -> Response:
     """``GET /authorize?provider=demo``: to the page of the demo provider."""
-    if call.query("provider") != "demo":
+    provider = call.query("provider")
+    if provider in PROVIDERS:
         raise invalid("Unsupported provider: provider is not enabled")
+    if provider != "demo":
+        raise invalid(f"Unsupported provider: Provider {provider[:100]} could not be found")
     params = {name: call.query(name) for name in _PKCE}
-    if params["code_challenge"] and not params["code_challenge_method"]:
-        params["code_challenge_method"] = "plain"
-    _check_challenge(params)
+    if params["code_challenge_method"].lower() not in ("", "s256", "plain"):
+        raise invalid("Invalid code_challenge_method")
+    check_challenge(params)
     flow = _new_flow(call, None, params, "oauth", redirect_target(call, call.query("redirect_to")))
     return _redirect(f"{call.project.url}/demo/provider?state={flow}&prefix={quote(call.prefix)}", 302)
 
@@ -366,7 +441,7 @@ def callback(call: Call) -> Response:
             raise ApiError(403, "user_banned", "User is banned")
         if row[0]:
             return _redirect(
-                _with_code(call, row[1], _issue_code(call, user, flow_id=call.query("state"))), 302
+                _with_query(row[1], {"code": _issue_code(call, user, flow_id=call.query("state"))}), 302
             )
         db.execute("DELETE FROM flow_states WHERE id = ?", (call.query("state"),))
         return _session_redirect(call, row[1], store.new_session(user, "oauth"), "")

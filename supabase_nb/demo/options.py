@@ -48,6 +48,9 @@ class Options:
     rate_limit: int = _option(
         0, "requests to /token, /signup, /otp, /verify per address in 5 minutes; 0: no limit", metavar="N"
     )
+    mail_interval: int = _option(
+        60, "between two mails of a kind to a user; 0: no limit (hosted projects: 60)", metavar="SECONDS"
+    )
     timebox: int = _option(0, "a session ends so long after it began; 0: never", metavar="SECONDS")
     refresh_token_version: int = _option(1, "2: refresh tokens that hold the session's id", choices=(1, 2))
     idle_timeout: int = _option(
@@ -58,7 +61,8 @@ class Options:
     )
 
     def __post_init__(self) -> None:
-        for name in ("access_token_lifetime", "idle_timeout", "reuse_interval", "rate_limit", "timebox"):
+        whole = ("access_token_lifetime", "idle_timeout", "reuse_interval", "rate_limit", "timebox")
+        for name in (*whole, "mail_interval"):
             if getattr(self, name) < (name == "access_token_lifetime"):
                 raise ValueError(f"{name} is too small: {getattr(self, name)}")
         if self.signing_alg not in ALGORITHMS:

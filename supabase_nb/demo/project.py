@@ -30,6 +30,11 @@ SEEDS = {
     "grace@example.com": {"name": "Grace Hopper", "home": "New York"},
     "alan@example.com": {"name": "Alan Turing", "home": "Manchester"},
 }
+# Sign-in providers that the real server knows; none of them is enabled here.
+PROVIDERS = """
+apple azure bitbucket discord facebook snapchat figma fly github gitlab google keycloak kakao linkedin
+linkedin_oidc notion spotify slack slack_oidc workos twitch twitter zoom
+""".split()  # noqa: SIM905
 _REFUSALS = {
     "refresh_token_not_found": "Invalid Refresh Token: Refresh Token Not Found",
     "refresh_token_already_used": "Invalid Refresh Token: Already Used",
@@ -96,9 +101,17 @@ class Project:
         return self.options.site_url or f"{self.url}/demo/welcome"
 
     def confirm_email(self, user: User, email: str) -> None:
-        """They have shown that the address is theirs."""
+        """They have shown that the address is theirs.
+
+        Raises:
+            ApiError: 422 ``email_exists``: somebody else has it by now.
+        """
+        if self.store.user_by_email(email):
+            message = "A user with this email address has already been registered"
+            raise ApiError(422, "email_exists", message)
         self.change_email(user, email)
-        user.doc["user_metadata"]["email"] = email
+        for identity in user.doc["identities"]:
+            identity["identity_data"]["email_verified"] = True
         self.confirm(user)
 
     def sign_up(self, user: User, data: dict[str, Any], *, confirmed: bool = True) -> None:
@@ -302,6 +315,17 @@ def check_email(email: str) -> str:
     ):
         raise invalid("Unable to validate email address: invalid format")
     return email.lower()
+
+
+def check_phone(phone: str) -> str:
+    """The number without its plus sign.
+
+    Raises:
+        ApiError: 400 ``validation_failed``.
+    """
+    if not re.fullmatch(r"\+?[1-9][0-9]{1,14}", phone, re.ASCII):
+        raise invalid("Invalid phone number format (E.164 required)")
+    return phone.removeprefix("+")
 
 
 def check_password(password: str) -> None:

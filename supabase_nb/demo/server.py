@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import admin, auth, controls, links, trips
+from . import admin, auth, controls, links, switched_off, trips
 from .project import Call, Project
 from .wire import ApiError, answer
 
@@ -45,7 +45,15 @@ AUTH_ROUTES: dict[str, dict[str, Handler]] = {
     "/admin/users": {"GET": admin.users, "POST": admin.create_user},
     "/admin/users/{user_id}": {"GET": admin.get_user, "PUT": admin.update_user, "DELETE": admin.delete_user},
     "/admin/generate_link": {"POST": admin.generate_link},
+    "/factors": {"POST": switched_off.enroll},
+    "/user/identities/authorize": {"GET": switched_off.identities},
+    "/user/identities/{identity_id}": {"DELETE": switched_off.identities},
+    "/.well-known/oauth-authorization-server": {"GET": switched_off.oauth_server},
+    "/oauth/clients/register": {"POST": switched_off.oauth_server},
+    "/oauth/token": {"POST": switched_off.oauth_server},
 }
+# The real server's router asks who it is before it looks further; these also end in a slash.
+GUARDED = {"/user": Project.require_user, "/factors": Project.require_user, "/admin": Project.require_admin}
 DEMO_ROUTES: dict[str, dict[str, Handler]] = {
     "/demo/instance": {"GET": controls.instance},
     "/demo/stats": {"GET": controls.stats},
@@ -68,14 +76,33 @@ def build(project: Project) -> Starlette:
     methods = ("GET", "POST", "PATCH", "PUT", "DELETE")
     routes.append(_route(project, "", "/rest/v1/{table}", dict.fromkeys(methods, trips.table)))
     for prefix in ("/auth/v1", ""):
-        routes += [_route(project, prefix, path, handlers) for path, handlers in AUTH_ROUTES.items()]
+        for path, handlers in AUTH_ROUTES.items():
+            routes.append(_route(project, prefix, path, handlers))
+            if _guard(path):
+                routes.append(_route(project, prefix, f"{path}/", handlers))
+
+    async def not_routed(request: Request, error: Exception) -> Response:
+        guard = _guard(request.url.path.removeprefix("/auth/v1"))
+        try:
+            if guard is not None:
+                guard(project, request)
+        except ApiError as refusal:
+            return refusal.response(request.headers.get("x-supabase-api-version"))
+        return await _not_routed(request, error)
+
     app = Starlette(
         routes=routes,
         middleware=[Middleware(Gate, project=project)],
-        exception_handlers={HTTPException: _not_routed},
+        exception_handlers={HTTPException: not_routed},
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _guard(path: str) -> Callable[[Project, Request], Any] | None:
+    """What every request to this path or below it has to pass first."""
+    found = (guard for start, guard in GUARDED.items() if f"{path}/".startswith(f"{start}/"))
+    return next(found, None)
 
 
 def _route(project: Project, prefix: str, path: str, handlers: dict[str, Handler]) -> Route:

@@ -219,6 +219,16 @@ class Store:
             }
         ]
 
+    def end_mails(self, user: User) -> None:
+        """A new password ends all links and codes that were mailed before (``recover``).
+
+        The caller saves the user.
+        """
+        for name in ("confirmation_sent_at", "recovery_sent_at", "email_change_sent_at"):
+            user.doc.pop(name, None)
+        with self.transaction() as db:
+            db.execute("DELETE FROM one_time_tokens WHERE user_id = ?", (user.id,))
+
     def delete_user(self, user_id: str) -> None:
         """The user and all that is theirs."""
         with self.transaction() as db:

@@ -49,6 +49,17 @@ class ApiError(Exception):
         return answer(body | self.extra, self.status, headers)
 
 
+class OAuthError(ApiError):
+    """A refusal in the shape of OAuth 2, which ``/token`` has beside the other two (``id-token``)."""
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(400, error, description)
+
+    def response(self, api_version: str | None) -> Response:
+        """The same for every version, without an error code's header."""
+        return answer({"error": self.code, "error_description": self.message}, self.status)
+
+
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON response."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
@@ -82,10 +93,7 @@ def read_json(raw: bytes) -> Any:
         if _depth(value) > _MAX_DEPTH:
             raise RecursionError
     except json.JSONDecodeError as error:
-        at = text[error.pos : error.pos + 1] if error.msg != "constant" else error.doc[:1]
-        why = f"invalid character {at!r} looking for beginning of value"
-        if not at or error.msg.startswith("Unterminated"):
-            why = "unexpected end of JSON input"
+        why = _in_gos_words(text, error)
     except RecursionError:
         why = "exceeded max depth"
     except ValueError:  # an integer of more digits than Python converts
@@ -94,6 +102,30 @@ def read_json(raw: bytes) -> Any:
         # Go turns lone surrogates into U+FFFD; Python would fail to encode them later.
         return _without_surrogates(value) if "\\u" in text else value
     raise ApiError(400, "bad_json", f"Could not parse request body as JSON: {why}")
+
+
+def _in_gos_words(text: str, error: json.JSONDecodeError) -> str:
+    """What Go's parser says about a body that isn't JSON, such as a form's."""
+    if error.msg == "constant":
+        return f"invalid character {error.doc[:1]!r} looking for beginning of value"
+    at = text[error.pos :]
+    literal = next((word for word in ("true", "false", "null") if at[:1] == word[0]), "")
+    if error.msg == "Expecting value" and literal:
+        position, expected = next(
+            (index, letter) for index, letter in enumerate(literal) if at[index : index + 1] != letter
+        )
+        at, where = at[position:], f"in literal {literal} (expecting {expected!r})"
+    else:
+        places = {
+            "Extra data": "after top-level value",
+            "Expecting property name": "looking for beginning of object key string",
+            "Expecting ':'": "after object key",
+        }
+        found = (place for start, place in places.items() if error.msg.startswith(start))
+        where = next(found, "looking for beginning of value")
+    if not at or error.msg.startswith("Unterminated"):
+        return "unexpected end of JSON input"
+    return f"invalid character {at[0]!r} {where}"
 
 
 def _depth(value: Any) -> int:

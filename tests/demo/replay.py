@@ -20,11 +20,13 @@ SECRET = "a secret of the replay, long enough for HS256"
 HS256 = {"signing_alg": "HS256"}
 # How the recorded servers were set up.
 OPTIONS: dict[str, dict[str, Any]] = {
+    "otp": {"site_url": "https://app.example.com", "autoconfirm": False},
     "public-confirm-by-email": {**HS256, "autoconfirm": False, "outbox": False},
     "public-es256": {},
     "public-hs256": HS256,
     "public-signup-disabled": {**HS256, "disable_signup": True, "disable_email": True},
     "rate-limit": {**HS256, "rate_limit": 1},
+    "recover": {"site_url": "https://app.example.com", "autoconfirm": False},
     "rotation": {},
     "rotation-no-reuse-interval": {**HS256, "reuse_interval": 0, "access_token_lifetime": 20},
     "rotation-v2-refresh-tokens": {"refresh_token_version": 2},
@@ -34,6 +36,86 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "time-box": {**HS256, "timebox": 5},
     "users": {"site_url": "http://localhost:9990"},
 }
+AGED = "made by ageing rows of the database, which the clock of this server can't imitate"
+RESEND = "POST /resend is not there"
+REAUTHENTICATION = "reauthentication is not there"
+PHONES = "no phones"
+EARLIER_TOKEN = "the claims of a token before the last one, which replay.py doesn't keep"
+CONFIRMS_AT_ONCE = "of a second server, which confirms at once; see test_demo_email_change.py"
+_NOT_SERVED: dict[str, dict[str, tuple[str, ...]]] = {
+    "otp": {
+        AGED: ("verify: code expired", "verify: hash expired", "pkce: magic link, code 301 s old"),
+        PHONES: (
+            "otp: phone, create_user false, unknown",
+            "otp: bad phone",
+            "otp: phone, new user",
+            "the SMS",
+            "otp: phone, again at once",
+            "verify: sms, right code",
+        ),
+    },
+    "recover": {
+        AGED: (
+            "verify: code expired",
+            "the link, expired",
+            "pkce: recovery, mail asked for 301 s ago, code fresh",
+        ),
+        EARLIER_TOKEN: ("its access token still says",),
+        REAUTHENTICATION: (
+            "reauthenticate: no Authorization",
+            "reauthenticate: POST",
+            "update user: password, session older than 24 h",
+            "update user: password, session older than 24 h, old error shape",
+            "update user: a nonce that was never asked for",
+            "reauthenticate",
+            "its mail (7)",
+            "reauthenticate: again at once",
+            "update user: wrong nonce",
+            "update user: right nonce",
+            "update user: nonce again",
+            "anonymous: reauthenticate",
+        ),
+        RESEND: (
+            "resend: no type",
+            "resend: unknown type",
+            "resend: no email",
+            "resend: email is a number",
+            "resend: no type, old error shape",
+            "resend: unknown email",
+            "resend: recovery is no such type",
+            "resend: signup, within 60 s",
+            "resend: signup",
+            "resend: signup, already confirmed",
+            "no mail went out",
+            "resend: email change, within 60 s",
+            "resend: email change",
+            "the link of the first mail, after a second one was sent",
+        ),
+        CONFIRMS_AT_ONCE: (
+            "signup on a server that confirms at once",
+            "email change: on a server that confirms at once",
+            "mails to the old address",
+            "mails to the new address",
+            "email change: the new address's code is enough there",
+            "anonymous signup",
+            "anonymous: password alone",
+            "anonymous: an email, on a server that confirms at once",
+            "refresh: no longer anonymous",
+            "its claims",
+        ),
+    },
+}
+# The recorded scenarios that are not replayed, with the reason.
+NOT_SERVED = {
+    (name, scenario): reason
+    for name, reasons in _NOT_SERVED.items()
+    for reason, names in reasons.items()
+    for scenario in names
+}
+# The user of the first request was made by the service role before.
+MADE_BY_ADMIN = ("otp", "recover")
+# Where the recorded servers had what this one leaves out: the answer's field, what they say, what it says.
+DIFFERENT_ON_PURPOSE = {"body.external.phone": (True, False)}  # no phone can sign in here
 # Headers whose presence and value are compared; the recording kept no others.
 HEADERS = re.compile(r"content-type|location|allow|date|x-supabase-api-version|x-sb-.*|sb-.*")
 JWT = r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]+"
@@ -70,6 +152,11 @@ def sign(claims: dict[str, Any]) -> str:
     return f"{message}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
 
 
+def asks_for_a_mail(request: dict[str, Any]) -> bool:
+    path, body = request["path"].partition("?")[0], request["body"]
+    return path in ("/otp", "/recover") or (path == "/user" and isinstance(body, dict) and "email" in body)
+
+
 class Replay:
     """One recorded file against one server."""
 
@@ -77,6 +164,7 @@ class Replay:
         self.server, self.prefix = server, prefix
         self.live: dict[str, str] = {}  # what stands here for what was recorded
         self.shift = 0
+        self.advanced = 0  # beyond what passed while recording; a session's sign-in seems so much older
         self.differences: list[str] = []
         self.issued: tuple[str, str] = ("", "")
 
@@ -112,10 +200,20 @@ class Replay:
         is_json = answered.get("content-type") == "application/json"
         return response.status, answered, json.loads(text) if is_json else text
 
+    def learn_mail(self, recorded: dict[str, str]) -> None:
+        """The newest mail to this address stands for the recorded one."""
+        mail = self.server.outbox(self.translate(recorded["to"]))[-1]
+        for name, live in (("code", mail["email_otp"]), ("token_hash", mail["hashed_token"])):
+            if recorded[name]:
+                self.live[recorded[name]] = live
+
     # -- comparing
 
     def play(self, entry: dict[str, Any], before: dict[str, Any] | None) -> list[str]:
         self.differences = []
+        if "mail" in entry:
+            self.learn_mail(entry["mail"])
+            return self.differences
         if "request" not in entry:
             for name, part in zip(("header", "claims"), decoded(self.issued[1]), strict=True):
                 self.compare(name, entry[name], part, keyed=True)
@@ -125,6 +223,9 @@ class Replay:
             waited = (date(recorded) - date(before["response"])).total_seconds()
             if waited > 2:
                 self.server.advance(waited)
+        if recorded["status"] == 200 and asks_for_a_mail(entry["request"]):
+            self.advanced += 61
+            self.server.advance(61)  # the recorder aged the last mail in the database
         status, headers, body = self.send(entry["request"])
         if status != recorded["status"]:
             self.differences.append(f"status {status}, recorded {recorded['status']}: {body}")
@@ -138,6 +239,10 @@ class Replay:
 
     def compare(self, where: str, recorded: Any, live: Any, *, keyed: bool = False) -> None:
         name = where.rpartition(".")[2]
+        if where in DIFFERENT_ON_PURPOSE:
+            expected = DIFFERENT_ON_PURPOSE[where]
+            assert (recorded, live) == expected, f"{where}: {live!r}, expected {expected!r}"
+            return
         if type(recorded) is not type(live):
             self.differences.append(f"{where}: {live!r}, recorded {recorded!r}")
         elif isinstance(recorded, dict):
@@ -157,7 +262,7 @@ class Replay:
         elif isinstance(recorded, str):
             self.compare_text(where, recorded, live)
         elif name in VOLATILE_NUMBERS and isinstance(recorded, int):
-            if abs(live - recorded - self.shift) > 2:
+            if abs(live - recorded - self.shift) > 2 + (self.advanced if name == "timestamp" else 0):
                 self.differences.append(f"{where}: {live}, recorded {recorded} {self.shift} s ago")
         elif recorded != live:
             self.differences.append(f"{where}: {live!r}, recorded {recorded!r}")
@@ -208,12 +313,17 @@ def replay(name: str, prefix: str) -> dict[str, list[str]]:
         # The recorded servers had no users to begin with.
         for user in server.admin("GET", "/users")["users"]:
             server.admin("DELETE", f"/users/{user['id']}")
+        if name in MADE_BY_ADMIN:
+            sign_in = entries[0]["request"]["body"]
+            server.admin("POST", "/users", {**sign_in, "email_confirm": True})
         player = Replay(server, prefix)
         if name == "rate-limit":
             player.send(entries[1]["request"])  # the one that is allowed
         before = None
         results = {}
         for entry in entries:
+            if (name, entry["name"]) in NOT_SERVED:
+                continue
             results[entry["name"]] = player.play(entry, before)
             before = entry
         return results

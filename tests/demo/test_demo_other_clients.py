@@ -90,8 +90,35 @@ def test_otp(make: Any, server: DemoServer) -> None:
     client.sign_in_with_otp({"email": "ada@example.com"})
     digits = {"type": "email", "email": "ada@example.com", "token": server.outbox()[-1]["email_otp"]}
     assert client.verify_otp(digits).session.user.email == "ada@example.com"
+    server.advance(61)  # a magic link and a recovery are mails of one kind
     client.reset_password_for_email("ada@example.com")
     assert server.outbox()[-1]["type"] == "recovery"
+
+
+def test_a_new_address(make: Any, server: DemoServer) -> None:
+    client = make()
+    client.sign_up(NEW)
+    changed = client.update_user({"email": "newer@example.com"}).user
+    assert (changed.email, changed.new_email) == (NEW["email"], "newer@example.com")
+    (mail,) = server.outbox("newer@example.com")
+    digits = {"type": "email_change", "email": "newer@example.com", "token": mail["email_otp"]}
+    assert client.verify_otp(digits).user.email == "newer@example.com"
+
+
+def test_what_is_switched_off_is_told_as_such(make: Any) -> None:
+    client = make()
+    client.sign_up(NEW)
+    calls = {
+        "mfa_totp_enroll_not_enabled": lambda: client.mfa.enroll({"factor_type": "totp"}),
+        "manual_linking_disabled": lambda: client.link_identity({"provider": "github"}),
+        "phone_provider_disabled": lambda: client.update_user({"phone": "+15550000000"}),
+        "over_email_send_rate_limit": lambda: client.reset_password_for_email(NEW["email"]),
+    }
+    client.reset_password_for_email(NEW["email"])
+    for code, call in calls.items():
+        with pytest.raises(supabase_auth.errors.AuthApiError) as refused:
+            call()
+        assert refused.value.code == code
 
 
 def test_pkce(make: Any, server: DemoServer) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from supabase_nb.demo import DemoServer
+from supabase_nb.demo import DemoServer, DemoServerError
 from supabase_nb.demo import server as application
 from supabase_nb.demo.testing import running_server
 
@@ -19,7 +19,7 @@ CASES: list[tuple[str, str, Any, int, str]] = [
     ("POST", "/signup", {"phone": "123456", "password": WORDS}, 400, "phone_provider_disabled"),
     ("POST", "/signup", {"email": "n@example.com", "password": "x" * 73}, 400, "validation_failed"),
     ("POST", "/token?grant_type=password", {"email": ADA, "phone": "1"}, 400, "validation_failed"),
-    ("POST", "/token?grant_type=password", {"phone": "1", "password": "x"}, 400, "invalid_credentials"),
+    ("POST", "/token?grant_type=password", {"phone": "1", "password": "x"}, 422, "phone_provider_disabled"),
     ("POST", "/token?grant_type=pkce", {"auth_code": "x"}, 400, "validation_failed"),
     ("POST", "/token?grant_type=pkce", PKCE, 404, "flow_state_not_found"),
     ("POST", "/otp", {}, 400, "validation_failed"),
@@ -127,3 +127,91 @@ def test_a_failure_of_its_own_is_told_in_shape(
         assert (answer.status_code, answer.json()["error_code"]) == (500, "unexpected_failure")
         assert "unexpected failure at GET /health" in caplog.text
         assert httpx.get(f"{server.auth_url}/settings").status_code == 200
+
+
+def external(server: DemoServer) -> dict[str, bool]:
+    settings = server.request("GET", "/auth/v1/settings")
+    found: dict[str, bool] = settings["external"]
+    return found
+
+
+def test_settings_say_that_phones_are_off_as_every_endpoint_does(server: DemoServer) -> None:
+    assert external(server)["phone"] is False
+    phone, token = {"phone": "+15550000000"}, server.sign_in()["access_token"]
+    calls = [
+        ("POST", "/signup", {**phone, "password": WORDS}),
+        ("POST", "/token?grant_type=password", {**phone, "password": WORDS}),
+        ("POST", "/otp", phone),
+        ("PUT", "/user", phone),
+    ]
+    for method, path, body in calls:
+        headers = {"Authorization": f"Bearer {token}"} if path == "/user" else {}
+        answer = httpx.request(method, server.auth_url + path, json=body, headers=headers)
+        assert (path, answer.json()["error_code"]) == (path, "phone_provider_disabled")
+    with pytest.raises(DemoServerError, match="Invalid phone number format"):
+        server.request("PUT", "/auth/v1/user", {"phone": "abc"}, token=token)
+
+
+@pytest.mark.parametrize("off", [False, True])
+def test_settings_say_what_can_be_switched_off(off: bool) -> None:
+    with running_server(disable_email=off, disable_signup=off, autoconfirm=not off) as server:
+        settings = server.request("GET", "/auth/v1/settings")
+        assert settings["external"]["email"] is not off
+        assert settings["disable_signup"] is off
+        assert settings["mailer_autoconfirm"] is not off
+
+
+def test_no_provider_of_the_settings_can_be_used(server: DemoServer) -> None:
+    providers = external(server).keys() - {"anonymous_users", "email", "phone"}
+    assert {"google", "github", "zoom"} <= providers
+    for provider in providers:
+        assert external(server)[provider] is False
+        answer = httpx.get(f"{server.auth_url}/authorize?provider={provider}")
+        assert answer.json()["msg"] == "Unsupported provider: provider is not enabled"
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("", "Unsupported provider: Provider  could not be found"),
+        ("provider=zzz", "Unsupported provider: Provider zzz could not be found"),
+        ("provider=google", "Unsupported provider: provider is not enabled"),
+        (f"provider=demo&code_challenge={'x' * 43}", "PKCE flow requires code_challenge_method"),
+        (
+            f"provider=demo&code_challenge={'x' * 43}&code_challenge_method=zzz",
+            "Invalid code_challenge_method",
+        ),
+        ("provider=demo&code_challenge=abc&code_challenge_method=s256", "between 43 and 128 characters"),
+    ],
+)
+def test_authorize_refuses_in_the_servers_words(
+    supabase_auth_server: DemoServer, query: str, message: str
+) -> None:
+    answer = httpx.get(f"{supabase_auth_server.auth_url}/authorize?{query}")
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "validation_failed")
+    assert message in answer.json()["msg"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ({"type": "email", "token": "1", "token_hash": "x"}, 400, "either a token or a token hash"),
+        ({"type": "email", "token_hash": "x", "email": ADA}, 400, "Only the token_hash and type should be"),
+        ({"type": "zzz", "email": ADA, "token": "000000"}, 403, "Token has expired or is invalid"),
+        ({"type": "zzz", "token_hash": "x"}, 400, "Invalid email verification type"),
+        (
+            {"type": "email", "token": "1", "email": ADA, "phone": "+1555"},
+            400,
+            "Only an email address or phone",
+        ),
+        ({"type": "sms", "token": "1"}, 400, "Only an email address or phone"),
+        ({"type": "sms", "token": "1", "phone": "abc"}, 400, "Invalid phone number format"),
+        ({"type": "sms", "token": "1", "phone": "+15550000000"}, 403, "Token has expired or is invalid"),
+    ],
+)
+def test_verify_refuses_in_the_servers_words(
+    supabase_auth_server: DemoServer, body: Any, status: int, message: str
+) -> None:
+    answer = httpx.post(f"{supabase_auth_server.auth_url}/verify", json=body)
+    assert answer.status_code == status
+    assert message in answer.json()["msg"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from replay import OPTIONS, WIRE, replay, scenarios
+from replay import NOT_SERVED, OPTIONS, WIRE, replay, scenarios
 
 NAMES = sorted(path.stem for path in WIRE.glob("*.json"))
 CASES = [
@@ -13,6 +13,7 @@ CASES = [
     for name in NAMES
     for prefix in ("", "/auth/v1")
     for entry in scenarios(name)
+    if (name, entry["name"]) not in NOT_SERVED
 ]
 results = cache(replay)
 
@@ -24,6 +25,8 @@ def test_answers_as_recorded(name: str, prefix: str, scenario: str) -> None:
 
 def test_no_recording_is_left_out() -> None:
     assert set(OPTIONS) == set(NAMES)
-    assert len(CASES) == 2 * sum(len(scenarios(name)) for name in NAMES)
+    recorded = {(name, entry["name"]) for name in NAMES for entry in scenarios(name)}
+    assert NOT_SERVED.keys() <= recorded
+    assert len(CASES) == 2 * (len(recorded) - len(NOT_SERVED))
     for name in NAMES:
         assert len({entry["name"] for entry in scenarios(name)}) == len(scenarios(name)), "names are unique"

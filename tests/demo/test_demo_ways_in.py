@@ -53,6 +53,7 @@ def test_six_digits(server: DemoServer) -> None:
 def test_a_second_mail_ends_the_first(server: DemoServer) -> None:
     for _ in range(2):
         post(server, "/otp", {"email": "ada@example.com"})
+        server.advance(61)
     first, second = server.outbox()
     with pytest.raises(DemoServerError, match="invalid or has expired"):
         post(server, "/verify", {"type": "magiclink", "token_hash": first["hashed_token"]})
@@ -145,8 +146,23 @@ def test_a_code_expires(server: DemoServer) -> None:
     (mail,) = server.outbox()
     location = httpx.get(mail["action_link"]).headers["location"]
     server.advance(301)
-    with pytest.raises(DemoServerError, match="403 invalid flow state, flow state has expired"):
+    with pytest.raises(DemoServerError, match="422 invalid flow state, flow state has expired"):
         redeem(server, location)
+
+
+@pytest.mark.parametrize(("path", "lives"), [("/otp", True), ("/recover", False)])
+def test_a_flow_lives_from_its_start_but_that_of_a_magic_link_from_its_code(
+    server: DemoServer, path: str, lives: bool
+) -> None:
+    post(server, path, {"email": "ada@example.com", **CHALLENGE})
+    (mail,) = server.outbox()
+    server.advance(301)
+    location = httpx.get(mail["action_link"]).headers["location"]
+    if lives:
+        assert redeem(server, location)["user"]["email"] == "ada@example.com"
+    else:
+        with pytest.raises(DemoServerError, match="422 invalid flow state, flow state has expired"):
+            redeem(server, location)
 
 
 @pytest.mark.parametrize(
@@ -178,6 +194,17 @@ def test_recovery(server: DemoServer) -> None:
     server.sign_in(password="a new password")
 
 
+def test_a_new_password_ends_the_mails_sent_before(server: DemoServer) -> None:
+    token = server.sign_in()["access_token"]
+    post(server, "/recover", {"email": "ada@example.com"})
+    (mail,) = server.outbox()
+    user = server.request("PUT", "/auth/v1/user", {"password": "a new password"}, token=token)
+    assert "recovery_sent_at" not in user
+    with pytest.raises(DemoServerError, match="Email link is invalid or has expired"):
+        post(server, "/verify", {"type": "recovery", "token_hash": mail["hashed_token"]})
+    post(server, "/recover", {"email": "ada@example.com"})
+
+
 def test_confirming_by_mail() -> None:
     new = {"email": "new@example.com", "password": "a good password"}
     with running_server(autoconfirm=False) as server:
@@ -201,8 +228,14 @@ def test_a_new_address_is_confirmed_by_mail() -> None:
         token = server.sign_in()["access_token"]
         user = server.request("PUT", "/auth/v1/user", {"email": "countess@example.com"}, token=token)
         assert (user["email"], user["new_email"]) == ("ada@example.com", "countess@example.com")
-        (mail,) = server.outbox("countess@example.com")
-        session = post(server, "/verify", {"type": "email_change", "token_hash": mail["hashed_token"]})
+        (old,), (new,) = server.outbox("ada@example.com"), server.outbox("countess@example.com")
+        half = post(server, "/verify", {"type": "email_change", "token_hash": new["hashed_token"]})
+        assert half == {
+            "code": "200",
+            "msg": "Confirmation link accepted. Please proceed to confirm link sent to the other email",
+        }
+        assert server.request("GET", "/auth/v1/user", token=token)["email"] == "ada@example.com"
+        session = post(server, "/verify", {"type": "email_change", "token_hash": old["hashed_token"]})
         assert session["user"]["email"] == "countess@example.com"
         assert "new_email" not in session["user"]
 
