@@ -255,9 +255,15 @@ class AuthClient(WaysIn, traitlets.HasTraits):
     def get_claims(self, jwt: str | Secret | None = None) -> Mapping[str, Any]:
         """The access token's claims, verified with the project's public keys (cached for 10 minutes).
 
+        Where these keys do not help, the auth server verifies the token: one `get_user` for each call. So it
+        is with a shared secret (HS256), a key that is newer than the cache, keys that cannot be read, and
+        without the package ``cryptography``.
+
         Raises:
-            AuthInvalidJwt: The signature does not hold, or the token has expired.
+            AuthInvalidJwt: The signature is wrong, or the token has expired.
             AuthSessionMissing: Nobody is signed in.
+            AuthApiError: The server refused the token for another reason (``user_not_found``…).
+            AuthRetryableError: The server has to be asked, and cannot be reached now.
         """
         jwt = tokens.clean(jwt) if jwt is not None else Secret(self._fresh().access_token)
         return self._verifier.verify(jwt)

@@ -1,18 +1,22 @@
-"""Verified claims: an access token checked against the project's public keys, which are cached."""
+"""Verified claims: an access token checked against the project's public keys, or by the auth server."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from typing import Any
 
 from . import tokens
 from .api import AuthAPI
-from .errors import AuthInvalidJwt
+from .errors import AuthError, AuthInvalidJwt
 from .tokens import Secret
 
-# Seconds for which keys are kept; and between fetches for a key that is not among them.
-_KEEP, _AGAIN = 600.0, 30.0
+logger = logging.getLogger("supabase_nb")
+
+# How long keys are used, and how long to wait before fetching them again for a key that is not among them;
+# in seconds.
+_KEEP, _AGAIN = 600.0, 5.0
 _ALGORITHMS = ["ES256", "RS256", "EdDSA"]
 # Clocks differ by a little.
 _LEEWAY = 10.0
@@ -25,74 +29,84 @@ class Verifier:
         self._api = api
         self._lock = threading.Lock()
         self._keys: dict[str, Any] = {}
-        self._fetched = float("-inf")
+        self._fetched = self._tried = float("-inf")
 
     def verify(self, token: Secret) -> Mapping[str, Any]:
         """The claims of an access token.
 
-        Keys that the server does not publish (HS256) are asked of the server itself: ``GET /user``.
+        Without the token's key the auth server is asked (``GET /user``): it signs with a secret (HS256), the
+        key is new, the published keys cannot be read, or ``cryptography`` is not installed.
 
         Raises:
-            AuthInvalidJwt: The signature does not hold, or the token has expired.
+            AuthInvalidJwt: The signature is wrong, or the token has expired.
+            AuthApiError: The auth server refused the token for another reason.
             AuthRetryableError: The server cannot be reached.
         """
-        import jwt
-
-        claims = tokens.read_claims(token)
-        header = None
-        if claims is not None:
-            try:
-                header = jwt.get_unverified_header(token.reveal())
-            except jwt.PyJWTError:
-                claims = None
+        claims, header = tokens.read_claims(token), tokens.read_header(token)
         if claims is None or header is None:
             raise AuthInvalidJwt(
                 "This is not a token with readable claims. Copy it again, whole.", code="bad_jwt"
             )
-        if str(header.get("alg", "")).startswith("HS"):
-            self._api.get_user(token)
-            return claims
-        key = self._key(str(header.get("kid", "")))
-        problem = (
-            "no key of this project signed it" if key is None else _check(token, key, self._api.clock.now())
-        )
+        symmetric = str(header.get("alg", "")).startswith("HS")
+        key = None if symmetric else self._key(str(header.get("kid", "")))
+        problem = self._ask(token) if key is None else _check(token, key, self._api.clock.now())
         if problem:
             raise AuthInvalidJwt(
                 f"The access token cannot be trusted: {problem}. Refresh, or sign in again.", code="bad_jwt"
             )
         return claims
 
+    def _ask(self, token: Secret) -> str | None:
+        """What the auth server finds wrong with a token; ``None``: nothing."""
+        try:
+            self._api.get_user(token)
+        except AuthError as error:
+            refused = error
+        else:
+            return None
+        if refused.code != "bad_jwt":
+            raise refused
+        return "the auth server refused it"
+
     def _key(self, kid: str) -> Any:
-        steady = self._api.clock.clock.steady
-        age = steady() - self._fetched
-        if (kid in self._keys and age < _KEEP) or (self._keys and age < _AGAIN):
-            return self._keys.get(kid)
-        # This lock is only for fetching: whoever waits for the keys waits for the same answer.
-        with self._lock:
-            age = steady() - self._fetched
-            if (kid not in self._keys and age >= _AGAIN) or age >= _KEEP:
-                keys = self._fetch()
-                self._keys, self._fetched = keys, steady()
-        return self._keys.get(kid)
+        if kid not in self._current():
+            # Threads that need a key at the same time wait for the same fetch.
+            with self._lock:
+                if kid not in self._current() and self._now() - self._tried >= _AGAIN:
+                    self._fetch()
+        return self._current().get(kid)
 
-    def _fetch(self) -> dict[str, Any]:
-        import jwt
+    def _current(self) -> Mapping[str, Any]:
+        return self._keys if self._now() - self._fetched < _KEEP else {}
 
+    def _now(self) -> float:
+        return self._api.clock.clock.steady()
+
+    def _fetch(self) -> None:
+        try:
+            import jwt
+
+            published = self._api.jwks()["keys"]
+        except (ImportError, AuthError) as error:
+            logger.info("no public keys to verify tokens with; the auth server is asked: %s", error)
+            self._tried = self._now()
+            return
         found = {}
-        for key in self._api.jwks()["keys"]:
+        for value in published:
             try:
-                found[str(key.get("kid", ""))] = jwt.PyJWK(key)
-            except (jwt.PyJWTError, AttributeError, TypeError, ValueError):
-                continue  # a kind of key that is not known here signs nothing that could be checked here
-        return found
+                key = jwt.PyJWK(value)
+                if key.algorithm_name in _ALGORITHMS:
+                    found[str(value.get("kid", ""))] = key
+            except Exception as error:  # noqa: BLE001  (of PyJWT, cryptography, or for a wrong type)
+                logger.info("a public key of the project cannot be used (%s)", type(error).__name__)
+        self._keys, self._fetched = found, self._now()
+        self._tried = self._fetched
 
 
 def _check(token: Secret, key: Any, now: float) -> str | None:
     """What is wrong with a token; ``None``: nothing. Raises nothing: the frames below hold the token."""
     import jwt
 
-    if key.algorithm_name not in _ALGORITHMS:
-        return f"keys of the kind {key.algorithm_name} are not accepted"
     options = {"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
     try:
         claims = jwt.decode(token.reveal(), key, algorithms=[key.algorithm_name], options=options)  # type: ignore[arg-type]

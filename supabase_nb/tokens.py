@@ -126,15 +126,24 @@ def is_opaque(token: Secret) -> bool:
 
 def read_claims(token: Secret) -> Mapping[str, Any] | None:
     """A JWT's claims, unverified; ``None`` when they cannot be read. Raises nothing, whatever is given."""
+    return _segment_of(token, 1)
+
+
+def read_header(token: Secret) -> Mapping[str, Any] | None:
+    """A JWT's header, unverified; ``None`` when it cannot be read. Raises nothing, whatever is given."""
+    return _segment_of(token, 0)
+
+
+def _segment_of(token: Secret, index: int) -> Mapping[str, Any] | None:
     if not is_jwt(token):
         return None
-    payload = token.reveal().split(".")[1]
+    segment = token.reveal().split(".")[index]
     try:
-        data = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))
-        claims = _DECODER.decode(data.decode())
+        data = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+        found = _DECODER.decode(data.decode())
     except (ValueError, RecursionError, binascii.Error):
         return None
-    return claims if isinstance(claims, dict) else None
+    return found if isinstance(found, dict) else None
 
 
 def _parse_int(digits: str) -> int | None:
