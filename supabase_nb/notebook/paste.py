@@ -156,7 +156,7 @@ class _Found:
         key = key_name(token)
         if key:
             self.keys.append(key)
-        elif is_jwt(token) and token not in self.access:
+        elif _is_access_token(token) and token not in self.access:
             self.access.append(token)
 
     def add_refresh(self, value: Any) -> None:
@@ -291,7 +291,7 @@ def _search(found: _Found, value: Any, depth: int) -> None:
 def _add_session(found: _Found, access: Any, refresh: Any) -> None:
     """What stands under ``access_token`` and ``refresh_token`` in one object."""
     tokens = _token(access), _token(refresh)
-    if is_jwt(tokens[0]) and is_opaque(tokens[1]) and not key_name(tokens[0]):
+    if _is_access_token(tokens[0]) and is_opaque(tokens[1]) and not key_name(tokens[0]):
         found.sessions.add(tokens)
         return
     key = key_name(tokens[0])
@@ -394,8 +394,11 @@ def _decoded(text: str) -> str | None:
 
 
 def _read_labelled(found: _Found, text: str) -> None:
-    for kind, _, value in _LABELLED.findall(text):
-        (found.add_access if kind.lower() == "access" else found.add_refresh)(value)
+    for kind, quote, value in _LABELLED.findall(text):
+        if kind.lower() == "access":
+            found.add_access(value)
+        elif quote or is_refresh_token(Secret(value)):  # without quotes it may be cut off
+            found.add_refresh(value)
     # In a text of several words: alone, it is a token like any other.
     if len(text.split(None, 3)) > 3:
         for value in _BEARER.findall(text):
@@ -418,7 +421,7 @@ def _read_address(found: _Found, text: str) -> None:
     tokens = [{_token(value) for value in fields.get(f"{kind}_token", ())} for kind in ("access", "refresh")]
     if max(map(len, tokens)) > 1:
         found.problems.append(_TWO_SESSIONS)
-    elif all(tokens) and (len(words) == 1 or is_refresh_token(*tokens[1])):
+    elif all(tokens) and is_refresh_token(*tokens[1]):
         _add_session(found, *tokens[0], *tokens[1])
     else:
         found.problems.append(_address_problem(fields))
@@ -448,8 +451,8 @@ def _read_words(found: _Found, text: str) -> None:
     words = _rejoined(words)
     tokens = [Secret(word) for word in words]
     keys = [key for token in tokens if (key := key_name(token))]
-    access = [token for token in tokens if is_jwt(token) and not key_name(token)]
-    others = [token for token in tokens if not is_jwt(token) and not key_name(token)]
+    access = [token for token in tokens if _is_access_token(token) and not key_name(token)]
+    others = [token for token in tokens if token not in access and not key_name(token)]
     found.keys += keys
     if any(token.reveal().startswith("eyJ") for token in others):
         found.problems.append(
@@ -530,6 +533,10 @@ def _decide(found: _Found) -> Pair | str:
     if found.refresh:
         return _REFRESH_ALONE
     return _NEITHER if found.unknown or found.parts else _NOTHING
+
+
+def _is_access_token(token: Secret) -> bool:
+    return is_jwt(token) and token.reveal().startswith("eyJ")  # base64 of {"
 
 
 def _token(value: Any) -> Secret:
