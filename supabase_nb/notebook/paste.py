@@ -394,10 +394,11 @@ def _decoded(text: str) -> str | None:
 
 
 def _read_labelled(found: _Found, text: str) -> None:
-    for kind, quote, value in _LABELLED.findall(text):
+    text = text.partition("_metadata")[0]  # what follows may be the metadata's own
+    for kind, _, value in _LABELLED.findall(text):
         if kind.lower() == "access":
             found.add_access(value)
-        elif quote or is_refresh_token(Secret(value)):  # without quotes it may be cut off
+        elif is_refresh_token(Secret(value)):  # it may be cut off
             found.add_refresh(value)
     # In a text of several words: alone, it is a token like any other.
     if len(text.split(None, 3)) > 3:
