@@ -344,6 +344,9 @@ def _read_entries(found: _Found, text: str, depth: int) -> str:
         if not carrier and not isinstance(value, dict):
             at = max(entry.end(), start)
             continue
+        if not carrier and value and text.startswith((",", "}", "]"), at):
+            found.problems.append(_CUT_OFF)  # a piece from inside a larger object
+            return ""
         rest.append(text[kept : entry.start()])
         kept = at = max(at, entry.end())
         if value is not None and name != "user" and not name.endswith("_metadata"):
@@ -365,6 +368,11 @@ def _read_cookie(found: _Found, name: str, parts: Mapping[int, Secret]) -> None:
         return
     missing = next(number for number in range(len(parts) + 1) if number not in parts)
     if missing == len(parts):
+        # All parts of base64 but the last have one length.
+        lengths = {len(parts[number].reveal()) for number in range(missing - 1)}
+        if len(lengths) > 1 and parts[0].reveal().lstrip("\"'").startswith("base64-"):
+            found.problems.append("A part of this cookie is cut off. Copy the parts again, each whole.")
+            return
         text = "".join("".join(parts[number].reveal().strip("\"'")) for number in range(missing))
         for each in (text, unquote(text)):
             decoded = _decoded("".join(each.split())[7:]) if each.startswith("base64-") else each
@@ -537,7 +545,8 @@ def _decide(found: _Found) -> Pair | str:
 
 
 def _is_access_token(token: Secret) -> bool:
-    return is_jwt(token) and token.reveal().startswith("eyJ")  # base64 of {"
+    """Whether this is a JWT with readable claims and nothing cut off at its start (``eyJ`` is ``{"``)."""
+    return token.reveal().startswith("eyJ") and read_claims(token) is not None
 
 
 def _token(value: Any) -> Secret:
