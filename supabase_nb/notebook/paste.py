@@ -60,7 +60,7 @@ _PART = re.compile(r"(.+)\.(\d{1,2})")
 _ROW, _BARE = re.compile(r"[^\t\r\n]*"), re.compile(r"[\"']?([^\s;,\"'\\]*)")
 _LABELLED = re.compile(
     r"""(?<![A-Za-z0-9_-]) (?:\w{0,40}supabase_|(?:sb|user|session)_)? (access|refresh)[_ -]?token
-        \\?["'`]? \s{0,8} [:=] \s{0,8} b?(\\?["'`]|) ([A-Za-z0-9_.-]+) (?![A-Za-z0-9_.+/~%])\2""",
+        \\?["'`]? \s{0,8} [:=] \s{0,8} (?:b(?=["']))?(\\?["'`]|) ([A-Za-z0-9_.-]+) (?![A-Za-z0-9_.+/~%])\2""",
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
 _BEARER = re.compile(r"\bBearer\s{1,8}([A-Za-z0-9_.-]+)", re.IGNORECASE | re.ASCII)
@@ -541,7 +541,9 @@ def _decide(found: _Found) -> Pair | str:
         return found.unknown[0], found.refresh[0]
     if found.refresh:
         return _REFRESH_ALONE
-    return _NEITHER if found.unknown or found.parts else _NOTHING
+    if found.unknown:
+        return "This is no token. Give both tokens: the access token, then the refresh token."
+    return _NEITHER if found.parts else _NOTHING
 
 
 def _is_access_token(token: Secret) -> bool:

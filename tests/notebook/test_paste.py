@@ -258,6 +258,14 @@ def test_a_session_over_the_two_fields(fields, swap):
     assert read_paste(*(fields[::-1] if swap else fields)) == (Secret(AT), Secret(RT))
 
 
+def test_a_refresh_token_that_begins_like_bytes():
+    assert read_paste(f"access_token: {AT}\nrefresh_token: b23456abcdef") == (
+        Secret(AT),
+        Secret("b23456abcdef"),
+    )
+    assert read_paste(f"access_token=b'{AT}', refresh_token=b'{RT}'") == (Secret(AT), Secret(RT))
+
+
 AT2, RT2 = make_jwt(session_id="another", sub="someone"), make_refresh_token()
 JSON2 = json.dumps(FULL | {"access_token": AT2, "refresh_token": RT2})
 
