@@ -22,6 +22,20 @@ MASK = "•••"
 _SEGMENT = r"[A-Za-z0-9_-]+"
 _JWT = re.compile(rf"{_SEGMENT}\.{_SEGMENT}\.{_SEGMENT}", re.ASCII)
 _OPAQUE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
+# Version 1, and the server's before that; version 2 is told by what it holds (`_v2_bytes`).
+_REFRESH_TOKEN = re.compile(r"[a-z0-9]{12}|[A-Za-z0-9_-]{22}", re.ASCII)
+# How long a signature is, in base64's characters; RSA's depends on the key.
+_RSA = (342, 512, 683)
+_SIGNATURES: Mapping[str, tuple[int, ...]] = {
+    "HS256": (43,),
+    "HS384": (64,),
+    "HS512": (86,),
+    "ES256": (86,),
+    "ES384": (128,),
+    "ES512": (176,),
+    "EdDSA": (86,),
+    **{f"RS{bits}": _RSA for bits in (256, 384, 512)},
+}
 # Longer than any header a server takes; nothing real is near it.
 _MAX_TOKEN = 64 * 1024
 _MAX_DIGITS = 400
@@ -122,6 +136,36 @@ def is_jwt(token: Secret) -> bool:
 def is_opaque(token: Secret) -> bool:
     """Whether this has the shape of a refresh token (version 1 or 2)."""
     return _OPAQUE.fullmatch(token.reveal()) is not None
+
+
+def is_refresh_token(token: Secret) -> bool:
+    """Whether this has one of the exact shapes that the auth server gives refresh tokens."""
+    return _REFRESH_TOKEN.fullmatch(token.reveal()) is not None or _v2_bytes(token) is not None
+
+
+def key_name(token: Secret) -> str | None:
+    """What a project's API key is called, with its article; ``None`` for anything that is no such key."""
+    text = token.reveal()
+    if text.startswith("sb_publishable_"):
+        return "a project's publishable key"
+    if text.startswith("sb_secret_"):
+        return "a project's secret key"
+    if text.startswith("sbp_"):
+        return "a personal access token for Supabase's management API"
+    claims = read_claims(token) or {}
+    role = text_claim(claims, "role")
+    return f"a project's {role} key" if "sub" not in claims and role in ("anon", "service_role") else None
+
+
+def signature_is_whole(token: Secret) -> bool:
+    """Whether a JWT's signature has exactly the length that its algorithm gives; a cut token's has not."""
+    header, _, rest = token.reveal().partition(".")
+    try:
+        data = base64.urlsafe_b64decode(header + "=" * (-len(header) % 4))
+        algorithm = str(_DECODER.decode(data.decode()).get("alg"))
+    except (ValueError, RecursionError, AttributeError, binascii.Error):
+        return False
+    return is_jwt(token) and len(rest.rpartition(".")[2]) in _SIGNATURES.get(algorithm, ())
 
 
 def read_claims(token: Secret) -> Mapping[str, Any] | None:

@@ -59,8 +59,8 @@ OWN = {
     "no_key": ("The project's key was found nowhere.", "Give `--key`, or set `SUPABASE_ANON_KEY`."),
     "no_url": ("No project was named.", "Give its URL, or set `SUPABASE_URL`; or use `--demo`."),
     "paste": (
-        "What was pasted holds no pair of tokens.",
-        "Paste two tokens, a stored session's JSON, or the address that a link led to.",
+        "What was pasted is incomplete, no session, or two of them.",
+        "Paste two tokens, a stored session, its cookies, or the address that a link led to.",
     ),
     "secret_key": (
         "A service-role or secret key passes over row level security.",

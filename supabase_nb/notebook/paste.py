@@ -1,4 +1,19 @@
-"""What people paste: two tokens, the JSON of a stored session, or the address that a sign-in led to."""
+"""Read the tokens of one session from whatever was pasted.
+
+| form | example |
+|---|---|
+| two tokens, in one text or in two fields | ``eyJ… abc…``, ``('eyJ…', 'abc…')``; broken lines are joined |
+| labelled tokens | ``access_token: eyJ…``, ``SB_REFRESH_TOKEN=…``, Firefox's "Parsed Value", a ``repr`` |
+| a stored session | JSON or a Python dict; alone, quoted, or nested in a list or an object |
+| an entry of local storage | ``sb-…-auth-token`` and the JSON, with a tab, ``:`` or ``=`` between them |
+| a cookie | ``base64-…`` or URL-encoded JSON; alone, with its name, in a table, in a ``Cookie:`` header |
+| a cookie in parts | ``sb-…-auth-token.0=…`` and ``.1=…`` in any order, in one text or over the two fields |
+| an address | ``https://app/#access_token=…&refresh_token=…`` |
+| a request | ``curl`` or ``fetch`` with such a cookie |
+
+Each reader below adds what it sees to a `_Found`; `_decide` then says whether this is exactly one session.
+Tokens under any other label (``provider_token``, ``user_metadata``) are never looked at.
+"""
 
 from __future__ import annotations
 
@@ -7,149 +22,548 @@ import base64
 import binascii
 import json
 import re
+import unicodedata
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from ..errors import AuthError
-from ..tokens import Secret, clean, is_jwt, is_opaque, read_claims, text_claim
+from ..tokens import (
+    Secret,
+    clean,
+    is_jwt,
+    is_opaque,
+    is_refresh_token,
+    key_name,
+    read_claims,
+    shown,
+    signature_is_whole,
+)
 
 Pair = tuple[Secret, Secret]
 
 _LARGEST = 256 * 1024
-# `access_token: …`, `"refresh_token" = …`, `SUPABASE_ACCESS_TOKEN=…`
-_NAMED = re.compile(r"(access|refresh)[_ -]?token[\"'`]?\s*[:=]\s*[\"'`]?([\w.+/=-]+)", re.IGNORECASE)
-_SEPARATORS = re.compile(r"[\s,;|]+")
+_MOST_WORDS = 200
+_LONGEST_JWT = 16 * 1024
+_DEEPEST = 5
+_JSON = json.JSONDecoder(strict=False)
+# Quotes of word processors, and characters that are drawn as nothing but are no format characters.
+_STRAIGHT = str.maketrans("“”„‟‘’‚‛«»", '""""\'\'\'\'""')
+_BLANK = dict.fromkeys([*range(0xFE00, 0xFE10), 0x034F, 0x115F, 0x1160, 0x3164, 0xFFA0])
+_BRACKETED = re.compile(r"\x1b\[20[01]~")
+# A name and what separates it from its value. It starts at a word's start, so that scanning stays linear.
+_ENTRY = re.compile(r"(?<![\w.-])([\w.-]{1,128})[\"']? ?([\t:=]) ?|\{")
+_OBJECT = re.compile(r"\"?\{\s{0,40}[\"}]")
+_PART = re.compile(r"(.+)\.(\d{1,2})")
+_ROW, _BARE = re.compile(r"[^\t\r\n]*"), re.compile(r"[\"']?([^\s;,\"'\\]*)")
+_LABELLED = re.compile(
+    r"""(?<![A-Za-z0-9_-]) (?:\w{0,40}supabase_|(?:sb|user|session)_)? (access|refresh)[_ -]?token
+        \\?["'`]? \s{0,8} [:=] \s{0,8} (?:b(?=["']))?(\\?["'`]|) ([A-Za-z0-9_.-]+) (?![A-Za-z0-9_.+/~%])\2""",
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
+)
+_BEARER = re.compile(r"\bBearer\s{1,8}([A-Za-z0-9_.-]+)", re.IGNORECASE | re.ASCII)
+# One string. Two in a row would be one to Python.
+_STRING = re.compile(r"""b?"(?:[^"\\]|\\.)*"|b?'(?:[^'\\]|\\.)*'""", re.DOTALL)
+_BASE64 = re.compile(r"[A-Za-z0-9_\s+/-]+(?:=|%3D){0,2}", re.ASCII)
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]{0,40}://|[#?&]?\w{1,40}=[^\s;]*&|[#?]\w{1,40}=", re.IGNORECASE)
+_SEPARATORS = re.compile(r"[\s,;|()\[\]]+")
+
+_NOTHING = "Nothing was given. Paste both tokens."
+_NEITHER = "Two tokens are needed and nothing else: the access token, then the refresh token."
+_TWO_SESSIONS = "There are tokens of two different sessions here. Paste one session alone."
+_CUT_OFF = "This looks like JSON but is not complete. Copy the whole object, from { to }."
+_NO_SESSION = (
+    "In this JSON there is no access_token beside a refresh_token. Copy the stored session "
+    "(in the browser: the entry sb-…-auth-token)."
+)
+_ACCESS_ALONE = (
+    "There is an access token here, but no refresh token. Copy the stored session whole "
+    "(in the browser: the entry sb-…-auth-token)."
+)
+_REFRESH_ALONE = (
+    "There is a refresh token here, but no access token. Copy the stored session whole "
+    "(in the browser: the entry sb-…-auth-token)."
+)
 
 
 def read_paste(text: str | Secret, other: str | Secret = "") -> Pair:
     """Split what was pasted into an access token and a refresh token.
 
     Args:
-        text: Both tokens in any of the shapes above, or the access token alone.
-        other: The refresh token, where it came separately.
+        text: Both tokens in any of the forms above, or the access token alone.
+        other: The refresh token, where it came separately; the rest of a cookie.
 
     Raises:
-        AuthError: This is not a pair of tokens; says what it seems to be, and repeats nothing of it.
+        AuthError: This is not one session's tokens; says what it seems to be, and repeats nothing of it.
     """
-    first, second = Secret(text), Secret(other)
-    if max(len(first.reveal()), len(second.reveal())) > _LARGEST:
+    fields = [Secret(text), Secret(other)]
+    text = other = ""
+    if max(len(each.reveal()) for each in fields) > _LARGEST:
         raise _error("This is far too long to be a pair of tokens. Paste the two tokens alone.")
-    # Both may stand in either field.
-    for field in (first, second):
-        found = _whole(field)
-        if isinstance(found, AuthError):
-            raise found
-        if found is not None:
-            return _checked(found)
-    access_token, refresh_token = clean(first), clean(second)
-    if not access_token and not refresh_token:
-        raise _error("Nothing was given. Paste both tokens.")
-    if is_jwt(refresh_token) and not is_jwt(access_token):
-        access_token, refresh_token = refresh_token, access_token
-    return _checked((access_token, refresh_token))
+    found = _joined(fields)
+    if found is None:
+        found = _found_in(fields)
+    result = _decide(found)
+    if isinstance(result, str):
+        raise _error(result)
+    return result
 
 
-def _whole(field: Secret) -> Pair | AuthError | None:
-    """The pair in one text, what is wrong with it, or ``None`` when it is a single token."""
-    text = field.reveal().strip()
-    if text.startswith("base64-"):
-        text = _decoded(text[7:])
-    if text.startswith(("{", "[")):
-        return _from_json(text)
-    if "://" in text or re.match(r"[#?&]?\w+=.*&", text):
-        return _from_address(text)
-    return _from_words(text)
+@dataclass
+class _Found:
+    """What was seen in a paste. Nothing in it shows a token."""
+
+    sessions: set[Pair] = field(default_factory=set)
+    access: list[Secret] = field(default_factory=list)
+    refresh: list[Secret] = field(default_factory=list)
+    #: Words that have no token's shape, each from a field of its own.
+    unknown: list[Secret] = field(default_factory=list)
+    #: What the keys of a project that were seen are called.
+    keys: list[str] = field(default_factory=list)
+    #: A cookie's name -> its parts by number.
+    parts: dict[str, dict[int, Secret]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    #: In how many fields an access token stood alone, with no label.
+    alone: int = 0
+
+    def __len__(self) -> int:
+        kinds = (self.sessions, self.access, self.refresh, self.keys, self.parts, self.problems)
+        return sum(map(len, kinds))
+
+    def merge(self, other: _Found) -> None:
+        self.sessions |= other.sessions
+        for token in other.access:
+            self.add_access(token)
+        for token in other.refresh:
+            self.add_refresh(token)
+        for name, parts in other.parts.items():
+            for number, value in parts.items():
+                self.add_part(name, number, value)
+        self.unknown += other.unknown
+        self.keys += other.keys
+        self.problems += other.problems
+        self.alone += other.alone
+
+    def add_part(self, name: str, number: int, value: str | Secret) -> None:
+        part = Secret(value)
+        if self.parts.setdefault(name, {}).setdefault(number, part) != part:
+            self.problems.append(_TWO_SESSIONS)
+
+    def add_access(self, value: Any) -> None:
+        token = _token(value)
+        key = key_name(token)
+        if key:
+            self.keys.append(key)
+        elif _is_access_token(token) and token not in self.access:
+            self.access.append(token)
+
+    def add_refresh(self, value: Any) -> None:
+        token = _token(value)
+        if is_opaque(token) and not key_name(token) and token not in self.refresh:
+            self.refresh.append(token)
 
 
-def _decoded(text: str) -> str:
-    """The cookie that Supabase's server-side helpers keep a session in."""
-    try:
-        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode() or "{"
-    except (ValueError, binascii.Error):
-        return "{"
+# -- readers ------------------------------------------------------------------------------------------------
 
 
-def _from_json(text: str) -> Pair | AuthError:
-    value: Any = None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", SyntaxWarning)
-                value = ast.literal_eval(text)  # printed by Python: single quotes, None
-        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
-            return _error("This looks like JSON but is not complete. Copy the whole object, from { to }.")
-    pair = _search(value, 4)
-    return pair or _error(
-        "In this JSON there is no access_token beside a refresh_token. Copy the stored session "
-        "(in the browser: the entry sb-…-auth-token)."
-    )
+def _found_in(fields: list[Secret]) -> _Found:
+    found = _Found()
+    for each in fields:
+        text = _visible(each.reveal()).strip()
+        if text.strip("\"'`"):
+            one = _Found()
+            _read(one, text, _DEEPEST)
+            found.merge(one)
+    for name, parts in found.parts.items():
+        _read_cookie(found, name, parts)
+    return found
 
 
-def _search(value: Any, depth: int) -> Pair | None:
-    """The session in an object, in whatever it may be wrapped (``session``, ``currentSession``, a list)."""
-    if isinstance(value, Mapping):
-        pair = [value.get("access_token"), value.get("refresh_token")]
-        if all(isinstance(token, str) and token for token in pair):
-            return clean(pair[0]), clean(pair[1])
-        value = list(value.values())
-    if isinstance(value, list):
-        # The oldest clients stored a bare list: access token first, refresh token second.
-        if len(value) >= 2 and all(isinstance(token, str) for token in value[:2]) and is_jwt(clean(value[0])):
-            return clean(value[0]), clean(value[1])
-        found = (_search(item, depth - 1) for item in value) if depth else ()
-        return next((pair for pair in found if pair), None)
+def _joined(fields: list[Secret]) -> _Found | None:
+    """The session in the values of a cookie's two parts, one in each field."""
+    texts = ["".join(_visible(each.reveal()).split()) for each in fields]
+    if not all(texts):
+        return None
+    for first, second in (texts, texts[::-1]):
+        if first.startswith(("base64-", "{", "%7B")) and not _ENTRY.match(second):
+            found = _Found()
+            _read_value(found, first + second, _DEEPEST)
+            if found.sessions:
+                return found
     return None
 
 
-def _from_address(text: str) -> Pair | AuthError:
-    try:
-        parts = urlsplit(text if "://" in text else "x://y/" + (text if text[0] in "#?" else "#" + text))
-        fields = parse_qs(parts.fragment.lstrip("/?")) | parse_qs(parts.query)
-    except ValueError:
-        return _error("This address cannot be read. Copy it again, whole.")
-    tokens = [fields.get(name, [""])[0] for name in ("access_token", "refresh_token")]
-    if all(tokens):
-        return clean(tokens[0]), clean(tokens[1])
-    if "error" in fields or "error_description" in fields or "error_code" in fields:
-        return _error("This address says that the sign-in failed. Ask for a new link, or sign in again.")
-    if "code" in fields:
-        return _error("This address holds a code, not tokens: %supabase_sign_in --link takes it.")
-    if "token_hash" in fields or "token" in fields:
-        return _error("This link was not followed yet. Open it, then copy the address it leads to.")
-    return _error("There are no tokens in this address. Copy it whole, with all that stands behind the #.")
+def _read(found: _Found, text: str, depth: int) -> None:
+    """Any text; `depth` bounds how often something is unwrapped."""
+    if depth <= 0 or _read_value(found, text, depth):
+        return
+    if _ADDRESS.match(text.lstrip("\"'<(")):
+        _read_address(found, text)
+        return
+    _read_labelled(found, _read_entries(found, text, depth))
+    if len(found):
+        return
+    if text.startswith(("{", "[", "%7B")):
+        found.problems.append(_CUT_OFF)
+    else:
+        _read_words(found, text)
 
 
-def _from_words(text: str) -> Pair | AuthError | None:
-    named = {kind.lower(): value for kind, value in _NAMED.findall(text)}
-    if len(named) == 2:
-        return clean(named["access"]), clean(named["refresh"])
-    words = [word for part in _SEPARATORS.split(text) if (word := clean(part)) and word.reveal() != "Bearer"]
-    if len(words) < 2:
+def _read_value(found: _Found, text: str, depth: int) -> bool:
+    """A value as it is stored: base64, URL-encoded, JSON, a Python literal. False: it is something else."""
+    if text.startswith("base64-"):
+        decoded = _decoded(text[7:])
+        if not _BASE64.fullmatch(text, 7):
+            found.problems.append(_CUT_OFF)
+        elif decoded is None or not isinstance(_parsed(decoded), Mapping):
+            found.add_part("", 0, text)
+        else:
+            _read(found, decoded, depth - 1)
+        return True
+    if text[:3].upper() in ("%7B", "%22", "%5B", "%25"):
+        decoded = unquote(text)
+        if decoded != text:
+            _read(found, decoded, depth - 1)
+            return True
+    value = _parsed(text)
+    if isinstance(value, str):
+        _read(found, value.strip(), depth - 1)
+    elif isinstance(value, (Mapping, list, tuple)):
+        _search(found, value, depth)
+        if not len(found):
+            found.problems.append(_NO_SESSION)
+    else:
+        return False
+    return True
+
+
+def _parsed(text: str) -> Any:
+    """The value of a JSON text or a Python literal, ``None`` where it is neither."""
+    straight = text.translate(_STRAIGHT)
+    if not straight.startswith(("{", "[", "(")) and not _STRING.fullmatch(straight):
         return None
-    tokens = [word for word in words if is_jwt(word)]
-    others = [word for word in words if not is_jwt(word) and is_opaque(word)]
-    if len(tokens) == 1 and len(others) == 1:
-        return tokens[0], others[0]
-    if len(tokens) == 0 and len(words) == 2:
-        return words[0], words[1]
-    if len(tokens) > 1:
-        return _error("There are several access tokens here. Paste one, with the refresh token beside it.")
-    return _error("Two tokens are needed and nothing else: the access token, then the refresh token.")
+    for each in dict.fromkeys((text, straight, text.replace("\r", "").replace("\n", ""))):
+        try:
+            return _JSON.decode(each)
+        except (ValueError, RecursionError):
+            pass
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                value = ast.literal_eval(each)
+        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+            continue
+        if not isinstance(value, str) or not each.startswith("("):  # ("a" "b") would be one string
+            return value.decode(errors="replace") if isinstance(value, bytes) else value
+    return None
 
 
-def _checked(pair: Pair) -> Pair:
-    access_token, refresh_token = pair
-    claims = read_claims(access_token) or {}
-    role = text_claim(claims, "role")
-    if "sub" not in claims and role in ("anon", "service_role"):
-        raise _error(f"This is a project's {role} key, not the access token of a user. Sign in to get one.")
-    if is_jwt(refresh_token):
-        raise _error("Both of these are access tokens. The refresh token is the short one beside it.")
-    return pair
+def _search(found: _Found, value: Any, depth: int) -> None:
+    """The sessions in an object, however wrapped (``session``, a list, all of local storage)."""
+    if depth < 0:
+        return
+    if isinstance(value, str):
+        if value.startswith(("{", "base64-", "%7B", '"{')):
+            _read_value(found, value, depth)
+    elif isinstance(value, (list, tuple)):
+        texts = [item for item in value[:2] if isinstance(item, str)]
+        # The oldest clients stored a bare list: access token first, refresh token second.
+        if len(texts) == 2 and is_jwt(_token(texts[0])):
+            _add_session(found, *texts)
+            return
+        for item in value:
+            _search(found, item, depth - 1)
+    elif isinstance(value, Mapping):
+        if "access_token" in value or "refresh_token" in value:
+            _add_session(found, value.get("access_token"), value.get("refresh_token"))
+        elif isinstance(value.get("name"), str) and isinstance(value.get("value"), str):
+            _read_entry(found, value["name"], value["value"], depth - 1)
+        else:
+            for name, item in value.items():
+                if isinstance(name, str) and isinstance(item, str):
+                    _read_entry(found, name, item, depth - 1)
+                elif name != "user" and not str(name).endswith("_metadata"):
+                    _search(found, item, depth - 1)
+
+
+def _add_session(found: _Found, access: Any, refresh: Any) -> None:
+    """What stands under ``access_token`` and ``refresh_token`` in one object."""
+    tokens = _token(access), _token(refresh)
+    if _is_access_token(tokens[0]) and is_opaque(tokens[1]) and not key_name(tokens[0]):
+        found.sessions.add(tokens)
+        return
+    key = key_name(tokens[0])
+    if key:
+        found.keys.append(key)
+    else:
+        found.problems.append(_NO_SESSION)
+
+
+def _read_entry(found: _Found, name: str, value: Any, depth: int) -> None:
+    """A named value of local storage or of a cookie."""
+    part = _PART.fullmatch(name)
+    if part and isinstance(value, str):
+        found.add_part(part[1], int(part[2]), value)
+    elif not isinstance(value, str):
+        _search(found, value, depth)
+    elif name.endswith("-code-verifier"):
+        found.problems.append(
+            "This is the entry of a sign-in under way, not a session. Copy the entry sb-…-auth-token."
+        )
+    elif value.startswith("base64-"):
+        found.add_part(name, 0, value)
+    elif value.startswith(("{", "[", "%7B", "%5B", "%22", '"')) and (
+        "auth-token" in name or "token" in value
+    ):
+        _read_value(found, value, depth)
+    elif "auth-token" in value and depth > 0:
+        _read_labelled(found, _read_entries(found, value, depth))
+
+
+def _read_entries(found: _Found, text: str, depth: int) -> str:
+    """Named values and JSON objects anywhere in a text; gives the rest of it."""
+    rest, kept, at = [], 0, 0
+    while entry := _ENTRY.search(text, at):
+        name = entry[1] or ""
+        at = start = entry.end() if name else entry.start()
+        carrier = _is_carrier(name, text[start : start + 8])
+        value: Any = None
+        if carrier and (_PART.fullmatch(name) or not text.startswith(("{", '"'), start)):
+            # In a row of a table, a part of a cookie may hold anything but a tab.
+            bare = (_ROW if entry[2] == "\t" and _PART.fullmatch(name) else _BARE).match(text, start)
+            value, at = (bare[bare.lastindex or 0], bare.end()) if bare else ("", start)
+        elif carrier or _OBJECT.match(text, start):
+            start += text.startswith('"{"', start)
+            try:
+                value, at = _JSON.raw_decode(text, start)
+            except (ValueError, RecursionError):
+                found.problems.append(_CUT_OFF)
+                return ""
+        if not carrier and not isinstance(value, dict):
+            at = max(entry.end(), start)
+            continue
+        if not carrier and value and text.startswith((",", "}", "]"), at):
+            found.problems.append(_CUT_OFF)  # a piece from inside a larger object
+            return ""
+        rest.append(text[kept : entry.start()])
+        kept = at = max(at, entry.end())
+        if value is not None and name != "user" and not name.endswith("_metadata"):
+            _read_entry(found, name, value, depth - 1)
+    return " ".join([*rest, text[kept:]])
+
+
+def _is_carrier(name: str, value: str) -> bool:
+    """Whether this may be the entry of a session, or a part of one."""
+    return bool(name) and (
+        "auth-token" in name or value.lstrip("\"'").startswith("base64-") or _PART.fullmatch(name) is not None
+    )
+
+
+def _read_cookie(found: _Found, name: str, parts: Mapping[int, Secret]) -> None:
+    """The parts of one cookie, put together; or which part is missing."""
+    known = "auth-token" in name or any("base64-" in part.reveal()[:9] for part in parts.values())
+    if not known:
+        return
+    missing = next(number for number in range(len(parts) + 1) if number not in parts)
+    if missing == len(parts):
+        # All parts of base64 but the last have one length.
+        lengths = {len(parts[number].reveal()) for number in range(missing - 1)}
+        if len(lengths) > 1 and parts[0].reveal().lstrip("\"'").startswith("base64-"):
+            found.problems.append("A part of this cookie is cut off. Copy the parts again, each whole.")
+            return
+        text = "".join("".join(parts[number].reveal().strip("\"'")) for number in range(missing))
+        for each in (text, unquote(text)):
+            decoded = _decoded("".join(each.split())[7:]) if each.startswith("base64-") else each
+            value = _parsed(decoded) if decoded is not None else None
+            if isinstance(value, (Mapping, list)):
+                _search(found, value, _DEEPEST)
+                return
+    count = max(*parts, missing) + 1
+    found.problems.append(
+        f"This is {_number(len(parts))} of {_number(count)} parts of a cookie: the one whose name ends in "
+        f"“.{missing}” is missing. Paste all parts together, or one in each field."
+    )
+
+
+def _number(count: int) -> str:
+    words = ("no", "one", "two", "three", "four", "five")
+    return words[count] if count < len(words) else str(count)
+
+
+def _decoded(text: str) -> str | None:
+    """The text of base64, ``None`` where it is cut off or is no base64."""
+    text = "".join(unquote(text).split()).rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+    except (ValueError, binascii.Error):
+        return None
+
+
+def _read_labelled(found: _Found, text: str) -> None:
+    text = text.partition("_metadata")[0]  # what follows may be the metadata's own
+    for kind, _, value in _LABELLED.findall(text):
+        if kind.lower() == "access":
+            found.add_access(value)
+        elif is_refresh_token(Secret(value)):  # it may be cut off
+            found.add_refresh(value)
+    # In a text of several words: alone, it is a token like any other.
+    if len(text.split(None, 3)) > 3:
+        for value in _BEARER.findall(text):
+            found.add_access(value)
+
+
+def _read_address(found: _Found, text: str) -> None:
+    words = text.strip("\"'<>()").split()
+    address = "".join(words)  # mail programs break long lines
+    if "://" not in address:
+        address = "x://y/" + (address if address[0] in "#?" else "#" + address.lstrip("&"))
+    try:
+        parts = urlsplit(address)
+        fields = parse_qs(parts.query)
+        for name, values in parse_qs(parts.fragment.lstrip("/?")).items():
+            fields.setdefault(name, []).extend(values)
+    except ValueError:
+        found.problems.append("This address cannot be read. Copy it again, whole.")
+        return
+    tokens = [{_token(value) for value in fields.get(f"{kind}_token", ())} for kind in ("access", "refresh")]
+    if max(map(len, tokens)) > 1:
+        found.problems.append(_TWO_SESSIONS)
+    elif all(tokens) and is_refresh_token(*tokens[1]):
+        _add_session(found, *tokens[0], *tokens[1])
+    else:
+        found.problems.append(_address_problem(fields))
+
+
+def _address_problem(fields: Mapping[str, list[str]]) -> str:
+    if {"error", "error_description", "error_code"} & set(fields):
+        reason = shown(fields.get("error_description", [""])[0], 200).rstrip(".")
+        return (
+            f"This address says that the sign-in failed{': ' if reason else ''}{reason}. "
+            "Ask for a new link, or sign in again."
+        )
+    if "code" in fields:
+        return "This address holds a code, not tokens: %supabase_sign_in --link takes it."
+    if "token_hash" in fields or "token" in fields:
+        return "This link was not followed yet. Open it, then copy the address it leads to."
+    return "There are no tokens in this address. Copy it whole, with all that stands behind the #."
+
+
+def _read_words(found: _Found, text: str) -> None:
+    """Tokens with no label, and nothing else beside them."""
+    parts = [clean(part).reveal() for part in _SEPARATORS.split(text.translate(_STRAIGHT))]
+    words = [part for part in parts if part and part != "Bearer"]
+    if len(words) > _MOST_WORDS:
+        found.problems.append(_NEITHER)
+        return
+    words = _rejoined(words)
+    tokens = [Secret(word) for word in words]
+    keys = [key for token in tokens if (key := key_name(token))]
+    access = [token for token in tokens if _is_access_token(token) and not key_name(token)]
+    others = [token for token in tokens if token not in access and not key_name(token)]
+    found.keys += keys
+    if any(token.reveal().startswith("eyJ") for token in others):
+        found.problems.append(
+            "The access token is not complete: it has three parts with dots between them. "
+            "Copy it again, whole."
+        )
+    elif len(tokens) == 1:
+        found.access += access
+        found.alone += len(access)
+        known = others and is_refresh_token(others[0])
+        (found.refresh if known else found.unknown).extend(others)
+    elif len(access) > 1:
+        found.problems.append(
+            "There are several access tokens here. Paste one, with the refresh token beside it."
+        )
+    elif len(access) == 1 and len(others) == 1 and is_refresh_token(others[0]):
+        found.sessions.add((access[0], others[0]))
+    elif others or not keys:
+        found.problems.append(_NEITHER)
+    else:
+        found.access += access
+
+
+def _rejoined(words: list[str]) -> list[str]:
+    """The words, with an access token that was broken into lines in one piece again."""
+    result, at = [], 0
+    while at < len(words):
+        end = _end_of_jwt(words, at) if words[at].startswith("eyJ") else at + 1
+        result.append("".join(words[at:end]))
+        at = end
+    return result
+
+
+def _end_of_jwt(words: list[str], start: int) -> int:
+    """Where a JWT that begins at `start` ends: where its signature is whole, else where it can be read."""
+    readable, joined = 0, ""
+    for end in range(start, len(words)):
+        joined += words[end]
+        if len(joined) > _LONGEST_JWT or joined.count(".") > 2:
+            break
+        if joined.count(".") == 2:
+            token = Secret(joined)
+            if signature_is_whole(token):
+                return end + 1
+            if not readable and read_claims(token) is not None:
+                readable = end + 1
+    return readable or start + 1
+
+
+# -- the verdict --------------------------------------------------------------------------------------------
+
+
+def _decide(found: _Found) -> Pair | str:
+    """The one session in what was found, or what is wrong."""
+    if len(found.sessions) > 1:
+        return _TWO_SESSIONS
+    if found.sessions:
+        (session,) = found.sessions
+        same = all(token == session[0] for token in found.access) and all(
+            token == session[1] for token in [*found.refresh, *found.unknown]
+        )
+        return session if same else _TWO_SESSIONS
+    if found.problems:
+        return found.problems[0]
+    if len(found.access) > 1 or found.alone > 1:
+        return "Both of these are access tokens. The refresh token is the short one beside it."
+    refresh = found.refresh + [token for token in found.unknown if is_opaque(token)]
+    if len(refresh) > 1:
+        return _TWO_SESSIONS if found.access else _NEITHER
+    if found.access and refresh:
+        return found.access[0], refresh[0]
+    if found.keys:
+        return f"This is {found.keys[0]}, not the access token of a user. Sign in to get one."
+    if found.access:
+        return (found.access[0], Secret("")) if found.alone else _ACCESS_ALONE
+    if found.refresh and found.unknown:
+        return found.unknown[0], found.refresh[0]
+    if found.refresh:
+        return _REFRESH_ALONE
+    if found.unknown:
+        return "This is no token. Give both tokens: the access token, then the refresh token."
+    return _NEITHER if found.parts else _NOTHING
+
+
+def _is_access_token(token: Secret) -> bool:
+    """Whether this is a JWT with readable claims and nothing cut off at its start (``eyJ`` is ``{"``)."""
+    return token.reveal().startswith("eyJ") and read_claims(token) is not None
+
+
+def _token(value: Any) -> Secret:
+    """A token from inside a string, without the line breaks that a terminal put into it."""
+    if isinstance(value, Secret):
+        return value
+    return clean("".join(value.split())) if isinstance(value, str) else Secret("")
+
+
+def _visible(text: str) -> str:
+    """`text` without characters that are not drawn, and without what a terminal adds to a paste."""
+    text = _BRACKETED.sub("", text)
+    if text.isascii():
+        return text
+    return "".join(char for char in text.translate(_BLANK) if unicodedata.category(char) != "Cf")
 
 
 def _error(message: str) -> AuthError:

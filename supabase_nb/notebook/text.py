@@ -76,8 +76,20 @@ WORDS: dict[str, str] = {
     "entry.title": "Restore a session",
     "entry.access": "Access token",
     "entry.refresh": "Refresh token",
-    "entry.help": "Both at once will do in the first field: the two tokens, a stored session’s JSON, "
-    "or the address that a magic link led to.",
+    "entry.access.placeholder": "eyJ… or the whole session",
+    "entry.refresh.placeholder": "Leave empty with a whole session",
+    "entry.help": "Paste both tokens, a stored session, its cookies, or the address of a magic link into the "
+    "first field.",
+    "entry.where": "Where do I find these?",
+    "entry.where.open": "Sign in to your app, open the browser’s developer tools (F12) and go to Application "
+    "(Chrome, Edge) or Storage (Firefox, Safari).",
+    "entry.where.storage": "Local storage",
+    "entry.where.storage.how": "Copy the value of sb-…-auth-token, whole.",
+    "entry.where.cookies": "Cookies",
+    "entry.where.cookies.how": "Copy sb-…-auth-token. If there are two, .0 and .1, copy both: in one paste, "
+    "or one in each field.",
+    "entry.where.link": "Magic link",
+    "entry.where.link.how": "Copy the address that the link led to, with all that follows the #.",
     "entry.submit": "Restore",
     "entry.other": "Use other tokens",
     "entry.keep": "Cancel",

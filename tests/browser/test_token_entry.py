@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -147,6 +148,7 @@ def test_entry_by_keyboard_and_by_every_shape_of_paste(
     expect(message).to_have_text("Restored: signed in as ada@example.com.")
     expect(panel).to_have_attribute("data-status", "active")
     expect(access).to_be_hidden()
+    expect(form.get_by_role("button", name="Use other tokens")).to_be_focused()
 
     # One paste of each shape.
     shapes: list[Callable[[str, str], str]] = [
@@ -161,6 +163,7 @@ def test_entry_by_keyboard_and_by_every_shape_of_paste(
         expect(access).to_be_focused()
         paste(page, shape(at, rt))
         expect(message).to_have_text("Restored: signed in as ada@example.com.")
+        expect(form.get_by_role("button", name="Use other tokens")).to_be_focused()
         assert traces(page, *tokens) == []
 
     # What came to the page, what was saved, what was logged.
@@ -293,4 +296,13 @@ def test_accessible_and_narrow_in_both_themes(
                     }"""
                 )
                 assert found == []
+            summary = form.get_by_text("Where do I find these?")
+            summary.focus()
+            page.keyboard.press("Enter")
+            expect(form.get_by_text("Local storage", exact=True)).to_be_visible()
+            if folder := os.environ.get("SHOTS"):
+                form.screenshot(path=f"{folder}/{theme[11:]}-{width}.png")
+            assert form.evaluate("form => form.scrollWidth <= form.clientWidth + 1")
+            page.keyboard.press("Enter")
+            expect(form.get_by_text("Local storage", exact=True)).to_be_hidden()
             assert form.evaluate("form => form.scrollWidth <= form.clientWidth + 1")

@@ -20,6 +20,13 @@ test("two tokens, JSON and addresses go to the kernel at once", () => {
     "#access_token=a&refresh_token=b",
     "refresh_token:abc",
     "base64-eyJhY2Nlc3M",
+    "my-session=base64-eyJhY2Nlc3M",
+    "sb-abcd-auth-token.1=dXNlciI6",
+    "sb-abcd-auth-token:eyJ",
+    "%7B%22access_token%22%3A",
+    '"{\\"access_token\\":\\"a\\"}"',
+    "('a','b')",
+    "'{access_token:1}'",
   ]) {
     assert.equal(holdsSeveral(text), true, text);
   }

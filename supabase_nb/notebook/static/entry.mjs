@@ -17,7 +17,7 @@ let forms = 0;
  * @param {string} text
  */
 export function holdsSeveral(text) {
-  return /\S\s+\S|^\s*[[{]|:\/\/|_token["']?\s*[=:]|^\s*base64-/.test(text);
+  return /\S\s+\S|^\s*["'“”]?\s*[[({]|:\/\/|_token["']?\s*[=:]|auth-token|base64-|%7B|%22/i.test(text);
 }
 
 /**
@@ -40,7 +40,14 @@ function draw(model, el, line) {
   const other = h("button", { type: "button", class: "sb-button", onclick: () => open(true) });
   write(cancel, say(words, "entry.keep"));
   write(other, say(words, "entry.other"));
-  const fields = h("div", { class: "sb-fields" }, ...slots, help);
+  const where = h(
+    "details",
+    { class: "sb-where" },
+    h("summary", {}, say(words, "entry.where")),
+    h("p", {}, say(words, "entry.where.open")),
+    h("dl", {}, ...["storage", "cookies", "link"].flatMap(place)),
+  );
+  const fields = h("div", { class: "sb-fields" }, ...slots, help, where);
   // No <form>: browsers offer to remember what is sent with one.
   const root = h(
     "div",
@@ -61,6 +68,8 @@ function draw(model, el, line) {
   let spoken = "";
   let mood = "";
   let wanted = false;
+  /** Whether the focus was in the fields when they closed: it goes to the button that opens them again. */
+  let moveFocus = false;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let later;
 
@@ -68,11 +77,17 @@ function draw(model, el, line) {
     return h("label", { for: `sb-entry-${name}-${number}` }, say(words, `entry.${name}`));
   }
 
+  /** One place to find tokens in, and what to copy there. */
+  function place(/** @type {string} */ name) {
+    return [h("dt", {}, say(words, `entry.where.${name}`)), h("dd", {}, say(words, `entry.where.${name}.how`))];
+  }
+
   // Uncontrolled: what is typed is in the field and nowhere else.
   function field(/** @type {string} */ name) {
     return h("input", {
       id: `sb-entry-${name}-${number}`,
       type: "password",
+      placeholder: say(words, `entry.${name}.placeholder`),
       autocomplete: "off",
       autocapitalize: "off",
       spellcheck: "false",
@@ -117,6 +132,7 @@ function draw(model, el, line) {
 
   function submitTokens(/** @type {string} */ access, /** @type {string} */ refresh) {
     if (asked || gone()) return;
+    moveFocus = root.contains(focused());
     asked = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
     model.send({ type: "tokens", id: asked, access_token: access, refresh_token: refresh });
     empty();
@@ -127,6 +143,10 @@ function draw(model, el, line) {
   /** New fields: emptied ones would give their text back at Ctrl-Z. */
   function empty() {
     ["access", "refresh"].forEach((name, index) => inputs()[index]?.replaceWith(field(name)));
+  }
+
+  function focused() {
+    return /** @type {Document | ShadowRoot} */ (root.getRootNode()).activeElement;
   }
 
   function gone() {
@@ -173,11 +193,22 @@ function draw(model, el, line) {
       asked = "";
       wanted = !news.ok;
       speak(news.text || say(words, "entry.failed"), news.ok ? "good" : "bad");
+      moveFocus &&= news.ok;
       if (!news.ok) inputs()[0]?.focus();
-      else if (document.activeElement === document.body) other.focus();
+      else follow();
       return;
     }
     show();
+    follow();
+  }
+
+  /** The answer may come before the view that shows the button, which cannot have the focus until then. */
+  function follow() {
+    if (!moveFocus || asked || wanted || other.hidden) return;
+    moveFocus = false;
+    // Unless the person went elsewhere meanwhile.
+    const now = focused();
+    if (!now || now === document.body || root.contains(now)) other.focus();
   }
 
   el.append(root);
