@@ -222,6 +222,8 @@ class AuthAPI:
                         return errors.AuthUnknownError("The answer was far too long to be the auth server's.")
                 sent = [*self._headers.values(), *_secrets(body), *([] if token is None else [token])]
                 return Answer(response.status_code, response.headers, bytes(received), sent)
+        except errors.AuthError as error:
+            return errors.again(error)  # without these frames
         except httpx.HTTPError as error:
             return outage(error, self.url)
         except (httpx.InvalidURL, UnicodeError):
@@ -238,18 +240,16 @@ class AuthAPI:
 
     def _client(self, httpx: Any) -> httpx.Client:
         if self._http is None or self._pid != os.getpid():
+            from .pool import Pool
+
             # A forked child must not write into its parent's connections.
             shared = self._transport if self._pid in (0, os.getpid()) else None
             logs.install()
             self._http = httpx.Client(
                 headers={"X-Supabase-Api-Version": _API_VERSION, "Accept": "application/json"},
                 timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
-                transport=shared,
+                transport=shared or Pool(),
                 follow_redirects=False,
-                # Certificates are verified, always; without TLS (this machine) there is no need to load them.
-                verify=self.url.startswith("https://"),
-                # What is for this machine has no TLS: a proxy, on another one, would read the tokens.
-                mounts={f"all://[{host}]" if ":" in host else f"all://{host}": None for host in LOOPBACK},
             )
             self._pid = os.getpid()
             if shared is None:

@@ -13,7 +13,8 @@ from .auth import AuthClient
 from .bearer import Bearer
 from .connect import check_key
 from .errors import AuthError
-from .session_auth import Pool, SessionAuth, SessionTransport
+from .pool import Pool
+from .session_auth import SessionAuth, SessionTransport
 from .storage import SessionStorage, storage_key
 from .tokens import Secret
 

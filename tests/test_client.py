@@ -30,7 +30,7 @@ from supabase_nb import (
 from supabase_nb.clock import Clock
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
-from supabase_nb.session_auth import Pool, proxy_of
+from supabase_nb.pool import Pool, proxy_of
 from supabase_nb.state import margin
 
 URL = "https://abcd.supabase.co"
@@ -71,7 +71,7 @@ def bearer(request: httpx.Request) -> str | None:
 
 @pytest.fixture
 def answers() -> made.Answers:
-    return made.Answers(**{TRIPS: [], TOKEN: made.session()})
+    return made.Answers(**{TRIPS: [], TOKEN: made.session(), "POST /auth/v1/logout": httpx.Response(204)})
 
 
 @pytest.fixture
