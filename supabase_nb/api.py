@@ -274,18 +274,29 @@ def _close(http: httpx.Client, pid: int) -> None:
 def check_url(url: str, *, allow_http: bool = False) -> str:
     """The URL without a trailing slash.
 
+    No error here repeats the URL: it may hold a password.
+
     Raises:
-        AuthError: It is none, or names another machine over plain ``http://``.
+        AuthError: It is no URL, or holds a user name, password, query or fragment, or names another machine
+            over plain ``http://``.
     """
+    address = url.strip() if isinstance(url, str) else ""
     parts, host = None, None
     try:
-        parts = urlsplit(url.strip() if isinstance(url, str) else "")
+        parts = urlsplit(address)
         host = parts.hostname if parts.port != 0 else None
     except ValueError:
         pass
-    if parts is None or not host or parts.scheme not in ("http", "https") or parts.username or parts.query:
+    problem = ""
+    if parts is not None and "@" in parts.netloc:
+        problem = "A project's URL holds no user name or password: take out all up to the @."
+    elif parts is None or not host or parts.scheme not in ("http", "https"):
+        problem = "This is not a project's URL."
+    elif "?" in address or "#" in address:
+        problem = "A project's URL has no query or fragment: take out the ? or # and all behind it."
+    if problem or parts is None:
         raise errors.AuthError(
-            "This is not a project's URL. It looks like https://abcd.supabase.co: see Project Settings, API.",
+            f"{problem} It looks like https://abcd.supabase.co: see Project Settings, API.",
             code="invalid_url",
         )
     if parts.scheme == "http" and not allow_http and host not in LOOPBACK:
@@ -293,7 +304,7 @@ def check_url(url: str, *, allow_http: bool = False) -> str:
             f"http://{host} would send tokens in the clear. Use https://, or allow_http=True if you must.",
             code="insecure_url",
         )
-    return url.strip().rstrip("/")
+    return address.rstrip("/")
 
 
 def _secrets(value: object) -> Iterator[Secret]:
