@@ -12,13 +12,16 @@ from .api import check_url
 from .auth import AuthClient
 from .bearer import NEVER, NOTHING, Bearer, Carried, header_of
 from .tasks import shared
-from .tokens import Secret
+from .tokens import Secret, without
 
 if TYPE_CHECKING:
     from .client import Client
 
 
 _T = TypeVar("_T")
+
+# Headers that describe a body as it was sent.
+_OF_THE_BODY = ("content-encoding", "content-length", "transfer-encoding")
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,7 @@ class SessionTransport(httpx.BaseTransport):
                 sent = flow.send(response)
                 response.read()
             except StopIteration:
-                return response
+                return _without_token(response, signed)
             except BaseException:
                 response.close()
                 raise
@@ -202,3 +205,23 @@ class SessionTransport(httpx.BaseTransport):
     def close(self) -> None:
         """Drop the connections."""
         self._pool.close()
+
+
+def _without_token(response: httpx.Response, signed: httpx.Request) -> httpx.Response:
+    """An error's response without the token and key of its request: its text becomes that of an exception."""
+    if response.status_code < 400 and "x-relay-error" not in response.headers:
+        return response
+    headers = (signed.headers.get(name, "").removeprefix("Bearer ") for name in ("Authorization", "apikey"))
+    secrets = [Secret(value) for value in headers if value]
+    text = response.read().decode("utf-8", "surrogateescape")
+    clean = without(text, secrets)
+    if clean == text:
+        return response
+    response.close()
+    kept = [(name, value) for name, value in response.headers.multi_items() if name not in _OF_THE_BODY]
+    return httpx.Response(
+        response.status_code,
+        headers=kept,
+        content=clean.encode("utf-8", "surrogateescape"),
+        extensions=response.extensions,
+    )
