@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -134,7 +135,13 @@ def outage(error: httpx.HTTPError, url: str) -> errors.AuthError:
     if isinstance(error, httpx.ProxyError):
         what = f"The proxy on the way to {host} refused"
     elif isinstance(error, httpx.ConnectError) and "CERTIFICATE" in str(error).upper():
-        what = f"The certificate of {host} could not be verified"
+        ignored = [name for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(name)]
+        aside = f" ({ignored[0]} is not used here)" if ignored else ""
+        return errors.AuthRetryableError(
+            f"The certificate of {host} could not be verified. If your network has its own certificate "
+            f"authority, set the environment variable SSL_CERT_FILE to its file{aside} and connect again.",
+            code="network",
+        )
     elif isinstance(error, httpx.UnsupportedProtocol):
         return not_an_address(url)
     else:

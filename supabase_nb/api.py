@@ -222,6 +222,8 @@ class AuthAPI:
                         return errors.AuthUnknownError("The answer was far too long to be the auth server's.")
                 sent = [*self._headers.values(), *_secrets(body), *([] if token is None else [token])]
                 return Answer(response.status_code, response.headers, bytes(received), sent)
+        except errors.AuthError as error:
+            return errors.again(error)  # without these frames
         except httpx.HTTPError as error:
             return outage(error, self.url)
         except (httpx.InvalidURL, UnicodeError):
@@ -238,18 +240,16 @@ class AuthAPI:
 
     def _client(self, httpx: Any) -> httpx.Client:
         if self._http is None or self._pid != os.getpid():
+            from .pool import Pool
+
             # A forked child must not write into its parent's connections.
             shared = self._transport if self._pid in (0, os.getpid()) else None
             logs.install()
             self._http = httpx.Client(
                 headers={"X-Supabase-Api-Version": _API_VERSION, "Accept": "application/json"},
                 timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
-                transport=shared,
+                transport=shared or Pool(),
                 follow_redirects=False,
-                # Certificates are verified, always; without TLS (this machine) there is no need to load them.
-                verify=self.url.startswith("https://"),
-                # What is for this machine has no TLS: a proxy, on another one, would read the tokens.
-                mounts={f"all://[{host}]" if ":" in host else f"all://{host}": None for host in LOOPBACK},
             )
             self._pid = os.getpid()
             if shared is None:
@@ -274,18 +274,29 @@ def _close(http: httpx.Client, pid: int) -> None:
 def check_url(url: str, *, allow_http: bool = False) -> str:
     """The URL without a trailing slash.
 
+    No error here repeats the URL: it may hold a password.
+
     Raises:
-        AuthError: It is none, or names another machine over plain ``http://``.
+        AuthError: It is no URL, or holds a user name, password, query or fragment, or names another machine
+            over plain ``http://``.
     """
+    address = url.strip() if isinstance(url, str) else ""
     parts, host = None, None
     try:
-        parts = urlsplit(url.strip() if isinstance(url, str) else "")
+        parts = urlsplit(address)
         host = parts.hostname if parts.port != 0 else None
     except ValueError:
         pass
-    if parts is None or not host or parts.scheme not in ("http", "https") or parts.username or parts.query:
+    problem = ""
+    if parts is not None and "@" in parts.netloc:
+        problem = "A project's URL holds no user name or password: take out all up to the @."
+    elif parts is None or not host or parts.scheme not in ("http", "https"):
+        problem = "This is not a project's URL."
+    elif "?" in address or "#" in address:
+        problem = "A project's URL has no query or fragment: take out the ? or # and all behind it."
+    if problem or parts is None:
         raise errors.AuthError(
-            "This is not a project's URL. It looks like https://abcd.supabase.co: see Project Settings, API.",
+            f"{problem} It looks like https://abcd.supabase.co: see Project Settings, API.",
             code="invalid_url",
         )
     if parts.scheme == "http" and not allow_http and host not in LOOPBACK:
@@ -293,7 +304,7 @@ def check_url(url: str, *, allow_http: bool = False) -> str:
             f"http://{host} would send tokens in the clear. Use https://, or allow_http=True if you must.",
             code="insecure_url",
         )
-    return url.strip().rstrip("/")
+    return address.rstrip("/")
 
 
 def _secrets(value: object) -> Iterator[Secret]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -13,7 +15,8 @@ from .auth import AuthClient
 from .bearer import Bearer
 from .connect import check_key
 from .errors import AuthError
-from .session_auth import Pool, SessionAuth, SessionTransport
+from .pool import Pool
+from .session_auth import SessionAuth, SessionTransport
 from .storage import SessionStorage, storage_key
 from .tokens import Secret
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 # Seconds to connect, and to wait for data: as long as a query may take (postgrest's own default).
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 5.0, 120.0
+_PORTS = {"http": 80, "https": 443}
 
 
 class Client:
@@ -43,7 +47,8 @@ class Client:
         key: Its publishable (anon) key.
         name: Tells several sessions of one project apart.
         storage: Where the session rests; by default a file in the user's data folder.
-        auth_url: The auth server's base, where it is not ``{url}/auth/v1``.
+        auth_url: The auth server's base, where it is not ``{url}/auth/v1``. Each auth server has a stored
+            session of its own.
         transport: What sends all requests; by default one connection pool of its own.
         allow_secret_key: Take a service-role or secret key. It passes over row level security.
         **options: Further arguments of `AuthClient`.
@@ -71,9 +76,10 @@ class Client:
         self.url = check_url(url, allow_http=options.get("allow_http", False))
         self.name = name
         pool = transport or Pool()
-        options.setdefault("storage_key", storage_key(self.url, name))
+        auth_url = check_url(auth_url or f"{self.url}/auth/v1", allow_http=options.get("allow_http", False))
+        options.setdefault("storage_key", _storage_key(self.url, auth_url, name))
         self.auth = AuthClient(
-            auth_url or f"{self.url}/auth/v1",
+            auth_url,
             headers={"apikey": self._key.reveal(), **options.pop("headers", {})},
             storage=storage,
             transport=pool,
@@ -240,6 +246,23 @@ class Client:
             self._realtime = SessionRealtime(self._bearer, self.url)
             self._closing.append(self._realtime.stop)
         return self._realtime
+
+
+def _storage_key(url: str, auth_url: str, name: str) -> str:
+    """Where the session of a project and an auth server is stored.
+
+    An auth server other than the project's own has a key of its own: its sessions are not for the project's
+    server, nor the other way round.
+    """
+    if _address(auth_url) == _address(f"{url}/auth/v1"):
+        return storage_key(url, name)
+    return f"{storage_key(url, name)}@{hashlib.sha256(_address(auth_url).encode()).hexdigest()[:16]}"
+
+
+def _address(url: str) -> str:
+    """A URL as one address has it: with its port, in one case."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}:{parts.port or _PORTS[parts.scheme]}{parts.path.rstrip('/')}"
 
 
 def _missing(package: str) -> ImportError:

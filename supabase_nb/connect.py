@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from . import tokens
+from .api import check_url
 from .errors import AuthError
 from .tokens import Secret
 
@@ -71,7 +72,8 @@ def resolve_project(
 
     Raises:
         AuthError: The URL or the key is found nowhere (``no_url``, ``no_key``), the key is one that passes
-            over row level security (``secret_key``), or another project's (``wrong_project``).
+            over row level security (``secret_key``), or another project's (``wrong_project``), or the URL is
+            none (``invalid_url``).
     """
     environ = os.environ if environ is None else environ
     places = [] if url and key else list(_places(environ, Path(folder) if folder is not None else None))
@@ -91,6 +93,8 @@ def resolve_project(
             f"or a {DOTENV} (Project Settings, API keys: the publishable or anon key).",
             code="no_key",
         )
+    for address in filter(None, (url, auth_url)):
+        check_url(address, allow_http=True)  # whether http:// is good enough, the client decides
     check_key(secret, url, allow_secret_key=allow_secret_key, found=key_from)
     return Project(url, secret.reveal(), auth_url or None, url_from, key_from)
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import urllib.request
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import httpx
 
-from .api import LOOPBACK, check_url
+from .api import check_url
 from .auth import AuthClient
 from .bearer import NEVER, NOTHING, Bearer, Carried, header_of
 from .tasks import shared
-from .tokens import Secret
+from .tokens import Secret, without
 
 if TYPE_CHECKING:
     from .client import Client
 
 
 _T = TypeVar("_T")
+
+# Headers that describe a body as it was sent.
+_OF_THE_BODY = ("content-encoding", "content-length", "transfer-encoding")
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ class SessionTransport(httpx.BaseTransport):
                 sent = flow.send(response)
                 response.read()
             except StopIteration:
-                return response
+                return _without_token(response, signed)
             except BaseException:
                 response.close()
                 raise
@@ -206,57 +207,21 @@ class SessionTransport(httpx.BaseTransport):
         self._pool.close()
 
 
-class Pool(httpx.BaseTransport):
-    """One connection pool for all that a client sends to a host, opened at the first request.
-
-    A forked child gets connections of its own: it must not write into its parent's.
-    """
-
-    def __init__(self) -> None:
-        self._opened: dict[tuple[int, str, str], httpx.HTTPTransport] = {}
-        self._under_way: set[tuple[int, object]] = set()
-        self._closed = False
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it."""
-        process, url = os.getpid(), request.url
-        # A connection that is being made can't be closed yet: whoever makes it does so when it has answered.
-        mark = (process, object())
-        self._under_way.add(mark)
-        try:
-            here = (process, url.scheme, url.host)
-            transport = self._opened.get(here)
-            if transport is None:
-                # Certificates are verified, always; without TLS (this machine) there's no need to load them.
-                opened = httpx.HTTPTransport(verify=url.scheme == "https", proxy=proxy_of(url))
-                transport = self._opened.setdefault(here, opened)
-            response = transport.handle_request(request)
-            if self._closed:
-                response.read()
-            return response
-        finally:
-            self._under_way.discard(mark)
-            if self._closed:
-                self._drop(process)
-
-    def close(self) -> None:
-        """Drop the connections, once nothing is under way; from now on each request has one of its own."""
-        self._closed = True
-        self._drop(os.getpid())
-
-    def _drop(self, process: int) -> None:
-        if not any(mark[0] == process for mark in list(self._under_way)):
-            for here in [here for here in list(self._opened) if here[0] == process]:
-                transport = self._opened.pop(here, None)
-                if transport is not None:
-                    transport.close()
-
-
-def proxy_of(url: httpx.URL) -> str | None:
-    """The proxy that the system names for an address; ``None``: straight there."""
-    # A client with a transport of its own no longer looks for a proxy. What is for this machine has no TLS:
-    # a proxy, on another one, would read the tokens.
-    if url.host in LOOPBACK or urllib.request.proxy_bypass(url.host):
-        return None
-    proxies = urllib.request.getproxies()
-    return proxies.get(url.scheme) or proxies.get("all")
+def _without_token(response: httpx.Response, signed: httpx.Request) -> httpx.Response:
+    """An error's response without the token and key of its request: its text becomes that of an exception."""
+    if response.status_code < 400 and "x-relay-error" not in response.headers:
+        return response
+    headers = (signed.headers.get(name, "").removeprefix("Bearer ") for name in ("Authorization", "apikey"))
+    secrets = [Secret(value) for value in headers if value]
+    text = response.read().decode("utf-8", "surrogateescape")
+    clean = without(text, secrets)
+    if clean == text:
+        return response
+    response.close()
+    kept = [(name, value) for name, value in response.headers.multi_items() if name not in _OF_THE_BODY]
+    return httpx.Response(
+        response.status_code,
+        headers=kept,
+        content=clean.encode("utf-8", "surrogateescape"),
+        extensions=response.extensions,
+    )

@@ -21,9 +21,11 @@ from supabase_nb import (
     AuthSessionMissing,
     AuthStorageError,
     AuthWeakPassword,
+    Client,
     FileStorage,
     MemoryStorage,
 )
+from supabase_nb.connect import resolve_project
 from supabase_nb.demo import DemoServer
 from supabase_nb.storage import storage_key
 
@@ -55,6 +57,39 @@ def test_constructing_touches_nothing(make_auth: MakeAuth, storage: FileStorage)
 def test_what_is_no_url_is_refused_with_the_next_step(url: Any) -> None:
     with pytest.raises(AuthError, match="looks like https://abcd"):
         AuthClient(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("https://:planted@abcd.supabase.co", "no user name or password"),
+        ("https://ada:planted@abcd.supabase.co", "no user name or password"),
+        ("https://ada:planted@", "no user name or password"),
+        ("https://@abcd.supabase.co", "no user name or password"),
+        ("http://ada:planted@abcd.supabase.co", "no user name or password"),
+        ("https://ada:planted@abcd.supabase.co:99999", "no user name or password"),
+        ("https://abcd.supabase.co#planted", "no query or fragment"),
+        ("https://abcd.supabase.co/#", "no query or fragment"),
+        ("https://abcd.supabase.co?apikey=planted", "no query or fragment"),
+        ("https://abcd.supabase.co/?", "no query or fragment"),
+    ],
+)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda url: AuthClient(url, storage=MemoryStorage()),
+        lambda url: Client(url, "sb_publishable_x", storage=MemoryStorage()),
+        lambda url: Client(URL, "sb_publishable_x", storage=MemoryStorage(), auth_url=url),
+        lambda url: resolve_project(url, "sb_publishable_x"),
+        lambda url: resolve_project(URL, "sb_publishable_x", auth_url=url),
+        lambda url: resolve_project(environ={"SUPABASE_URL": url, "SUPABASE_KEY": "sb_publishable_x"}),
+    ],
+)
+def test_a_url_with_more_than_an_address_is_refused(make: Any, url: str, problem: str) -> None:
+    with pytest.raises(AuthError, match=problem) as caught:
+        make(url)
+    assert caught.value.code == "invalid_url"
+    assert "planted" not in repr(caught.value) + str(caught.value) + repr(caught.value.__context__)
 
 
 def test_tokens_do_not_travel_in_the_clear() -> None:

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import made
@@ -30,7 +31,7 @@ from supabase_nb import (
 from supabase_nb.clock import Clock
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
-from supabase_nb.session_auth import Pool, proxy_of
+from supabase_nb.pool import Pool, proxy_of
 from supabase_nb.state import margin
 
 URL = "https://abcd.supabase.co"
@@ -71,7 +72,7 @@ def bearer(request: httpx.Request) -> str | None:
 
 @pytest.fixture
 def answers() -> made.Answers:
-    return made.Answers(**{TRIPS: [], TOKEN: made.session()})
+    return made.Answers(**{TRIPS: [], TOKEN: made.session(), "POST /auth/v1/logout": httpx.Response(204)})
 
 
 @pytest.fixture
@@ -792,6 +793,57 @@ def test_a_forked_child_has_connections_of_its_own(client: Client) -> None:
     with open(read, "rb") as answer:
         assert answer.read() == b"200"
     assert len(trips(client)) == 3
+
+
+def echo(request: httpx.Request) -> httpx.Response:
+    """A server that repeats in its error what it was sent."""
+    said = f"no: {request.headers['authorization']}, {request.headers['apikey']}"
+    return httpx.Response(
+        400,
+        json={"message": said, "error": said, "statusCode": "400", "hint": quote(said)},
+        headers={"x-kept": "yes"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "call"),
+    [
+        (TRIPS, trips),
+        ("POST /rest/v1/rpc/f", lambda client: client.rpc("f").execute()),
+        ("POST /functions/v1/hello", lambda client: client.functions.invoke("hello")),
+        ("GET /storage/v1/bucket/photos", lambda client: client.storage.get_bucket("photos")),
+        (TRIPS, lambda client: client.http.get("/rest/v1/trips").raise_for_status()),
+    ],
+)
+def test_a_servers_error_does_not_repeat_the_token(
+    path: str, call: Callable[[Client], object], make: Callable[..., Client], answers: made.Answers
+) -> None:
+    client = make(made.jwt(role="service_role"), allow_secret_key=True)
+    client.auth.sign_in_with_password(email="ada@example.com", password="correct horse battery")
+    assert client.auth.session is not None
+    answers[path] = echo
+    with pytest.raises(Exception, match=r"400|no") as caught:
+        call(client)
+    seen: BaseException | None = caught.value
+    while seen is not None:
+        response = getattr(seen, "response", None)
+        shown = f"{seen} {seen!r} {vars(seen)} {response.text if response is not None else ''}"
+        for secret in (client.auth.session.access_token, client.key):
+            assert secret not in shown
+        seen = seen.__cause__ or seen.__context__
+
+
+def test_the_rest_of_an_error_response_stays(mocked: Client, answers: made.Answers) -> None:
+    assert mocked.auth.session is not None
+    answers[TRIPS] = echo
+    response = mocked.http.get("/rest/v1/trips")
+    assert (response.status_code, response.headers["x-kept"]) == (400, "yes")
+    assert response.json()["message"] == "no: Bearer •••, •••"
+    answers[TRIPS] = httpx.Response(400, content=b"\xff no", headers={"x-kept": "yes"})
+    assert mocked.http.get("/rest/v1/trips").content == b"\xff no"
+    # A value that was asked for is not touched.
+    answers[TRIPS] = lambda request: httpx.Response(200, json=[request.headers["authorization"]])
+    assert trips(mocked) == [f"Bearer {mocked.auth.session.access_token}"]
 
 
 @pytest.mark.parametrize(

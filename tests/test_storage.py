@@ -17,11 +17,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import made
 import pytest
 
-from supabase_nb import AuthClient, AuthStorageError, FileStorage, KeyringStorage, MemoryStorage
+from supabase_nb import AuthClient, AuthStorageError, Client, FileStorage, KeyringStorage, MemoryStorage
 from supabase_nb.demo import DemoServer
 from supabase_nb.record import StoredSession
 from supabase_nb.storage import SessionStorage, storage_key
@@ -587,3 +589,44 @@ def test_our_own_field_may_be_anything(ours: Any) -> None:
     assert record.session.refresh_token == wire["refresh_token"]
     again = StoredSession.from_text(Secret(record.to_text()))
     assert again == record
+
+
+# -- several auth servers -----------------------------------------------------------------------------------
+
+
+def test_a_session_goes_only_to_the_auth_server_that_issued_it(storage: FileStorage) -> None:
+    """The same project with another ``auth_url``: nothing is found, and nothing is sent."""
+    url, key = "https://abcd.supabase.co", "sb_publishable_x"
+    own, other = "https://auth.example.com/v1", "https://auth.example.com/v2"
+    networks = {
+        address: made.Answers(**{
+            f"GET {urlsplit(address).path}/user": made.user(), f"POST {urlsplit(address).path}/logout": httpx.Response(204)
+        })
+        for address in (own, other, f"{url}/auth/v1")
+    }  # fmt: skip
+
+    def connect(address: str | None, name: str = "") -> Client:
+        transport = networks[(address or f"{url}/auth/v1").rstrip("/").lower().replace(":443", "")]
+        return Client(
+            url, key, auth_url=address, name=name, storage=storage, transport=transport, auto_refresh=False
+        )
+
+    with connect(own) as client:
+        client.auth.set_session(made.jwt(), "abcdefghijkl")
+    asked = len(networks[own].asked)
+    for elsewhere in (connect(None), connect(f"{url}/auth/v1"), connect(other), connect(own, "work")):
+        with elsewhere as client:
+            assert client.auth.get_session() is None
+            client.auth.sign_out()
+    assert [len(network.asked) for network in networks.values()] == [asked, 0, 0]
+    for same in (connect(own), connect(f"{own}/"), connect("https://Auth.example.com:443/v1")):
+        with same as client:
+            assert client.auth.get_session() is not None
+
+
+def test_the_projects_own_auth_server_keeps_the_key_of_supabases_clients(storage: FileStorage) -> None:
+    url = "https://abcd.supabase.co"
+    storage.set(storage_key(url), json.dumps(made.session()))
+    for address in (None, f"{url}/auth/v1", "https://abcd.supabase.co:443/auth/v1/"):
+        with Client(url, "sb_publishable_x", auth_url=address, storage=storage, auto_refresh=False) as client:
+            assert client.auth.get_session() is not None

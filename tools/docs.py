@@ -43,7 +43,10 @@ MEANINGS = {
 #: Codes of this package's own, whose messages say all: code -> what it means, what to do.
 OWN = {
     "insecure_url": ("The project's URL is `http://`: tokens could be read on the way.", "Use `https://`."),
-    "invalid_url": ("The project's URL is no address.", "Copy it again from the project's settings."),
+    "invalid_url": (
+        "The project's URL is no address, or holds more than one: a password, a query, a fragment.",
+        "Copy it again from the project's settings.",
+    ),
     "network": (
         "The server cannot be reached, or does not answer in time. The session is kept.",
         "Wait, or check the network and the project's URL.",
