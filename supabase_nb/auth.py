@@ -12,7 +12,7 @@ from . import errors, tokens
 from .api import AuthAPI
 from .claims import Verifier
 from .clock import Clock, ServerClock
-from .events import Change, Delivery, log_guarded
+from .events import Change, Delivery, log_guarded, run_awaitable
 from .keeper import Keeper
 from .models import (
     STATUSES,
@@ -156,6 +156,8 @@ class AuthClient(WaysIn, traitlets.HasTraits):
             AuthApiError: The server refused; ``code`` says why.
             AuthRetryableError: The server cannot be reached now. Within 15 s.
             AuthStorageError: The session is in force, but could not be saved.
+            AuthError: ``superseded``: a later sign-out, sign-in or `set_session` was carried out meanwhile.
+                Tokens that the server has issued for this call are signed out.
 
         On failure an earlier session stays in force. Source: Supabase's reference, "Set the session data".
         """
@@ -201,7 +203,9 @@ class AuthClient(WaysIn, traitlets.HasTraits):
         return AuthResponse(session.user, session)
 
     def sign_out(self, scope: Scope = "global") -> None:
-        """End the session: here at once, whatever the network does; then the server is told.
+        """End the session: here at once, whatever the network does. The server is told in the background.
+
+        It waits a second for the server's answer, so that a script may end right after it.
 
         Args:
             scope: ``"global"``: all of the user's sessions; ``"local"``: this one; ``"others"``: all
@@ -287,7 +291,10 @@ class AuthClient(WaysIn, traitlets.HasTraits):
         """Call `callback(event, session)` at each event, `INITIAL_SESSION` first.
 
         Callbacks see one order of events, and each before the call that caused it returns. They may call any
-        method, and unsubscribe; one that raises is logged and hinders nobody.
+        method, and unsubscribe. If one raises, that is logged and the others are still called.
+
+        A coroutine function is awaited: as a task of the event loop that runs where it subscribes (in a
+        notebook, the kernel's), else at once.
         """
         self._keeper.restore()
         subscription = self._keeper.subscribe(callback)
@@ -360,7 +367,7 @@ class AuthClient(WaysIn, traitlets.HasTraits):
             if isinstance(observer, traitlets.EventHandler) and observer.name is not None:
                 call = getattr(self, observer.name)
             try:
-                call(event)
+                run_awaitable(call(event))
             except Exception:  # noqa: BLE001
                 log_guarded("an observer of a trait raised; the others are still called")
             except BaseException as error:  # noqa: BLE001  (a Ctrl-C: raised when all have been called)

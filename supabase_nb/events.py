@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import logging
 import sys
 import threading
@@ -81,9 +83,15 @@ class Delivery:
             self._queue.append(Change(traits, event, session, deque([None, *to])))
             self._put += 1
 
-    def subscribe(self, callback: AuthCallback, event: AuthEvent, session: Session | None) -> Subscription:
+    def subscribe(
+        self,
+        callback: AuthCallback,
+        event: AuthEvent,
+        session: Session | None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> Subscription:
         """Add a subscriber, with a first event of its own that comes before all others."""
-        subscription = Subscription(callback, self._unsubscribe)
+        subscription = Subscription(callback, self._unsubscribe, loop)
         with self._guard:
             self._subscriptions[subscription] = None
             self._queue.append(Change({}, event, session, deque([subscription])))
@@ -174,8 +182,9 @@ class Delivery:
             if subscription not in known:
                 cross_off()
                 continue
+            returned = None
             try:
-                _ = subscription.callback(kind, session), cross_off()
+                returned, _ = subscription.callback(kind, session), cross_off()
             except BaseException as error:
                 if not isinstance(error, Exception) and (
                     error.__traceback__ is None or error.__traceback__.tb_next is None
@@ -185,7 +194,45 @@ class Delivery:
                 if not isinstance(error, Exception):
                     return error
                 log_guarded("a subscriber of on_auth_state_change raised; the others are still called")
+            if returned is not None:
+                try:
+                    run_awaitable(returned, subscription.loop)
+                except BaseException as error:  # noqa: BLE001  (a Ctrl-C: raised when all have been called)
+                    return error
         return None
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs in this thread, if one does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def run_awaitable(returned: object, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    """Await what a callback returned, if it can be awaited.
+
+    Args:
+        returned: What the callback returned.
+        loop: The event loop that ran when it subscribed. There it becomes a task, whose end is not waited
+            for; without one, it runs to its end here.
+    """
+    if not inspect.isawaitable(returned):
+        return
+
+    async def await_it() -> None:
+        try:
+            await returned
+        except Exception:  # noqa: BLE001
+            log_guarded("a coroutine of an observer or subscriber raised; the others are still called")
+
+    if loop is None or not loop.is_running():
+        loop = running_loop()
+    if loop is not None:
+        asyncio.run_coroutine_threadsafe(await_it(), loop)
+    else:
+        asyncio.run(await_it())
 
 
 # Whose callbacks the current thread, or the task that one of them awaits, is inside of.

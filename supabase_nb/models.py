@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from . import tokens
 from .tokens import Secret
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 Status = Literal["signed_out", "restoring", "active", "refreshing", "retrying", "expired"]
 STATUSES: tuple[Status, ...] = ("signed_out", "restoring", "active", "refreshing", "retrying", "expired")
@@ -376,8 +379,14 @@ class AuthEvent:
 class Subscription:
     """A subscriber of `AuthClient.on_auth_state_change`; `unsubscribe` may be called any number of times."""
 
-    def __init__(self, callback: AuthCallback, remove: Callable[[Subscription], None]) -> None:
+    def __init__(
+        self,
+        callback: AuthCallback,
+        remove: Callable[[Subscription], None],
+        loop: AbstractEventLoop | None = None,
+    ) -> None:
         self.callback = callback
+        self.loop = loop  # where a coroutine function runs
         self._remove = remove
 
     def unsubscribe(self) -> None:
