@@ -17,6 +17,7 @@ from .errors import (
     AuthSessionMissing,
     AuthStorageError,
 )
+from .events import running_loop
 from .held import Held, Word
 from .leaving import Leaving, says_expired
 from .models import AuthCallback, AuthChangeEvent, AuthEvent, Session, Subscription, User
@@ -65,16 +66,25 @@ class Keeper(Leaving):
             return self.held.session
         raise failure
 
-    def begin(self, session: Session, event: AuthChangeEvent, cause: str) -> Session:
-        """Put a session in force that the server has just given out (the ways in)."""
-        word = self._new_word()
+    def begin(
+        self, session: Session, event: AuthChangeEvent, cause: str, word: Word | None = None
+    ) -> Session:
+        """Put a session in force that the server has just issued (a sign-in).
+
+        Raises:
+            AuthError: ``superseded``: a call later than `word` has been carried out meanwhile.
+            AuthStorageError: It is in force, but could not be saved.
+        """
+        word = word or self.new_word()
 
         def commit() -> AuthStorageError | None:
             with self.exclusively():
-                return self._commit(StoredSession.begin(session), event, cause, word)
+                return self._commit(StoredSession.begin(session), event, cause, word, issued=True)
 
-        failure = uninterrupted(commit, afterwards=self.announce)
-        self.announce()
+        try:
+            failure = uninterrupted(commit, afterwards=self.announce)
+        finally:
+            self.announce()
         if failure is not None:
             raise failure
         return session
@@ -86,7 +96,7 @@ class Keeper(Leaving):
         cause: str = "session restored",
     ) -> Session:
         """`set_session`: rules 1 to 5, and "run it again"."""
-        word = self._new_word()
+        word = self.new_word()
         if pair.refresh_token and not tokens.is_opaque(pair.refresh_token):
             raise AuthApiError(
                 "This is not a refresh token. Copy it again, whole, from where you are signed in.",
@@ -156,6 +166,7 @@ class Keeper(Leaving):
                     notice="Continued from storage: a later rotation of this session was there."
                     if later
                     else None,
+                    issued=session.access_token != best.access_token.reveal(),
                 )
             else:
                 self._refuse(refused, pair, later, stored)
@@ -216,11 +227,35 @@ class Keeper(Leaving):
         stored: StoredSession | None = None,
         *,
         notice: str | None = None,
+        issued: bool,
     ) -> AuthStorageError | None:
-        """Save, and put in force what the user's word led to, unless a later one has been carried out."""
+        """Save and put in force what a call of the user led to.
+
+        Args:
+            record: What to save.
+            event: What to tell subscribers.
+            cause: Why, for people.
+            word: The call.
+            stored: What storage holds.
+            notice: A sentence to show with the session.
+            issued: Whether the server has issued these tokens for this call.
+
+        Raises:
+            AuthError: ``superseded``: a later call, or a sign-out, has been carried out meanwhile. The server
+                is told to end what it has issued.
+        """
         with self._lock:
             if word.withdrawn or word.number < self._word:
-                return None
+                in_force = self.held.session
+                if in_force is not None and in_force.session_id == record.session.session_id:
+                    return None  # the later call restored the same session
+                if issued:
+                    self._sign_out_later(record.session, "local")
+                raise AuthError(
+                    "A later sign-out or sign-in replaced this call, so its session is not in use. "
+                    "Call it again if you want this session.",
+                    code="superseded",
+                )
             self._word = word.number
             self._drop_goodbyes(record.session)
             failure = self._write(record, stored)
@@ -287,11 +322,12 @@ class Keeper(Leaving):
 
     def subscribe(self, callback: AuthCallback) -> Subscription:
         """A subscriber whose first event says what is known now."""
+        loop = running_loop()
 
         def subscribe() -> Subscription:
             with self._lock:
                 first = AuthEvent(AuthChangeEvent.INITIAL_SESSION, self.clock.clock.wall(), "subscribed")
-                return self.delivery.subscribe(callback, first, self.held.session)
+                return self.delivery.subscribe(callback, first, self.held.session, loop)
 
         return uninterrupted(subscribe, afterwards=self.announce)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass, replace
+from functools import partial
 
+from . import workers
 from .errors import FINAL_CODES, AuthError, AuthRetryableError, AuthStorageError, AuthUnknownError
 from .held import Held
 from .models import AuthChangeEvent, Session
@@ -16,6 +19,8 @@ logger = logging.getLogger("supabase_nb")
 
 # Signing out does not wait for a refresh of ours, whose answer is dropped; for another kernel not long.
 _SIGN_OUT_LOCK = 2.0
+# How long `sign_out` waits for the server's answer; the background waits for the rest. Seconds.
+_SIGN_OUT_WAIT = 1.0
 # How long, and how often, the server is told of a sign-out that it did not hear; seconds.
 _GOODBYE_FOR, _GOODBYE_PAUSE = 24 * 3600.0, 15.0
 
@@ -44,18 +49,31 @@ class Leaving(Rotation):
         self.restore()
         left, failure = self._let_go(cause, scope)
         for goodbye in left:
-            told = self._tell(goodbye, expired=goodbye.session.expires_at <= self.clock.now())
-            self._heard(goodbye) if told else self._unheard(goodbye)
+            told = threading.Event()
+            tell = partial(self._tell_now, goodbye, told)
+            try:
+                workers.start(tell, "supabase-nb-call")
+            except RuntimeError:  # no more threads, or the interpreter is ending
+                tell()
+            told.wait(_SIGN_OUT_WAIT)
             self.announce()
         if failure is not None:
             raise failure
+
+    def _tell_now(self, goodbye: Goodbye, told: threading.Event) -> None:
+        try:
+            heard = self._tell(goodbye, expired=goodbye.session.expires_at <= self.clock.now())
+            self._heard(goodbye) if heard else self._unheard(goodbye)
+        finally:
+            told.set()
+            self.delivery.flush_soon()
 
     def hand_over(self, cause: str) -> None:
         """Let go of the session, which goes on elsewhere: here it is gone, and no server is told."""
         self._let_go(cause, None)
 
     def _let_go(self, cause: str, scope: str | None) -> tuple[tuple[Goodbye, ...], AuthStorageError | None]:
-        word = self._new_word()
+        word = self.new_word()
 
         def let_go() -> tuple[tuple[Goodbye, ...], AuthStorageError | None]:
             with self._lock:
@@ -70,10 +88,8 @@ class Leaving(Rotation):
                 self.drop_notices()
                 left: tuple[Goodbye, ...] = ()
                 if session is not None and scope is not None:
-                    now = self.clock.clock.steady()
-                    left = (Goodbye(session, scope, now + _GOODBYE_PAUSE, now + _GOODBYE_FOR),)
-                # Kept from the start, so that Ctrl-C during the telling forgets nothing.
-                self._goodbyes = (*self._goodbyes, *left)
+                    # Kept from the start, so that Ctrl-C during the telling forgets nothing.
+                    left = (self._sign_out_later(session, scope, _GOODBYE_PAUSE),)
                 event = AuthChangeEvent.SIGNED_OUT if session is not None else None
                 self._hold(Held(error=failure, era=self._new_era()), event, cause)
             return left, failure
@@ -81,6 +97,13 @@ class Leaving(Rotation):
         outcome = uninterrupted(let_go, afterwards=self.announce)
         self.announce()
         return outcome
+
+    def _sign_out_later(self, session: Session, scope: str, wait: float = 0.0) -> Goodbye:
+        """Have the background end a session at the server, `wait` seconds from now. Under the lock."""
+        now = self.clock.clock.steady()
+        goodbye = Goodbye(session, scope, now + wait, now + _GOODBYE_FOR)
+        self._goodbyes = (*self._goodbyes, goodbye)
+        return goodbye
 
     def _tell(self, goodbye: Goodbye, *, expired: bool = False) -> bool:
         """Tell the server of a sign-out. ``False``: the request did not reach it."""

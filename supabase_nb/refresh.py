@@ -16,6 +16,8 @@ logger = logging.getLogger("supabase_nb")
 
 # Seconds between looks for a rotation or sign-out by another kernel, and for having slept.
 TICK = 2.0
+# Between two looks at a client that is due again at once; doubled each time, up to a tick.
+_SHORTEST_PAUSE = 0.1
 # Workers at a time; what is due beyond that waits for the next tick.
 _MOST_WORKERS = 64
 
@@ -40,6 +42,9 @@ class Refresher:
         self._clients: weakref.WeakSet[Refreshable] = weakref.WeakSet()
         self._thread: threading.Thread | None = None
         self._working: set[int] = set()
+        # Clients that were due again as soon as their work was done: how often in a row, and when they may
+        # work again, on the monotonic clock.
+        self._repeats: weakref.WeakKeyDictionary[Refreshable, tuple[int, float]] = weakref.WeakKeyDictionary()
         self._changed = False
         # When the thread looks again by itself, on the monotonic clock.
         self._next_look = float("inf")
@@ -106,16 +111,26 @@ class Refresher:
         if id(client) in self._working:
             return None
         try:
-            return client.due_in()
+            due = client.due_in()
         except Exception:
             logger.exception("the refresher could not ask a client what is due")
             return None
+        repeats, not_before = self._repeats.get(client, (0, 0.0))
+        wait = not_before - time.monotonic()
+        if due is None or due > 0:
+            if repeats and wait <= 0:
+                self._repeats.pop(client, None)  # its work led to something
+            return due
+        return max(due, wait)
 
     def _start(self, client: Refreshable) -> None:
         with self._guard:
             if len(self._working) >= _MOST_WORKERS or id(client) in self._working:
                 return
             self._working.add(id(client))
+            repeats, _ = self._repeats.get(client, (0, 0.0))
+            pause = min(_SHORTEST_PAUSE * 2 ** min(repeats, 10), TICK)
+            self._repeats[client] = (repeats + 1, time.monotonic() + pause)
         try:
             workers.start(lambda: self._work(client), "supabase-nb-refresh")
         except RuntimeError:  # no more threads, or the interpreter is ending

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
 from . import errors, workers
@@ -14,6 +15,7 @@ from .errors import (
     AuthError,
     AuthRetryableError,
     AuthSessionMissing,
+    AuthStorageError,
     AuthUnknownError,
 )
 from .held import Held
@@ -26,6 +28,10 @@ from .uninterrupted import uninterrupted
 
 logger = logging.getLogger("supabase_nb")
 
+# Access tokens with such a lifetime are of no use; pauses between exchanges that bring them. In seconds.
+_TOO_SHORT, _FIRST_USELESS_PAUSE, _LONGEST_USELESS_PAUSE = 1.0, 2.0, 60.0
+# An exchange whose caller was interrupted is joined only for so many seconds from its start.
+_YOUNG = 2.0
 # Between tries to save, in seconds.
 _SAVE_PAUSE = 5.0
 
@@ -39,6 +45,10 @@ class _Flight:
     done: threading.Event = field(default_factory=threading.Event)
     session: Session | None = None
     error: AuthError | None = None
+    began: float = 0.0
+    abandoned: bool = False  # the call that waited for it was interrupted
+    locked: bool = False  # it has the lock of the storage
+    shares_lock_of: _Flight | None = None  # an abandoned one, whose request may hang
 
 
 class Rotation(SessionState):
@@ -67,14 +77,25 @@ class Rotation(SessionState):
         return patiently(lambda deadline: self._renew(seen, deadline), self.clock.clock)
 
     def _renew(self, seen: Secret, deadline: float) -> Session:
-        found = uninterrupted(lambda: self._board(seen))
-        self.delivery.flush()
-        if isinstance(found, Session):
-            return found
-        if not found.done.wait(self._until(deadline)):
-            raise AuthRetryableError(
-                "The refresh takes long; it goes on in the background. Try again in a while."
-            )
+        while True:
+            found = uninterrupted(lambda: self._board(seen))
+            self.delivery.flush()
+            if isinstance(found, Session):
+                return found
+            patience = self._until(deadline)
+            young = found.began + _YOUNG - self.clock.clock.steady()
+            joined_abandoned = found.abandoned
+            try:
+                done = found.done.wait(min(patience, max(young, 0.0)) if joined_abandoned else patience)
+            except BaseException:
+                found.abandoned = True
+                raise
+            if done:
+                break
+            if not joined_abandoned or patience <= young:
+                raise AuthRetryableError(
+                    "The refresh takes longer than usual and continues in the background. Try again shortly."
+                )
         self.delivery.flush()
         if found.session is None:
             raise errors.again(found.error or nobody())
@@ -97,10 +118,14 @@ class Rotation(SessionState):
                     "A forked process does not refresh its parent's session. Make a client of its own there."
                 )
             if flight is not None and flight.era == held.era and flight.seen == seen:
-                return flight
+                old = self.clock.clock.steady() - flight.began >= _YOUNG
+                if not (flight.abandoned and flight.locked and old):
+                    return flight
             if held.error is not None and held.not_before > self.clock.clock.steady():
                 raise errors.again(held.error)
-            flight = self._open_flight(seen)
+            abandoned, flight = flight, self._open_flight(seen)
+            if abandoned is not None and abandoned.locked:
+                flight.shares_lock_of = abandoned
             try:
                 workers.start(lambda: self._fly(flight), "supabase-nb-exchange")
             except RuntimeError:  # no more threads, or the interpreter is ending
@@ -143,7 +168,8 @@ class Rotation(SessionState):
             held = self.held
             due = self._due_in(held)
             if due is not None and due <= 0 and self._flight is None:
-                if self.fresh(held) and (not held.verified or self.clock.jumped):
+                unverified = not held.verified or self.clock.jumped
+                if unverified and self._usable_without_refresh(held):
                     unsure = held
                 elif held.session is not None:
                     flight = self._open_flight(Secret(held.session.access_token))
@@ -153,6 +179,12 @@ class Rotation(SessionState):
         elif unsure is not None:
             self._verify(unsure)
         self.delivery.flush_soon()
+
+    def _usable_without_refresh(self, held: Held) -> bool:
+        """Whether the access token is fresh, or still valid where nothing can refresh it."""
+        if held.session is not None and not held.session.refresh_token:
+            return (self.time_left(held) or 0.0) > 0
+        return self.fresh(held)
 
     def _save_again(self) -> None:
         now = self.clock.clock.steady()
@@ -175,16 +207,19 @@ class Rotation(SessionState):
                     self._hold(replace(_settled(self.held), session=session.with_user(user), status="active"))
             return
         flight = None
+        final = isinstance(failure, AuthApiError) and failure.code in FINAL_CODES
+        if failure.code == "bad_jwt" and not session.refresh_token:
+            final = True
         with self._lock:
             if self.held.session is not session:
                 return
-            if failure.code == "bad_jwt" and self._flight is None:
+            if failure.code == "bad_jwt" and session.refresh_token and self._flight is None:
                 # Expired after all, or signed with a key that is gone: the refresh token will tell.
                 self._hold(replace(self.held, verified=True, next_try=None))
                 flight = self._open_flight(Secret(session.access_token))
         if flight is not None:
             self._fly(flight)
-        elif isinstance(failure, AuthApiError) and failure.code in FINAL_CODES:
+        elif final:
             with self.exclusively():
                 self.catch_up(locked=True)
                 if self.held.session is session:
@@ -196,7 +231,7 @@ class Rotation(SessionState):
 
     def _open_flight(self, seen: Secret) -> _Flight:
         """Under the lock."""
-        self._flight = flight = _Flight(self.held.era, seen)
+        self._flight = flight = _Flight(self.held.era, seen, began=self.clock.clock.steady())
         if self.held.status in ("active", "restoring"):
             self._hold(replace(self.held, status="refreshing"))
         return flight
@@ -212,12 +247,14 @@ class Rotation(SessionState):
                 f"The refresh failed ({type(error).__name__}). Please report this."
             )
         finally:
-            if flight.error is not None:
+            with self._lock:
+                replaced = self._flight is not None and self._flight is not flight
+                if not replaced:
+                    self._flight = None
+            if flight.error is not None and not replaced:
                 self._failed(flight.error, flight.era)
             with self._lock:
-                if self._flight is flight:
-                    self._flight = None
-                if flight.era == self.held.era and self.held.status == "refreshing":
+                if not replaced and flight.era == self.held.era and self.held.status == "refreshing":
                     self._hold(replace(self.held, status="active"))
             # Whoever waits delivers what is queued.
             flight.done.set()
@@ -225,7 +262,8 @@ class Rotation(SessionState):
             self.delivery.flush_soon()
 
     def _attempt(self, flight: _Flight) -> Session:
-        with self.exclusively():
+        with nullcontext() if flight.shares_lock_of else self.exclusively():
+            flight.locked = True
             self.catch_up(locked=True)
             held = self.held
             if held.session is None:
@@ -280,12 +318,20 @@ class Rotation(SessionState):
         return session
 
     def _put_in_force(self, session: Session, held: Held) -> Session:
+        assert held.session is not None
         with self._lock:
             if self.held.era != held.era:
                 # The user has said something else meanwhile; that holds.
                 if self.held.session is None:
                     raise nobody()
                 return self.held.session
+            current = self.held
+            if (
+                current.session
+                and current.record
+                and current.record.knows(Secret(held.session.refresh_token))
+            ):
+                return current.session  # an abandoned exchange answers after the one that replaced it
             record = held.record.follow(session) if held.record else StoredSession.begin(session)
             failure = None
             if not held.detached:
@@ -308,8 +354,21 @@ class Rotation(SessionState):
                 error=failure,
                 era=held.era,
             )
+            if session.lifetime <= _TOO_SHORT:
+                now = self._paused(now, held.failures, failure)
             self._hold(now, AuthChangeEvent.TOKEN_REFRESHED, "refreshed")
         return session
+
+    def _paused(self, now: Held, failures: int, failure: AuthStorageError | None) -> Held:
+        """The state after tokens that are of no use: the next exchange waits, longer each time."""
+        pause = min(_FIRST_USELESS_PAUSE * 2 ** min(failures, 10), _LONGEST_USELESS_PAUSE)
+        lifetime = now.session.lifetime if now.session else 0.0
+        useless = AuthUnknownError(
+            f"The auth server issues access tokens that are valid for {max(lifetime, 0.0):.0f} s. "
+            "Check the server's clock and the project's JWT expiry (JWT_EXP)."
+        )
+        again = self.clock.clock.steady() + pause
+        return replace(now, error=failure or useless, next_try=again, not_before=again, failures=failures + 1)
 
     def _failed(self, error: AuthError, era: int) -> None:
         """Keep the session and say when the next try is."""

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from . import errors, tokens
+from .held import Word
 from .keeper import Keeper
 from .models import AuthChangeEvent, AuthResponse, Session, User
 from .pkce import RECOVERY, Pkce
@@ -80,8 +81,9 @@ class WaysIn:
         )
         credentials = password = captcha_token = None
         _need(given, "password")
+        word = self._keeper.new_word()
         found = self._post("/signup", given, data=dict(given.pop("data", {})), pkce="email" in given)
-        return self._signed_in(found, "signed up")
+        return self._signed_in(word, found, "signed up")
 
     def sign_in_with_password(
         self,
@@ -110,8 +112,9 @@ class WaysIn:
         given = _given(credentials, email=email, phone=phone, password=password, captcha_token=captcha_token)
         credentials = password = captcha_token = None
         _need(given, "password")
+        word = self._keeper.new_word()
         found = self._keeper.api.session(*self._request("/token?grant_type=password", given))
-        return self._signed_in(found, "signed in with a password")
+        return self._signed_in(word, found, "signed in with a password")
 
     def sign_in_anonymously(
         self, credentials: Mapping[str, Any] | None = None, /, *, data: Mapping[str, Any] | None = None
@@ -127,8 +130,9 @@ class WaysIn:
         """
         given = _given(credentials, data=data)
         path, body = self._request("/signup", given, data=dict(given.pop("data", {})))
+        word = self._keeper.new_word()
         found = self._keeper.api.session(path, body)
-        return self._signed_in(found, "signed in anonymously")
+        return self._signed_in(word, found, "signed in anonymously")
 
     def sign_in_with_otp(
         self,
@@ -220,8 +224,9 @@ class WaysIn:
             _need(given, "token")
             given["token"] = Secret("".join(given["token"].reveal().replace("-", " ").split()))
         kind = given.setdefault("type", "sms" if "phone" in given else "email")
+        word = self._keeper.new_word()
         found = self._post("/verify", given)
-        return self._signed_in(found, "signed in with a one-time code", recovery=kind == "recovery")
+        return self._signed_in(word, found, "signed in with a one-time code", recovery=kind == "recovery")
 
     # -- by an address that one is sent back to -----------------------------------------------------------
 
@@ -305,11 +310,12 @@ class WaysIn:
                 "get_oauth_url or sign_in_with_otp.",
                 code="no_code_verifier",
             )
+        word = self._keeper.new_word()
         found = self._keeper.api.session(
             "/token?grant_type=pkce", {"auth_code": code, "code_verifier": verifier}
         )
         self._pkce.done()
-        return self._signed_in(found, "signed in with a code", recovery=purpose == RECOVERY)
+        return self._signed_in(word, found, "signed in with a code", recovery=purpose == RECOVERY)
 
     @property
     def _pkce(self) -> Pkce:
@@ -335,10 +341,12 @@ class WaysIn:
             path += f"{'&' if '?' in path else '?'}redirect_to={quote(redirect_to, safe='')}"
         return path, {**body, **(self._pkce.challenge() if pkce else {})}
 
-    def _signed_in(self, found: Session | User, cause: str, *, recovery: bool = False) -> AuthResponse:
+    def _signed_in(
+        self, word: Word, found: Session | User, cause: str, *, recovery: bool = False
+    ) -> AuthResponse:
         if isinstance(found, User):
             return AuthResponse(found, None)
-        self._keeper.begin(found, _event(recovery=recovery), cause)
+        self._keeper.begin(found, _event(recovery=recovery), cause, word)
         return AuthResponse(found.user, found)
 
 

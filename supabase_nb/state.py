@@ -32,6 +32,10 @@ logger = logging.getLogger("supabase_nb")
 
 # When to refresh: so many seconds before expiry, or this share of the lifetime if that is less.
 _MARGIN, _MARGIN_SHARE = 60.0, 0.2
+_NO_REFRESH_TOKEN = (
+    "There is no refresh token, so this session ends when the access token expires. "
+    "Restore it with both tokens to keep it alive."
+)
 
 
 class SessionState:
@@ -103,7 +107,7 @@ class SessionState:
             return 0.0
         left = held.session.expires_at - self.clock.now()
         if not held.session.refresh_token:
-            return left
+            return left  # nothing to refresh: at the expiry the session ends
         # Never two exchanges within a second, whatever the clocks say.
         return max(left - margin(held.session), self._exchanged + 1.0 - now)
 
@@ -192,7 +196,8 @@ class SessionState:
 
     # -- the one way of every change ----------------------------------------------------------------------
 
-    def _new_word(self) -> Word:
+    def new_word(self) -> Word:
+        """Number a call of the user, before its request is sent: of two calls the later one counts."""
         with self._lock:
             self._words += 1
             return Word(self._words)
@@ -209,7 +214,9 @@ class SessionState:
     def _hold(self, held: Held, event: AuthChangeEvent | None = None, cause: str = "") -> None:
         """Put `held` in force and queue the news. Under the lock; `announce` follows outside of all locks."""
         self.held = held
-        due = self._due_in(held)
+        # Without a refresh token nothing is planned: the session only ends.
+        ends = held.session is not None and not held.session.refresh_token
+        due = None if ends and held.next_try is None else self._due_in(held)
         # To a millisecond: what is due when it was before is no news.
         due_at = None if due is None else round(self.clock.clock.wall() + max(due, 0.0), 3)
         traits: dict[str, object] = {
@@ -218,7 +225,7 @@ class SessionState:
             "status": held.status,
             "last_error": held.error,
             "next_refresh_at": due_at,
-            "notices": tuple(self.notices.values()),
+            "notices": tuple(self.notices.values()) + ((_NO_REFRESH_TOKEN,) if ends else ()),
         }
         happened = None
         if event is not None:

@@ -24,6 +24,7 @@ from waiting import wait_until
 
 from supabase_nb import (
     AuthClient,
+    AuthError,
     AuthRetryableError,
     AuthSessionMissing,
     AuthStorageError,
@@ -640,7 +641,12 @@ def test_signing_out_counts_though_a_set_session_was_said_before_it(
 ) -> None:
     b = server.sign_in("grace@example.com")
     proxy.next(hang_after, path="/user")
-    entering = threading.Thread(target=lambda: signed_in.set_session(b["access_token"], b["refresh_token"]))
+
+    def enter() -> None:
+        with pytest.raises(AuthError, match="replaced this call"):
+            signed_in.set_session(b["access_token"], b["refresh_token"])
+
+    entering = threading.Thread(target=enter)
     entering.start()
     proxy.wait_for(2, path="/user")
     signed_in.sign_out("local")
@@ -656,7 +662,12 @@ def test_of_two_set_sessions_the_later_one_holds(
     auth = make_auth(proxy.auth_url)
     a, b = server.sign_in(), server.sign_in("grace@example.com")
     proxy.next(hang_after, path="/user")
-    first = threading.Thread(target=lambda: auth.set_session(a["access_token"], a["refresh_token"]))
+
+    def enter() -> None:
+        with suppress(AuthError):  # replaced by the second call, where that has ended first
+            auth.set_session(a["access_token"], a["refresh_token"])
+
+    first = threading.Thread(target=enter)
     first.start()
     proxy.wait_for(1, path="/user")
     second = threading.Thread(target=lambda: auth.set_session(b["access_token"], b["refresh_token"]))

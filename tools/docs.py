@@ -77,6 +77,10 @@ OWN = {
         "Others may read the stored session's file.",
         "Take their permission away, as the message says, and sign in again.",
     ),
+    "superseded": (
+        "A later sign-out, sign-in or `set_session` was carried out while this call was waiting.",
+        "Call it again if you want its session. The server is told to end what it issued for this call.",
+    ),
     "wrong_project": ("The key is another project's than the URL.", "Take both from the same project."),
 }
 

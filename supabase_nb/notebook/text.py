@@ -58,7 +58,7 @@ WORDS: dict[str, str] = {
     "expiry.now": "now",
     "expiry.late": "when next used",
     "expiry.none": "No token",
-    "expiry.no_refresh": "Not refreshed by itself",
+    "expiry.no_refresh": "Won't refresh automatically",
     "expiry.in": "in {span}",
     "expiry.days_hours": "{days} d {hours} h",
     "expiry.days": "{days} d",

@@ -42,6 +42,7 @@ class View(TypedDict):
     time_left: float | None
     lifetime: float | None
     refresh_in: float | None
+    refreshable: bool
     refreshed: float | None
     user: UserView | None
     message: str | None
@@ -62,6 +63,7 @@ def describe(auth: AuthClient) -> View:
         "time_left": auth.time_left() if session else None,
         "lifetime": session.lifetime if session else None,
         "refresh_in": due - now if due is not None else None,
+        "refreshable": bool(session and session.refresh_token),
         "refreshed": refreshed[-1] if refreshed else None,
         "user": _user(user, session) if user else None,
         "message": error.message if error else None,

@@ -68,11 +68,11 @@ export function panel(words, line) {
     message.dataset.status = view && life === "live" ? view.status : "dead";
     write(message, spoken || explain(words, line.shown));
     const busy = Boolean(asked.id);
-    refresh.setAttribute("aria-disabled", String(busy || view?.status === "refreshing"));
+    refresh.setAttribute("aria-disabled", String(busy || !canRefresh(view)));
     signOut.setAttribute("aria-disabled", String(busy));
   };
   const ask = (/** @type {"refresh" | "sign_out"} */ what) => {
-    if (asked.id || (what === "refresh" && line.shown.view?.status === "refreshing")) return;
+    if (asked.id || (what === "refresh" && !canRefresh(line.shown.view))) return;
     asked = { id: line.ask(what), what };
     speak(say(words, "panel.asked"));
     later = setTimeout(() => speak(say(words, "panel.busy")), BUSY_AFTER);
@@ -121,4 +121,9 @@ export function explain(words, { view, at, life }) {
     return say(words, `dead.${life}`, { time: moment(at), status });
   }
   return view.message ?? words[`hint.${view.status}`] ?? "";
+}
+
+/** @param {import("./parts.mjs").View | null | undefined} view */
+function canRefresh(view) {
+  return Boolean(view?.refreshable) && view?.status !== "refreshing";
 }

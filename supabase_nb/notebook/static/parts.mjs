@@ -11,6 +11,7 @@ import { clock, h, moment, say, svg, write } from "./shared.mjs";
  * @property {number | null} time_left
  * @property {number | null} lifetime
  * @property {number | null} refresh_in
+ * @property {boolean} refreshable
  * @property {number | null} refreshed
  * @property {{name: string | null, anonymous: boolean, id: string, role: string | null,
  *   provider: string | null, last_sign_in: number | null, session_id: string | null,

@@ -1,0 +1,167 @@
+"""Calls that cross: what is replaced says so, what is interrupted hinders no later call, sign-out never waits."""
+
+from __future__ import annotations
+
+import _thread
+import threading
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from faults.proxy import FaultProxy, faulty, hang, hang_after
+from waiting import wait_until
+
+from supabase_nb import AuthClient, AuthError
+from supabase_nb.demo import DemoServer
+
+MakeAuth = Callable[..., AuthClient]
+
+
+@pytest.fixture
+def proxy(server: DemoServer) -> Iterator[FaultProxy]:
+    with faulty(server) as running:
+        yield running
+
+
+def in_thread(call: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
+    """Start a call. Its result, or what it raised, is in the list when the thread has ended."""
+    outcome: list[object] = []
+
+    def run() -> None:
+        try:
+            outcome.append(call())
+        except AuthError as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, outcome
+
+
+@pytest.mark.parametrize("scope", ["local", "global"])
+def test_signing_out_while_set_session_exchanges_ends_what_the_server_issued(
+    scope: str, make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer
+) -> None:
+    auth = make_auth(proxy.auth_url, auto_refresh=True)
+    pair = server.sign_in("grace@example.com")
+    proxy.next(hang_after)
+    thread, outcome = in_thread(lambda: auth.set_session("", pair["refresh_token"]))
+    proxy.wait_for(1)
+    auth.sign_out(scope)  # type: ignore[arg-type]
+    proxy.recover()
+    thread.join(20)
+    (error,) = outcome
+    assert isinstance(error, AuthError)
+    assert error.code == "superseded"
+    assert auth.session is None
+    # The server ends it too: the access token that came with the first sign-in is of the same session.
+    wait_until(lambda: proxy.count("/logout") == 1)
+    wait_until(lambda: ended(server, pair["access_token"]))
+
+
+def ended(server: DemoServer, access_token: str) -> bool:
+    found = httpx.get(
+        f"{server.auth_url}/user",
+        headers={"apikey": server.anon_key, "authorization": f"Bearer {access_token}"},
+    )
+    return found.status_code == 403 and found.json()["error_code"] == "session_not_found"
+
+
+def test_a_later_set_session_replaces_an_earlier_one(
+    make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer
+) -> None:
+    auth = make_auth(proxy.auth_url, auto_refresh=True)
+    a, b = server.sign_in(), server.sign_in("grace@example.com")
+    proxy.next(hang_after, path="/user")
+    first, outcome = in_thread(lambda: auth.set_session(a["access_token"], a["refresh_token"]))
+    proxy.wait_for(1, path="/user")
+    auth.set_session(b["access_token"], b["refresh_token"])
+    proxy.recover()
+    first.join(20)
+    (error,) = outcome
+    assert isinstance(error, AuthError)
+    assert error.code == "superseded"
+    assert auth.user is not None
+    assert auth.user.email == "grace@example.com"
+    # The tokens were supplied, not issued for this call: they are not signed out.
+    server.request("GET", "/auth/v1/user", token=a["access_token"])
+
+
+def test_two_calls_with_the_same_tokens_both_succeed(
+    make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer
+) -> None:
+    auth = make_auth(proxy.auth_url)
+    pair = server.sign_in()
+    proxy.next(hang_after, path="/user")
+    first, outcome = in_thread(lambda: auth.set_session(pair["access_token"], pair["refresh_token"]))
+    proxy.wait_for(1, path="/user")
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    proxy.recover()
+    first.join(20)
+    (response,) = outcome
+    assert response.user.email == "ada@example.com"  # type: ignore[attr-defined]
+
+
+def test_signing_out_during_a_sign_in_replaces_it(
+    make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer
+) -> None:
+    """The word of the sign-in counts from its start, not from when the server has answered."""
+    auth = make_auth(proxy.auth_url, auto_refresh=True)
+    proxy.next(hang_after)
+    credentials = {"email": "ada@example.com", "password": "correct horse battery"}
+    thread, outcome = in_thread(lambda: auth.sign_in_with_password(credentials))
+    proxy.wait_for(1)
+    auth.sign_out("local")
+    proxy.recover()
+    thread.join(20)
+    (error,) = outcome
+    assert isinstance(error, AuthError)
+    assert error.code == "superseded"
+    assert auth.session is None
+    wait_until(lambda: proxy.count("/logout") == 1)
+
+
+def test_sign_out_does_not_wait_for_a_server_that_hangs(
+    make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer
+) -> None:
+    auth = make_auth(proxy.auth_url, auto_refresh=True)
+    pair = server.sign_in()
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    proxy.next(hang_after, path="/logout")
+    auth.sign_out("local")
+    # It has returned although no answer has come.
+    proxy.wait_for(1, path="/logout")
+    assert (auth.status, auth.session) == ("signed_out", None)
+    proxy.recover()
+    wait_until(lambda: ended(server, pair["access_token"]))
+
+
+def test_after_ctrl_c_a_refresh_works_at_once(
+    make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer
+) -> None:
+    """The interrupted exchange still hangs; the next call sends its own request instead of waiting for it."""
+    auth = make_auth(proxy.auth_url)
+    pair = server.sign_in()
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    proxy.next(hang)
+
+    def interrupt() -> None:
+        proxy.wait_for(1)
+        _thread.interrupt_main()
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    with pytest.raises(KeyboardInterrupt):
+        auth.refresh_session()
+    interrupting.join(20)
+    response = auth.refresh_session()  # joined to the hanging request, it would fail with it
+    assert response.session is not None
+    assert response.session.refresh_token != pair["refresh_token"]
+    assert proxy.count() == 2
+    # The first answer arrives late and changes nothing.
+    proxy.recover()
+    assert auth.get_user().email == "ada@example.com"
+    assert auth.session == response.session
+    assert auth.last_error is None
+    auth.refresh_session()
+    assert auth.status == "active"

@@ -1,0 +1,167 @@
+"""A session that has only an access token: verified once, left alone until it expires, then ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+
+import httpx
+import made
+import pytest
+from waiting import wait_until
+
+from supabase_nb import AuthClient, MemoryStorage
+from supabase_nb.clock import Clock
+from supabase_nb.refresh import Refresher
+
+URL = "https://abcd.supabase.co/auth/v1"
+
+
+def a_user(_: httpx.Request) -> httpx.Response:
+    """As a server answers: with the time."""
+    return httpx.Response(200, json=made.user(), headers={"date": formatdate(usegmt=True)})
+
+
+class ShiftedClock(Clock):
+    """This machine's clocks; the test sets them."""
+
+    def __init__(self) -> None:
+        self.wall_shift = self.steady_shift = 0.0
+
+    def wall(self) -> float:
+        return super().wall() + self.wall_shift
+
+    def steady(self) -> float:
+        return super().steady() + self.steady_shift
+
+
+@pytest.fixture
+def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The background looks more often, so that tests need not wait for a clock that they set."""
+    monkeypatch.setattr("supabase_nb.refresh.TICK", 0.05)
+
+
+@pytest.fixture
+def clients() -> Iterator[Callable[..., AuthClient]]:
+    made_clients = []
+
+    def make(transport: httpx.BaseTransport, storage: object, clock: Clock) -> AuthClient:
+        client = AuthClient(URL, storage=storage, transport=transport, clock=clock)  # type: ignore[arg-type]
+        made_clients.append(client)
+        return client
+
+    yield make
+    for client in made_clients:
+        client.close()
+
+
+def quiet(client: AuthClient, answers: made.Answers, clock: ShiftedClock) -> None:
+    """The background has looked a few times since, and has neither asked the server nor changed anything."""
+    looks: list[float] = []
+    original = client._keeper.due_in
+
+    def look() -> float | None:
+        looks.append(0.0)
+        return original()
+
+    changes: list[object] = []
+    client.observe(lambda change: changes.append(change.name))
+    client._keeper.due_in = look  # type: ignore[method-assign]
+    asked = len(answers.asked)
+    wait_until(lambda: len(looks) > 5)
+    client._keeper.due_in = original  # type: ignore[method-assign]
+    assert len(answers.asked) == asked
+    assert changes == []
+
+
+def test_restored_in_its_last_fifth_it_is_verified_once(
+    attentive: None, clients: Callable[..., AuthClient]
+) -> None:
+    clock, storage = ShiftedClock(), MemoryStorage()
+    answers = made.Answers(**{"GET /auth/v1/user": a_user})
+    at = made.jwt()
+    first = clients(answers, storage, clock)
+    first.set_session(at, "")
+    first.close()
+    clock.wall_shift = clock.steady_shift = 3600 - 300
+
+    client = clients(answers, storage, clock)
+    assert client.get_session() is not None
+    wait_until(lambda: client.status == "active")
+    assert answers.count("GET /auth/v1/user") == 2
+    quiet(client, answers, clock)
+    assert client.next_refresh_at is None
+    assert client.last_error is None
+
+
+def test_the_wall_clock_is_set_back(attentive: None, clients: Callable[..., AuthClient]) -> None:
+    clock = ShiftedClock()
+    answers = made.Answers(**{"GET /auth/v1/user": a_user})
+    client = clients(answers, MemoryStorage(), clock)
+    client.set_session(made.jwt(), "")
+    assert client.next_refresh_at is None
+    clock.wall_shift = -7200
+    wait_until(lambda: answers.count("GET /auth/v1/user") == 2)
+    wait_until(lambda: client.status == "active")
+    quiet(client, answers, clock)
+
+
+def test_it_ends_when_it_expires(attentive: None, clients: Callable[..., AuthClient]) -> None:
+    clock = ShiftedClock()
+    answers = made.Answers(**{"GET /auth/v1/user": a_user})
+    client = clients(answers, MemoryStorage(), clock)
+    client.set_session(made.jwt(), "")
+    clock.wall_shift = clock.steady_shift = 3601
+    wait_until(lambda: client.status == "expired")
+    assert client.session is None
+    assert client.last_error is not None
+    assert "no refresh token" in client.last_error.message
+    assert len(answers.asked) == 1
+
+
+def test_refused_when_it_is_verified_it_ends(attentive: None, clients: Callable[..., AuthClient]) -> None:
+    """Nothing could replace the access token, so the server's refusal is final."""
+    clock, storage = ShiftedClock(), MemoryStorage()
+    answers = made.Answers(**{"GET /auth/v1/user": a_user})
+    first = clients(answers, storage, clock)
+    first.set_session(made.jwt(), "")
+    first.close()
+    answers["GET /auth/v1/user"] = made.refusal(403, "bad_jwt", "invalid JWT: signature is invalid")
+    client = clients(answers, storage, clock)
+    client.get_session()
+    wait_until(lambda: client.status == "expired")
+    asked = len(answers.asked)
+    quiet(client, answers, clock)
+    assert len(answers.asked) == asked == 2
+
+
+def test_work_that_leads_to_nothing_is_not_repeated_at_once() -> None:
+    """Whatever makes a client due again at once: the background pauses, longer each time, up to a tick."""
+    looks: list[float] = []
+
+    class Restless:
+        def due_in(self) -> float:
+            return 0.0
+
+        def work(self) -> None:
+            looks.append(time.monotonic())
+
+    refresher, client = Refresher(), Restless()
+    refresher.register(client)
+    try:
+        wait_until(lambda: len(looks) == 5)
+    finally:
+        refresher.unregister(client)
+    assert looks[-1] - looks[0] > 0.5  # the pauses add up to 1.5 s; without them it is a millisecond
+
+
+def test_without_a_refresh_token_the_panel_says_so(clients: Callable[..., AuthClient]) -> None:
+    from supabase_nb.notebook.view import describe
+
+    answers = made.Answers(**{"GET /auth/v1/user": a_user})
+    client = clients(answers, MemoryStorage(), ShiftedClock())
+    client.set_session(made.jwt(), "")
+    view = describe(client)
+    assert view["refreshable"] is False
+    assert view["refresh_in"] is None
