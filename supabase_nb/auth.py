@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import traitlets
 
-from . import errors, tokens
+from . import errors, mixups, tokens
 from .api import AuthAPI
 from .claims import Verifier
 from .clock import Clock, ServerClock
@@ -149,6 +149,8 @@ class AuthClient(WaysIn, traitlets.HasTraits):
             The user, fresh from the server, and the session: the supplied tokens, or the rotated ones.
 
         Raises:
+            AuthError: A key in a token's place, swapped tokens, another project's (``key_for_token``,
+                ``swapped_tokens``, ``wrong_project``). Nothing was sent.
             AuthSessionMissing: Expired and no refresh token; or the session was signed out
                 (``session_not_found``).
             UserDoesntExist: The access token matches no user.
@@ -162,6 +164,7 @@ class AuthClient(WaysIn, traitlets.HasTraits):
         pair = Pair.of(access_token, refresh_token, self._keeper.held.session)
         # This frame may stand in a traceback with locals.
         access_token, refresh_token = pair.access_token, pair.refresh_token
+        mixups.refuse_mixed_up_tokens(access_token, refresh_token, self.url)
         session = self._keeper.enter(pair)
         return AuthResponse(session.user, session)
 

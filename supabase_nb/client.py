@@ -13,6 +13,7 @@ from .auth import AuthClient
 from .bearer import Bearer
 from .connect import check_key
 from .errors import AuthError
+from .mixups import project_url
 from .session_auth import Pool, SessionAuth, SessionTransport
 from .storage import SessionStorage, storage_key
 from .tokens import Secret
@@ -39,7 +40,7 @@ class Client:
     through one connection pool, and each carries the newest access token.
 
     Args:
-        url: The project's URL, ``https://abcd.supabase.co``.
+        url: The project's URL, ``https://abcd.supabase.co``; its page of the dashboard will do too.
         key: Its publishable (anon) key.
         name: Tells several sessions of one project apart.
         storage: Where the session rests; by default a file in the user's data folder.
@@ -67,6 +68,7 @@ class Client:
         if not isinstance(key, str):
             raise AuthError("The project's key is missing: it is a text.", code="no_key")
         self._key, key = Secret(key), ""
+        url = project_url(url)
         check_key(self._key, url, allow_secret_key=allow_secret_key)
         self.url = check_url(url, allow_http=options.get("allow_http", False))
         self.name = name

@@ -120,6 +120,11 @@ def is_opaque(token: Secret) -> bool:
     return _OPAQUE.fullmatch(token.reveal()) is not None
 
 
+def is_key(token: Secret) -> bool:
+    """Whether this is one of a project's newer keys, publishable or secret."""
+    return token.reveal().startswith(("sb_publishable_", "sb_secret_"))
+
+
 def read_claims(token: Secret) -> Mapping[str, Any] | None:
     """A JWT's claims, unverified; ``None`` when they cannot be read. Raises nothing, whatever is given."""
     if not is_jwt(token):
