@@ -6,6 +6,7 @@ frames hold headers and bodies), and errors are raised where no local variable h
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import threading
@@ -233,6 +234,8 @@ class AuthAPI:
             # A forked child must not write into its parent's connections.
             shared = self._transport if self._pid in (0, os.getpid()) else None
             logs.install()
+            host = urlsplit(self.url).hostname or ""
+            own = {*LOOPBACK, host} if is_this_machine(host) else LOOPBACK
             self._http = httpx.Client(
                 headers={"X-Supabase-Api-Version": _API_VERSION, "Accept": "application/json"},
                 timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
@@ -241,7 +244,7 @@ class AuthAPI:
                 # Certificates are verified, always; without TLS (this machine) there is no need to load them.
                 verify=self.url.startswith("https://"),
                 # What is for this machine has no TLS: a proxy, on another one, would read the tokens.
-                mounts={f"all://[{host}]" if ":" in host else f"all://{host}": None for host in LOOPBACK},
+                mounts={f"all://[{host}]" if ":" in host else f"all://{host}": None for host in own},
             )
             self._pid = os.getpid()
             if shared is None:
@@ -280,12 +283,21 @@ def check_url(url: str, *, allow_http: bool = False) -> str:
             "This is not a project's URL. It looks like https://abcd.supabase.co: see Project Settings, API.",
             code="invalid_url",
         )
-    if parts.scheme == "http" and not allow_http and host not in LOOPBACK:
+    if parts.scheme == "http" and not allow_http and not is_this_machine(host):
         raise errors.AuthError(
-            f"http://{host} would send tokens in the clear. Use https://, or allow_http=True if you must.",
+            f"http://{host} would send tokens in the clear. Use https://. If you must: --allow-http, or "
+            "allow_http=True.",
             code="insecure_url",
         )
     return url.strip().rstrip("/")
+
+
+def is_this_machine(host: str) -> bool:
+    """Whether a host is a loopback name or address: what is sent there leaves no machine."""
+    try:
+        return host in LOOPBACK or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _plain(value: object) -> object:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import httpx
 
-from .api import LOOPBACK, check_url
+from .api import check_url, is_this_machine
 from .auth import AuthClient
 from .bearer import NEVER, NOTHING, Bearer, Carried, header_of
 from .tasks import shared
@@ -256,7 +256,7 @@ def proxy_of(url: httpx.URL) -> str | None:
     """The proxy that the system names for an address; ``None``: straight there."""
     # A client with a transport of its own no longer looks for a proxy. What is for this machine has no TLS:
     # a proxy, on another one, would read the tokens.
-    if url.host in LOOPBACK or urllib.request.proxy_bypass(url.host):
+    if is_this_machine(url.host) or urllib.request.proxy_bypass(url.host):
         return None
     proxies = urllib.request.getproxies()
     return proxies.get(url.scheme) or proxies.get("all")

@@ -251,20 +251,41 @@ def test_several_projects_by_name(connected):
 
 
 def test_without_the_default_one_the_only_client_is_meant_and_of_two_none(shell, connected):
-    shell.run("%reload_ext supabase_nb")
+    shell.run("%unload_ext supabase_nb")
+    shell.run("%load_ext supabase_nb")
     shell.run("%supabase_connect https://one.supabase.co --key 'k' --name one")
     assert shell.run("%supabase_session").ok
     shell.run("%supabase_connect https://two.supabase.co --key 'k' --name two")
     assert "say which one, --name one or --name two" in shell.run("%supabase_session").text
 
 
-def test_connecting_again_keeps_the_client_or_replaces_it(connected):
+def test_connecting_again_keeps_the_client_or_leaves_it_running(connected):
     first = connected.ns["supabase"]
     connected.run("%supabase_connect https://abcd.supabase.co --key 'anon'")
     assert connected.ns["supabase"] is first
     connected.run("%supabase_connect https://other.supabase.co --key 'anon'")
     assert connected.ns["supabase"] is not first
+    assert first.closed == 0
+    second = connected.ns["supabase"]
+    connected.run("%unload_ext supabase_nb")
+    assert (first.closed, second.closed) == (1, 1)
+
+
+def test_reloading_goes_on_with_the_clients(connected):
+    first = connected.ns["supabase"]
+    connected.run("%supabase_connect https://two.supabase.co --key 'k' --name two")
+    assert connected.run("%reload_ext supabase_nb").ok
+    assert connected.ns["supabase"] is first
+    assert first.closed == connected.ns["two"].closed == 0
+    assert connected.run("%supabase_session --name two").text == "<panel two>\n"
+    assert connected.run("%supabase_connect https://abcd.supabase.co --key 'anon'").ok
+    assert connected.ns["supabase"] is first
+    assert connected.run("%reload_ext supabase_nb").ok
+    assert connected.run("%unload_ext supabase_nb").ok
     assert first.closed == 1
+    assert "supabase" not in connected.ns
+    assert connected.run("%load_ext supabase_nb").ok
+    assert "Nothing is connected" in connected.run("%supabase_session").text
 
 
 def test_a_variable_that_is_taken_is_said(connected):
