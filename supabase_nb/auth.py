@@ -108,6 +108,13 @@ class AuthClient(WaysIn, traitlets.HasTraits):
     def __repr__(self) -> str:
         return f"AuthClient({self.url!r}, status={self.status!r})"
 
+    def __dir__(self) -> list[str]:
+        """The public names, of traitlets' many only those that observe; this is what Tab offers."""
+        inherited = set(dir(traitlets.HasTraits)) - {"observe", "unobserve", "unobserve_all"}
+        return sorted(
+            name for name in super().__dir__() if not name.startswith("_") and name not in inherited
+        )
+
     # -- what it knows ------------------------------------------------------------------------------------
 
     @property

@@ -105,6 +105,10 @@ class Client:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r}, {self.auth.status})"
 
+    def __dir__(self) -> list[str]:
+        """The public names: this is what Tab offers."""
+        return sorted(name for name in super().__dir__() if not name.startswith("_"))
+
     def __enter__(self) -> Self:
         return self
 

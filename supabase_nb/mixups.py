@@ -36,7 +36,7 @@ def refuse_key_for_token(token: Secret, place: str) -> None:
     if is_key(token) or kind:
         known = {"anon": "anon key", "service_role": "service-role key"}.get(kind or "", "key")
         raise AuthError(
-            f"This is the project's {known}, not a user's {place}. Nothing was sent. "
+            f"This is a project's {known}, not a user's {place}. Nothing was sent. "
             "Take both tokens from the user's session, or sign in.",
             code="key_for_token",
         )

@@ -43,10 +43,10 @@ def enter(access_token: str, refresh_token: str, url: str = f"{URL}/auth/v1") ->
 @pytest.mark.parametrize(
     ("access_token", "refresh_token", "code", "says"),
     [
-        (ANON, RT, "key_for_token", "This is the project's anon key, not a user's access token"),
-        (SERVICE, RT, "key_for_token", "This is the project's service-role key, not a user's access token"),
-        ("sb_publishable_abc", RT, "key_for_token", "This is the project's key, not a user's access token"),
-        ("sb_secret_abc", RT, "key_for_token", "This is the project's key, not a user's access token"),
+        (ANON, RT, "key_for_token", "This is a project's anon key, not a user's access token"),
+        (SERVICE, RT, "key_for_token", "This is a project's service-role key, not a user's access token"),
+        ("sb_publishable_abc", RT, "key_for_token", "This is a project's key, not a user's access token"),
+        ("sb_secret_abc", RT, "key_for_token", "This is a project's key, not a user's access token"),
         (token(), ANON, "key_for_token", "anon key, not a user's refresh token"),
         (token(), "sb_publishable_abcdef", "key_for_token", "key, not a user's refresh token"),
         (token(), "sb_secret_abcdef", "key_for_token", "key, not a user's refresh token"),

@@ -35,7 +35,7 @@ STORAGES = ("file", "memory", "keyring")
 def name_argument(parser: MagicParser) -> None:
     """Let a magic say which client it acts on."""
     parser.add_argument(
-        "--name", metavar="N", help=f"which client, where there are several: a variable ({DEFAULT_NAME})"
+        "--name", metavar="N", help=f"variable that holds the client (default: {DEFAULT_NAME})"
     )
 
 
@@ -63,7 +63,12 @@ def _connect_arguments(parser: MagicParser) -> None:
 
 
 def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
-    """Connect to a Supabase project; the client stands in the variable `supabase`."""
+    """Connect to a Supabase project; the variable `supabase` holds the client.
+
+    For example:
+
+        %supabase_connect https://abcd.supabase.co --key $SUPABASE_KEY
+    """
     name = given.name or DEFAULT_NAME
     if not arguments.is_name(name):
         raise SupabaseUsageError("--name becomes a variable: use letters, digits and underscores.")
@@ -184,6 +189,11 @@ def _set_session(magics: SupabaseMagics, given: argparse.Namespace) -> AuthRespo
     """Restore the session that an access token and a refresh token stand for.
 
     Name two variables, or one that holds both; without arguments a form asks for the tokens.
+
+    For example:
+
+        %supabase_set_session at rt
+        %supabase_set_session response.session
     """
     client = magics.client(given)
     words = arguments.without_names(given.tokens)
@@ -199,6 +209,8 @@ def _set_session(magics: SupabaseMagics, given: argparse.Namespace) -> AuthRespo
         refresh_token = arguments.resolve_text(words[1], scope, what="the refresh token")
     else:
         raise SupabaseUsageError("There are too many arguments: %supabase_set_session at rt takes two.")
+    refuse_key_for_token(access_token, "access token")
+    refuse_key_for_token(refresh_token, "refresh token")
     magics.guard.take_back((access_token, refresh_token))
     response = client.auth.set_session(access_token, refresh_token)
     magics.show(client)
@@ -248,14 +260,24 @@ def _ask(magics: SupabaseMagics, client: Client, *, prompt: bool) -> AuthRespons
 
 
 def _session(magics: SupabaseMagics, given: argparse.Namespace) -> Session | None:
-    """Show the session: its status, its user, and when it expires."""
+    """Show the session: its status, its user, and when it expires.
+
+    For example:
+
+        %supabase_session
+    """
     client = magics.client(given)
     magics.show(client)
     return client.auth.session
 
 
 def _refresh(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
-    """Exchange the refresh token for a new pair now, without waiting for the expiry."""
+    """Exchange the refresh token for new tokens now, without waiting for the expiry.
+
+    For example:
+
+        %supabase_refresh
+    """
     client = magics.client(given)
     response = client.auth.refresh_session()
     magics.show(client)
@@ -273,7 +295,12 @@ def _sign_out_arguments(parser: MagicParser) -> None:
 
 
 def _sign_out(magics: SupabaseMagics, given: argparse.Namespace) -> None:
-    """Sign out: here, unless --scope says more."""
+    """Sign out: here, unless --scope says more.
+
+    For example:
+
+        %supabase_sign_out --scope global
+    """
     client = magics.client(given)
     client.auth.sign_out(scope=given.scope)
     magics.show(client)
@@ -284,7 +311,12 @@ def _debug_arguments(parser: MagicParser) -> None:
 
 
 def _debug(magics: SupabaseMagics, given: argparse.Namespace) -> None:
-    """Show errors of supabase-nb in full (tokens are left out), or short again."""
+    """Show errors of supabase-nb in full (tokens are left out), or short again.
+
+    For example:
+
+        %supabase_debug on
+    """
     AuthError.show_traceback = given.state == "on"
 
 

@@ -33,6 +33,10 @@ def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
     """Sign in. Password, code or address are asked for and not shown; never write them behind the magic.
 
     Whoever is signed in already is not asked again: run the notebook again tomorrow, and it goes on.
+
+    For example:
+
+        %supabase_sign_in ada@example.com
     """
     client = magics.client(given)
     auth, who = client.auth, _who(given.variables, given.who)
@@ -135,7 +139,13 @@ def _set_auth_arguments(parser: MagicParser) -> None:
 
 
 def _set_auth(magics: SupabaseMagics, given: argparse.Namespace) -> None:
-    """Send requests with another access token than the session's; the session goes on beside it."""
+    """Send requests with another access token than the session's; the session is kept beside it.
+
+    For example:
+
+        %supabase_set_auth other_token
+        %supabase_set_auth None
+    """
     client = magics.client(given)
     if given.token == "None":
         client.set_auth(None)
