@@ -6,7 +6,7 @@ import argparse
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakKeyDictionary, WeakSet
 
@@ -235,18 +235,21 @@ class SupabaseMagics:
         )
 
     def _own_client(self, scope: Scope, name: str) -> Client | None:
-        """The client in a variable of the calling function; one of another type is an error there."""
-        if scope.own is self.shell.user_ns or name not in scope.own:
-            return None
-        value = scope.own[name]
-        made = [connection.client for connection in self.connections.values()]
-        if "supabase_nb.client" in sys.modules:
-            from ..client import Client
+        """The client in a variable of the calling function or module, if that is not the notebook's.
 
-            if isinstance(value, Client):
-                return value
-        if any(value is client for client in made):
-            return cast("Client", value)
+        Raises:
+            SupabaseUsageError: The function has such a variable, and it holds something else.
+        """
+        if scope.own is self.shell.user_ns:
+            return None
+        known = list(self.clients().values())
+        for names in (scope.own, scope.module):
+            value = names.get(name) if names is not self.shell.user_ns else None
+            if _is_client(value) or any(value is client for client in known):
+                return cast("Client", value)
+        # `import supabase` is another thing of that name.
+        if name not in scope.own or isinstance(scope.own[name], ModuleType):
+            return None
         raise SupabaseUsageError(
             f"{named(name)} is a variable of this function and holds no client. "
             "Give the variable that does: --name …"
@@ -272,6 +275,14 @@ class SupabaseMagics:
         from .show import show
 
         show(client.auth)
+
+
+def _is_client(value: object) -> bool:
+    if "supabase_nb.client" not in sys.modules:
+        return False
+    from ..client import Client
+
+    return isinstance(value, Client)
 
 
 _loaded: WeakKeyDictionary[InteractiveShell, SupabaseMagics] = WeakKeyDictionary()

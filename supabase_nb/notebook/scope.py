@@ -40,6 +40,11 @@ class Scope(Mapping[str, Any]):
         """The variables of the calling function, or of the notebook where it is called from a cell."""
         return self._locals
 
+    @property
+    def module(self) -> Mapping[str, Any]:
+        """The global variables of the calling code."""
+        return self._globals
+
     def __getitem__(self, name: str) -> Any:
         if name.startswith(PLACEHOLDER) and name in self._notebook:
             return self._notebook[name]
@@ -72,8 +77,9 @@ class Scope(Mapping[str, Any]):
     def __iter__(self) -> Iterator[str]:
         names = dict.fromkeys(self._locals)
         if not self._nested:
-            names.update(dict.fromkeys(self._globals))
-        return iter(name for name in names if name not in self._enclosing)
+            hidden = self._enclosing | self._unassigned
+            names.update(dict.fromkeys(name for name in self._globals if name not in hidden))
+        return iter(names)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -58,6 +58,7 @@ SCOPES = {
     "eval in a function": f'def f(at, rt):\n    eval("{CALL}")\nf(*mine)',
     "own globals": f'exec("{CALL}", dict(at=mine[0], rt=mine[1], get_ipython=get_ipython))',
     "time": "def f(at, rt):\n    %time %supabase_set_session at rt\nf(*mine)",
+    "timeit": "def f(at, rt):\n    %timeit -n1 -r1 %supabase_set_session at rt\nf(*mine)",
     "alias": "%alias_magic login supabase_set_session\ndef f(at, rt):\n    %login at rt\nf(*mine)",
     "thread": (
         "import threading\ndef f(at, rt):\n    %supabase_set_session at rt\n"
@@ -169,6 +170,28 @@ def test_the_client_is_that_of_the_function_too(notebook):
     ran = notebook.run("def f(supabase):\n    %supabase_set_session at rt\nf(7)")
     assert "`supabase` is a variable of this function and holds no client" in ran.text
     assert sent(notebook) == []
+
+
+def test_the_client_of_a_module(notebook, tmp_path):
+    head = "from IPython import get_ipython\n"
+    (tmp_path / "with_client.py").write_text(f"{head}def f(at, rt):\n    {CALL}\n")
+    (tmp_path / "with_package.py").write_text(f"{head}import json as supabase\ndef f(at, rt):\n    {CALL}\n")
+    assert notebook.run("%supabase_connect https://two.supabase.co --key 'k' --name two").ok
+    try:
+        assert notebook.run("import with_client\nwith_client.supabase = two\nwith_client.f(*mine)").ok
+        assert MINE in notebook.ns["two"].auth.calls
+        assert sent(notebook) == []
+        assert notebook.run("import with_package\nwith_package.f(*mine)").ok
+        assert sent(notebook) == [MINE]
+    finally:
+        for name in ("with_client", "with_package"):
+            sys.modules.pop(name, None)
+
+
+def test_a_suggestion_beside_a_variable_without_a_value_yet(notebook):
+    ran = notebook.run("def f(rt):\n    %supabase_set_session att rt\n    at = 1\nf('x')")
+    assert "There is no variable `att`." in ran.text
+    assert "Did you mean `at`" not in ran.text
 
 
 def test_the_other_magics_take_the_functions_variables(notebook):
