@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -12,10 +13,13 @@ import pandas
 import pydantic
 import pytest
 import supabase_auth.types
+from hypothesis import given
+from hypothesis import strategies as st
 from shells import USER, FakeClient
 from wire_tokens import make_jwt, make_refresh_token
 
 from supabase_nb import models
+from supabase_nb.notebook.arguments import MagicParser, SupabaseUsageError, resolve, without_names
 from supabase_nb.tokens import Secret
 
 #: The notebook's user, whose tokens have the names that the functions below use too.
@@ -295,6 +299,29 @@ def test_what_cannot_be_an_argument_is_explained(rich, words, says):
     assert len(ran.text.strip().splitlines()) == 1
     assert MY_AT not in ran.text
     assert sent(rich) == []
+
+
+@given(st.text(alphabet=st.sampled_from("atr0.,;:=[](){}$'\"\\ \n#-_é@/")) | st.text())
+def test_any_text_is_understood_or_refused(text):
+    parser = MagicParser("supabase_test", "For this test.")
+    parser.add_argument("words", nargs="*")
+    names = {"at": MY_AT, "rt": MY_RT, "a": {"t": [MY_AT]}}
+    with contextlib.suppress(SupabaseUsageError):
+        for word in without_names(parser.read(text).words):
+            resolve(word, names, what="the access token", environ={})
+
+
+def test_long_lines_are_read_in_linear_time(notebook):
+    # Quadratic ones would not end.
+    for words in (
+        "[" * 300_000,
+        "a" * 300_000,
+        "a." * 200_000 + "b r",
+        "a, " * 100_000,
+        "a[0]" * 100_000 + " r",
+        "(" * 99_999,
+    ):
+        assert not notebook.run(f"%supabase_set_session {words}").ok
 
 
 def test_nothing_is_called(rich):
