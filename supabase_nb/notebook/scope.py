@@ -27,6 +27,9 @@ class Scope(Mapping[str, Any]):
         frame: The frame of the code that called it.
     """
 
+    # No `__dict__`: what shows an object's attributes would show the variables, and tokens among them.
+    __slots__ = ("_builtins", "_enclosing", "_globals", "_locals", "_nested", "_notebook", "_unassigned")
+
     def __init__(self, shell: InteractiveShell, frame: FrameType | None) -> None:
         self._notebook = shell.user_ns
         self._locals: Mapping[str, Any] = frame.f_locals if frame else {}
