@@ -6,6 +6,7 @@ frames hold headers and bodies), and errors are raised where no local variable h
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import threading
@@ -299,9 +300,10 @@ def check_url(url: str, *, allow_http: bool = False) -> str:
             f"{problem} It looks like https://abcd.supabase.co: see Project Settings, API.",
             code="invalid_url",
         )
-    if parts.scheme == "http" and not allow_http and host not in LOOPBACK:
+    if parts.scheme == "http" and not allow_http and not is_this_machine(host):
         raise errors.AuthError(
-            f"http://{host} would send tokens in the clear. Use https://, or allow_http=True if you must.",
+            f"http://{host} would send tokens in the clear. Use https://. If you must: --allow-http, or "
+            "allow_http=True.",
             code="insecure_url",
         )
     return address.rstrip("/")
@@ -314,6 +316,14 @@ def _secrets(value: object) -> Iterator[Secret]:
     elif isinstance(value, Mapping):
         for item in value.values():
             yield from _secrets(item)
+
+
+def is_this_machine(host: str | None) -> bool:
+    """Whether a host is a loopback name or address: what is sent there leaves no machine."""
+    try:
+        return host in LOOPBACK or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 def _plain(value: object) -> object:

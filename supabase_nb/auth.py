@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import traitlets
 
-from . import errors, tokens
+from . import errors, mixups, tokens
 from .api import AuthAPI
 from .claims import Verifier
 from .clock import Clock, ServerClock
@@ -108,6 +108,13 @@ class AuthClient(WaysIn, traitlets.HasTraits):
     def __repr__(self) -> str:
         return f"AuthClient({self.url!r}, status={self.status!r})"
 
+    def __dir__(self) -> list[str]:
+        """The public names, of traitlets' many only those that observe; this is what Tab offers."""
+        inherited = set(dir(traitlets.HasTraits)) - {"observe", "unobserve", "unobserve_all"}
+        return sorted(
+            name for name in super().__dir__() if not name.startswith("_") and name not in inherited
+        )
+
     # -- what it knows ------------------------------------------------------------------------------------
 
     @property
@@ -149,6 +156,8 @@ class AuthClient(WaysIn, traitlets.HasTraits):
             The user, fresh from the server, and the session: the supplied tokens, or the rotated ones.
 
         Raises:
+            AuthError: A key in a token's place, swapped tokens, another project's (``key_for_token``,
+                ``swapped_tokens``, ``wrong_project``). Nothing was sent.
             AuthSessionMissing: Expired and no refresh token; or the session was signed out
                 (``session_not_found``).
             UserDoesntExist: The access token matches no user.
@@ -164,6 +173,7 @@ class AuthClient(WaysIn, traitlets.HasTraits):
         pair = Pair.of(access_token, refresh_token, self._keeper.held.session)
         # This frame may stand in a traceback with locals.
         access_token, refresh_token = pair.access_token, pair.refresh_token
+        mixups.refuse_mixed_up_tokens(access_token, refresh_token, self.url)
         session = self._keeper.enter(pair)
         return AuthResponse(session.user, session)
 

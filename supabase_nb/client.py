@@ -15,6 +15,7 @@ from .auth import AuthClient
 from .bearer import Bearer
 from .connect import check_key
 from .errors import AuthError
+from .mixups import project_url
 from .pool import Pool
 from .session_auth import SessionAuth, SessionTransport
 from .storage import SessionStorage, storage_key
@@ -43,7 +44,7 @@ class Client:
     through one connection pool, and each carries the newest access token.
 
     Args:
-        url: The project's URL, ``https://abcd.supabase.co``.
+        url: The project's URL, ``https://abcd.supabase.co``; its page of the dashboard will do too.
         key: Its publishable (anon) key.
         name: Tells several sessions of one project apart.
         storage: Where the session rests; by default a file in the user's data folder.
@@ -72,6 +73,7 @@ class Client:
         if not isinstance(key, str):
             raise AuthError("The project's key is missing: it is a text.", code="no_key")
         self._key, key = Secret(key), ""
+        url = project_url(url)
         check_key(self._key, url, allow_secret_key=allow_secret_key)
         self.url = check_url(url, allow_http=options.get("allow_http", False))
         self.name = name
@@ -108,6 +110,10 @@ class Client:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r}, {self.auth.status})"
+
+    def __dir__(self) -> list[str]:
+        """The public names: this is what Tab offers."""
+        return sorted(name for name in super().__dir__() if not name.startswith("_"))
 
     def __enter__(self) -> Self:
         return self

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from . import tokens
 from .api import check_url
 from .errors import AuthError
+from .mixups import project_url, refuse_token_for_key
 from .tokens import Secret
 
 #: Where the key of a project is looked for, in this order.
@@ -93,6 +94,7 @@ def resolve_project(
             f"or a {DOTENV} (Project Settings, API keys: the publishable or anon key).",
             code="no_key",
         )
+    url = project_url(url)
     for address in filter(None, (url, auth_url)):
         check_url(address, allow_http=True)  # whether http:// is good enough, the client decides
     check_key(secret, url, allow_secret_key=allow_secret_key, found=key_from)
@@ -109,8 +111,9 @@ def check_key(key: Secret, url: str, *, allow_secret_key: bool = False, found: s
         found: Where it was found, for the message.
 
     Raises:
-        AuthError: ``secret_key`` or ``wrong_project``.
+        AuthError: ``secret_key``, ``wrong_project`` or ``token_for_key``.
     """
+    refuse_token_for_key(key)
     claims = tokens.read_claims(key)
     place = "" if found == "argument" else f" ({found})"
     secret = key.reveal().startswith("sb_secret_") or tokens.text_claim(claims, "role") == "service_role"

@@ -8,7 +8,7 @@ import urllib.request
 
 import httpx
 
-from .api import LOOPBACK
+from .api import is_this_machine
 from .errors import AuthError
 
 
@@ -91,7 +91,7 @@ def proxy_of(url: httpx.URL) -> str | None:
     """The proxy that the system names for an address; ``None``: straight there."""
     # A client with a transport of its own no longer looks for a proxy. What is for this machine has no TLS:
     # a proxy, on another one, would read the tokens.
-    if url.host in LOOPBACK or urllib.request.proxy_bypass(url.host):
+    if is_this_machine(url.host) or urllib.request.proxy_bypass(url.host):
         return None
     proxies = urllib.request.getproxies()
     if _in_network(url.host, proxies.get("no", "")):

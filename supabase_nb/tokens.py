@@ -168,6 +168,11 @@ def signature_is_whole(token: Secret) -> bool:
     return is_jwt(token) and len(rest.rpartition(".")[2]) in _SIGNATURES.get(algorithm, ())
 
 
+def is_key(token: Secret) -> bool:
+    """Whether this is one of a project's newer keys, publishable or secret."""
+    return token.reveal().startswith(("sb_publishable_", "sb_secret_"))
+
+
 def read_claims(token: Secret) -> Mapping[str, Any] | None:
     """A JWT's claims, unverified; ``None`` when they cannot be read. Raises nothing, whatever is given."""
     return _segment_of(token, 1)

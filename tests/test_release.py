@@ -136,7 +136,7 @@ shell = InteractiveShell.instance()
 shell.run_line_magic("load_ext", "supabase_nb")
 shell.run_line_magic("supabase_connect", "--demo")
 server = supabase_nb.demo.find_server()
-shell.user_ns["at"], shell.user_ns["rt"] = server.copied_tokens()
+at, rt = server.copied_tokens()
 shell.run_line_magic("supabase_set_session", "at rt")
 client = shell.user_ns["supabase"]
 assert client.auth.user.email == "ada@example.com", client.auth.status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,17 @@ MEANINGS = {
 
 #: Codes of this package's own, whose messages say all: code -> what it means, what to do.
 OWN = {
-    "insecure_url": ("The project's URL is `http://`: tokens could be read on the way.", "Use `https://`."),
+    "insecure_url": (
+        "The project's URL is `http://`: tokens could be read on the way.",
+        "Use `https://`; if you must, `--allow-http`.",
+    ),
     "invalid_url": (
         "The project's URL is no address, or holds more than one: a password, a query, a fragment.",
         "Copy it again from the project's settings.",
+    ),
+    "key_for_token": (
+        "A project's key was given where a user's token belongs. Nothing was sent.",
+        "Take both tokens from the user's session.",
     ),
     "network": (
         "The server cannot be reached, or does not answer in time. The session is kept.",
@@ -81,7 +89,18 @@ OWN = {
         "A later sign-out, sign-in or `set_session` was carried out while this call was waiting.",
         "Call it again if you want its session. The server is told to end what it issued for this call.",
     ),
-    "wrong_project": ("The key is another project's than the URL.", "Take both from the same project."),
+    "swapped_tokens": (
+        "An access token was given where the refresh token belongs. Nothing was sent.",
+        "Give the access token first, then the refresh token.",
+    ),
+    "token_for_key": (
+        "A user's access token was given where the project's key belongs.",
+        "Give the publishable (anon) key.",
+    ),
+    "wrong_project": (
+        "The key or the access token is another project's than the URL, or a third party's.",
+        "Take all of them from the same project.",
+    ),
 }
 
 
@@ -117,7 +136,7 @@ def _magic(kind: Any, name: str, build: Callable[[Any], object], run: Callable[.
     parser = kind(name, run.__doc__ or "")
     build(parser)
     usage = " ".join(parser.format_usage().replace("::", "").split())
-    about = "\n".join(line.strip() for line in (run.__doc__ or "").strip().splitlines())
+    about = inspect.cleandoc(run.__doc__ or "")
     lines = [f"## `%{name}`", "", about, "", "```text", usage, "```", ""]
     rows = [f"| {words} | {text} |" for words, text in _arguments(parser)]
     return "\n".join([*lines, *(["| argument | meaning |", "|---|---|", *rows] if rows else [])])

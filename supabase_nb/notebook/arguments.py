@@ -1,4 +1,4 @@
-"""What stands behind a magic: a bare name is a variable, ``$NAME`` the environment's, quotes a literal."""
+"""What the arguments of a magic mean: variables, paths into them, ``$NAME`` of the environment, literals."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import argparse
 import ast
 import os
 import re
-import shlex
-from collections.abc import Mapping
+import warnings
+from collections.abc import Container, Mapping
 from typing import Any, NoReturn
 
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
-from ..tokens import Secret, is_jwt, is_opaque
+from ..tokens import Secret, is_jwt, is_key, is_opaque
+from .values import text_of
 
 _NAME = re.compile(r"[^\W\d]\w*")
-#: How a name may go on: ``pair["access_token"]``, ``response.session``.
-_PATH = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*|\[(?:'[^']*'|\"[^\"]*\"|-?\d+)\])*")
+_BRACKETS = {"(": ")", "[": "]", "{": "}"}
+#: `at=at`: what people call the two tokens.
+_TOKEN_NAMES = {"access_token": 0, "at": 0, "access": 0, "refresh_token": 1, "rt": 1, "refresh": 1}
 
 
 class SupabaseUsageError(UsageError):
@@ -61,20 +63,20 @@ class MagicParser(MagicArgumentParser):
         return "There are too many arguments, or an option is unknown."
 
     def read(self, line: str) -> argparse.Namespace:
-        """Parse what stands behind the magic; a ``#`` of its own begins a comment.
+        """Parse the text behind the magic.
 
         Raises:
             SupabaseUsageError: The line does not fit.
         """
+        words, missing = [], ""
         try:
             words = split(line)
-        except ValueError:
-            words = None
-        if words is None:
-            raise SupabaseUsageError("A quotation mark is missing. Close the quotation, then run this again.")
-        comment = next((i for i, word in enumerate(words) if word.startswith("#")), len(words))
+        except ValueError as error:
+            missing = str(error)
+        if missing:
+            raise SupabaseUsageError(f"A {missing} is missing. Close what it opens, then run this again.")
         try:
-            return self.parse_args(words[:comment])
+            return self.parse_args(words)
         except SupabaseUsageError as error:
             failure = str(error)
         # Anew: its context is argparse's own error, which repeats what was given.
@@ -82,15 +84,40 @@ class MagicParser(MagicArgumentParser):
 
 
 def split(line: str) -> list[str]:
-    """The words of a line, with the quotation marks of those that have some.
+    """The words of a line, quotation marks included.
+
+    Spaces inside quotation marks and brackets belong to a word. A comma between words, a semicolon at the end
+    of the line, a backslash at the end of a line and a comment are no part of any.
 
     Raises:
-        ValueError: A quotation mark is missing.
+        ValueError: A quotation mark or a bracket is missing.
     """
-    lexer = shlex.shlex(line, posix=False)
-    lexer.whitespace_split = True
-    lexer.commenters = ""
-    return list(lexer)
+    words: list[str] = []
+    word, quote, closing = "", "", ""
+    for char, following in zip(line, [*line[1:], " "], strict=False):
+        if quote:
+            quote = "" if char == quote else quote
+        elif not closing and char == "#" and not word:
+            break
+        elif not closing and (char.isspace() or char == "," or (char == "\\" and following in "\r\n")):
+            if word:
+                words.append(word)
+            word = ""
+            continue
+        elif char in "\"'":
+            quote = char
+        elif char in _BRACKETS:
+            closing += _BRACKETS[char]
+        elif closing and char == closing[-1]:
+            closing = closing[:-1]
+        word += char
+    if quote or closing:
+        raise ValueError("quotation mark" if quote else "bracket")
+    if word:
+        words.append(word)
+    if words and (last := words.pop().rstrip(";")):
+        words.append(last)
+    return words
 
 
 def unquoted(word: str) -> str | None:
@@ -101,13 +128,13 @@ def unquoted(word: str) -> str | None:
 
 
 def resolve(
-    word: str, namespace: Mapping[str, Any], *, what: str, environ: Mapping[str, str] | None = None
+    word: str, scope: Mapping[str, Any], *, what: str, environ: Mapping[str, str] | None = None
 ) -> Any:
-    """The value that a word behind a magic stands for.
+    """The value that an argument of a magic means.
 
     Args:
         word: As written, quotation marks included.
-        namespace: The notebook's variables.
+        scope: The variables that can be named here.
         what: What the value is to be, for messages: ``"the access token"``.
         environ: The environment; the process's by default.
 
@@ -117,47 +144,71 @@ def resolve(
     environ = os.environ if environ is None else environ
     literal = unquoted(word)
     if literal is not None:
-        return Secret(literal)
+        if not is_reference(literal, scope):
+            return Secret(literal)
+        word = literal
     if word.startswith("$"):
         name = word[1:].strip("{}")
         if name in environ:
             return Secret(environ[name])
-        if name in namespace:
-            raise SupabaseUsageError(f"`{name}` is a variable of the notebook: write it without the $.")
+        if name in scope:
+            raise SupabaseUsageError(f"{named(name)} is a variable of the notebook: write it without the $.")
         raise SupabaseUsageError(_unknown(name, environ, what, "environment variable"))
-    if is_jwt(Secret(word)) or (
-        "token" in what and len(word) >= 12 and is_opaque(Secret(word)) and not _PATH.fullmatch(word)
-    ):
+    if word.startswith("{") and word.endswith("}"):
+        word = word[1:-1].strip()
+    if is_path(word) and root_of(word) in scope:
+        return _follow(word, scope, what)
+    if _is_bare_literal(word, what):
         return Secret(word)  # the quotation marks were forgotten
-    if not _PATH.fullmatch(word):
+    if not is_path(word):
         raise SupabaseUsageError(
             f"This is not the name of a variable. Put {what} into a variable and name that; "
             "or run %supabase_set_session alone, it asks for the tokens."
         )
-    return _follow(word, namespace, what)
+    return _follow(word, scope, what)
+
+
+def is_reference(text: str, scope: Container[str]) -> bool:
+    """Whether a quoted text names a value: ``"$AT"``, or a variable that there is."""
+    return bool(re.fullmatch(r"\$(\w+|\{\w+\})", text)) or (is_path(text) and root_of(text) in scope)
 
 
 def resolve_text(
-    word: str, namespace: Mapping[str, Any], *, what: str, environ: Mapping[str, str] | None = None
+    word: str, scope: Mapping[str, Any], *, what: str, environ: Mapping[str, str] | None = None
 ) -> Secret:
     """The same, where the value has to be a text that is not empty.
 
     Raises:
         SupabaseUsageError: Nothing by that name, no text, or an empty one.
     """
-    value = resolve(word, namespace, what=what, environ=environ)
-    named = f"`{word}`" if _sayable(word) else what.capitalize()
-    if not isinstance(value, (str, Secret)):
-        raise SupabaseUsageError(f"{named} is no text but of type {type(value).__name__}: {what} is a text.")
-    secret = Secret(value)
+    value = resolve(word, scope, what=what, environ=environ)
+    name = named(word, otherwise=what.capitalize())
+    secret = text_of(value)
+    if secret is None:
+        raise SupabaseUsageError(f"{name} is no text but of type {type(value).__name__}: {what} is a text.")
     if not secret.reveal().strip():
-        raise SupabaseUsageError(f"{named} is empty. Put {what} into it, then run this again.")
+        raise SupabaseUsageError(f"{name} is empty. Put {what} into it, then run this again.")
     return secret
 
 
+def without_names(words: list[str]) -> list[str]:
+    """``access_token=at refresh_token=rt``: the values, the access token first.
+
+    Raises:
+        SupabaseUsageError: Only some of them have a name, or one that says nothing.
+    """
+    pairs = [re.fullmatch(r"([^\W\d]\w*)\s*=(?!=)\s*(.+)", word, re.DOTALL) for word in words]
+    if not any(pairs) and "=" not in words:
+        return words
+    order = [_TOKEN_NAMES.get(pair[1]) if pair else None for pair in pairs]
+    if None in order or len(set(order)) < len(order):
+        raise SupabaseUsageError("Name only the two values, without `=`: %supabase_set_session at rt.")
+    return [pair[2] for _, pair in sorted(zip(order, pairs, strict=True)) if pair]
+
+
 def is_path(word: str) -> bool:
-    """Whether a word is a variable's name, perhaps with a part of it: ``pair["access_token"]``."""
-    return _PATH.fullmatch(word) is not None
+    """Whether a word is a variable's name, perhaps with a path into it: ``pair["access_token"]``."""
+    return _parsed(word) is not None
 
 
 def root_of(word: str) -> str:
@@ -171,53 +222,106 @@ def is_name(word: str) -> bool:
     return _NAME.fullmatch(word) is not None
 
 
-def _follow(word: str, namespace: Mapping[str, Any], what: str) -> Any:
-    node: ast.AST = ast.parse(word, mode="eval").body
-    steps: list[tuple[bool, Any]] = []
-    while not isinstance(node, ast.Name):
-        if isinstance(node, ast.Attribute):
-            steps.append((True, node.attr))
-            node = node.value
-        elif isinstance(node, ast.Subscript):
-            steps.append((False, ast.literal_eval(node.slice)))
-            node = node.value
-        else:  # a keyword, such as None
-            raise SupabaseUsageError("This is not the name of a variable. Name the one that holds the value.")
-    if node.id not in namespace:
-        raise SupabaseUsageError(_unknown(node.id, namespace, what, "variable"))
-    value, missing = namespace[node.id], False
-    for attribute, key in reversed(steps):
+def named(word: str, *, otherwise: str = "This variable") -> str:
+    """How a message calls a word: by itself, unless it may be a token."""
+    return f"`{word}`" if _sayable(word) else otherwise
+
+
+def _is_bare_literal(word: str, what: str) -> bool:
+    """Whether an unquoted word that names no variable is a value itself: a JWT, a key, a refresh token."""
+    secret = Secret(word)
+    if word.startswith("eyJ") and is_jwt(secret):
+        return True
+    if ("key" in what or "token" in what) and is_key(secret):
+        return True
+    return "token" in what and len(word) >= 12 and is_opaque(secret) and not is_path(word)
+
+
+def _parsed(word: str) -> ast.expr | None:
+    """A path as Python reads it; ``None`` for all else, above all for what would call something."""
+    if not _NAME.match(word) or len(word) > 1000:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd literals; the path is refused or means what it says
+            node = ast.parse(word, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    step = node
+    while isinstance(step, (ast.Attribute, ast.Subscript)):
+        if isinstance(step, ast.Subscript) and not _is_constant(step.slice):
+            return None
+        step = step.value
+    return node if isinstance(step, ast.Name) else None
+
+
+def _is_constant(key: ast.expr) -> bool:
+    if isinstance(key, ast.Tuple):
+        return all(map(_is_constant, key.elts))
+    if isinstance(key, ast.Slice):
+        return all(part is None or _is_constant(part) for part in (key.lower, key.upper, key.step))
+    if isinstance(key, ast.UnaryOp) and isinstance(key.op, ast.USub):
+        key = key.operand
+    return isinstance(key, ast.Constant)
+
+
+def _constant(key: ast.expr) -> Any:
+    if isinstance(key, ast.Tuple):
+        return tuple(map(_constant, key.elts))
+    if isinstance(key, ast.Slice):
+        return slice(*(part and _constant(part) for part in (key.lower, key.upper, key.step)))
+    return ast.literal_eval(key)
+
+
+def _follow(word: str, scope: Mapping[str, Any], what: str) -> Any:
+    node = _parsed(word)
+    steps: list[ast.Attribute | ast.Subscript] = []
+    while isinstance(node, (ast.Attribute, ast.Subscript)):
+        steps.append(node)
+        node = node.value
+    if not isinstance(node, ast.Name):
+        raise SupabaseUsageError("This is not the name of a variable. Name the one that holds the value.")
+    missing = False
+    try:
+        value = scope[node.id]
+    except KeyError:
+        missing = True
+    if missing:
+        raise SupabaseUsageError(_unknown(node.id, scope, what, "variable"))
+    for step in reversed(steps):
         try:
-            value = getattr(value, key) if attribute else value[key]
-        except (AttributeError, LookupError, TypeError):
+            value = (
+                getattr(value, step.attr) if isinstance(step, ast.Attribute) else value[_constant(step.slice)]
+            )
+        except (AttributeError, LookupError, TypeError, ValueError):
             missing = True
             break
     if missing:
-        raise SupabaseUsageError(f"`{node.id}` has no such part. Look at what it holds, then run this again.")
+        raise SupabaseUsageError(
+            f"{named(node.id)} has no such part. Look at what it holds, then run this again."
+        )
     return value
 
 
 def _unknown(name: str, known: Mapping[str, Any], what: str, kind: str) -> str:
+    said = f"There is no {kind} `{name}`" if _sayable(name) else f"There is no {kind} of that name"
+    close = _close_names(name, known)
+    if close:
+        return f"{said}. Did you mean {' or '.join(f'`{found}`' for found in close)}?"
+    if kind == "variable":
+        asks = ", or run %supabase_set_session alone: it asks" if "token" in what else ""
+        return f"{said}. Put {what} into a variable first{asks}."
+    return f"{said}. Set it before the kernel starts, or use a variable of the notebook."
+
+
+def _close_names(name: str, known: Mapping[str, Any]) -> list[str]:
     # Here and below, what is not needed to load the extension is imported when it is.
     import difflib
 
-    from ..models import AuthResponse, Session
+    from .values import may_hold_tokens
 
-    # What may hold tokens: only such variables are suggested.
-    carriers = (str, Secret, Mapping, Session, AuthResponse)
-    names = [
-        key
-        for key, value in known.items()
-        if not key.startswith("_") and key != "Out" and isinstance(value, carriers)
-    ]
-    close = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
-    said = f"There is no {kind} `{name}`." if _sayable(name) else f"There is no {kind} of that name."
-    if close:
-        return f"{said} Did you mean {' or '.join(f'`{found}`' for found in close)}?"
-    if kind == "variable":
-        asks = ", or run %supabase_set_session alone: it asks" if "token" in what else ""
-        return f"{said} Put {what} into a variable first{asks}."
-    return f"{said} Set it before the kernel starts, or use a variable of the notebook."
+    names = [key for key in known if not key.startswith("_") and key != "Out" and may_hold_tokens(known[key])]
+    return difflib.get_close_matches(name, names, n=2, cutoff=0.6)
 
 
 def _sayable(word: str) -> bool:
@@ -225,22 +329,7 @@ def _sayable(word: str) -> bool:
 
     A refresh token of version 1 is 12 letters and digits, all others are longer.
     """
-    return bool(_PATH.fullmatch(word)) and all(
+    return is_path(word) and all(
         len(part) < 12 or (part.isalpha() and part.islower() and len(part) < 18 and "_" in word)
         for part in re.split(r"[_\W]+", word)
     )
-
-
-def token_pair(value: object) -> tuple[Secret, Secret] | None:
-    """Both tokens of something that holds a pair: a session, a response, the JSON object that is stored."""
-    from ..models import AuthResponse, Session
-
-    if isinstance(value, AuthResponse):
-        value = value.session
-    if isinstance(value, Session):
-        return Secret(value.access_token), Secret(value.refresh_token)
-    if isinstance(value, Mapping):
-        found = [value.get(name) for name in ("access_token", "refresh_token")]
-        if all(isinstance(token, (str, Secret)) for token in found):
-            return Secret(found[0]), Secret(found[1])  # type: ignore[arg-type]
-    return None

@@ -65,7 +65,14 @@ class Displays:
 
 
 class NotebookClient(Displays, Client):
-    """What `%supabase_connect` puts into the notebook: a `Client` that shows itself."""
+    """What `%supabase_connect` puts into the notebook: a `Client` that shows itself.
+
+    Example:
+        supabase                                            # on its own in a cell: the panel
+        supabase.auth.user.email                            # who is signed in
+        supabase.table("trips").select("*").execute().data  # as that user
+        supabase.set_auth(token)                            # requests with another token
+    """
 
     def close(self) -> None:
         """Close its displays, stop refreshing and drop the connections. Harmless when done twice."""

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import argparse
 import logging
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
+from ..api import is_this_machine
 from ..binder import on_binder
 from ..connect import resolve_project
 from ..errors import AuthError
+from ..mixups import refuse_key_for_token
 from ..tokens import Secret, is_jwt
 from . import arguments, prompts
 from .arguments import MagicParser, SupabaseUsageError
 from .magics import DEFAULT_NAME, Connection, SupabaseMagics
 from .paste import read_paste
+from .scope import Scope
 from .text import WORDS
+from .values import holds_no_session, text_of, token_pair
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -29,7 +35,7 @@ STORAGES = ("file", "memory", "keyring")
 def name_argument(parser: MagicParser) -> None:
     """Let a magic say which client it acts on."""
     parser.add_argument(
-        "--name", metavar="N", help=f"which client, where there are several: a variable ({DEFAULT_NAME})"
+        "--name", metavar="N", help=f"variable that holds the client (default: {DEFAULT_NAME})"
     )
 
 
@@ -49,10 +55,20 @@ def _connect_arguments(parser: MagicParser) -> None:
         action="store_true",
         help="take a service-role or secret key, which passes over row level security",
     )
+    parser.add_argument(
+        "--allow-http",
+        action="store_true",
+        help="take an http:// URL of another machine: tokens can be read on the way",
+    )
 
 
 def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
-    """Connect to a Supabase project; the client stands in the variable `supabase`."""
+    """Connect to a Supabase project; the variable `supabase` holds the client.
+
+    For example:
+
+        %supabase_connect https://abcd.supabase.co --key $SUPABASE_KEY
+    """
     name = given.name or DEFAULT_NAME
     if not arguments.is_name(name):
         raise SupabaseUsageError("--name becomes a variable: use letters, digits and underscores.")
@@ -67,8 +83,8 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
         server = ensure_server()
         url, key, auth_url = server.url, server.anon_key, server.auth_url
     else:
-        url, auth_url = (_address(magics, word) for word in (url, auth_url))
-        key = _project_key(magics, key)
+        url, auth_url = (_address(given.variables, word) for word in (url, auth_url))
+        key = _project_key(given.variables, key)
     project = resolve_project(url, key, auth_url=auth_url, allow_secret_key=given.allow_secret_key)
     if project.origin:
         print(f"{project.url} ({project.origin})")  # noqa: T201
@@ -79,20 +95,32 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
         or connection.made_from != made_from
         or namespace.get(name) is not connection.client
     ):
-        insisted = {"allow_secret_key": True} if given.allow_secret_key else {}
+        insisted = {option: True for option in ("allow_secret_key", "allow_http") if getattr(given, option)}
+        if not given.allow_http and _is_local_http(project.url):
+            insisted["allow_http"] = True
+            print(f"{project.url} is not encrypted: fine between containers on one machine.")  # noqa: T201
         client = _make_client(project.url, project.key, project.auth_url, storage, name, **insisted)
-        if connection is not None:
-            connection.client.close()
-        elif name in namespace:
+        if connection is None and name in namespace:
             print(f"The variable `{name}` held something else; it is the client now.")  # noqa: T201
-        magics.connections[name] = connection = Connection(client, made_from)
-        namespace[name] = client
+        connection = Connection(client, made_from)
+        magics.connect(name, connection)
     client = connection.client
     if on_binder():
         client.auth.set_notice("binder", WORDS["notice.binder"])
     _restore(client)
     magics.show(client)
     return client
+
+
+def _is_local_http(url: str) -> bool:
+    """Whether this is plain HTTP to a name without a dot, such as a container's: no such name is public."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return (
+        parts.scheme == "http"
+        and re.fullmatch(r"[a-z][a-z0-9_-]*", host) is not None
+        and not is_this_machine(host)
+    )
 
 
 def _storage_kind(given: str | None) -> str:
@@ -104,26 +132,24 @@ def _storage_kind(given: str | None) -> str:
     return "memory"
 
 
-def _address(magics: SupabaseMagics, word: str | None) -> str | None:
-    """An address may stand there as it is, or be named like any other value."""
-    if word is None or "://" in word:
-        return arguments.unquoted(word) or word if word else None
-    if word.startswith("$") or arguments.unquoted(word) or word in magics.shell.user_ns:
-        return magics.secret(word, "the URL").reveal()
-    return word
-
-
-def _project_key(magics: SupabaseMagics, word: str | None) -> str | None:
-    """A project's public key may stand there as it is; it is no secret."""
+def _address(scope: Scope, word: str | None) -> str | None:
+    """An address may be written as it is, or be named like any other value."""
     if word is None:
         return None
-    if word.startswith("sb_publishable_") or is_jwt(Secret(word)):
-        return word
-    return magics.secret(word, "the project's key").reveal()
+    text = arguments.unquoted(word) or word
+    if "://" in text:
+        return text
+    if "$" in text or "{" in text or "[" in text or arguments.is_reference(text, scope):
+        return arguments.resolve_text(word, scope, what="the URL").reveal()
+    return text
+
+
+def _project_key(scope: Scope, word: str | None) -> str | None:
+    return None if word is None else arguments.resolve_text(word, scope, what="the project's key").reveal()
 
 
 def _make_client(
-    url: str, key: str, auth_url: str | None, storage: str, name: str, *, allow_secret_key: bool = False
+    url: str, key: str, auth_url: str | None, storage: str, name: str, **insisted: Any
 ) -> Client:
     from ..storage import FileStorage, KeyringStorage, MemoryStorage
     from .client import NotebookClient
@@ -135,7 +161,7 @@ def _make_client(
         auth_url=auth_url,
         storage=kinds[storage](),
         name="" if name == DEFAULT_NAME else name,
-        allow_secret_key=allow_secret_key,
+        **insisted,
     )
 
 
@@ -163,37 +189,61 @@ def _set_session(magics: SupabaseMagics, given: argparse.Namespace) -> AuthRespo
     """Restore the session that an access token and a refresh token stand for.
 
     Name two variables, or one that holds both; without arguments a form asks for the tokens.
+
+    For example:
+
+        %supabase_set_session at rt
+        %supabase_set_session response.session
     """
-    client = magics.client(given.name)
-    words: list[str] = given.tokens
-    namespace = magics.shell.user_ns
+    client = magics.client(given)
+    words = arguments.without_names(given.tokens)
+    scope: Scope = given.variables
     if not words:
         return _ask(magics, client, prompt=given.prompt)
     if len(words) == 1:
-        value = arguments.resolve(words[0], namespace, what="the access token")
-        pair = arguments.token_pair(value)
-        if pair is None and isinstance(value, (str, Secret)):
-            pair = read_paste(value)
-        if pair is None or not pair[1]:
-            raise SupabaseUsageError(
-                "Give both tokens: %supabase_set_session at rt (or one variable that holds a session)."
-            )
-        access_token, refresh_token = pair
+        access_token, refresh_token = _whole_session(words[0], scope)
     elif len(words) == 2:
-        access_token = magics.secret(words[0], "the access token")
-        if is_jwt(Secret(words[0])) and arguments.is_name(words[1]) and words[1] not in namespace:
+        access_token = arguments.resolve_text(words[0], scope, what="the access token")
+        if is_jwt(Secret(words[0])) and arguments.is_name(words[1]) and words[1] not in scope:
             words[1] = f'"{words[1]}"'  # beside a bare access token: a bare refresh token
-        refresh_token = magics.secret(words[1], "the refresh token")
+        refresh_token = arguments.resolve_text(words[1], scope, what="the refresh token")
     else:
         raise SupabaseUsageError("There are too many arguments: %supabase_set_session at rt takes two.")
+    refuse_key_for_token(access_token, "access token")
+    refuse_key_for_token(refresh_token, "refresh token")
     magics.guard.take_back((access_token, refresh_token))
-    if is_jwt(refresh_token) and not is_jwt(access_token):
-        raise SupabaseUsageError(
-            "These seem to be swapped: the access token comes first, then the refresh token."
-        )
     response = client.auth.set_session(access_token, refresh_token)
     magics.show(client)
     return response
+
+
+def _whole_session(word: str, scope: Scope) -> tuple[Secret, Secret]:
+    """Both tokens from one argument.
+
+    Raises:
+        SupabaseUsageError: It does not hold both.
+    """
+    items = word[1:-1] if word.startswith("(") else ""
+    if items:  # (at, rt)
+        words = arguments.split(items)
+        if len(words) == 2:
+            first, second = (arguments.resolve_text(w, scope, what="the token") for w in words)
+            return first, second
+    value = arguments.resolve(word, scope, what="the access token")
+    pair = token_pair(value)
+    if pair is None and (text := text_of(value)) is not None:
+        refuse_key_for_token(text, "access token")
+        pair = read_paste(text)
+    if pair is not None and pair[1]:
+        return pair
+    if holds_no_session(value):
+        raise SupabaseUsageError(
+            f"{arguments.named(word)} holds no session: its session is None. Sign in first "
+            "(after a sign-up, the address has to be confirmed)."
+        )
+    raise SupabaseUsageError(
+        "Give both tokens: %supabase_set_session at rt (or one variable that holds a session)."
+    )
 
 
 def _ask(magics: SupabaseMagics, client: Client, *, prompt: bool) -> AuthResponse | None:
@@ -210,15 +260,25 @@ def _ask(magics: SupabaseMagics, client: Client, *, prompt: bool) -> AuthRespons
 
 
 def _session(magics: SupabaseMagics, given: argparse.Namespace) -> Session | None:
-    """Show the session: its status, its user, and when it expires."""
-    client = magics.client(given.name)
+    """Show the session: its status, its user, and when it expires.
+
+    For example:
+
+        %supabase_session
+    """
+    client = magics.client(given)
     magics.show(client)
     return client.auth.session
 
 
 def _refresh(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
-    """Exchange the refresh token for a new pair now, without waiting for the expiry."""
-    client = magics.client(given.name)
+    """Exchange the refresh token for new tokens now, without waiting for the expiry.
+
+    For example:
+
+        %supabase_refresh
+    """
+    client = magics.client(given)
     response = client.auth.refresh_session()
     magics.show(client)
     return response
@@ -235,8 +295,13 @@ def _sign_out_arguments(parser: MagicParser) -> None:
 
 
 def _sign_out(magics: SupabaseMagics, given: argparse.Namespace) -> None:
-    """Sign out: here, unless --scope says more."""
-    client = magics.client(given.name)
+    """Sign out: here, unless --scope says more.
+
+    For example:
+
+        %supabase_sign_out --scope global
+    """
+    client = magics.client(given)
     client.auth.sign_out(scope=given.scope)
     magics.show(client)
 
@@ -246,7 +311,12 @@ def _debug_arguments(parser: MagicParser) -> None:
 
 
 def _debug(magics: SupabaseMagics, given: argparse.Namespace) -> None:
-    """Show errors of supabase-nb in full (tokens are left out), or short again."""
+    """Show errors of supabase-nb in full (tokens are left out), or short again.
+
+    For example:
+
+        %supabase_debug on
+    """
     AuthError.show_traceback = given.state == "on"
 
 

@@ -1,10 +1,10 @@
-"""What the Tab key offers behind a magic: its options, their choices, and the variables that hold a text."""
+"""What the Tab key offers behind a magic: options, their choices, clients, and variables that hold a text."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
@@ -28,7 +28,7 @@ def matcher(magics: SupabaseMagics) -> Callable[[CompletionContext], SimpleMatch
             return cast(SimpleMatcherResult, {"completions": []})
         words = found[2].split()
         begun = "" if not words or found[2].endswith(" ") else words.pop()
-        offers = _offers(parser, words, begun, magics.shell.user_ns)
+        offers = _offers(parser, words, begun, magics)
         completions = [
             SimpleCompletion(text=offer, type="magic") for offer in offers if offer.startswith(begun)
         ]
@@ -41,9 +41,12 @@ def matcher(magics: SupabaseMagics) -> Callable[[CompletionContext], SimpleMatch
     return matching
 
 
-def _offers(parser: MagicParser, words: list[str], begun: str, variables: dict[str, Any]) -> Iterator[str]:
+def _offers(parser: MagicParser, words: list[str], begun: str, magics: SupabaseMagics) -> Iterator[str]:
     actions = parser._option_string_actions
     before = actions.get(words[-1]) if words else None
+    if before is not None and before.dest == "name":
+        yield from magics.clients()
+        return
     if before is not None and before.nargs != 0:
         yield from map(str, before.choices or ())
         if before.choices:
@@ -57,6 +60,6 @@ def _offers(parser: MagicParser, words: list[str], begun: str, variables: dict[s
     if before is not None or any(not action.choices for action in positional):
         yield from (
             name
-            for name, value in variables.items()
+            for name, value in magics.shell.user_ns.items()
             if not name.startswith("_") and isinstance(value, (str, Secret))
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal as OneOf
 
 from ..tokens import MASK, Secret, clean, is_jwt, is_opaque, read_claims, text_claim
-from .arguments import is_path, root_of
+from .arguments import is_path, is_reference, root_of
 
 # Without any of these there is nothing to find: most cells cost one search.
 _HINT = re.compile(r"eyJ|sb_secret_|supabase_|set_session|set_auth|refresh_?token", re.IGNORECASE)
@@ -26,7 +26,7 @@ _MAGIC = re.compile(
     re.MULTILINE,
 )
 _TAKE_TOKENS = {"supabase_set_session", "supabase_set_auth", "supabase_sign_in"}
-_WORD = re.compile(r"\\\n|\"[^\"\n]*\"?|'[^'\n]*'?|[^\s\"'][^\s]*")
+_WORD = re.compile(r"\\\n|\"[^\"\n]*\"?|'[^'\n]*'?|[^\s\"'](?:\[[^\[\]\n]*\]|\S)*")
 _CALL = re.compile(
     r"(?P<auth>\bauth\s*\.\s*(?:aio\s*\.\s*)?)?\b(?:set_session|set_auth|refresh_session)\s*\("
 )
@@ -145,6 +145,9 @@ def _in_magic(magic: re.Match[str], names: Container[str]) -> Iterator[Literal]:
         if option and equals:
             start += len(option) + 1
         secret = Secret(value.strip("\"'"))
+        if quoted and is_reference(secret.reveal(), names):
+            before = text
+            continue
         held = (quoted and name in _TAKE_TOKENS and bool(secret)) or _is_users(secret)
         if (not option or equals) and before != "--name" and not text.startswith("$") and text != "\\\n":
             if held and not (is_path(text) and root_of(text) in names):

@@ -6,17 +6,19 @@ import argparse
 import functools
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakKeyDictionary
+from types import FrameType, ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from weakref import WeakKeyDictionary, WeakSet
 
 from IPython.core.error import UsageError
+from IPython.core.extensions import ExtensionManager
 from IPython.core.magic import no_var_expand
 
 from ..errors import AuthError, redacted_traceback
-from ..tokens import Secret, redact
-from . import arguments
-from .arguments import MagicParser, SupabaseUsageError
+from ..tokens import redact
+from .arguments import MagicParser, SupabaseUsageError, named
 from .guard import Guard
+from .scope import Scope, calling_frame
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -63,7 +65,7 @@ class SupabaseMagics:
     """The magics of one IPython shell and the clients they made.
 
     Args:
-        shell: The shell; its variables are what bare names mean.
+        shell: The shell.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -72,6 +74,7 @@ class SupabaseMagics:
         self.parsers: dict[str, MagicParser] = {}
         self.guard = Guard(shell)
         self._undo: list[Callable[[], object]] = []
+        self._made: WeakSet[Client] = WeakSet()
 
     # -- loading and unloading ----------------------------------------------------------------------------
 
@@ -109,14 +112,23 @@ class SupabaseMagics:
         lines = self.shell.magics_manager.magics["line"]
         self._undo.append(lambda: lines.pop(name, None))
 
-    def unload(self) -> None:
-        """Take everything back: magics, completions, guard; close the clients and their displays."""
+    def unload(self, *, keep_clients: bool = False) -> None:
+        """Take everything back: magics, completions, guard; close the clients and their displays.
+
+        Args:
+            keep_clients: Leave the clients and their displays as they are.
+        """
         self.guard.uninstall()
         while self._undo:
             self._undo.pop()()
         AuthError.show_traceback = False
-        for name in list(self.connections):
-            self._drop(name)
+        if keep_clients:
+            return
+        for client in list(self._made):
+            client.close()
+        for name, connection in self.connections.items():
+            if self.shell.user_ns.get(name) is connection.client:
+                del self.shell.user_ns[name]
         if "supabase_nb.notebook.widgets" in sys.modules:
             from .widgets import close_all
 
@@ -126,11 +138,16 @@ class SupabaseMagics:
 
             close_rewriters()
 
-    def _drop(self, name: str) -> None:
-        connection = self.connections.pop(name)
-        connection.client.close()
-        if self.shell.user_ns.get(name) is connection.client:
-            del self.shell.user_ns[name]
+    def connect(self, name: str, connection: Connection) -> None:
+        """Put a client into the notebook. The one that it replaces lives on wherever it is referred to."""
+        self._made.add(connection.client)
+        self.connections[name] = connection
+        self.shell.user_ns[name] = connection.client
+
+    def take_over(self, previous: SupabaseMagics) -> None:
+        """Go on with the clients of the magics that were loaded before."""
+        self.connections.update(previous.connections)
+        self._made.update(previous._made)
 
     def _add_completions(self) -> None:
         from .completions import matcher
@@ -152,7 +169,9 @@ class SupabaseMagics:
     def _call(self, run: Callable[..., Any], parser: MagicParser, line: str) -> Any:
         failure: BaseException | None = None
         try:
-            result = run(self, parser.read(line))
+            given = parser.read(line)
+            given.variables = Scope(self.shell, calling_frame())
+            result = run(self, given)
         except KeyboardInterrupt:
             failure = Interrupted()
         except (AuthError, UsageError):
@@ -184,16 +203,20 @@ class SupabaseMagics:
             for statement in tree.body
         )
 
-    def client(self, name: str | None) -> Client:
+    def client(self, given: argparse.Namespace) -> Client:
         """The client that a magic acts on.
 
         Args:
-            name: The variable given with --name, if any.
+            given: The magic's arguments: ``name``, the variable given with --name, if any.
 
         Raises:
             SupabaseUsageError: There is none by that name, none at all, or several to choose from.
         """
-        known = dict(self._clients())
+        name: str | None = given.name
+        known = self.clients()
+        own = self._own_client(given.variables, name or DEFAULT_NAME)
+        if own is not None:
+            return own
         if name is not None:
             if name in known:
                 return known[name]
@@ -211,6 +234,31 @@ class SupabaseMagics:
             "Nothing is connected yet. Run %supabase_connect first (--demo, to try things out)."
         )
 
+    def _own_client(self, scope: Scope, name: str) -> Client | None:
+        """The client in a variable of the calling function or module, if that is not the notebook's.
+
+        Raises:
+            SupabaseUsageError: The function has such a variable, and it holds something else.
+        """
+        if scope.own is self.shell.user_ns:
+            return None
+        known = list(self.clients().values())
+        for names in (scope.own, scope.module):
+            value = names.get(name) if names is not self.shell.user_ns else None
+            if _is_client(value) or any(value is client for client in known):
+                return cast("Client", value)
+        # `import supabase` is another thing of that name.
+        if name not in scope.own or isinstance(scope.own[name], ModuleType):
+            return None
+        raise SupabaseUsageError(
+            f"{named(name)} is a variable of this function and holds no client. "
+            "Give the variable that does: --name …"
+        )
+
+    def clients(self) -> dict[str, Client]:
+        """The clients of the notebook by their variables."""
+        return dict(self._clients())
+
     def _clients(self) -> Iterator[tuple[str, Client]]:
         yield from ((name, made.client) for name, made in self.connections.items())
         if "supabase_nb.client" in sys.modules:
@@ -222,10 +270,6 @@ class SupabaseMagics:
                 if not name.startswith("_") and isinstance(value, Client)
             )
 
-    def secret(self, word: str, what: str) -> Secret:
-        """A text from a variable, the environment or a literal; see `arguments.resolve_text`."""
-        return arguments.resolve_text(word, self.shell.user_ns, what=what)
-
     def show(self, client: Client) -> None:
         """Show a client's panel."""
         from .show import show
@@ -233,7 +277,17 @@ class SupabaseMagics:
         show(client.auth)
 
 
+def _is_client(value: object) -> bool:
+    if "supabase_nb.client" not in sys.modules:
+        return False
+    from ..client import Client
+
+    return isinstance(value, Client)
+
+
 _loaded: WeakKeyDictionary[InteractiveShell, SupabaseMagics] = WeakKeyDictionary()
+# Between the two halves of a `%reload_ext`.
+_reloading: WeakKeyDictionary[InteractiveShell, SupabaseMagics] = WeakKeyDictionary()
 
 
 def load(shell: InteractiveShell) -> None:
@@ -241,11 +295,25 @@ def load(shell: InteractiveShell) -> None:
     if shell not in _loaded:
         magics = SupabaseMagics(shell)
         _loaded[shell] = magics
+        if (previous := _reloading.pop(shell, None)) is not None:
+            magics.take_over(previous)
         magics.load()
 
 
 def unload(shell: InteractiveShell) -> None:
     """Unload the extension; harmless when it is not loaded."""
     magics = _loaded.pop(shell, None)
-    if magics is not None:
-        magics.unload()
+    if magics is None:
+        return
+    reloading = _is_reloading()
+    magics.unload(keep_clients=reloading)
+    if reloading:
+        _reloading[shell] = magics
+
+
+def _is_reloading() -> bool:
+    """Whether `%reload_ext` is at work: IPython unloads, then loads, and tells neither of them so."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code is not ExtensionManager.reload_extension.__code__:
+        frame = frame.f_back
+    return frame is not None

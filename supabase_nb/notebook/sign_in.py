@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..tokens import Secret
-from . import prompts
+from . import arguments, prompts
 from .arguments import MagicParser, SupabaseUsageError
 from .commands import name_argument
 from .magics import SupabaseMagics
+from .scope import Scope
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
@@ -32,9 +33,13 @@ def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
     """Sign in. Password, code or address are asked for and not shown; never write them behind the magic.
 
     Whoever is signed in already is not asked again: run the notebook again tomorrow, and it goes on.
+
+    For example:
+
+        %supabase_sign_in ada@example.com
     """
-    client = magics.client(given.name)
-    auth, who = client.auth, _who(magics, given.who)
+    client = magics.client(given)
+    auth, who = client.auth, _who(given.variables, given.who)
     session = auth.get_session()
     if session is not None and _is_wanted(session, who, given):
         from ..models import AuthResponse
@@ -81,14 +86,14 @@ def _is_wanted(session: Session, who: str | None, given: argparse.Namespace) -> 
     return not user.is_anonymous if who is None else who.lower().lstrip("+") in known
 
 
-def _who(magics: SupabaseMagics, word: str | None) -> str | None:
-    """An address or number may stand there as it is, or be named like any other value."""
+def _who(scope: Scope, word: str | None) -> str | None:
+    """An address or number may be written as it is, or be named like any other value."""
     if word is None:
         return None
     plain = word.strip("\"'")
     if "@" in plain or plain.lstrip("+").isdigit():
         return plain
-    return magics.secret(word, "the e-mail address").reveal().strip()
+    return arguments.resolve_text(word, scope, what="the e-mail address").reveal().strip()
 
 
 def _ask_who() -> str:
@@ -134,12 +139,18 @@ def _set_auth_arguments(parser: MagicParser) -> None:
 
 
 def _set_auth(magics: SupabaseMagics, given: argparse.Namespace) -> None:
-    """Send requests with another access token than the session's; the session goes on beside it."""
-    client = magics.client(given.name)
+    """Send requests with another access token than the session's; the session is kept beside it.
+
+    For example:
+
+        %supabase_set_auth other_token
+        %supabase_set_auth None
+    """
+    client = magics.client(given)
     if given.token == "None":
         client.set_auth(None)
     else:
-        token = magics.secret(given.token, "the access token")
+        token = arguments.resolve_text(given.token, given.variables, what="the access token")
         magics.guard.take_back((token,))
         client.set_auth(token)
     magics.show(client)

@@ -14,6 +14,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from supabase_nb.errors import AuthSessionMissing
+from supabase_nb.mixups import refuse_mixed_up_tokens
 from supabase_nb.models import AuthResponse, Session, User
 from supabase_nb.tokens import Secret, clean
 
@@ -90,6 +91,7 @@ class FakeAuth:
 
     def set_session(self, access_token: str | Secret, refresh_token: str | Secret) -> AuthResponse:
         self._call("set_session", clean(access_token), clean(refresh_token))
+        refuse_mixed_up_tokens(clean(access_token), clean(refresh_token), "https://abcd.supabase.co/auth/v1")
         self.session = Session(
             clean(access_token), clean(refresh_token), expires_at=2e9, expires_in=3600, user=USER
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -130,6 +131,63 @@ def test_a_literal_is_not_echoed(kernel: Kernel, server: DemoServer, cell: str) 
     assert at not in str(kernel.said) + str(reply)
     assert rt not in str(kernel.said) + str(reply)
     assert rt not in kernel.value("In") + kernel.value("[v for n, v in globals().items() if n[:2] == '_i']")
+
+
+LOGIN = "get_ipython().run_line_magic('supabase_set_session', 'at rt')"
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "def f(at, rt):\n    %supabase_set_session at rt\nf(*mine)",
+        "class C:\n    def f(self, at, rt):\n        %supabase_set_session at rt\nC().f(*mine)",
+        f"(lambda at, rt: {LOGIN})(*mine)",
+        f"[{LOGIN} for at, rt in [mine]]",
+        "async def f(at, rt):\n    %supabase_set_session at rt\nawait f(*mine)",
+        f"exec({LOGIN!r}, globals(), dict(at=mine[0], rt=mine[1]))",
+        "import threading\ndef f(at, rt):\n    %supabase_set_session at rt\n"
+        "t = threading.Thread(target=f, args=mine); t.start(); t.join()",
+        "def f(at, rt):\n    %time %supabase_set_session at rt\nf(*mine)",
+        f"open('own.py', 'w').write('at, rt = ' + repr(mine) + {chr(10) + LOGIN!r})\n%run own.py",
+        "%supabase_set_session response.session.access_token response.session.refresh_token",
+        "%supabase_set_session table.loc[0, 'at'] table.loc[0, 'rt']",
+        "%supabase_set_session mine",
+        "%supabase_set_session mine[0], mine[1];",
+    ],
+)
+def test_a_name_is_that_of_the_code_that_calls_the_magic(
+    kernel: Kernel, server: DemoServer, cell: str
+) -> None:
+    """Never the notebook's of the same name: another user's."""
+    notebooks, mine = server.sign_in("ada@example.com"), server.sign_in("grace@example.com")
+    kernel.run("%load_ext supabase_nb")
+    kernel.run(f"%supabase_connect {server.url} --key '{server.anon_key}' --storage memory")
+    kernel.run("%supabase_sign_out")
+    kernel.run(
+        f"import json, types\nat, rt = json.loads({json.dumps([notebooks['access_token'], notebooks['refresh_token']])!r})\n"
+        f"mine = tuple(json.loads({json.dumps([mine['access_token'], mine['refresh_token']])!r}))\n"
+        "response = types.SimpleNamespace(session=types.SimpleNamespace(\n"
+        "    access_token=mine[0], refresh_token=mine[1]))\n"
+        "class Loc(dict):\n    loc = property(lambda self: self)\n"
+        "table = Loc({(0, 'at'): mine[0], (0, 'rt'): mine[1]})"
+    )
+    reply = kernel.run(cell)
+    assert reply["status"] == "ok", reply
+    assert kernel.value("supabase.auth.user.email") == "'grace@example.com'"
+
+
+def test_a_closure_is_never_another_users(kernel: Kernel, server: DemoServer) -> None:
+    pair = server.sign_in("ada@example.com")
+    kernel.run("%load_ext supabase_nb")
+    kernel.run(f"%supabase_connect {server.url} --key '{server.anon_key}' --storage memory")
+    kernel.run("%supabase_sign_out")
+    kernel.run(
+        f"import json\nat, rt = json.loads({json.dumps([pair['access_token'], pair['refresh_token']])!r})"
+    )
+    reply = kernel.run("def f(at, rt):\n    def g():\n        %supabase_set_session at rt\n    g()\nf(1, 2)")
+    assert reply["status"] == "error"
+    assert "`at` is not a variable of this function" in "".join(reply["traceback"])
+    assert kernel.value("supabase.auth.user") == "None"
 
 
 def test_ctrl_c_leaves_a_sound_state(

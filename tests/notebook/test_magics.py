@@ -105,7 +105,7 @@ REFRESH = make_refresh_token()
             "There is no client by that name.",
             id="a token for a name",
         ),
-        ("%supabase_set_session 'at", "Give both tokens"),
+        ("%supabase_set_session 'at", "A quotation mark is missing"),
         ("%supabase_sign_out --scope 'local", "A quotation mark is missing"),
         (f"%supabase_sign_out --scope {TOKEN}", "--scope is one of local, global, others"),
         (f"%supabase_connect --storage {TOKEN}", "--storage is one of file, memory, keyring"),
@@ -240,6 +240,74 @@ def test_url_and_key_from_the_environment_and_from_variables(connected, monkeypa
     assert connected.ns["pub"].key == "sb_publishable_abc"
 
 
+@pytest.mark.parametrize(
+    "url", ["http://kong.example:8000", "http://10.0.0.7:8000", "http://host.docker.internal:54321"]
+)
+def test_http_of_another_machine_is_refused_and_the_message_names_the_option(shell, url):
+    shell.run("%load_ext supabase_nb")
+    line = f"%supabase_connect {url} --key 'k' --storage memory"
+    ran = shell.run(line)
+    assert not ran.ok
+    assert "--allow-http" in ran.text
+    assert "supabase" not in shell.ns
+    assert shell.run(f"{line} --allow-http").ok
+    assert shell.ns["supabase"].url == url
+
+
+@pytest.mark.parametrize("url", ["http://127.0.1.1:8000", "http://127.8.8.8", "http://[::1]:9"])
+def test_this_machine_may_be_asked_in_the_clear(shell, url):
+    shell.run("%load_ext supabase_nb")
+    ran = shell.run(f"%supabase_connect {url} --key 'k' --storage memory")
+    assert ran.ok
+    assert "not encrypted" not in ran.text
+
+
+def test_a_container_is_taken_and_said(shell):
+    shell.run("%load_ext supabase_nb")
+    ran = shell.run("%supabase_connect http://kong:8000 --key 'k' --storage memory")
+    assert ran.ok
+    assert "http://kong:8000 is not encrypted" in ran.text
+
+
+def test_connecting_twice_leaves_a_client_in_use_running(shell, server):
+    shell.run("%load_ext supabase_nb")
+    connect = f"%supabase_connect {server.url} --key '{server.anon_key}' --storage memory"
+    pair = server.sign_in()
+    shell.ns.update(at=pair["access_token"], rt=pair["refresh_token"])
+    assert shell.run(connect).ok
+    assert shell.run("%supabase_set_session at rt").ok
+    first = shell.ns["first"] = shell.ns["supabase"]
+    assert shell.run(f"{connect} --auth-url {server.auth_url}").ok
+    assert shell.run("%reload_ext supabase_nb").ok
+    assert shell.ns["supabase"] is not first
+    assert first.auth.get_user().email == "ada@example.com"
+    assert len(first.table("trips").select("*").execute().data) > 0
+    assert shell.run("%supabase_refresh --name first").ok
+
+
+def test_a_mix_up_is_said_by_the_magic_and_sends_nothing(shell, server):
+    shell.run("%load_ext supabase_nb")
+    assert shell.run(f"%supabase_connect {server.url} --key '{server.anon_key}' --storage memory").ok
+    pair = server.sign_in()
+    other = make_jwt(iss="https://accounts.google.com")
+    shell.ns.update(at=pair["access_token"], rt=pair["refresh_token"], anon=server.anon_key, other=other)
+    for words, says in (
+        ("anon rt", "This is a project's key, not a user's access token"),
+        ("at anon", "This is a project's key, not a user's refresh token"),
+        ("anon", "This is a project's key, not a user's access token"),
+        ("rt at", "seem to be swapped"),
+        ("at at", "Both of these are access tokens"),
+        ("other rt", "issued by a third party"),
+    ):
+        ran = shell.run(f"%supabase_set_session {words}")
+        assert not ran.ok
+        assert says in ran.text
+        assert "supabase-nb: " not in ran.text
+    ran = shell.run(f"%supabase_connect {server.url} --key at --name wrong")
+    assert "This is a user's access token, not the project's key" in ran.text
+    assert shell.run("%supabase_set_session at rt").ok  # unspent
+
+
 def test_several_projects_by_name(connected):
     connected.ns.update({"at": TOKEN, "rt": REFRESH})
     assert connected.run("%supabase_connect https://two.supabase.co --key 'k' --name two").ok
@@ -251,20 +319,41 @@ def test_several_projects_by_name(connected):
 
 
 def test_without_the_default_one_the_only_client_is_meant_and_of_two_none(shell, connected):
-    shell.run("%reload_ext supabase_nb")
+    shell.run("%unload_ext supabase_nb")
+    shell.run("%load_ext supabase_nb")
     shell.run("%supabase_connect https://one.supabase.co --key 'k' --name one")
     assert shell.run("%supabase_session").ok
     shell.run("%supabase_connect https://two.supabase.co --key 'k' --name two")
     assert "say which one, --name one or --name two" in shell.run("%supabase_session").text
 
 
-def test_connecting_again_keeps_the_client_or_replaces_it(connected):
+def test_connecting_again_keeps_the_client_or_leaves_it_running(connected):
     first = connected.ns["supabase"]
     connected.run("%supabase_connect https://abcd.supabase.co --key 'anon'")
     assert connected.ns["supabase"] is first
     connected.run("%supabase_connect https://other.supabase.co --key 'anon'")
     assert connected.ns["supabase"] is not first
+    assert first.closed == 0
+    second = connected.ns["supabase"]
+    connected.run("%unload_ext supabase_nb")
+    assert (first.closed, second.closed) == (1, 1)
+
+
+def test_reloading_goes_on_with_the_clients(connected):
+    first = connected.ns["supabase"]
+    connected.run("%supabase_connect https://two.supabase.co --key 'k' --name two")
+    assert connected.run("%reload_ext supabase_nb").ok
+    assert connected.ns["supabase"] is first
+    assert first.closed == connected.ns["two"].closed == 0
+    assert connected.run("%supabase_session --name two").text == "<panel two>\n"
+    assert connected.run("%supabase_connect https://abcd.supabase.co --key 'anon'").ok
+    assert connected.ns["supabase"] is first
+    assert connected.run("%reload_ext supabase_nb").ok
+    assert connected.run("%unload_ext supabase_nb").ok
     assert first.closed == 1
+    assert "supabase" not in connected.ns
+    assert connected.run("%load_ext supabase_nb").ok
+    assert "Nothing is connected" in connected.run("%supabase_session").text
 
 
 def test_a_variable_that_is_taken_is_said(connected):
@@ -298,7 +387,43 @@ def test_completions(connected):
     assert "number" not in connected.complete("%supabase_set_session ")
 
 
+def test_completion_after_name_offers_clients(connected):
+    connected.ns.update({"at": TOKEN, "rt": REFRESH})
+    connected.run("%supabase_connect https://two.supabase.co --key 'k' --name two")
+    assert connected.complete("%supabase_session --name ") == ["supabase", "two"]
+    assert connected.complete("%supabase_set_session at rt --name t") == ["two"]
+
+
+def test_completion_offers_public_names_only(shell):
+    shell.run("%load_ext supabase_nb")
+    assert shell.run("%supabase_connect https://abcd.supabase.co --key 'k' --storage memory").ok
+    client, auth = (set(shell.complete(f"{path}.")) for path in ("supabase", "supabase.auth"))
+    assert {"auth", "table", "panel", "set_auth", "close"} <= client
+    assert {"set_session", "get_session", "user", "observe", "unobserve", "aio", "sign_out"} <= auth
+    unwanted = {
+        "add_traits",
+        "class_traits",
+        "cross_validation_lock",
+        "hold_trait_notifications",
+        "trait_names",
+    }
+    assert not unwanted & auth
+    assert not [name for name in client | auth if name.startswith("_")]
+    # What is not offered is there all the same.
+    assert "session" in shell.ns["supabase"].auth.trait_names()
+
+
 def test_help_of_a_magic(connected):
     doc = connected.ip.find_line_magic("supabase_connect").__doc__
     assert "%supabase_connect" in doc
     assert "--auth-url" in doc
+
+
+def test_the_help_of_every_magic_and_of_the_client_shows_an_example(connected):
+    from supabase_nb.notebook.client import NotebookClient
+
+    for name in connected.ip.magics_manager.magics["line"]:
+        if name.startswith("supabase_"):
+            doc = connected.ip.find_line_magic(name).__doc__
+            assert f"    %{name} " in doc or f"    %{name}\n" in doc, name
+    assert 'supabase.table("trips")' in (NotebookClient.__doc__ or "")

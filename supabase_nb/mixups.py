@@ -1,0 +1,142 @@
+"""Mix-ups that can be told from the values alone, so that nothing is sent and no token is spent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from .errors import AuthError
+from .tokens import Secret, is_jwt, is_key, read_claims, text_claim
+
+# Issuers that are certainly not a Supabase Auth server. A server of one's own may call itself anything else.
+_THIRD_PARTIES = re.compile(
+    r"(?:.+\.)?(?:accounts\.google\.com|securetoken\.google\.com|auth0\.com|okta\.com|oktapreview\.com"
+    r"|clerk\.accounts\.dev|appleid\.apple\.com|login\.microsoftonline\.com|sts\.windows\.net"
+    r"|api\.workos\.com|token\.actions\.githubusercontent\.com)"
+    r"|cognito-idp\.[a-z0-9-]+\.amazonaws\.com"
+)
+_LOOKS_LIKE = "It looks like https://abcd.supabase.co: see Project Settings, API."
+_PROJECT_HOST = re.compile(r"([a-z0-9-]+)\.supabase\.co")
+
+
+def refuse_key_for_token(token: Secret, place: str) -> None:
+    """Refuse a project's key where a token belongs.
+
+    Args:
+        token: What was given.
+        place: What it was given as: ``"access token"``.
+
+    Raises:
+        AuthError: ``key_for_token``.
+    """
+    claims = read_claims(token)
+    kind = text_claim(claims, "role") if _is_key_jwt(claims) else None
+    if is_key(token) or kind:
+        known = {"anon": "anon key", "service_role": "service-role key"}.get(kind or "", "key")
+        raise AuthError(
+            f"This is a project's {known}, not a user's {place}. Nothing was sent. "
+            "Take both tokens from the user's session, or sign in.",
+            code="key_for_token",
+        )
+
+
+def refuse_mixed_up_tokens(access_token: Secret, refresh_token: Secret, auth_url: str) -> None:
+    """Refuse a pair that is certainly not a session of this auth server.
+
+    Raises:
+        AuthError: ``key_for_token``, ``swapped_tokens`` or ``wrong_project``.
+    """
+    refuse_key_for_token(access_token, "access token")
+    refuse_key_for_token(refresh_token, "refresh token")
+    if is_jwt(refresh_token):
+        raise AuthError(
+            "These seem to be swapped: the access token comes first, then the refresh token."
+            if not is_jwt(access_token)
+            else "Both of these are access tokens. The refresh token is the short one beside it.",
+            code="swapped_tokens",
+        )
+    refuse_token_of_another_project(access_token, auth_url)
+
+
+def refuse_token_of_another_project(access_token: Secret, auth_url: str) -> None:
+    """Refuse an access token that another Supabase project or a third party issued.
+
+    Only where that is certain: behind a domain of its own, a project's server may name another issuer.
+
+    Raises:
+        AuthError: ``wrong_project``.
+    """
+    issuer = _host(text_claim(read_claims(access_token), "iss") or "")
+    here = _PROJECT_HOST.fullmatch(_host(auth_url))
+    there = _PROJECT_HOST.fullmatch(issuer)
+    if here and there and here[1] != there[1]:
+        raise AuthError(
+            f"This access token is from another project ({there[0]}), this client's is {here[0]}. "
+            "Nothing was sent. Connect to the project that the tokens are from.",
+            code="wrong_project",
+        )
+    if _THIRD_PARTIES.fullmatch(issuer):
+        raise AuthError(
+            "This access token was issued by a third party, not by the project's auth server, so it is no "
+            "session here. Nothing was sent. Sign in to the project; or if the project accepts such tokens, "
+            "use set_auth.",
+            code="wrong_project",
+        )
+
+
+def refuse_token_for_key(key: Secret) -> None:
+    """Refuse a user's access token, or another service's, where the project's key belongs.
+
+    Raises:
+        AuthError: ``token_for_key``.
+    """
+    claims = read_claims(key)
+    users = text_claim(claims, "session_id") or (
+        text_claim(claims, "sub") and text_claim(claims, "role") == "authenticated"
+    )
+    if users or _THIRD_PARTIES.fullmatch(_host(text_claim(claims, "iss") or "")):
+        raise AuthError(
+            "This is a user's access token, not the project's key. Give the publishable (anon) key: "
+            "Project Settings, API keys.",
+            code="token_for_key",
+        )
+
+
+def project_url(url: str) -> str:
+    """The project's URL, from what people copy in its place: a dashboard page, ``…/rest/v1``, a bare host.
+
+    Raises:
+        AuthError: It cannot be read, or is a page of the dashboard that belongs to no project
+            (``invalid_url``).
+    """
+    text = url.strip() if isinstance(url, str) else ""
+    if _PROJECT_HOST.fullmatch(text.rstrip("/")):
+        return f"https://{text.rstrip('/')}"
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = None
+    if parts is None:
+        raise AuthError(f"This is not a project's URL. {_LOOKS_LIKE}", code="invalid_url")
+    if parts.hostname in ("supabase.com", "www.supabase.com", "app.supabase.com", "app.supabase.io"):
+        page = re.match(r"(?:/dashboard)?/project/([a-z0-9]+)(?:/|$)", parts.path)
+        if page:
+            return f"https://{page[1]}.supabase.co"
+        raise AuthError(
+            f"This is a page of Supabase's website, not a project's URL. {_LOOKS_LIKE}", code="invalid_url"
+        )
+    return re.sub(r"/(?:auth|rest|storage|functions|realtime|graphql)/v1(?:/[^?#]*)?$", "", text)
+
+
+def _is_key_jwt(claims: Mapping[str, Any] | None) -> bool:
+    role = text_claim(claims, "role")
+    return role in ("anon", "service_role") and not {"sub", "session_id"} & set(claims or {})
+
+
+def _host(url: str) -> str:
+    try:
+        return (urlsplit(url if "://" in url else f"//{url}").hostname or "").lower()
+    except ValueError:
+        return ""

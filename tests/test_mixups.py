@@ -1,0 +1,179 @@
+"""Mix-ups of keys, tokens and projects: reported before anything is sent."""
+
+from __future__ import annotations
+
+import httpx
+import made
+import pytest
+
+from supabase_nb import AuthClient, AuthError, Client, MemoryStorage, create_client
+from supabase_nb.connect import resolve_project
+
+URL = "https://abcd.supabase.co"
+ANON = made.jwt({"iss": "supabase", "role": "anon", "ref": "abcd"})
+SERVICE = made.jwt({"iss": "supabase", "role": "service_role", "ref": "abcd"})
+RT = "abcdefghijkl"
+
+
+def token(**claims: object) -> str:
+    return made.jwt(**{"iss": f"{URL}/auth/v1", "role": "authenticated", "aud": "authenticated", **claims})
+
+
+class Refused(httpx.MockTransport):
+    """Counts what is sent and refuses it."""
+
+    def __init__(self) -> None:
+        self.sent: list[httpx.Request] = []
+        super().__init__(self._answer)
+
+    def _answer(self, request: httpx.Request) -> httpx.Response:
+        self.sent.append(request)
+        return httpx.Response(400, json={"code": "refresh_token_not_found", "message": "no"})
+
+
+def enter(access_token: str, refresh_token: str, url: str = f"{URL}/auth/v1") -> tuple[AuthError, int]:
+    transport = Refused()
+    auth = AuthClient(url, storage=MemoryStorage(), auto_refresh=False, transport=transport)
+    with pytest.raises(AuthError) as caught:
+        auth.set_session(access_token, refresh_token)
+    auth.close()
+    return caught.value, len(transport.sent)
+
+
+@pytest.mark.parametrize(
+    ("access_token", "refresh_token", "code", "says"),
+    [
+        (ANON, RT, "key_for_token", "This is a project's anon key, not a user's access token"),
+        (SERVICE, RT, "key_for_token", "This is a project's service-role key, not a user's access token"),
+        ("sb_publishable_abc", RT, "key_for_token", "This is a project's key, not a user's access token"),
+        ("sb_secret_abc", RT, "key_for_token", "This is a project's key, not a user's access token"),
+        (token(), ANON, "key_for_token", "anon key, not a user's refresh token"),
+        (token(), "sb_publishable_abcdef", "key_for_token", "key, not a user's refresh token"),
+        (token(), "sb_secret_abcdef", "key_for_token", "key, not a user's refresh token"),
+        ("", "sb_secret_abcdef", "key_for_token", "key, not a user's refresh token"),
+        (RT, token(), "swapped_tokens", "seem to be swapped"),
+        ("", token(), "swapped_tokens", "seem to be swapped"),
+        (token(), token(), "swapped_tokens", "Both of these are access tokens"),
+        (
+            token(iss="https://efgh.supabase.co/auth/v1"),
+            RT,
+            "wrong_project",
+            "another project (efgh.supabase.co), this client's is abcd.supabase.co",
+        ),
+        (
+            made.expired(iss="https://efgh.supabase.co/auth/v1"),
+            RT,
+            "wrong_project",
+            "is from another project",
+        ),
+        (token(iss="https://accounts.google.com"), RT, "wrong_project", "issued by a third party"),
+        (token(iss="accounts.google.com"), RT, "wrong_project", "issued by a third party"),
+        (token(iss="https://securetoken.google.com/my-app"), RT, "wrong_project", "third party"),
+        (token(iss="https://dev-1.eu.auth0.com/"), RT, "wrong_project", "third party"),
+        (token(iss="https://x.clerk.accounts.dev"), RT, "wrong_project", "third party"),
+        (token(iss="https://cognito-idp.eu-west-1.amazonaws.com/p"), RT, "wrong_project", "third party"),
+    ],
+)
+def test_a_mixed_up_pair_is_not_sent(access_token: str, refresh_token: str, code: str, says: str) -> None:
+    error, sent = enter(access_token, refresh_token)
+    assert error.code == code
+    assert says in str(error)
+    assert sent == 0
+    for given in (access_token, refresh_token):
+        assert not given or given not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("issuer", "url"),
+    [
+        (f"{URL}/auth/v1", URL),
+        ("https://api.example.com/auth/v1", URL),  # a custom domain, and the project's own address
+        (f"{URL}/auth/v1", "https://api.example.com"),
+        ("http://localhost:9999", "http://127.0.0.1:54321"),
+        ("http://127.0.0.1:54321/auth/v1", "https://tunnel.example.com"),
+        ("supabase", URL),
+        ("", URL),
+        ("https://accounts.google.com.example.com", URL),
+        ("https://notauth0.com", URL),
+        ("https://efgh.supabase.co.example.com", URL),
+        ("https://[::", URL),
+        (7, URL),
+    ],
+)
+def test_what_may_be_right_is_left_to_the_server(issuer: object, url: str) -> None:
+    error, sent = enter(token(iss=issuer), RT, f"{url}/auth/v1")
+    assert sent == 1
+    assert error.code not in ("wrong_project", "key_for_token", "swapped_tokens")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        token(session_id="e6d9321c-6520-41f9-bda6-c8064d60fca5"),
+        made.jwt({"sub": made.USER_ID, "role": "authenticated"}),
+        token(iss="https://accounts.google.com"),
+    ],
+)
+def test_a_token_is_no_key(key: str) -> None:
+    for make in (create_client, Client, resolve_project):
+        with pytest.raises(AuthError, match="This is a user's access token, not the project's key") as caught:
+            make(URL, key)
+        assert caught.value.code == "token_for_key"
+        assert key not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", [ANON, "sb_publishable_abc", "any", made.jwt({"role": "custom", "sub": "x"})])
+def test_other_keys_are_taken(key: str) -> None:
+    with create_client(URL, key, storage=MemoryStorage()) as client:
+        assert client.key == key
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("https://supabase.com/dashboard/project/abcd", URL),
+        ("https://supabase.com/dashboard/project/abcd/settings/api-keys", URL),
+        ("https://supabase.com/dashboard/project/abcd?x=1", URL),
+        ("https://app.supabase.com/project/abcd", URL),
+        ("abcd.supabase.co", URL),
+        ("abcd.supabase.co/", URL),
+        (f"{URL}/rest/v1", URL),
+        (f"{URL}/rest/v1/", URL),
+        (f"{URL}/rest/v1/trips", URL),
+        (f"{URL}/auth/v1", URL),
+        (f"{URL}/auth/v1/token", URL),
+        (f"{URL}/storage/v1/object", URL),
+        (f"{URL}/functions/v1", URL),
+        ("https://host.example.com/a/auth/v1", "https://host.example.com/a"),
+        ("http://127.0.0.1:54321/rest/v1", "http://127.0.0.1:54321"),
+        (URL, URL),
+        (f" {URL}/ ", URL),
+    ],
+)
+def test_the_projects_url_from_what_people_copy(given: str, meant: str) -> None:
+    with create_client(given, "sb_publishable_abc", storage=MemoryStorage()) as client:
+        assert client.url == meant
+        assert client.auth.url == f"{meant}/auth/v1"
+    assert resolve_project(given, "sb_publishable_abc").url.rstrip("/") == meant
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://supabase.com/dashboard",
+        "https://supabase.com/dashboard/project/_/settings/api",
+        "https://supabase.com/docs",
+        "https://app.supabase.com/projects",
+    ],
+)
+def test_a_page_of_no_project_is_said(url: str) -> None:
+    for make in (create_client, resolve_project):
+        with pytest.raises(AuthError, match="not a project's URL") as caught:
+            make(url, "sb_publishable_abc")
+        assert caught.value.code == "invalid_url"
+
+
+@pytest.mark.parametrize("url", [None, 7, b"x", "", "https://[::", "x" * 100_000])
+def test_what_is_no_url_raises_nothing_else(url: object) -> None:
+    with pytest.raises(AuthError):
+        create_client(url, "k")  # type: ignore[arg-type]
