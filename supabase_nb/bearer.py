@@ -190,12 +190,18 @@ class Bearer:
         return NOTHING
 
     def renewed(self, seen: Secret) -> Secret | None:
-        """What a request that was refused with `seen` may be sent with again. One exchange for all."""
+        """What a request that was refused with `seen` may be sent with again. One exchange for all.
+
+        Raises:
+            AuthError: In a forked child: the session is its parent's to refresh.
+        """
         if self.overridden or self._refused.is_of(seen):
             return None
         try:
             return self._keeper.renew(seen)._access_token
         except AuthError:
+            if self._keeper.forked:
+                raise  # the refusal alone would not say that only the parent process can refresh
             # The refusal that the caller gets says enough; the session's status says the rest.
             return None
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httpx
 from realtime import AsyncRealtimeClient
 
 from .bearer import Bearer
+from .errors import AuthUnknownError, with_next_step
 from .events import log_guarded
+from .tokens import HiddenText
 
 
 class SessionRealtime(AsyncRealtimeClient):
@@ -28,8 +31,12 @@ class SessionRealtime(AsyncRealtimeClient):
 
     @property
     def access_token(self) -> str | None:
-        """What a channel is joined with: the newest token, or the project's key."""
-        return (self._bearer.newest() or self._bearer.key).reveal() or None
+        """What a channel is joined with: the newest token, or the project's key.
+
+        The package keeps it in channels and pushes. It is a text whose `repr` and `str` show a mask.
+        """
+        token = self._bearer.newest() or self._bearer.key
+        return HiddenText(token.reveal()) if token else None
 
     @access_token.setter
     def access_token(self, token: str | None) -> None:
@@ -40,6 +47,18 @@ class SessionRealtime(AsyncRealtimeClient):
         self._loop = asyncio.get_running_loop()
         await super().set_auth(self.access_token)
         await super().connect()
+
+    async def _on_connect(self) -> None:
+        """Refuse a connection that a redirect led to another host, before anything is sent there."""
+        connection, own = self._ws_connection, httpx.URL(self.url).netloc.decode()
+        if connection and connection.request and connection.request.headers["Host"] != own:
+            self._ws_connection = None
+            await connection.close()
+            raise AuthUnknownError(
+                with_next_step("Realtime was redirected to another address", "unexpected_redirect"),
+                code="unexpected_redirect",
+            )
+        await super()._on_connect()
 
     def _changed(self) -> None:
         """Another token is carried: called in any thread."""

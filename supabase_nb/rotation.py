@@ -114,8 +114,10 @@ class Rotation(SessionState):
             if held.session.access_token != seen.reveal():
                 return held.session
             if self.forked:
-                raise AuthRetryableError(
-                    "A forked process does not refresh its parent's session. Make a client of its own there."
+                raise AuthError(
+                    "This session belongs to the parent process, which alone refreshes it: this process was "
+                    "forked from there. Create a client in the child process, after the fork.",
+                    code="forked_process",
                 )
             if flight is not None and flight.era == held.era and flight.seen == seen:
                 old = self.clock.clock.steady() - flight.began >= _YOUNG

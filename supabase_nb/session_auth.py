@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import httpx
 
+from . import redirects
 from .api import check_url
 from .auth import AuthClient
 from .bearer import NEVER, NOTHING, Bearer, Carried, header_of
@@ -42,8 +43,8 @@ class SessionAuth(httpx.Auth):
     the refresh; one that is answered 401 is sent again, once, with a renewed token, if its body is in memory.
     Any number of requests, threads and tasks share one refresh.
 
-    The token goes to the project's own origin, and to those named here; other addresses, and redirects to
-    them, get nothing.
+    The token and the project's key go to the project's own origin, and to those named here. Requests to other
+    addresses carry neither, and a redirect to another origin takes neither along.
 
     Args:
         session: A `Client`, or its ``auth``.
@@ -100,7 +101,7 @@ class SessionAuth(httpx.Auth):
             token = self._carried.fetch()
             self._sign(request, token)
         response = yield request
-        if response.status_code == 401 and _repeatable(request, token):
+        if response.status_code == 401 and _repeatable(request, token, response):
             renewed = self._carried.renewed(token)
             if renewed is not None:
                 self._sign(request, renewed)
@@ -115,7 +116,7 @@ class SessionAuth(httpx.Auth):
             token = await shared(_Wait(self._carried.fetch))
             self._sign(request, token)
         response = yield request
-        if response.status_code == 401 and _repeatable(request, token):
+        if response.status_code == 401 and _repeatable(request, token, response):
             renewed = await shared(_Wait(self._carried.renewed, (token,)))
             if renewed is not None:
                 self._sign(request, renewed)
@@ -142,6 +143,7 @@ class SessionAuth(httpx.Auth):
                 # In one piece: threads read this while others write it.
                 self._at_hand = found
                 token, header = found.token, found.header
+        redirects.sign(request)
         key = carried.key
         if key is not NOTHING:
             headers["apikey"] = key.reveal()
@@ -150,9 +152,15 @@ class SessionAuth(httpx.Auth):
         return token
 
 
-def _repeatable(request: httpx.Request, token: Secret) -> bool:
-    """Whether another token would be worth sending it again. A body that is streamed is gone."""
-    return token is not NOTHING and isinstance(request.stream, httpx.ByteStream)
+def _repeatable(request: httpx.Request, token: Secret, response: httpx.Response) -> bool:
+    """Whether a 401 is about the token, so that it is worth sending the request again with another one.
+
+    A body that is streamed is gone. And after a redirect to another origin no token was refused.
+    """
+    if token is NOTHING or not isinstance(request.stream, httpx.ByteStream):
+        return False
+    carried: str | None = response.request.headers.get("Authorization")
+    return carried is not None and carried == request.headers.get("Authorization")
 
 
 class SessionTransport(httpx.BaseTransport):
@@ -193,6 +201,8 @@ class SessionTransport(httpx.BaseTransport):
         sent = next(flow)
         while True:
             response = self._pool.handle_request(sent)
+            # Until httpx, which does not know the signed copy, puts its own request here.
+            response.request = sent
             try:
                 sent = flow.send(response)
                 response.read()

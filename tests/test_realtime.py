@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import http
 import json
+import pprint
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from supabase_nb import Client, MemoryStorage, create_client
+from supabase_nb import AuthError, Client, MemoryStorage, create_client
 
 TOKEN = "POST /auth/v1/token"
 
@@ -197,6 +199,87 @@ def test_a_token_that_cannot_be_pushed_hinders_nobody(caplog: pytest.LogCaptureF
                 await asyncio.sleep(0)
             assert client.auth.status == "active"
             assert token(client) not in caplog.text
+            await client.realtime.close()
+            client.close()
+
+    run(test)
+
+
+# -- where the token goes, and where it shows -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_handshake_that_is_redirected_to_another_origin_joins_nothing(status: int) -> None:
+    async def test() -> None:
+        async with room() as (there, elsewhere):
+
+            def redirect(connection: ServerConnection, _: Any) -> Any:
+                answer = connection.respond(http.HTTPStatus(status), "")
+                answer.headers["Location"] = elsewhere.replace("http", "ws") + "/realtime/v1/websocket"
+                return answer
+
+            async with serve(there, "127.0.0.1", 0, process_request=redirect) as server:
+                url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+                client = connect(url, rotations())
+                client.auth.sign_in_with_password(email="ada@example.com", password="pass")
+                client.realtime.max_retries = 1
+                with pytest.raises(AuthError, match="redirected to another address") as caught:
+                    await client.realtime.channel("trips").subscribe()
+                assert not client.realtime.is_connected
+                assert token(client) not in str(caught.value)
+                # A rotation is not pushed there either.
+                await client.auth.aio.refresh_session()
+                await client.realtime.close()
+                client.close()
+            assert there.frames == []
+            assert not [path for path in there.paths if "sb_publishable_abc" in path]
+
+    run(test)
+
+
+def test_a_handshake_that_is_redirected_within_the_origin_joins() -> None:
+    async def test() -> None:
+        there = Room()
+
+        def redirect(connection: ServerConnection, request: Any) -> Any:
+            if request.path.startswith("/moved"):
+                return None
+            answer = connection.respond(http.HTTPStatus.TEMPORARY_REDIRECT, "")
+            answer.headers["Location"] = "/moved"
+            return answer
+
+        async with serve(there, "127.0.0.1", 0, process_request=redirect) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            client = connect(url, rotations())
+            client.auth.sign_in_with_password(email="ada@example.com", password="pass")
+            await join(client)
+            assert await there.have(1, "phx_join") == [token(client)]
+            await client.realtime.close()
+            client.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize("view", [repr, str, pprint.pformat])
+def test_a_channels_attributes_show_no_token(view: Callable[[object], str]) -> None:
+    async def test() -> None:
+        async with room() as (there, url):
+            client = connect(url, rotations())
+            client.auth.sign_in_with_password(email="ada@example.com", password="pass")
+            channel = await join(client)
+            tokens = [token(client)]
+            await client.auth.aio.refresh_session()
+            tokens.append(token(client))
+            # What is sent is the token itself.
+            assert await there.have(1, "phx_join") == tokens[:1]
+            assert await there.have(1, "access_token") == tokens[1:]
+            things = [client.realtime, channel, channel.join_push, *channel.messages_waiting_for_ack.values()]
+            shown = "".join(view(vars(thing)) for thing in things)
+            assert "access_token" in shown
+            assert not [one for one in tokens if one in shown]
+            # A program that asks for it gets it, as text.
+            assert client.realtime.access_token == tokens[1]
+            assert f"{client.realtime.access_token}" == json.loads(json.dumps(client.realtime.access_token))
             await client.realtime.close()
             client.close()
 

@@ -43,6 +43,10 @@ MEANINGS = {
 
 #: Codes of this package's own, whose messages say all: code -> what it means, what to do.
 OWN = {
+    "forked_process": (
+        "A forked child process would have to refresh its parent's session.",
+        "Create a client in the child, after the fork.",
+    ),
     "insecure_url": (
         "The project's URL is `http://`: tokens could be read on the way.",
         "Use `https://`; if you must, `--allow-http`.",

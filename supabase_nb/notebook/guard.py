@@ -17,10 +17,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import logs
-from ..tokens import MASK, Secret
+from ..tokens import MASK, HiddenText, Secret
 from .literals import Literal, find_literals, replaced
 from .rewrite import rewrite_cell
 from .scrub import scrub
@@ -31,33 +31,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("supabase_nb")
 
 PLACEHOLDER = "token_taken_out_"
-
-
-class HiddenText(str):
-    """A token as a text: code that wants a `str` can use it, but what shows variables shows a mask.
-
-    That is `repr`, and `str` too (`%whos`, `print`); ``f"Bearer {at}"`` and ``"Bearer " + at`` are as ever.
-    """
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"'{MASK}'"
-
-    def __str__(self) -> str:
-        return MASK
-
-    def __format__(self, spec: str) -> str:
-        return format(str.__str__(self), spec)
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("tokens are not pickled: a pickle is a file that holds them in the clear")
-
-    def __copy__(self) -> HiddenText:
-        return self
-
-    def __deepcopy__(self, memo: object) -> HiddenText:
-        return self
 
 
 class _Found(NamedTuple):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -300,8 +299,6 @@ def test_accessible_and_narrow_in_both_themes(
             summary.focus()
             page.keyboard.press("Enter")
             expect(form.get_by_text("Local storage", exact=True)).to_be_visible()
-            if folder := os.environ.get("SHOTS"):
-                form.screenshot(path=f"{folder}/{theme[11:]}-{width}.png")
             assert form.evaluate("form => form.scrollWidth <= form.clientWidth + 1")
             page.keyboard.press("Enter")
             expect(form.get_by_text("Local storage", exact=True)).to_be_hidden()

@@ -272,7 +272,7 @@ def test_a_forked_child_does_not_refresh(kind: str, server: DemoServer, tmp_path
         input=json.dumps(server.sign_in()),
     )
     assert run.returncode == 0, run.stderr
-    assert run.stdout.split() == ["child:kept", "child:AuthRetryableError", "parent:renewed"]
+    assert run.stdout.split() == ["child:kept", "child:AuthError", "parent:renewed"]
     assert run.stderr == ""
 
 

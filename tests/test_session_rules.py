@@ -1,0 +1,334 @@
+"""Rules of a session that one line each keeps: without the line, one of these tests fails."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.utils import formatdate
+from typing import Any
+
+import httpx
+import jwt
+import made
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from jwt.algorithms import ECAlgorithm
+from model.kernels import KEY, Kernel, World
+
+from supabase_nb import (
+    AuthClient,
+    AuthRetryableError,
+    AuthStorageError,
+    FileStorage,
+    MemoryStorage,
+)
+from supabase_nb.clock import Clock
+from supabase_nb.errors import AuthInvalidJwt
+from supabase_nb.models import AuthChangeEvent, Session
+from supabase_nb.record import Pair, StoredSession
+from supabase_nb.tokens import Secret
+
+URL = "https://abcd.supabase.co/auth/v1"
+USER, TOKEN = "GET /auth/v1/user", "POST /auth/v1/token"
+JWKS = "GET /auth/v1/.well-known/jwks.json"
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    """The modelled server and a virtual clock."""
+
+    class Nobody:
+        register = unregister = reconsider = staticmethod(lambda *_: None)
+
+    monkeypatch.setattr("supabase_nb.state.refresher", Nobody())
+    monkeypatch.setattr("supabase_nb.rotation.refresher", Nobody())
+    return World(MemoryStorage(), version=1, reuse_interval=10.0, offset=0.0)
+
+
+def sign_in(world: World, kernel: Kernel) -> Session:
+    session = kernel.keeper.api.session("/token?grant_type=password", {})
+    return kernel.keeper.begin(session, AuthChangeEvent.SIGNED_IN, "")
+
+
+def another(world: World) -> Kernel:
+    """Another kernel, with the session that is stored."""
+    kernel = Kernel(world)
+    kernel.keeper.restore()
+    kernel.tick()
+    return kernel
+
+
+def rotate(kernel: Kernel) -> Session:
+    assert kernel.session is not None
+    return kernel.keeper.renew(kernel.session._access_token)
+
+
+def pair_of(session: Session) -> Pair:
+    return Pair.of(session.access_token, session.refresh_token)
+
+
+def stored(world: World) -> Session | None:
+    text = world.storage.get(KEY)
+    record = None if text is None else StoredSession.from_text(Secret(text))
+    return None if record is None else record.session
+
+
+def before_the_next_answer(world: World, path: str, happening: Callable[[], object]) -> None:
+    """While the next request for this path is under way, something happens in another kernel."""
+    answer = world.server.answer
+
+    def with_it(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith(path):
+            world.server.answer = answer  # type: ignore[method-assign]
+            happening()
+        return answer(request)
+
+    world.server.answer = with_it  # type: ignore[method-assign]
+
+
+# -- what is stored is read again -------------------------------------------------------------------------
+
+
+def test_a_rotation_while_a_pair_is_verified_is_continued(world: World) -> None:
+    """`set_session` reads storage again when it has the lock."""
+    one, two = Kernel(world), Kernel(world)
+    first = sign_in(world, one)
+    world.time += 60
+    before_the_next_answer(world, "/user", lambda: rotate(one))
+    two.keeper.enter(pair_of(first))
+    assert two.session == one.session == stored(world)
+    assert two.session.refresh_token != first.refresh_token
+
+
+def test_a_refused_kernel_takes_what_another_stored_meanwhile(world: World) -> None:
+    """The server refuses a token that another kernel has spent: that one's session is continued."""
+    one = Kernel(world)
+    sign_in(world, one)
+    two = another(world)
+    world.time += 60
+
+    def twice() -> None:
+        for _ in range(2):
+            rotate(two)
+            world.time += 11
+
+    before_the_next_answer(world, "/token", twice)
+    session = rotate(one)
+    assert one.keeper.held.status == "active"
+    assert world.server.session_of(session.access_token) is not None
+    assert stored(world) == session
+
+
+def test_who_signed_out_during_an_exchange_stays_signed_out(world: World) -> None:
+    one = Kernel(world)
+    sign_in(world, one)
+    two = another(world)
+    world.time += 60
+    one.stop_in_exchange()
+    two.keeper.leave("local")
+    one.go_on()
+    assert one.session is None
+    assert stored(world) is None
+
+
+def test_an_answer_that_comes_late_does_not_overwrite_a_later_rotation(world: World) -> None:
+    one = Kernel(world)
+    sign_in(world, one)
+    two = another(world)
+    world.time += 60
+    one.stop_in_exchange()
+    for _ in range(2):
+        world.time += 11
+        rotate(two)
+    later = two.session
+    one.go_on()
+    assert stored(world) == later
+    assert one.session == later
+
+
+# -- claims -----------------------------------------------------------------------------------------------
+
+
+class Behind(Clock):
+    """This machine's clock is two hours behind the server's."""
+
+    def wall(self) -> float:
+        return super().wall() - 7200
+
+
+@pytest.mark.parametrize(("seconds", "expired"), [(5, False), (60, True), (7100, True)])
+def test_claims_expire_by_the_servers_clock(seconds: int, expired: bool) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = ECAlgorithm.to_jwk(key.public_key(), as_dict=True) | {"alg": "ES256", "kid": "first"}
+    date = {"date": formatdate(time.time(), usegmt=True)}
+    network = made.Answers(
+        **{
+            JWKS: lambda _: httpx.Response(200, json={"keys": [public]}, headers=date),
+            USER: lambda _: httpx.Response(200, json=made.user(), headers=date),
+        }
+    )
+    auth = AuthClient(URL, storage=MemoryStorage(), transport=network, clock=Behind(), auto_refresh=False)
+    claims = {"sub": made.USER_ID, "exp": int(time.time()) - seconds}
+    token = jwt.encode(claims, key, algorithm="ES256", headers={"kid": "first"})
+    auth.get_user(token)  # an answer that says what time it is
+    if expired:
+        with pytest.raises(AuthInvalidJwt, match="has expired"):
+            auth.get_claims(token)
+    else:
+        assert auth.get_claims(token)["sub"] == made.USER_ID
+    auth.close()
+
+
+# -- when the server is asked -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("call", ["refresh_session", "set_session"])
+def test_who_waits_waits_as_long_as_the_server_asks(call: str, world: World) -> None:
+    """`Retry-After` in the foreground: the next try is made then, and succeeds."""
+    kernel = Kernel(world)
+    session = sign_in(world, kernel)
+    world.time += 4000
+    kernel.asked, kernel.fault, kernel.retry_after = 0, "429", ("seconds", 3.0)
+    asked = world.time
+    if call == "refresh_session":
+        rotate(kernel)
+    else:
+        kernel.keeper.enter(pair_of(session))
+    assert kernel.asked == 2
+    assert world.time - asked >= 3.0
+
+
+def test_who_waits_does_not_wait_for_an_hour(world: World) -> None:
+    kernel = Kernel(world)
+    session = sign_in(world, kernel)
+    world.time += 4000
+    kernel.asked, kernel.fault, kernel.retry_after = 0, "429", ("seconds", 3600.0)
+    with pytest.raises(AuthRetryableError) as caught:
+        kernel.keeper.enter(pair_of(session))
+    assert caught.value.retry_after == 3600.0
+    assert kernel.asked == 1
+
+
+@pytest.mark.parametrize("lifetime", [0, 1])
+def test_the_background_never_makes_two_exchanges_within_a_second(lifetime: int, world: World) -> None:
+    """A server whose tokens are due as soon as they are given out."""
+    world.server.lifetime = lifetime
+    kernel = Kernel(world)
+    sign_in(world, kernel)
+    times: list[float] = []
+    exchange = world.server.exchange
+
+    def noted(refresh_token: str) -> Any:
+        times.append(world.time)
+        return exchange(refresh_token)
+
+    world.server.exchange = noted  # type: ignore[method-assign]
+    end = world.time + 20
+    while world.time < end:
+        kernel.tick()
+        world.time += 0.1
+    assert len(times) > 5
+    assert min(later - sooner for sooner, later in itertools.pairwise(times)) >= 1.0
+
+
+# -- what the user said last ------------------------------------------------------------------------------
+
+
+def test_a_refusal_of_the_former_session_does_not_end_the_next_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes late, and the next one could not be saved: so only memory has it."""
+    kernel = Kernel(world)
+    first = sign_in(world, kernel)
+    world.time += 60
+    world.server.sessions[first.session_id or ""].alive = False
+    kernel.stop_in_exchange()
+    kernel.keeper.leave("local")
+    next_one = kernel.keeper.api.session("/token?grant_type=password", {})
+    with monkeypatch.context() as patch:
+
+        def full(*_: object) -> None:
+            raise OSError("no space left")
+
+        patch.setattr(world.storage, "set", full)
+        with pytest.raises(AuthStorageError):
+            kernel.keeper.begin(next_one, AuthChangeEvent.SIGNED_IN, "")
+    kernel.go_on()
+    assert kernel.session == next_one
+    assert kernel.keeper.held.status == "active"
+
+
+class Watched(MemoryStorage):
+    """Says when its lock was let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let_go = threading.Event()
+
+    @contextmanager
+    def lock(self, key: str, timeout: float = 30.0) -> Iterator[bool]:
+        try:
+            with super().lock(key, timeout) as locked:
+                yield locked
+        finally:
+            self.let_go.set()
+
+
+@pytest.mark.parametrize("slow", ["GET /auth/v1/user", "POST /auth/v1/token"])
+def test_a_call_that_was_given_up_changes_nothing(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server answers when nobody waits any more: no refresh token is spent, no session begins."""
+    monkeypatch.setattr("supabase_nb.backoff.PATIENCE", 0.2)
+    answer, storage = threading.Event(), Watched()
+
+    def user(_: object) -> httpx.Response:
+        assert answer.wait(30)
+        return made.refusal(403, "bad_jwt", "invalid JWT: token is expired")
+
+    def token(_: object) -> httpx.Response:
+        assert answer.wait(30)
+        return httpx.Response(200, json=made.session("refreshtoken2"))
+
+    network = made.Answers(**{USER: user, TOKEN: token})
+    auth = AuthClient(URL, storage=storage, transport=network, auto_refresh=False)
+    with pytest.raises(AuthRetryableError):
+        auth.set_session(made.jwt() if slow == USER else made.expired(), "refreshtoken")
+    storage.let_go.clear()
+    answer.set()
+    assert storage.let_go.wait(30)
+    assert auth.session is None
+    assert auth.get_session() is None
+    assert network.count(TOKEN) == (1 if slow == TOKEN else 0)
+    auth.close()
+
+
+# -- storage ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of files")
+@pytest.mark.parametrize("kind", ["valid", "expired"])
+def test_set_session_does_not_pass_over_a_file_that_is_open_to_others(
+    kind: str, storage: FileStorage
+) -> None:
+    """It may hold a later rotation of this session: nothing is sent before it is known."""
+    network = made.Answers(**{USER: made.user(), TOKEN: made.session("refreshtoken2")})
+    first, second = (
+        AuthClient(URL, storage=storage, transport=network, auto_refresh=False) for _ in range(2)
+    )
+    first.set_session(made.jwt(), "refreshtoken")
+    (file,) = storage.path.glob("*.json")
+    file.chmod(0o644)
+    before = file.read_bytes()
+    network.asked.clear()
+    with pytest.raises(AuthStorageError) as caught:
+        second.set_session(made.jwt() if kind == "valid" else made.expired(), "refreshtoken")
+    assert caught.value.code == "storage_open_to_others"
+    assert str(file) in str(caught.value)
+    assert second.session is None
+    assert file.read_bytes() == before
+    assert network.asked == []
+    for auth in (first, second):
+        auth.close()
