@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import traitlets
@@ -289,7 +290,8 @@ class AuthClient(WaysIn, traitlets.HasTraits):
         Callbacks see one order of events, and each before the call that caused it returns. They may call any
         method, and unsubscribe; one that raises is logged and hinders nobody.
         """
-        self._keeper.restore()
+        with suppress(errors.AuthStorageError):  # `last_error` says it
+            self._keeper.restore()
         subscription = self._keeper.subscribe(callback)
         self._keeper.delivery.flush()
         return subscription
