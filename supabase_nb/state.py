@@ -137,13 +137,18 @@ class SessionState:
     @contextmanager
     def storage_lock(self, timeout: float) -> Iterator[bool]:
         """The storage's lock. One that fails costs no session: the work is done without it."""
-        with ExitStack() as stack:
-            try:
-                locked = bool(stack.enter_context(self.storage.lock(self.key, timeout)))
-            except Exception as error:  # noqa: BLE001
-                logger.warning("%s", failure_of_storage(error, "locked"))
-                locked = False
+        stack, locked = ExitStack(), False
+        try:
+            locked = bool(stack.enter_context(self.storage.lock(self.key, timeout)))
+        except Exception as error:  # noqa: BLE001
+            logger.warning("%s", failure_of_storage(error, "locked"))
+        try:
             yield locked
+        finally:
+            try:
+                stack.close()
+            except Exception as error:  # noqa: BLE001
+                logger.warning("%s", failure_of_storage(error, "unlocked"))
 
     def _stored_version(self) -> object:
         version = getattr(self.storage, "version", None)
@@ -167,7 +172,10 @@ class SessionState:
             self._seen = (secret, record)
             return record, None
         aside = getattr(self.storage, "set_aside", None)
-        where = f" It was kept as {aside(self.key)}." if aside else ""
+        try:
+            where = f" It was kept as {aside(self.key)}." if aside else ""
+        except Exception as error:  # noqa: BLE001
+            return None, failure_of_storage(error, "set aside")
         trouble = StorageDamaged(f"The stored session is damaged.{where} Sign in or restore a session again.")
         logger.warning("%s", trouble)
         return None, trouble

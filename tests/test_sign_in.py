@@ -6,6 +6,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -424,7 +425,7 @@ def test_what_is_sent_has_no_access_token(scripted: AuthClient, answers: made.An
     assert all("authorization" not in request.headers for request in answers.asked)
 
 
-@pytest.mark.parametrize("fails", ["remove", "lock", "version"])
+@pytest.mark.parametrize("fails", ["remove", "lock", "unlock", "version"])
 def test_a_code_that_was_exchanged_is_never_lost_to_the_storage(
     fails: str, mails: DemoServer, make_auth: MakeAuth
 ) -> None:
@@ -443,7 +444,13 @@ def test_a_code_that_was_exchanged_is_never_lost_to_the_storage(
 
         def lock(self, key: str, timeout: float = 30.0) -> Any:
             self._fail("lock")
-            return super().lock(key, timeout)
+            return self._locked(key, timeout)
+
+        @contextmanager
+        def _locked(self, key: str, timeout: float) -> Iterator[bool]:
+            with super().lock(key, timeout) as locked:
+                yield locked
+            self._fail("unlock")
 
         def version(self, key: str) -> object:
             self._fail("version")
