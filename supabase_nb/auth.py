@@ -171,6 +171,7 @@ class AuthClient(WaysIn, traitlets.HasTraits):
 
         Raises:
             AuthRetryableError: It has expired and cannot be renewed now. It is kept.
+            AuthStorageError: A session may be stored, but it cannot be read.
         """
         return self._keeper.current()
 
