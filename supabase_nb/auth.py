@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import traitlets
@@ -182,6 +183,7 @@ class AuthClient(WaysIn, traitlets.HasTraits):
 
         Raises:
             AuthRetryableError: It has expired and cannot be renewed now. It is kept.
+            AuthStorageError: A session may be stored, but it cannot be read.
         """
         return self._keeper.current()
 
@@ -306,7 +308,8 @@ class AuthClient(WaysIn, traitlets.HasTraits):
         A coroutine function is awaited: as a task of the event loop that runs where it subscribes (in a
         notebook, the kernel's), else at once.
         """
-        self._keeper.restore()
+        with suppress(errors.AuthStorageError):  # `last_error` says it
+            self._keeper.restore()
         subscription = self._keeper.subscribe(callback)
         self._keeper.delivery.flush()
         return subscription

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -46,7 +47,8 @@ class Leaving(Rotation):
         Raises:
             AuthStorageError: What is stored could not be removed.
         """
-        self.restore()
+        with suppress(AuthStorageError):  # what cannot be read can still be removed
+            self.restore()
         left, failure = self._let_go(cause, scope)
         for goodbye in left:
             told = threading.Event()
@@ -80,11 +82,11 @@ class Leaving(Rotation):
                 # Whatever the user said before this is not carried out any more.
                 self._word = max(self._word, word.number)
             patience = _SIGN_OUT_LOCK if self._flight is None else 0.0
-            with self.storage.lock(self.key, patience), self._lock:
+            with self.storage_lock(patience), self._lock:
                 # Another kernel may be ahead: then it is that session which ends.
                 self.catch_up()
                 session = self.held.session
-                failure = self._forget(self.held)
+                failure = self._forget_all(self.held)
                 self.drop_notices()
                 left: tuple[Goodbye, ...] = ()
                 if session is not None and scope is not None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import secrets
 from collections.abc import Callable
 from typing import TypeVar
 
 from . import tokens
+from .errors import AuthStorageError
 from .storage import SessionStorage, failure_of_storage
 from .tokens import Secret
+
+logger = logging.getLogger("supabase_nb")
 
 _T = TypeVar("_T")
 
@@ -45,7 +49,18 @@ class Pkce:
         return Secret(verifier), purpose
 
     def done(self) -> None:
-        """Forget the verifier: the code was exchanged."""
+        """Forget the verifier: the code was exchanged, so a verifier that stays is of no use any more."""
+        try:
+            self.forget()
+        except AuthStorageError as error:
+            logger.warning("%s", error)
+
+    def forget(self) -> None:
+        """Remove the verifier.
+
+        Raises:
+            AuthStorageError: It cannot be removed.
+        """
         self._ask("removed", lambda: self._storage.remove(self._key))
 
     def _ask(self, done: str, question: Callable[[], _T]) -> _T:

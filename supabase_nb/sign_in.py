@@ -314,8 +314,10 @@ class WaysIn:
         found = self._keeper.api.session(
             "/token?grant_type=pkce", {"auth_code": code, "code_verifier": verifier}
         )
-        self._pkce.done()
-        return self._signed_in(word, found, "signed in with a code", recovery=purpose == RECOVERY)
+        try:
+            return self._signed_in(word, found, "signed in with a code", recovery=purpose == RECOVERY)
+        finally:
+            self._pkce.done()
 
     @property
     def _pkce(self) -> Pkce:

@@ -13,7 +13,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from .api import AuthAPI
@@ -22,6 +22,7 @@ from .errors import AuthError, AuthRetryableError, AuthStorageError
 from .events import Delivery
 from .held import Held, Word
 from .models import AuthChangeEvent, AuthEvent, Session, Status
+from .pkce import Pkce
 from .record import StorageDamaged, StoredSession
 from .refresh import refresher
 from .storage import LOCK_TIMEOUT, SessionStorage, failure_of_storage
@@ -125,7 +126,7 @@ class SessionState:
         """
         steady = self.clock.clock.steady
         wait, began = max(min(patience, LOCK_TIMEOUT - self._waited), 0.0), steady()
-        with self.storage.lock(self.key, wait) as locked:
+        with self.storage_lock(wait) as locked:
             if locked:
                 self._waited = 0.0
             else:
@@ -137,9 +138,28 @@ class SessionState:
                     )
             yield
 
+    @contextmanager
+    def storage_lock(self, timeout: float) -> Iterator[bool]:
+        """The storage's lock. One that fails costs no session: the work is done without it."""
+        stack, locked = ExitStack(), False
+        try:
+            locked = bool(stack.enter_context(self.storage.lock(self.key, timeout)))
+        except Exception as error:  # noqa: BLE001
+            logger.warning("%s", failure_of_storage(error, "locked"))
+        try:
+            yield locked
+        finally:
+            try:
+                stack.close()
+            except Exception as error:  # noqa: BLE001
+                logger.warning("%s", failure_of_storage(error, "unlocked"))
+
     def _stored_version(self) -> object:
         version = getattr(self.storage, "version", None)
-        return version(self.key) if version else None
+        try:
+            return version(self.key) if version else None
+        except Exception:  # noqa: BLE001  # it costs a late look at storage, never a session
+            return None
 
     def _read(self) -> tuple[StoredSession | None, AuthStorageError | None]:
         """What storage holds, or why that is unknown. Damaged data is set aside."""
@@ -156,7 +176,10 @@ class SessionState:
             self._seen = (secret, record)
             return record, None
         aside = getattr(self.storage, "set_aside", None)
-        where = f" It was kept as {aside(self.key)}." if aside else ""
+        try:
+            where = f" It was kept as {aside(self.key)}." if aside else ""
+        except Exception as error:  # noqa: BLE001
+            return None, failure_of_storage(error, "set aside")
         trouble = StorageDamaged(f"The stored session is damaged.{where} Sign in or restore a session again.")
         logger.warning("%s", trouble)
         return None, trouble
@@ -193,6 +216,20 @@ class SessionState:
             return failure_of_storage(error, "removed")
         self._version = self._stored_version()
         return None
+
+    def _forget_all(self, held: Held) -> AuthStorageError | None:
+        """Remove all that storage holds of this session, and of a sign-in that was begun."""
+        failure = self._forget(held)
+        if held.detached:
+            return failure
+        try:
+            Pkce(self.storage, self.key).forget()
+            if failure is None and self._read() == (None, None):
+                self.storage.remove(self.key)  # what a damaged file or a save that was cut short left behind
+        except Exception as error:  # noqa: BLE001
+            failure = failure_of_storage(error, "removed")
+        self._version = self._stored_version()
+        return failure
 
     # -- the one way of every change ----------------------------------------------------------------------
 
@@ -248,13 +285,19 @@ class SessionState:
     # -- what was stored before, what other kernels store -------------------------------------------------
 
     def restore(self) -> Session | None:
-        """Read storage, if nothing is in force. Asks no server; the background verifies."""
+        """Read storage, if nothing is in force. Asks no server; the background verifies.
+
+        Raises:
+            AuthStorageError: A session may be stored, but cannot be read. (What is damaged was set aside.)
+        """
         if self.held.session is None:
-            uninterrupted(self._restore, afterwards=self.announce)
+            trouble = uninterrupted(self._restore, afterwards=self.announce)
             self.announce()
+            if trouble is not None and not isinstance(trouble, StorageDamaged) and self.held.session is None:
+                raise trouble
         return self.held.session
 
-    def _restore(self) -> None:
+    def _restore(self) -> AuthStorageError | None:
         era, self._version = self.held.era, self._stored_version()
         stored, trouble = self._read()
         with self._lock:
@@ -270,6 +313,7 @@ class SessionState:
                     held = Held(stored.session, status, stored, verified=verified, era=self._new_era())
                     self._hold(held, event, "found in storage")
             self._restored = True
+        return trouble
 
     def catch_up(self, *, locked: bool = False) -> None:
         """Look at what is stored, and take over what another kernel did to it.

@@ -142,7 +142,7 @@ SAID = {
         "AuthInvalidJwt, code bad_jwt",
         "AuthRetryableError, code network",
         "AuthUnknownError, code None",
-        "AuthStorageError, code storage_open_to_others",
+        "AuthStorageError, code None",
     ],
 }
 

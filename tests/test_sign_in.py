@@ -6,6 +6,7 @@ import json
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -422,3 +423,46 @@ def test_what_is_sent_has_no_access_token(scripted: AuthClient, answers: made.An
     answers["POST /auth/v1/token"] = made.session("other", iat=int(time.time()) + 5)
     scripted.sign_in_with_password(email="c@d.e", password="y")
     assert all("authorization" not in request.headers for request in answers.asked)
+
+
+@pytest.mark.parametrize("fails", ["remove", "lock", "unlock", "version"])
+def test_a_code_that_was_exchanged_is_never_lost_to_the_storage(
+    fails: str, mails: DemoServer, make_auth: MakeAuth
+) -> None:
+    """The code is spent: whatever the storage does then, the session is in force."""
+
+    class Failing(MemoryStorage):
+        broken = False
+
+        def _fail(self, what: str) -> None:
+            if self.broken and what == fails:
+                raise OSError("read-only")
+
+        def remove(self, key: str) -> None:
+            self._fail("remove")
+            super().remove(key)
+
+        def lock(self, key: str, timeout: float = 30.0) -> Any:
+            self._fail("lock")
+            return self._locked(key, timeout)
+
+        @contextmanager
+        def _locked(self, key: str, timeout: float) -> Iterator[bool]:
+            with super().lock(key, timeout) as locked:
+                yield locked
+            self._fail("unlock")
+
+        def version(self, key: str) -> object:
+            self._fail("version")
+            return super().version(key)
+
+    storage = Failing()
+    auth = make_auth(mails.auth_url, headers={"apikey": mails.anon_key}, storage=storage)
+    auth.sign_in_with_otp(email="ada@example.com", redirect_to=APP)
+    address = follow(newest_mail(mails, "ada@example.com")["action_link"])
+    storage.broken = True
+    assert auth.sign_in_with_url(address).session is auth.session is not None
+    assert auth.status == "active"
+    storage.broken = False
+    auth.sign_out("local")
+    assert storage.get(f"{storage_key(mails.url)}-code-verifier") is None

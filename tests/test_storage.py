@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import resource
+import signal
 import stat
 import subprocess
 import sys
@@ -162,30 +163,150 @@ def test_files_are_ours_alone(storage: FileStorage) -> None:
 
 @POSIX
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660])
-def test_a_file_that_others_may_read_is_refused_and_left_alone(
-    mode: int, storage: FileStorage, make_auth: MakeAuth, server: DemoServer
+def test_a_file_that_others_may_read_is_closed_again(
+    mode: int, storage: FileStorage, make_auth: MakeAuth, server: DemoServer, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """A home volume on Kubernetes: each mount gives the group rights to all that is there."""
     auth = make_auth()
     pair = server.sign_in()
     auth.set_session(pair["access_token"], pair["refresh_token"])
     (file,) = storage.path.glob("*.json")
     file.chmod(mode)
-    with pytest.raises(AuthStorageError, match=f"chmod 600 {file}"):
-        storage.get(storage_key(server.url))
+    storage.path.chmod(0o770)
     later = make_auth()
-    assert later.get_session() is None
-    assert isinstance(later.last_error, AuthStorageError)
-    assert file.exists()
-    file.chmod(0o600)
-    assert later.get_session() is not None
+    assert later.get_session() == auth.session
+    later.refresh_session()
+    assert later.last_error is None
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(storage.path.stat().st_mode) == 0o700
+    assert [str(file) in record.getMessage() for record in caplog.records] == [True]
 
 
 @POSIX
-def test_a_folder_that_others_may_write_is_refused(storage: FileStorage) -> None:
+def test_the_file_of_another_user_that_is_open_is_refused(
+    storage: FileStorage, make_auth: MakeAuth, server: DemoServer
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file to another user")
+    pair = server.sign_in()
+    make_auth().set_session(pair["access_token"], pair["refresh_token"])
+    (file,) = storage.path.glob("*.json")
+    before = file.read_text()
+    file.chmod(0o644)
+    os.chown(file, 65534, 65534)
+    auth = make_auth()
+    for call in (
+        auth.get_session,
+        auth.get_user,
+        auth.refresh_session,
+        lambda: auth.update_user({"data": {"x": 1}}),
+        lambda: auth.set_session(pair["access_token"], pair["refresh_token"]),
+    ):
+        with pytest.raises(AuthStorageError, match=f"chmod 600 {file}") as caught:
+            call()
+        assert caught.value.code == "storage_open_to_others"
+        assert pair["refresh_token"] not in str(caught.value)
+    assert auth.last_error is not None
+    assert file.read_text() == before
+    os.chown(file, 0, 0)
+    assert auth.get_session() is not None
+    os.chown(file, 65534, 65534)
+    # What cannot be trusted can still be removed.
+    make_auth().sign_out("local")
+    assert not file.exists()
+
+
+@POSIX
+@pytest.mark.parametrize("number", [None, errno.EPERM, errno.ENOTSUP])
+def test_a_file_system_without_modes(
+    number: int | None,
+    storage: FileStorage,
+    make_auth: MakeAuth,
+    server: DemoServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As on some network drives and under WSL: `chmod` is refused, or changes nothing."""
+    auth = make_auth()
+    pair = server.sign_in()
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    for place in (*storage.path.iterdir(), storage.path):
+        place.chmod(0o777)
+
+    def chmod(*_: object, **__: object) -> None:
+        if number is not None:
+            raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "chmod", chmod)
+    later = make_auth()
+    assert later.get_session() == auth.session
+    later.refresh_session()
+    assert make_auth().get_session() == later.session
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert "--storage memory" in warning
+    assert str(storage.path) in warning
+
+
+@POSIX
+def test_a_file_on_a_read_only_disk_that_others_may_read_is_refused(
+    storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.set(KEY, "value")
+    (file,) = storage.path.glob("*.json")
+    file.chmod(0o644)
+    monkeypatch.setattr(os, "chmod", failing("chmod", errno.EROFS))
+    with pytest.raises(AuthStorageError, match=f"chmod 600 {file}"):
+        storage.get(KEY)
+
+
+@POSIX
+@pytest.mark.parametrize("mode", [0o755, 0o770, 0o777])
+def test_a_folder_that_was_there_is_closed(mode: int, storage: FileStorage) -> None:
     storage.path.mkdir()
-    storage.path.chmod(0o777)
-    with pytest.raises(AuthStorageError, match="chmod 700"):
+    storage.path.chmod(mode)
+    storage.set(KEY, "value")
+    assert stat.S_IMODE(storage.path.stat().st_mode) == 0o700
+
+
+@POSIX
+def test_parents_that_are_made_are_ours_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        FileStorage(tmp_path / "a" / "b" / "c").set(KEY, "value")
+        with FileStorage(tmp_path / "d" / "e").lock(KEY):
+            pass
+    finally:
+        os.umask(before)
+    for made_folder in ("a", "a/b", "a/b/c", "d", "d/e"):
+        assert stat.S_IMODE((tmp_path / made_folder).stat().st_mode) == 0o700, made_folder
+
+
+@POSIX
+def test_a_folder_that_everybody_shares_is_refused_and_left_alone(storage: FileStorage) -> None:
+    storage.path.mkdir()
+    storage.path.chmod(0o1777)
+    with pytest.raises(AuthStorageError, match="choose a folder of your own"):
         storage.set(KEY, "value")
+    assert stat.S_IMODE(storage.path.stat().st_mode) == 0o1777
+
+
+@POSIX
+def test_without_a_home_the_next_step_is_said() -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_DATA_HOME")}
+    environment.pop("SUPABASE_NB_SESSIONS", None)
+    program = """
+import pwd
+def unknown(uid): raise KeyError(uid)
+pwd.getpwuid = unknown
+from supabase_nb import AuthStorageError, FileStorage
+try: FileStorage()
+except AuthStorageError as error: print(error)
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert "SUPABASE_NB_SESSIONS" in ran.stdout, ran.stderr
+    assert "--storage memory" in ran.stdout
 
 
 @POSIX
@@ -226,7 +347,8 @@ def test_a_file_in_the_folders_place(tmp_path: Path, make_auth: MakeAuth, server
     (tmp_path / "taken").write_text("")
     storage = FileStorage(tmp_path / "taken")
     auth = make_auth(storage=storage)
-    assert auth.get_session() is None
+    with pytest.raises(AuthStorageError, match="cannot be read"):
+        auth.get_session()
     assert isinstance(auth.last_error, AuthStorageError)
     pair = server.sign_in()
     with pytest.raises(AuthStorageError, match="stays usable until the kernel ends"):
@@ -306,8 +428,6 @@ def test_a_file_system_that_cannot_sync_a_folder(
 
 def _limited(folder: str) -> None:
     """In a process of its own: no file may grow beyond 1,000 bytes, by order of the system."""
-    import signal
-
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
     storage = FileStorage(folder)
@@ -417,16 +537,87 @@ def test_a_full_disk(tiny_disk: Path, make_auth: MakeAuth, server: DemoServer) -
     assert storage.get(storage_key(server.url)) != before
 
 
-def test_leftovers_of_killed_processes_are_swept(storage: FileStorage) -> None:
+def _die_while_saving(folder: str) -> None:
+    """In a process of its own, which is killed when the new value is written, but not yet in its place."""
+    os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
+    FileStorage(folder).set(KEY, "s3cr3t")
+
+
+def _leave_one_behind(storage: FileStorage) -> None:
+    process = multiprocessing.get_context("forkserver").Process(
+        target=_die_while_saving, args=(str(storage.path),)
+    )
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert len(list(storage.path.glob(".*.tmp"))) == 1
+
+
+@POSIX
+def test_the_next_save_removes_what_a_killed_process_left(storage: FileStorage) -> None:
     storage.set(KEY, "value")
-    stale, fresh = (storage.path / f".{KEY}.json.{name}.tmp" for name in ("stale", "fresh"))
-    for leftover in (stale, fresh):
-        leftover.write_text("s3cr3t")
-    hour_ago = time.time() - 3600
-    os.utime(stale, (hour_ago, hour_ago))
-    storage.set(KEY, "value")
-    assert not stale.exists()
-    assert fresh.exists()  # somebody may be writing it
+    _leave_one_behind(storage)
+    storage.set(KEY, "new")
+    assert [file.name for file in storage.path.iterdir()] == [f"{KEY}.json"]
+    assert storage.get(KEY) == "new"
+
+
+@POSIX
+def test_what_a_living_process_is_writing_is_left_alone(
+    storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, go_on = threading.Event(), threading.Event()
+    original = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if threading.current_thread() is writer and not writing.is_set():
+            writing.set()
+            assert go_on.wait(20)
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    failures: list[Exception] = []
+
+    def save() -> None:
+        try:
+            storage.set(KEY, "slow")
+        except AuthStorageError as error:
+            failures.append(error)
+
+    writer = threading.Thread(target=save)
+    writer.start()
+    assert writing.wait(20)
+    (temporary,) = storage.path.glob(".*.tmp")
+    long_ago = time.time() - 3600
+    os.utime(temporary, (long_ago, long_ago))
+    storage.set(KEY, "quick")
+    go_on.set()
+    writer.join(20)
+    assert failures == []
+    assert storage.get(KEY) == "slow"
+
+
+@POSIX
+@pytest.mark.parametrize("left", ["a save that was cut short", "a damaged file", "both alone"])
+def test_no_token_outlives_a_sign_out(
+    left: str, storage: FileStorage, make_auth: MakeAuth, server: DemoServer
+) -> None:
+    key = storage_key(server.url)
+    auth = make_auth()
+    pair = server.sign_in()
+    text = json.dumps(pair)
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    auth.get_oauth_url("demo")
+    if left != "a damaged file":
+        (storage.path / f".{key}.json.abcd.tmp").write_text(text)
+    if left != "a save that was cut short":
+        storage.set(key, text[:-5])
+        make_auth().get_session()
+        assert len(list(storage.path.glob("*.damaged"))) == 1
+    if left == "both alone":
+        auth = make_auth()  # nothing is in force, and nothing is stored
+    auth.sign_out("local")
+    assert [file.name for file in storage.path.iterdir() if file.suffix != ".lock"] == []
 
 
 def test_readers_see_one_value_or_the_other(storage: FileStorage) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import http.server
 import ipaddress
 import json
@@ -335,11 +336,19 @@ def test_modes_whatever_the_umask(umask, tmp_path):
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660, 0o666])
-def test_a_file_that_others_can_read_is_refused(mode, tmp_path):
+def test_a_file_that_others_can_read_is_closed_or_refused(mode, tmp_path, monkeypatch):
     storage = FileStorage(tmp_path / "sessions")
     storage.set("key", json.dumps(WIRE))
     [file] = storage.path.glob("*.json")
     file.chmod(mode)
+    assert storage.get("key") == json.dumps(WIRE)
+    assert modes(storage.path) == []
+    file.chmod(mode)
+
+    def chmod(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "chmod", chmod)
     with pytest.raises(AuthStorageError, match="chmod 600") as caught:
         storage.get("key")
     assert not PLANTED.find(str(caught.value))
