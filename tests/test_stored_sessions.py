@@ -104,9 +104,6 @@ def test_two_projects_behind_one_host_know_nothing_of_each_other(connect: Connec
     assert again.auth.get_session() == a.auth.session is not None
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the address of the auth server is no part of the key", raises=AssertionError
-)
 def test_a_session_does_not_go_to_another_auth_server(connect: Connect) -> None:
     answers = made.Answers()
     session = made.session()
