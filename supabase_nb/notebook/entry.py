@@ -64,7 +64,9 @@ class TokenEntry(Display):
                 if auth is not None:
                     response = _restored(auth, access_token, refresh_token)
                     answer["ok"] = True
-                    answer["text"] = word("entry.restored", who=_who(response.user))
+                    lasts = response.session is None or response.session.refresh_token
+                    restored = "entry.restored" if lasts else "entry.restored_once"
+                    answer["text"] = word(restored, who=_who(response.user))
         except AuthError as error:
             answer["text"] = error.message
         except Exception as error:  # noqa: BLE001 - a thread has nobody to raise to; the form says that it failed

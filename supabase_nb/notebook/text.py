@@ -98,6 +98,8 @@ WORDS: dict[str, str] = {
     "entry.busy": "A cell is running: the tokens are checked when it ends.",
     "entry.checking": "Checking with the auth server…",
     "entry.restored": "Restored: signed in as {who}.",
+    "entry.restored_once": "Restored: signed in as {who}. The refresh token was missing, so the session "
+    "ends when the access token expires.",
     "entry.in_force": "Signed in as {who}.",
     "entry.failed": "That did not work. Try again.",
     "entry.private": "Tokens go to the kernel once and are not kept in this notebook.",

@@ -83,6 +83,19 @@ def test_a_submission_is_taken_and_answered_and_leaves_no_token(client, given):
         assert RT not in repr(kept)
 
 
+def test_a_missing_refresh_token_is_said(server):
+    client = NotebookClient(server.url, server.anon_key, storage=MemoryStorage())
+    try:
+        form = Form(client)
+        form.submit(server.sign_in()["access_token"], "")
+        (answer,) = form.answers()
+        assert answer["ok"]
+        assert "The refresh token was missing" in str(answer["text"])
+        assert any("no refresh token" in notice for notice in client.auth.notices)
+    finally:
+        client.close()
+
+
 def test_the_same_submission_twice_is_one(client, given):
     form = Form(client)
     form.submit()
