@@ -22,7 +22,7 @@ def ours(count: int) -> list[object]:
     clients: list[object] = []
     for number in range(count):
         auth = AuthClient(
-            f"https://project{number}.supabase.co/auth/v1", storage=MemoryStorage(), transport=transport
+            f"https://project{number}.example.com/auth/v1", storage=MemoryStorage(), transport=transport
         )
         auth.set_session(project.access_token(), project.REFRESH_TOKEN)
         clients.append(auth)
@@ -36,7 +36,7 @@ def theirs(count: int) -> list[object]:
     clients: list[object] = []
     for number in range(count):
         auth = SyncGoTrueClient(
-            url=f"https://project{number}.supabase.co/auth/v1", http_client=httpx.Client(transport=transport)
+            url=f"https://project{number}.example.com/auth/v1", http_client=httpx.Client(transport=transport)
         )
         auth.set_session(project.access_token(), project.REFRESH_TOKEN)
         clients.append(auth)

@@ -64,7 +64,9 @@ class Leaving(Rotation):
 
     def _tell_now(self, goodbye: Goodbye, told: threading.Event) -> None:
         try:
-            heard = self._tell(goodbye, expired=goodbye.session.expires_at <= self.clock.now())
+            heard = False
+            with suppress(KeyboardInterrupt):  # raised by a transport, in a thread that Ctrl-C does not reach
+                heard = self._tell(goodbye, expired=goodbye.session.expires_at <= self.clock.now())
             self._heard(goodbye) if heard else self._unheard(goodbye)
         finally:
             told.set()
