@@ -250,7 +250,7 @@ class Rotation(SessionState):
             )
         finally:
             with self._lock:
-                replaced = self._flight is not None and self._flight is not flight
+                replaced = self._flight is not flight
                 if not replaced:
                     self._flight = None
             if flight.error is not None and not replaced:

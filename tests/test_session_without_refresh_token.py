@@ -75,7 +75,7 @@ def quiet(client: AuthClient, answers: made.Answers, clock: ShiftedClock) -> Non
     assert changes == []
 
 
-def test_restored_in_its_last_fifth_it_is_verified_once(
+def test_restored_when_a_refresh_would_be_due_it_is_verified_once(
     attentive: None, clients: Callable[..., AuthClient]
 ) -> None:
     clock, storage = ShiftedClock(), MemoryStorage()
@@ -84,7 +84,7 @@ def test_restored_in_its_last_fifth_it_is_verified_once(
     first = clients(answers, storage, clock)
     first.set_session(at, "")
     first.close()
-    clock.wall_shift = clock.steady_shift = 3600 - 300
+    clock.wall_shift = clock.steady_shift = 3600 - 30
 
     client = clients(answers, storage, clock)
     assert client.get_session() is not None
