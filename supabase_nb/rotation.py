@@ -320,20 +320,12 @@ class Rotation(SessionState):
         return session
 
     def _put_in_force(self, session: Session, held: Held) -> Session:
-        assert held.session is not None
         with self._lock:
             if self.held.era != held.era:
                 # The user has said something else meanwhile; that holds.
                 if self.held.session is None:
                     raise nobody()
                 return self.held.session
-            current = self.held
-            if (
-                current.session
-                and current.record
-                and current.record.knows(Secret(held.session.refresh_token))
-            ):
-                return current.session  # an abandoned exchange answers after the one that replaced it
             record = held.record.follow(session) if held.record else StoredSession.begin(session)
             failure = None
             if not held.detached:

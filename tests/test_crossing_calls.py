@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
-from faults.proxy import FaultProxy, faulty, hang, hang_after
+from faults.proxy import Fault, FaultProxy, faulty, hang, hang_after
 from waiting import wait_until
 
 from supabase_nb import AuthClient, AuthError
@@ -139,8 +139,9 @@ def test_sign_out_does_not_wait_for_a_server_that_hangs(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends the main thread a signal")
+@pytest.mark.parametrize("fault", [hang, hang_after])
 def test_after_ctrl_c_a_refresh_works_at_once(
-    make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer, monkeypatch: pytest.MonkeyPatch
+    fault: Fault, make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The interrupted exchange still hangs; the next call sends its own request instead of waiting for it."""
     # It hangs for longer than any call waits.
@@ -149,7 +150,7 @@ def test_after_ctrl_c_a_refresh_works_at_once(
     auth = make_auth(proxy.auth_url)
     pair = server.sign_in()
     auth.set_session(pair["access_token"], pair["refresh_token"])
-    proxy.next(hang)
+    proxy.next(fault)
 
     def interrupt() -> None:
         proxy.wait_for(1)
@@ -166,6 +167,7 @@ def test_after_ctrl_c_a_refresh_works_at_once(
     assert proxy.count() == 2
     # The first answer arrives late and changes nothing.
     proxy.recover()
+    wait_until(lambda: all(thread.name != "supabase-nb-exchange" for thread in threading.enumerate()))
     assert auth.get_user().email == "ada@example.com"
     assert auth.session == response.session
     assert auth.last_error is None
