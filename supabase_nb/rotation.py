@@ -48,7 +48,7 @@ class _Flight:
     began: float = 0.0
     abandoned: bool = False  # the call that waited for it was interrupted
     locked: bool = False  # it has the lock of the storage
-    shares_lock_of: _Flight | None = None  # an abandoned one, whose request may hang
+    shares_lock: bool = False  # with an abandoned one that it replaces, whose request hangs
 
 
 class Rotation(SessionState):
@@ -84,15 +84,16 @@ class Rotation(SessionState):
                 return found
             patience = self._until(deadline)
             young = found.began + _YOUNG - self.clock.clock.steady()
-            joined_abandoned = found.abandoned
+            # An abandoned one is looked at again when it is no longer young.
+            wait = min(patience, young) if found.abandoned and young > 0 else patience
             try:
-                done = found.done.wait(min(patience, max(young, 0.0)) if joined_abandoned else patience)
+                done = found.done.wait(wait)
             except BaseException:
                 found.abandoned = True
                 raise
             if done:
                 break
-            if not joined_abandoned or patience <= young:
+            if wait == patience:
                 raise AuthRetryableError(
                     "The refresh takes longer than usual and continues in the background. Try again shortly."
                 )
@@ -119,15 +120,16 @@ class Rotation(SessionState):
                     "forked from there. Create a client in the child process, after the fork.",
                     code="forked_process",
                 )
+            hangs = False
             if flight is not None and flight.era == held.era and flight.seen == seen:
                 old = self.clock.clock.steady() - flight.began >= _YOUNG
-                if not (flight.abandoned and flight.locked and old):
+                hangs = flight.abandoned and flight.locked and old
+                if not hangs:
                     return flight
             if held.error is not None and held.not_before > self.clock.clock.steady():
                 raise errors.again(held.error)
-            abandoned, flight = flight, self._open_flight(seen)
-            if abandoned is not None and abandoned.locked:
-                flight.shares_lock_of = abandoned
+            flight = self._open_flight(seen)
+            flight.shares_lock = hangs
             try:
                 workers.start(lambda: self._fly(flight), "supabase-nb-exchange")
             except RuntimeError:  # no more threads, or the interpreter is ending
@@ -209,9 +211,8 @@ class Rotation(SessionState):
                     self._hold(replace(_settled(self.held), session=session.with_user(user), status="active"))
             return
         flight = None
-        final = isinstance(failure, AuthApiError) and failure.code in FINAL_CODES
-        if failure.code == "bad_jwt" and not session.refresh_token:
-            final = True
+        final = failure.code == "bad_jwt" and not session.refresh_token
+        final = final or (isinstance(failure, AuthApiError) and failure.code in FINAL_CODES)
         with self._lock:
             if self.held.session is not session:
                 return
@@ -264,7 +265,7 @@ class Rotation(SessionState):
             self.delivery.flush_soon()
 
     def _attempt(self, flight: _Flight) -> Session:
-        with nullcontext() if flight.shares_lock_of else self.exclusively():
+        with nullcontext() if flight.shares_lock else self.exclusively():
             flight.locked = True
             self.catch_up(locked=True)
             held = self.held

@@ -12,8 +12,9 @@ import pytest
 from faults.proxy import Fault, FaultProxy, faulty, hang, hang_after
 from waiting import wait_until
 
-from supabase_nb import AuthClient, AuthError
+from supabase_nb import AuthClient, AuthError, AuthRetryableError, FileStorage, workers
 from supabase_nb.demo import DemoServer
+from supabase_nb.storage import storage_key
 
 MakeAuth = Callable[..., AuthClient]
 
@@ -173,3 +174,37 @@ def test_after_ctrl_c_a_refresh_works_at_once(
     assert auth.last_error is None
     auth.refresh_session()
     assert auth.status == "active"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends the main thread a signal")
+def test_after_ctrl_c_a_refresh_that_waits_for_another_kernel_is_joined_quietly(
+    make_auth: MakeAuth, server: DemoServer, storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was sent yet, so there is nothing to replace: the next call waits, and does not spin."""
+    auth = make_auth()
+    pair = server.sign_in()
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    key = storage_key(server.url)
+    asked: list[str] = []
+    start = workers.start
+
+    def counted(call: Callable[[], object], name: str) -> None:
+        asked.append(name)
+        start(call, name)
+
+    monkeypatch.setattr(workers, "start", counted)
+
+    def interrupt() -> None:
+        wait_until(lambda: "supabase-nb-exchange" in asked)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with storage.lock(key) as locked:
+        assert locked
+        interrupting = threading.Thread(target=interrupt)
+        interrupting.start()
+        with pytest.raises(KeyboardInterrupt):
+            auth.refresh_session()
+        interrupting.join(20)
+        with pytest.raises(AuthRetryableError):
+            auth.refresh_session()
+    assert len(asked) < 20
