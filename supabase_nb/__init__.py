@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from .auth import AuthClient
     from .client import Client, create_client
+    from .client.session_auth import SessionAuth
     from .errors import (
         AuthApiError,
         AuthError,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
         UserDoesntExist,
     )
     from .models import AuthChangeEvent, AuthEvent, AuthResponse, Session, Subscription, User
-    from .session_auth import SessionAuth
     from .storage import FileStorage, KeyringStorage, MemoryStorage, SessionStorage
 
 # Where each public name stands. Resolved on first use, so that `%load_ext` imports nothing heavy.
@@ -47,7 +47,7 @@ _HOMES = {
         "UserDoesntExist",
     ),
     "models": ("AuthChangeEvent", "AuthEvent", "AuthResponse", "Session", "Subscription", "User"),
-    "session_auth": ("SessionAuth",),
+    "client.session_auth": ("SessionAuth",),
     "storage": ("FileStorage", "KeyringStorage", "MemoryStorage", "SessionStorage"),
 }
 

@@ -16,11 +16,12 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
-from .bearer import NOTHING, AtHand, Bearer, Origin, Refused
+from ._threads import in_thread
+from .auth.token_source import NO_TOKEN
+from .client.session_auth import SessionAuth
+from .client.token_provider import Origin, Refused, SessionTokens
 from .errors import AuthError, AuthRetryableError, AuthSessionMissing
-from .events import log_guarded
-from .session_auth import SessionAuth
-from .state import margin
+from .logs import log_without_text
 from .tokens import Secret
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def on_worker(name: str, origins: Iterable[Origin]) -> SessionAuth:
     """What a pickled `SessionAuth` becomes."""
     found = _here.get(name)
     return found or _on_this_worker.setdefault(
-        name, SessionAuth._of(RemoteBearer(name, origins), (name, tuple(origins)))
+        name, SessionAuth._of(RemoteTokens(name, origins), (name, tuple(origins)))
     )
 
 
@@ -79,29 +80,29 @@ class _Share:
     """The kernel's side: publishes each new token, and renews when a worker asks.
 
     Args:
-        bearer: What requests of the client carry.
+        provider: What requests of the client carry.
         cluster: The cluster's client.
     """
 
-    def __init__(self, bearer: Bearer, cluster: Any) -> None:
+    def __init__(self, provider: SessionTokens, cluster: Any) -> None:
         self.name = f"supabase-nb-{uuid.uuid4().hex}"
-        self._bearer, self._cluster = bearer, cluster
+        self._tokens, self._cluster = provider, cluster
         self._publishing = asyncio.Lock()
         self._published: Secret | None = None
         self._generation = 0
         self._open = True
-        self.auth = SessionAuth._of(bearer, (self.name, tuple(bearer.origins)))
+        self.auth = SessionAuth._of(provider, (self.name, tuple(provider.origins)))
         _here[self.name] = self.auth
 
     def begin(self) -> None:
         """Publish what is in force, then whatever follows."""
         with contextlib.suppress(AuthError):  # tasks are told why, when they ask
-            self._bearer.fetch()  # from storage, if nobody has looked there yet
+            self._tokens.fetch()  # from storage, if nobody has looked there yet
         failure = self._cluster.sync(self._publish)
         if failure:
             raise AuthRetryableError(f"The session could not be shared with the cluster ({failure}).")
         self._cluster.subscribe_topic(self.name, self._asked)
-        self._stop_listening = self._bearer.listen(self._changed)
+        self._stop_listening = self._tokens.listen(self._changed)
 
     def end(self) -> None:
         """Share no more; tasks are told that nobody is there."""
@@ -120,7 +121,7 @@ class _Share:
         """Publish what is in force now. Says what went wrong, and raises nothing: frames hold the token."""
         dask = _dask()
         async with self._publishing:
-            token = self._bearer.newest() if self._open else NOTHING
+            token = self._tokens.newest() if self._open else NO_TOKEN
             if token == self._published:
                 return ""
             before, self._generation = self._generation, self._generation + 1
@@ -132,19 +133,18 @@ class _Share:
                 await dask.Event(f"{self.name}-{before}", self._cluster).set()
                 await dask.Event(f"{self.name}-{before - 2}", self._cluster).clear()
             except Exception as error:  # noqa: BLE001
-                log_guarded("a new token could not be shared with the cluster")
+                log_without_text("a new token could not be shared with the cluster")
                 failure = type(error).__name__
             return failure
 
     def _announcement(self, token: Secret) -> dict[str, object]:
-        session = self._bearer.auth._keeper.held.session
-        soon = margin(session) if session is not None else 2.0
+        soon = self._tokens.margin()
         return {
             "generation": self._generation,
             "token": token.reveal(),
-            "key": self._bearer.key.reveal(),
+            "key": self._tokens.key.reveal(),
             # Within this time before the expiry a new one will be there.
-            "keep": min(_KEEP, soon / 2),
+            "keep": min(_KEEP, (2.0 if soon is None else soon) / 2),
         }
 
     def _asked(self, event: tuple[float, Mapping[str, Any]]) -> None:
@@ -152,7 +152,7 @@ class _Share:
         token = self._published
         if token and event[1].get("generation") == self._generation:
             threading.Thread(
-                target=self._bearer.renewed, args=(token,), name="supabase-nb-asked", daemon=True
+                target=self._tokens.refresh, args=(token,), name="supabase-nb-asked", daemon=True
             ).start()
 
 
@@ -165,8 +165,8 @@ class _Known(NamedTuple):
     until: float
 
 
-class RemoteBearer:
-    """The worker's side of what `Bearer` is in the kernel.
+class RemoteTokens:
+    """The worker's side of what `SessionTokens` is in the kernel.
 
     Args:
         name: Under which it is shared.
@@ -176,47 +176,46 @@ class RemoteBearer:
     def __init__(self, name: str, origins: Iterable[Origin]) -> None:
         self._name = name
         self.origins = frozenset((scheme, host, port) for scheme, host, port in origins)
-        self.held: _Known | None = None
-        self.wall = time.time
-        self._refused = Refused(NOTHING)
+        self.known: _Known | None = None
+        self._refused = Refused(NO_TOKEN)
         self._asking = threading.Lock()
 
     @property
     def key(self) -> Secret:
         """The project's public key."""
-        return self.held.key if self.held is not None else NOTHING
+        return self.known.key if self.known is not None else NO_TOKEN
 
-    @property
-    def source(self) -> RemoteBearer:
-        """What is in force is held here."""
-        return self
-
-    def at_hand(self) -> AtHand | None:
+    def current(self) -> Secret | None:
         """The newest token, if the scheduler was asked a moment ago."""
-        held, wall = self.held, self.wall()
-        if held is None or not held.token:
-            return None
-        left = held.until - time.monotonic()
-        return AtHand.of(held, held.token, held.key, wall, left) if left > 0 else None
+        known = self.known
+        return known.token if known and known.token and known.until > time.monotonic() else None
 
     def fetch(self) -> Secret:
         """The newest token, from the scheduler.
 
         Raises:
-            AuthSessionMissing: Nobody is signed in in the kernel that shared it, or it is gone.
+            AuthSessionMissing: Not signed in in the kernel that shared it, or it is gone.
             AuthRetryableError: The scheduler does not answer.
         """
         with self._asking:
-            token = (self.at_hand() or self._ask()).token
+            token = self.current() or self._ask().token
         if not token:
             raise AuthSessionMissing(
-                "Nobody is signed in in the notebook that shared this session, or it was closed. Sign in "
+                "Not signed in in the notebook that shared this session, or it was closed. Sign in "
                 "there, or share it again.",
                 code="session_missing",
             )
         return token
 
-    def renewed(self, seen: Secret) -> Secret | None:
+    async def fetch_async(self) -> Secret:
+        """The same, awaited."""
+        return await in_thread(self.fetch)
+
+    async def refresh_async(self, seen: Secret) -> Secret | None:
+        """The same as `refresh`, awaited."""
+        return await in_thread(lambda: self.refresh(seen))
+
+    def refresh(self, seen: Secret) -> Secret | None:
         """Another token than `seen`; asks the kernel for it, if need be."""
         if self._refused.is_of(seen):
             return None
@@ -241,7 +240,7 @@ class RemoteBearer:
             found = _Known(
                 said["generation"],
                 Secret(said["token"]),
-                Secret(said["key"]) or NOTHING,
+                Secret(said["key"]) or NO_TOKEN,
                 time.monotonic() + said["keep"],
             )
         except Exception as error:  # noqa: BLE001  (whatever the cluster says, in its own kinds of errors)
@@ -252,7 +251,7 @@ class RemoteBearer:
                 f"The cluster's scheduler could not be asked for the session ({failure}). Is this a task, "
                 "and the notebook that shared the session still there?"
             )
-        self.held = found
+        self.known = found
         return found
 
     def _wait_for_next(self, generation: int) -> None:

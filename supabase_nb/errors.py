@@ -83,6 +83,11 @@ class AuthError(Exception):
         self.status = status
         self.code = code
 
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may succeed later: an outage, or a login page in between."""
+        return False
+
     def __str__(self) -> str:
         return self.message
 
@@ -168,6 +173,11 @@ class AuthRetryableError(AuthError):
         super().__init__(message, status=status, code=code)
         self.retry_after = retry_after
 
+    @property
+    def retryable(self) -> bool:
+        """Yes."""
+        return True
+
 
 class AuthStorageError(AuthError):
     """The stored session could not be read or saved. What is in memory stays usable."""
@@ -175,6 +185,11 @@ class AuthStorageError(AuthError):
 
 class AuthUnknownError(AuthError):
     """An answer that is not the auth server's: HTML of a proxy, a redirect, wrong types."""
+
+    @property
+    def retryable(self) -> bool:
+        """Yes, unless the project's URL has to be corrected first."""
+        return self.code != "unexpected_redirect"
 
 
 # The names of supabase-py, so that code from there keeps working.
@@ -191,7 +206,7 @@ def with_next_step(message: str, code: str | None) -> str:
     return f"{message}. {step}" if step else f"{message}."
 
 
-def again(error: AuthError) -> AuthError:
+def copy_error(error: AuthError) -> AuthError:
     """The same error anew: one that several threads raise must not share its traceback."""
     state = {name: value for name, value in error.__dict__.items() if not name.startswith("__")}
     return _rebuild(type(error), state)

@@ -7,6 +7,7 @@ Their records stay as they are but for the tokens in them, and nobody's level or
 from __future__ import annotations
 
 import logging
+import sys
 import traceback
 from collections.abc import Iterable
 
@@ -31,6 +32,7 @@ LOGGERS = (
     "realtime._async.push",
     "Comm",
 )
+logger = logging.getLogger("supabase_nb")
 # What `logging` itself puts into a record; the rest came as `extra`.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
@@ -69,3 +71,12 @@ def install(loggers: Iterable[str | logging.Logger] = LOGGERS) -> None:
     """
     for named in loggers:
         (logging.getLogger(named) if isinstance(named, str) else named).addFilter(_FILTER)
+
+
+def log_without_text(message: str) -> None:
+    """Log the exception being handled by its type and place: its text may hold anything."""
+    kind, _, trace = sys.exc_info()
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
+    logger.error("%s (%s at %s)", message, kind.__name__ if kind else "?", place)

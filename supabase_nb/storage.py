@@ -11,12 +11,13 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import quote, urlsplit
 
+from ._urls import is_this_machine
 from .binder import on_binder
 from .errors import AuthStorageError
 from .tokens import Secret
@@ -25,6 +26,9 @@ logger = logging.getLogger("supabase_nb")
 
 #: How long to wait for another kernel that holds the lock, in seconds. It may be stopped for good.
 LOCK_TIMEOUT = 30.0
+# Domains of projects that Supabase hosts, and ports that an address need not name.
+_HOSTED = (".supabase.co", ".supabase.in", ".supabase.red")
+_PORTS = {"http": 80, "https": 443}
 
 
 @runtime_checkable
@@ -48,19 +52,57 @@ class SessionStorage(Protocol):
 
 
 def storage_key(url: str, name: str = "") -> str:
-    """The key that auth-js and supabase-py use for a project, so that tools can share a session.
+    """The key of a project's session: for a hosted project, the one that auth-js and supabase-py use.
 
     Args:
         url: The project's URL or its auth server's.
         name: Tells several sessions of one project apart.
+
+    Example:
+        >>> storage_key("https://abcd.supabase.co")
+        'sb-abcd-auth-token'
+    """
+    return f"{project_key(url)}-auth-token" + (f"-{name}" if name else "")
+
+
+def project_key(url: str) -> str:
+    """What tells projects apart in the storage: scheme, host, port and path of the address.
+
+    Args:
+        url: The project's URL or its auth server's.
     """
     parts = urlsplit(url)
     host = parts.hostname or "unknown"
-    if host.endswith((".supabase.co", ".supabase.in", ".supabase.red")):
+    path = parts.path.rstrip("/").removesuffix("/auth/v1")
+    if host.endswith(_HOSTED):
         host = host.split(".")[0]
-    elif parts.port:
-        host = f"{host}-{parts.port}"
-    return f"sb-{host}-auth-token" + (f"-{name}" if name else "")
+    elif is_this_machine(host):
+        host = "127.0.0.1"  # however it is spelled
+    usual = "http" if host == "127.0.0.1" else "https"
+    port = parts.port or _PORTS.get(parts.scheme)
+    where = "" if port == 443 else f"-{port}"
+    return f"sb-{host}{where}{'' if parts.scheme == usual else f'-{parts.scheme}'}{path}"
+
+
+def older_storage_keys(url: str, name: str = "") -> Mapping[str, str]:
+    """Keys under which earlier versions stored the session that belongs under `storage_key` now.
+
+    Returns:
+        Each key with the issuer (``iss``) that the session's access token must have; empty: any.
+    """
+    parts = urlsplit(url)
+    hosts = [parts.hostname or "unknown"]
+    if is_this_machine(parts.hostname):
+        hosts = ["127.0.0.1", "localhost"]
+    elif hosts[0].endswith(_HOSTED):
+        hosts = [hosts[0].split(".")[0]]
+    port = f"-{parts.port}" if parts.port and not (parts.hostname or "").endswith(_HOSTED) else ""
+    ending = "-auth-token" + (f"-{name}" if name else "")
+    alone = parts.path.rstrip("/") in ("", "/auth/v1")
+    issuer = "" if alone else url.rstrip("/")
+    keys = {f"sb-{host}{port}{ending}": issuer for host in hosts}
+    keys.pop(storage_key(url, name), None)
+    return keys
 
 
 def default_storage() -> SessionStorage:

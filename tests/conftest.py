@@ -78,6 +78,17 @@ def auth(make_auth: Callable[..., AuthClient]) -> AuthClient:
     return make_auth()
 
 
+@pytest.fixture
+def lock_session() -> Callable[..., Any]:
+    """Takes the lock of a stored session, as another kernel would: ``with lock_session(auth): …``."""
+
+    def lock(auth: AuthClient, timeout: float = 10.0) -> Any:
+        manager = auth._manager
+        return manager.store.lock(manager.refresher.session_id(), timeout)
+
+    return lock
+
+
 @pytest.fixture(scope="session")
 def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What checks the ES modules and the displays' accessibility, from npm."""

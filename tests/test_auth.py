@@ -25,7 +25,7 @@ from supabase_nb import (
     FileStorage,
     MemoryStorage,
 )
-from supabase_nb.connect import resolve_project
+from supabase_nb.client.connect import resolve_project
 from supabase_nb.demo import DemoServer
 from supabase_nb.storage import storage_key
 
@@ -155,9 +155,9 @@ def test_what_supabase_py_stored_is_found(
 def test_nobody_is_signed_in(auth: AuthClient) -> None:
     assert auth.get_session() is None
     for call in (auth.refresh_session, auth.get_user, auth.get_claims, lambda: auth.sign_out("others")):
-        with pytest.raises(AuthSessionMissing, match="Nobody is signed in"):
+        with pytest.raises(AuthSessionMissing, match="Not signed in"):
             call()
-    with pytest.raises(AuthSessionMissing, match="Nobody is signed in"):
+    with pytest.raises(AuthSessionMissing, match="Not signed in"):
         auth.update_user({"data": {}})
     auth.sign_out()
     assert auth.status == "signed_out"

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
 from supabase_nb import AuthClient, MemoryStorage
-from supabase_nb.clock import Clock
+from supabase_nb.auth._api.server_clock import Clock
 from supabase_nb.errors import AuthApiError, AuthInvalidJwt, AuthRetryableError
 
 JWKS, USER = "GET /auth/v1/.well-known/jwks.json", "GET /auth/v1/user"

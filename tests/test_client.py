@@ -28,11 +28,11 @@ from supabase_nb import (
     SessionAuth,
     create_client,
 )
-from supabase_nb.clock import Clock
+from supabase_nb._pool import Pool, proxy_of
+from supabase_nb.auth._api.server_clock import Clock
+from supabase_nb.auth._session.state import margin
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
-from supabase_nb.pool import Pool, proxy_of
-from supabase_nb.state import margin
 
 URL = "https://abcd.supabase.co"
 KEY = "sb_publishable_abc"
@@ -215,7 +215,7 @@ def test_a_missing_extra_names_the_line_that_installs_it(
     mocked: Client, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.delitem(sys.modules, "supabase_nb.realtime", raising=False)
+    monkeypatch.delitem(sys.modules, "supabase_nb.client.realtime", raising=False)
     part = {"supabase_functions": "functions", "storage3": "storage"}.get(package, package)
     with pytest.raises(ImportError, match=r'pip install "supabase-nb\[data\]"'):
         getattr(mocked, part)
@@ -311,7 +311,7 @@ def test_a_look_a_moment_ago_lasts_until_the_refresh_is_due(
     client.auth.sign_in_with_password(email="ada@example.com", password="correct horse battery")
     session = client.auth.session
     assert session is not None
-    due = session.expires_at - margin(session) - client.auth._keeper.clock.now()
+    due = session.expires_at - margin(session) - client.auth._manager.clock.now()
     clock.ahead = due - (20 if told else 0.5)
     trips(client)
     assert bearer(answers.asked[-1]) == session.access_token
@@ -341,7 +341,7 @@ def test_in_an_outage_a_token_goes_out_as_long_as_it_lasts(
     # The first one tried to refresh; the others know that it just failed.
     assert answers.count(TOKEN) == 2
     clock.ahead = 3601
-    with pytest.raises(AuthRetryableError, match="Nothing is lost"):
+    with pytest.raises(AuthRetryableError, match="session is unchanged"):
         trips(mocked)
     assert answers.count(TRIPS) == 3
 
@@ -354,12 +354,12 @@ def test_in_an_outage_no_token_goes_out_a_moment_too_late(
     session = client.auth.session
     assert session is not None
     answers[TOKEN] = httpx.Response(503, headers={"retry-after": "60"})
-    clock.ahead = session.expires_at - client.auth._keeper.clock.now() - 0.5
+    clock.ahead = session.expires_at - client.auth._manager.clock.now() - 0.5
     for _ in range(2):  # the second time it is at hand
         trips(client)
         assert bearer(answers.asked[-1]) == session.access_token
     clock.ahead += 0.6
-    with pytest.raises(AuthRetryableError, match="Nothing is lost"):
+    with pytest.raises(AuthRetryableError, match="session is unchanged"):
         trips(client)
     assert answers.count(TRIPS) == 2
 
@@ -369,7 +369,7 @@ def test_an_expired_token_that_cannot_be_renewed_is_not_sent(
 ) -> None:
     clock.ahead = 3601
     answers[TOKEN] = httpx.Response(503, headers={"retry-after": "60"})
-    with pytest.raises(AuthRetryableError, match="Nothing is lost"):
+    with pytest.raises(AuthRetryableError, match="session is unchanged"):
         trips(mocked)
     assert answers.count(TRIPS) == 0
 
@@ -450,7 +450,7 @@ def test_ctrl_c_while_a_refused_request_waits_leaves_no_connection_open(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(answers, "handle_request", lambda _: httpx.Response(401, stream=Body()))
-    monkeypatch.setattr(mocked._bearer, "renewed", interrupted)
+    monkeypatch.setattr(mocked._bearer, "refresh", interrupted)
     with pytest.raises(KeyboardInterrupt):
         mocked.http.get("/rest/v1/trips")
     assert closed.is_set()
@@ -682,7 +682,7 @@ def test_set_auth_leaves_the_session_alone(mocked: Client) -> None:
 
 
 def test_set_auth_leaves_the_storage_alone(mocked: Client) -> None:
-    key = mocked.auth._keeper.key
+    key = mocked.auth._manager.store.key
     before = mocked.auth.storage.get(key), mocked.auth.storage.version(key)  # type: ignore[attr-defined]
     mocked.set_auth(OTHER)
     mocked.set_auth(None)
@@ -870,15 +870,16 @@ def test_the_systems_proxy_is_used(
     assert proxy_of(httpx.URL("http://127.0.0.1:54321")) is None
 
 
-def test_reading_the_token_takes_no_lock(mocked: Client, answers: made.Answers) -> None:
+def test_reading_the_token_takes_no_lock(
+    mocked: Client, answers: made.Answers, lock_session: Callable[..., Any]
+) -> None:
     """A request goes out while somebody holds every lock there is."""
     held = threading.Event()
     free = threading.Event()
-    keeper = mocked.auth._keeper
     trips(mocked)
 
     def hold() -> None:
-        with keeper._lock, keeper.storage.lock(keeper.key):
+        with lock_session(mocked.auth):
             held.set()
             free.wait(30)
 

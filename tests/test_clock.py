@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supabase_nb.answers import retry_after
-from supabase_nb.clock import Clock, ServerClock
+from supabase_nb.auth._api.responses import retry_after
+from supabase_nb.auth._api.server_clock import Clock, ServerClock
 
 NOW = 1_800_000_000.0
 

@@ -6,15 +6,15 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
 from faults.proxy import Fault, FaultProxy, faulty, hang, hang_after
 from waiting import wait_until
 
-from supabase_nb import AuthClient, AuthError, AuthRetryableError, FileStorage, workers
+from supabase_nb import AuthClient, AuthError, AuthRetryableError
 from supabase_nb.demo import DemoServer
-from supabase_nb.storage import storage_key
 
 MakeAuth = Callable[..., AuthClient]
 
@@ -146,8 +146,8 @@ def test_after_ctrl_c_a_refresh_works_at_once(
 ) -> None:
     """The interrupted exchange still hangs; the next call sends its own request instead of waiting for it."""
     # It hangs for longer than any call waits.
-    monkeypatch.setattr("supabase_nb.api.READ_TIMEOUT", 60.0)
-    monkeypatch.setattr("supabase_nb.api.REQUEST_TIMEOUT", 60.0)
+    monkeypatch.setattr("supabase_nb.auth._api.endpoints.READ_TIMEOUT", 60.0)
+    monkeypatch.setattr("supabase_nb.auth._api.endpoints.REQUEST_TIMEOUT", 60.0)
     auth = make_auth(proxy.auth_url)
     pair = server.sign_in()
     auth.set_session(pair["access_token"], pair["refresh_token"])
@@ -168,7 +168,7 @@ def test_after_ctrl_c_a_refresh_works_at_once(
     assert proxy.count() == 2
     # The first answer arrives late and changes nothing.
     proxy.recover()
-    wait_until(lambda: all(thread.name != "supabase-nb-exchange" for thread in threading.enumerate()))
+    wait_until(lambda: not auth._manager.runtime._tasks)  # type: ignore[attr-defined]
     assert auth.get_user().email == "ada@example.com"
     assert auth.session == response.session
     assert auth.last_error is None
@@ -178,27 +178,27 @@ def test_after_ctrl_c_a_refresh_works_at_once(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends the main thread a signal")
 def test_after_ctrl_c_a_refresh_that_waits_for_another_kernel_is_joined_quietly(
-    make_auth: MakeAuth, server: DemoServer, storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+    make_auth: MakeAuth, server: DemoServer, lock_session: Callable[..., Any]
 ) -> None:
     """Nothing was sent yet, so there is nothing to replace: the next call waits, and does not spin."""
     auth = make_auth()
     pair = server.sign_in()
     auth.set_session(pair["access_token"], pair["refresh_token"])
-    key = storage_key(server.url)
-    asked: list[str] = []
-    start = workers.start
+    refresher = auth._manager.refresher
+    started: list[object] = []
+    start = refresher.start
 
-    def counted(call: Callable[[], object], name: str) -> None:
-        asked.append(name)
-        start(call, name)
+    def counted(*arguments: Any, **options: Any) -> Any:
+        started.append(arguments)
+        return start(*arguments, **options)
 
-    monkeypatch.setattr(workers, "start", counted)
+    refresher.start = counted  # type: ignore[method-assign]
 
     def interrupt() -> None:
-        wait_until(lambda: "supabase-nb-exchange" in asked)
+        wait_until(lambda: started)
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
-    with storage.lock(key) as locked:
+    with lock_session(auth) as locked:
         assert locked
         interrupting = threading.Thread(target=interrupt)
         interrupting.start()
@@ -207,4 +207,4 @@ def test_after_ctrl_c_a_refresh_that_waits_for_another_kernel_is_joined_quietly(
         interrupting.join(20)
         with pytest.raises(AuthRetryableError):
             auth.refresh_session()
-    assert len(asked) < 20
+    assert len(started) < 5

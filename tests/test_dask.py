@@ -19,14 +19,14 @@ from supabase_nb import (
     SessionAuth,
     create_client,
 )
-from supabase_nb.bearer import NOTHING
+from supabase_nb.auth.token_source import NO_TOKEN
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
 from supabase_nb.tokens import Secret
 
 distributed = pytest.importorskip("distributed")
 
-from supabase_nb.distributed import RemoteBearer, _Known, share  # noqa: E402
+from supabase_nb.distributed import RemoteTokens, _Known, share  # noqa: E402
 
 pytestmark = [pytest.mark.timeout(120)]
 LOCAL = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
@@ -62,7 +62,7 @@ def ask(auth: SessionAuth, url: str) -> tuple[int, int, str, bool]:
     with httpx.Client(auth=auth) as client:
         response = client.get(f"{url}/rest/v1/trips")
     token = response.request.headers["authorization"].removeprefix("Bearer ")
-    return response.status_code, len(response.json()), token, isinstance(auth._carried, RemoteBearer)
+    return response.status_code, len(response.json()), token, isinstance(auth._tokens, RemoteTokens)
 
 
 async def ask_async(auth: SessionAuth, url: str) -> tuple[int, int]:
@@ -158,7 +158,7 @@ def test_nothing_but_the_access_token_passes_the_scheduler(supabase: Client, clu
 def test_who_signs_in_next_counts_and_nobody_is_nobody(supabase: Client, cluster: Any) -> None:
     auth = share(supabase, cluster)
     supabase.auth.sign_out("local")
-    with pytest.raises(AuthSessionMissing, match="Nobody is signed in in the notebook"):
+    with pytest.raises(AuthSessionMissing, match="Not signed in in the notebook"):
         submit(cluster, ask, auth, supabase.url, count=1)
     supabase.auth.sign_in_with_password(email="grace@example.com", password=PASSWORD)
     assert {answer[:2] for answer in submit(cluster, ask, auth, supabase.url, count=2)} == {(200, 3)}
@@ -196,7 +196,7 @@ def test_in_threads_of_this_process_there_is_no_detour(supabase: Client) -> None
 
 def test_a_scheduler_that_knows_nothing_of_it_is_told_of(cluster: Any) -> None:
     shared_as = ("no-such-name", (("http", "127.0.0.1", 9),))
-    auth = SessionAuth._of(RemoteBearer(*shared_as), shared_as)
+    auth = SessionAuth._of(RemoteTokens(*shared_as), shared_as)
 
     def ask_nobody(auth: SessionAuth) -> None:
         from supabase_nb import distributed as ours
@@ -209,17 +209,13 @@ def test_a_scheduler_that_knows_nothing_of_it_is_told_of(cluster: Any) -> None:
         submit(cluster, ask_nobody, auth, count=1)
 
 
-@pytest.mark.parametrize(("left", "most"), [(0.9, 0.9), (5.0, 1.0)])
-def test_a_worker_asks_the_scheduler_again_in_time(left: float, most: float) -> None:
-    remote = RemoteBearer("shared", [])
-    assert remote.at_hand() is None
-    remote.held = _Known(1, Secret(made.jwt()), NOTHING, time.monotonic() + left)
-    at_hand = remote.at_hand()
-    assert at_hand is not None
-    assert at_hand.token is remote.held.token
-    assert at_hand.since < at_hand.until <= at_hand.since + most
-    remote.held = remote.held._replace(until=time.monotonic())
-    assert remote.at_hand() is None
+def test_a_worker_asks_the_scheduler_again_in_time() -> None:
+    remote = RemoteTokens("shared", [])
+    assert remote.current() is None
+    remote.known = _Known(1, Secret(made.jwt()), NO_TOKEN, time.monotonic() + 5.0)
+    assert remote.current() is remote.known.token
+    remote.known = remote.known._replace(until=time.monotonic())
+    assert remote.current() is None
 
 
 def test_an_asynchronous_dask_client_is_refused(supabase: Client) -> None:

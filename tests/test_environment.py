@@ -12,9 +12,9 @@ import made
 import pytest
 
 from supabase_nb import AuthClient, Client, MemoryStorage
+from supabase_nb._pool import proxy_of
 from supabase_nb.demo import DemoServer
 from supabase_nb.errors import AuthError, AuthRetryableError
-from supabase_nb.pool import proxy_of
 
 URL = "https://abcd.supabase.co"
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -130,7 +130,7 @@ def test_an_unknown_certificate_authority_names_the_variable_that_counts(
     network = made.Answers(
         **{"GET /auth/v1/user": httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed")}
     )
-    environment.setattr("supabase_nb.backoff._FIRST_PAUSE", 0.0)
+    environment.setattr("supabase_nb.auth._session.retry._FIRST_PAUSE", 0.0)
     auth = AuthClient(f"{URL}/auth/v1", storage=MemoryStorage(), transport=network, auto_refresh=False)
     with contextlib.closing(auth):
         with pytest.raises(AuthRetryableError, match="set the environment variable SSL_CERT_FILE") as caught:

@@ -13,7 +13,7 @@ import made
 import pytest
 
 from supabase_nb import AuthError, AuthRetryableError, Client, MemoryStorage, SessionAuth, create_client
-from supabase_nb.clock import Clock
+from supabase_nb.auth._api.server_clock import Clock
 
 URL, TABLE = "https://abcd.supabase.co", "GET /rest/v1/trips"
 TOKEN = "POST /auth/v1/token"

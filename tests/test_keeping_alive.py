@@ -33,9 +33,8 @@ from supabase_nb import (
     MemoryStorage,
     SessionAuth,
 )
-from supabase_nb.clock import Clock
+from supabase_nb.auth._api.server_clock import Clock
 from supabase_nb.demo import DemoServer
-from supabase_nb.models import AuthChangeEvent
 from supabase_nb.storage import storage_key
 
 MakeAuth = Callable[..., AuthClient]
@@ -84,7 +83,7 @@ def clock() -> ShiftedClock:
 @pytest.fixture
 def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
     """The refresher looks more often, so that tests need not wait for a clock that they shifted."""
-    monkeypatch.setattr("supabase_nb.refresh.TICK", 0.05)
+    monkeypatch.setattr("supabase_nb.auth._session.scheduler.TICK", 0.05)
 
 
 @pytest.fixture
@@ -115,11 +114,6 @@ def renewed(auth: AuthClient, before: str) -> Callable[[], bool]:
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     """The modelled server and a virtual clock."""
 
-    class Nobody:
-        register = unregister = reconsider = staticmethod(lambda *_: None)
-
-    monkeypatch.setattr("supabase_nb.state.refresher", Nobody())
-    monkeypatch.setattr("supabase_nb.rotation.refresher", Nobody())
     return World(MemoryStorage(), version=1, reuse_interval=10.0, offset=0.0)
 
 
@@ -127,8 +121,7 @@ def modelled(world: World, lifetime: int = 3600) -> Kernel:
     """A kernel there, signed in."""
     world.server.lifetime = lifetime
     kernel = Kernel(world)
-    session = kernel.keeper.api.session("/token?grant_type=password", {})
-    kernel.keeper.begin(session, AuthChangeEvent.SIGNED_IN, "")
+    kernel.sign_in()
     kernel.asked = 0
     return kernel
 
@@ -139,7 +132,7 @@ def run(world: World, kernel: Kernel, until: float, happened: Callable[[], bool]
         kernel.tick()
         if happened():
             return True
-        due = kernel.keeper.due_in()
+        due = kernel.due_in()
         world.time = min(until, world.time + max(min(2.0, 2.0 if due is None else due), 0.01))
     return happened()
 
@@ -243,10 +236,10 @@ def test_yesterdays_pair_after_two_rotations_disturbs_nobody(kind: str, version:
         "expired": yesterday["access_token"],
         "unreadable": "nonsense",
     }[kind]
-    other.keeper.enter(made_pair(token, yesterday["refresh_token"]))
+    other.set_session(made_pair(token, yesterday["refresh_token"]))
     assert other.session == one.session
-    assert other.keeper.events[-1].cause == "continued from storage"
-    assert any("Continued from storage" in notice for notice in other.keeper.notices.values())
+    assert other.manager.state.events[-1].cause == "continued from storage"
+    assert any("Resumed your saved session" in notice for notice in other.manager.state.notices.values())
     world.time += 7200
     other.tick()
     one.tick()
@@ -255,25 +248,25 @@ def test_yesterdays_pair_after_two_rotations_disturbs_nobody(kind: str, version:
 
 
 def made_pair(access_token: str, refresh_token: str) -> Any:
-    from supabase_nb.record import Pair
+    from supabase_nb.auth._session.stored_session import TokenPair
 
-    return Pair.of(access_token, refresh_token)
+    return TokenPair.of(access_token, refresh_token)
 
 
-def test_ancestors_are_bounded_and_both_ends_are_kept(world: World) -> None:
+def test_spent_tokens_are_bounded_and_both_ends_are_kept(world: World) -> None:
     kernel = modelled(world)
     assert kernel.session is not None
     tokens = [kernel.session.refresh_token]
     for _ in range(600):
         world.time += 10
-        tokens.append(kernel.keeper.renew(kernel.session._access_token).refresh_token)
-    record = kernel.keeper.held.record
+        tokens.append(kernel.refresh().refresh_token)
+    record = kernel.snapshot.record
     assert record is not None
-    assert len(record.ancestors) == 512
+    assert len(record.spent_token_hashes) == 512
     later = Kernel(world)
     for spent in (*tokens[:100], *tokens[-300:-1]):
         assert record.is_later_than(made_pair("unreadable", spent))
-    later.keeper.enter(made_pair("unreadable", tokens[0]))
+    later.set_session(made_pair("unreadable", tokens[0]))
     assert later.session == kernel.session
     # Those in the middle are told by their access token, as long as somebody has it; else by the server.
     assert not record.is_later_than(made_pair("unreadable", tokens[150]))
@@ -291,13 +284,13 @@ def test_renewed_within_five_seconds_of_recovery(seconds: float, answer: str, wo
         kernel.always = answer
         begin = world.time = world.time + 3541
         assert not run(world, kernel, begin + seconds)
-        assert kernel.keeper.held.status == "retrying"
+        assert kernel.snapshot.status == "retrying"
         before, kernel.always = kernel.session, None
         recovery = world.time
         assert run(world, kernel, recovery + 60, lambda: kernel.session != before)  # noqa: B023
         assert world.time - recovery <= 5.0
-        assert kernel.keeper.held.status == "active"
-        assert kernel.keeper.held.error is None
+        assert kernel.snapshot.status == "active"
+        assert kernel.snapshot.error is None
 
 
 def test_a_long_outage_is_asked_about_every_half_minute_and_ends_by_the_next_try(world: World) -> None:
@@ -382,12 +375,12 @@ def test_a_server_that_hangs_is_waited_for_no_longer_than_its_limit(
     signed_in: AuthClient, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Byte by byte, or not at all: the call ends, the lock is free, and what the server did is not lost."""
-    monkeypatch.setattr("supabase_nb.api.REQUEST_TIMEOUT", 0.4)
-    monkeypatch.setattr("supabase_nb.backoff.PATIENCE", 0.8)
+    monkeypatch.setattr("supabase_nb.auth._api.endpoints.REQUEST_TIMEOUT", 0.4)
+    monkeypatch.setattr("supabase_nb.auth._session.retry.PATIENCE", 0.8)
     before = signed_in.session
     for fault in (drip, hang, hang_after):
         proxy.always(fault)
-        with pytest.raises(AuthRetryableError, match="did not answer in time"):
+        with pytest.raises(AuthRetryableError, match="did not respond in time"):
             signed_in.refresh_session()
         assert signed_in.session == before
         proxy.recover()
@@ -405,9 +398,9 @@ def test_retry_after_is_honoured(form: str, world: World) -> None:
     run(world, kernel, begin + 35)
     assert kernel.asked == 1
     # Nor does anybody else ask meanwhile: not who needs the token (it is valid still), nor who insists.
-    assert kernel.keeper.current() is not None
+    assert kernel.get_session() is not None
     with pytest.raises(AuthRetryableError):
-        kernel.keeper.renew(kernel.session._access_token)  # type: ignore[union-attr]
+        kernel.refresh()  # type: ignore[union-attr]
     assert kernel.asked == 1
     kernel.always, before = None, kernel.session
     assert run(world, kernel, begin + 50, lambda: kernel.session != before)
@@ -432,7 +425,7 @@ def test_in_an_outage_what_is_valid_is_handed_out_at_once(world: World) -> None:
     kernel.tick()
     asked = kernel.asked
     for _ in range(20):
-        assert kernel.keeper.current() == kernel.session
+        assert kernel.get_session() == kernel.session
     assert kernel.asked == asked
 
 
@@ -534,26 +527,22 @@ def test_before_the_end_storage_is_read_once_more(
     class Blind(MemoryStorage):
         """A storage whose lock does not work, and which shows the old value the first time."""
 
-        late: str | None = None
+        def __init__(self) -> None:
+            super().__init__()
+            self.late: dict[str, str] = {}
 
         def get(self, key: str) -> str | None:
-            if self.late is not None:
-                old, self.late = self.late, None
-                return old
-            return super().get(key)
+            return self.late.pop(key, None) or super().get(key)
 
     storage = Blind()
     one, other = (make_auth(proxy.auth_url, storage=storage) for _ in range(2))
     pair = server.sign_in()
     one.set_session(pair["access_token"], pair["refresh_token"])
     other.get_session()
-    storage.late = storage.get(storage_key(proxy.url))
-    assert storage.late is not None
-    old = storage.late
-    storage.late = None
+    old = {key: secret.reveal() for key, secret in storage._values.items()}
     newest = other.refresh_session().session
     assert newest is not None
-    storage.late = old
+    storage.late.update(old)
     proxy.next(says(400, {"code": code, "message": "Invalid Refresh Token"}))
     session = one.refresh_session().session
     assert session is not None
@@ -863,18 +852,18 @@ def test_a_clock_that_is_two_hours_off_costs_one_exchange_at_most(
     kernel = modelled(world, lifetime=20) if start == "sign in" else Kernel(world)
     if start.endswith("pair"):
         world.storage.remove("sb-abcd-auth-token")
-        kernel.keeper.enter(made_pair(*pair))
-    kernel.keeper.restore()
+        kernel.set_session(made_pair(*pair))
+    kernel.restore()
     before = world.server.exchanges
     begin = world.time
     for second in range(29):
         run(world, kernel, begin + second)
-        session = kernel.keeper.current()
+        session = kernel.get_session()
         assert session is not None
         assert world.server.session_of(session.access_token) is not None
     # 28 s of tokens that are renewed after 16 s: one exchange or, from a start in the middle, two.
     assert world.server.exchanges - before <= 1 + 1
-    assert kernel.keeper.clock.offset == pytest.approx(-offset, abs=1.5)
+    assert kernel.manager.clock.offset == pytest.approx(-offset, abs=1.5)
 
 
 @pytest.mark.parametrize("jump", [7200.0, -7200.0])
@@ -885,7 +874,7 @@ def test_a_clock_that_is_set_while_it_runs(jump: float, date: bool, world: World
     world.offset = jump
     for _ in range(40):
         run(world, kernel, world.time + 2)
-        session = kernel.keeper.current()
+        session = kernel.get_session()
         assert session is not None
         assert world.server.session_of(session.access_token) is not None
     assert world.server.exchanges <= 1
@@ -898,7 +887,7 @@ def test_a_machine_that_slept_unnoticed_by_its_steady_clock(world: World) -> Non
     before = kernel.session
     world.time += 3700
     world.steady_shift -= 3700
-    assert kernel.keeper.current() != before
+    assert kernel.get_session() != before
     assert world.server.exchanges == 1
 
 
@@ -919,12 +908,12 @@ def test_a_wrong_date_of_a_proxy_causes_no_loop(offset: float, world: World) -> 
     world.date_offset = offset
     one = modelled(world, lifetime=20)
     other = Kernel(world)
-    other.keeper.restore()
+    other.restore()
     begin = world.time
     for second in range(60):
         for kernel in (one, other):
             run(world, kernel, begin + second)
-            session = kernel.keeper.current()
+            session = kernel.get_session()
             assert session is not None
         world.time = max(world.time, begin + second)
     # 60 s of tokens that are renewed after 16 s, and one extra for each kernel.
@@ -992,8 +981,7 @@ def test_where_no_thread_can_be_started(
     monkeypatch.setattr(threading.Thread, "start", start)
     auth.set_session(pair["access_token"], pair["refresh_token"])
     assert auth.get_user().email == "ada@example.com"
-    with pytest.raises(AuthRetryableError, match="No thread"):
-        auth.refresh_session()
+    auth.refresh_session()
     auth.sign_out("local")
     assert auth.status == "signed_out"
     monkeypatch.undo()
@@ -1013,7 +1001,7 @@ def test_a_client_that_is_dropped_is_collected_and_refreshes_no_more(
     auth.set_session(pair["access_token"], pair["refresh_token"])
     auth.refresh_session()
     auth.on_auth_state_change(lambda event, session: None)
-    keeper = weakref.ref(auth._keeper)
+    keeper = weakref.ref(auth._manager)
     make_due(auth, clock)
     del auth
 

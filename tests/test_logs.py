@@ -157,3 +157,30 @@ def test_http2_headers_at_debug(caplog):
     hpack.Encoder().encode([(b"authorization", f"Bearer {ACCESS}".encode()), (b"apikey", KEY.encode())])
     assert "hpack.hpack" in lines(caplog)
     assert no_secret(lines(caplog))
+
+
+def test_changes_of_the_session_are_logged_without_tokens(supabase_auth_server, storage, caplog):
+    server = supabase_auth_server
+    with caplog.at_level(logging.DEBUG, logger="supabase_nb"):
+        auth = supabase_nb.AuthClient(
+            server.auth_url, headers={"apikey": server.anon_key}, storage=storage, auto_refresh=False
+        )
+        pair = server.sign_in()
+        auth.set_session(pair["access_token"], pair["refresh_token"])
+        refreshed = auth.refresh_session().session
+        auth.sign_out()
+        auth.close()
+    said = [
+        (record.levelname, record.getMessage()) for record in caplog.records if record.name == "supabase_nb"
+    ]
+    for expected in (
+        ("INFO", "TOKEN_REFRESHED: session restored"),
+        ("DEBUG", "refreshing the access token"),
+        ("DEBUG", "status: active -> refreshing"),
+        ("INFO", "TOKEN_REFRESHED: refreshed"),
+        ("INFO", "SIGNED_OUT: signed out"),
+    ):
+        assert expected in said
+    text = repr(said)
+    for secret in (*(pair[name] for name in ("access_token", "refresh_token")), refreshed.refresh_token):
+        assert secret not in text

@@ -7,7 +7,7 @@ import made
 import pytest
 
 from supabase_nb import AuthClient, AuthError, Client, MemoryStorage, create_client
-from supabase_nb.connect import resolve_project
+from supabase_nb.client.connect import resolve_project
 
 URL = "https://abcd.supabase.co"
 ANON = made.jwt({"iss": "supabase", "role": "anon", "ref": "abcd"})

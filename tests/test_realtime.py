@@ -130,7 +130,7 @@ def test_set_auth_and_signing_out_are_pushed_too() -> None:
             client.set_auth(None)
             assert await there.have(2, "access_token") == [other, mine]
             await client.auth.aio.sign_out("local")
-            # Nobody is signed in: the project's key.
+            # Not signed in: the project's key.
             assert (await there.have(3, "access_token"))[-1] == "sb_publishable_abc"
             await client.realtime.close()
             client.close()

@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supabase_nb import AuthClient, Client, FileStorage, MemoryStorage, Session, errors
+from supabase_nb.client.session_auth import SessionAuth
 from supabase_nb.models import AuthChangeEvent, AuthEvent, AuthResponse
-from supabase_nb.session_auth import SessionAuth
 from supabase_nb.tokens import Secret, redact
 
 ACCESS = jwt.encode({"sub": "planted", "role": "authenticated"}, "0" * 32, algorithm="HS256")
@@ -183,8 +183,8 @@ OBJECTS = {
     "AuthClient": lambda folder: signed_in(),
     "AuthClient.events": lambda folder: signed_in().events,
     "AuthClient's trait values": lambda folder: signed_in().trait_values(),
-    "AuthClient's keeper": lambda folder: signed_in()._keeper,
-    "AuthClient's API": lambda folder: signed_in()._keeper.api,
+    "AuthClient's manager": lambda folder: signed_in()._manager,
+    "AuthClient's API": lambda folder: signed_in()._manager.api,
     "AuthClient.aio": lambda folder: signed_in().aio,
     "Client": _client,
     "Client.http": lambda folder: _client(folder).http,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 
@@ -12,8 +11,7 @@ import pytest
 from waiting import wait_until
 
 from supabase_nb import AuthClient, MemoryStorage
-from supabase_nb.clock import Clock
-from supabase_nb.refresh import Refresher
+from supabase_nb.auth._api.server_clock import Clock
 
 URL = "https://abcd.supabase.co/auth/v1"
 
@@ -39,7 +37,7 @@ class ShiftedClock(Clock):
 @pytest.fixture
 def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
     """The background looks more often, so that tests need not wait for a clock that they set."""
-    monkeypatch.setattr("supabase_nb.refresh.TICK", 0.05)
+    monkeypatch.setattr("supabase_nb.auth._session.scheduler.TICK", 0.05)
 
 
 @pytest.fixture
@@ -59,7 +57,7 @@ def clients() -> Iterator[Callable[..., AuthClient]]:
 def quiet(client: AuthClient, answers: made.Answers, clock: ShiftedClock) -> None:
     """The background has looked a few times since, and has neither asked the server nor changed anything."""
     looks: list[float] = []
-    original = client._keeper.due_in
+    original = client._manager.due_in
 
     def look() -> float | None:
         looks.append(0.0)
@@ -67,10 +65,10 @@ def quiet(client: AuthClient, answers: made.Answers, clock: ShiftedClock) -> Non
 
     changes: list[object] = []
     client.observe(lambda change: changes.append(change.name))
-    client._keeper.due_in = look  # type: ignore[method-assign]
+    client._manager.due_in = look  # type: ignore[method-assign]
     asked = len(answers.asked)
     wait_until(lambda: len(looks) > 5)
-    client._keeper.due_in = original  # type: ignore[method-assign]
+    client._manager.due_in = original  # type: ignore[method-assign]
     assert len(answers.asked) == asked
     assert changes == []
 
@@ -134,26 +132,6 @@ def test_refused_when_it_is_verified_it_ends(attentive: None, clients: Callable[
     asked = len(answers.asked)
     quiet(client, answers, clock)
     assert len(answers.asked) == asked == 2
-
-
-def test_work_that_leads_to_nothing_is_not_repeated_at_once() -> None:
-    """Whatever makes a client due again at once: the background pauses, longer each time, up to a tick."""
-    looks: list[float] = []
-
-    class Restless:
-        def due_in(self) -> float:
-            return 0.0
-
-        def work(self) -> None:
-            looks.append(time.monotonic())
-
-    refresher, client = Refresher(), Restless()
-    refresher.register(client)
-    try:
-        wait_until(lambda: len(looks) == 5)
-    finally:
-        refresher.unregister(client)
-    assert looks[-1] - looks[0] > 0.5  # the pauses add up to 1.5 s; without them it is a millisecond
 
 
 def test_without_a_refresh_token_the_panel_says_so(clients: Callable[..., AuthClient]) -> None:

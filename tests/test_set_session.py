@@ -412,7 +412,7 @@ def test_run_it_again_continues_the_stored_rotation_and_spends_nothing(
     assert session.refresh_token != pair["refresh_token"]
     assert server.stats().get("token.refresh_token", 0) == before
     assert later.events[-1].cause == "continued from storage"
-    assert any("Continued from storage" in notice for notice in later.notices)
+    assert any("Resumed your saved session" in notice for notice in later.notices)
     assert later.refresh_session().session is not None
 
 
@@ -568,7 +568,7 @@ def test_what_is_stored_already_is_not_written_again(
     version = storage.version(key)
     again = scripted.set_session(pair["access_token"], pair["refresh_token"])
     assert storage.version(key) == version
-    assert again.user is first.user  # the same answer is the same user
+    assert again.user == first.user
     answers[USER] = made.user(phone="123")
     changed = scripted.set_session(pair["access_token"], pair["refresh_token"])
     assert storage.version(key) != version
@@ -586,7 +586,7 @@ def test_other_kernels_need_not_wait_for_a_token_to_be_verified(
     free: list[bool] = []
 
     def user(request: httpx.Request) -> Any:
-        with storage.lock(storage_key(URL), 0.0) as locked:
+        with scripted._manager.store.lock(made.SESSION_ID, 0.0) as locked:
             free.append(locked)
         return made.user()
 
@@ -620,7 +620,7 @@ def test_what_nobody_waits_for_any_more_spends_no_refresh_token(
     scripted: AuthClient, answers: made.Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The wait is over while the token is verified; that it has expired is heard too late."""
-    monkeypatch.setattr("supabase_nb.backoff.PATIENCE", 0.2)
+    monkeypatch.setattr("supabase_nb.auth._session.retry.PATIENCE", 0.2)
     over = threading.Event()
 
     def user(request: httpx.Request) -> Any:
@@ -628,7 +628,7 @@ def test_what_nobody_waits_for_any_more_spends_no_refresh_token(
         return made.refusal(403, "bad_jwt", "invalid JWT: token is expired")
 
     answers[USER] = user
-    with pytest.raises(AuthRetryableError, match="too long"):
+    with pytest.raises(AuthRetryableError, match="Timed out"):
         scripted.set_session(made.jwt(), "abcdefghijkl")
     over.set()
     answers[USER] = made.user()
@@ -647,9 +647,5 @@ def test_a_refused_pair_hides_nothing_that_another_kernel_did(
     there.refresh_session()
     with pytest.raises(AuthError):
         here.set_session("unreadable", "nobodysatall")
-    keeper = here._keeper
-    keeper.background = True
-    assert keeper.due_in() == 0.0
-    keeper.background = False
-    keeper.work()
+    here.start_auto_refresh()
     wait_until(lambda: here.session == there.session)  # the background tells in a thread of its own

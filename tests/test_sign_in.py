@@ -110,9 +110,9 @@ def test_another_user_takes_the_place_of_the_first(auth: AuthClient) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({}, "an email address or a phone number"),
-        ({"password": "x"}, "an email address or a phone number"),
-        ({"email": "a@b.c", "phone": "+4930123456", "password": "x"}, "one of them"),
+        ({}, "either email or phone"),
+        ({"password": "x"}, "either email or phone"),
+        ({"email": "a@b.c", "phone": "+4930123456", "password": "x"}, "either email or phone"),
         ({"email": "a@b.c"}, "The password is missing"),
     ],
 )

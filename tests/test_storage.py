@@ -25,8 +25,8 @@ import made
 import pytest
 
 from supabase_nb import AuthClient, AuthStorageError, Client, FileStorage, KeyringStorage, MemoryStorage
+from supabase_nb.auth._session.stored_session import StoredSession
 from supabase_nb.demo import DemoServer
-from supabase_nb.record import StoredSession
 from supabase_nb.storage import SessionStorage, storage_key
 from supabase_nb.tokens import Secret
 
@@ -170,7 +170,7 @@ def test_a_file_that_others_may_read_is_closed_again(
     auth = make_auth()
     pair = server.sign_in()
     auth.set_session(pair["access_token"], pair["refresh_token"])
-    (file,) = storage.path.glob("*.json")
+    file = storage.path / f"{storage_key(server.url)}.json"
     file.chmod(mode)
     storage.path.chmod(0o770)
     later = make_auth()
@@ -190,7 +190,7 @@ def test_the_file_of_another_user_that_is_open_is_refused(
         pytest.skip("only root can give a file to another user")
     pair = server.sign_in()
     make_auth().set_session(pair["access_token"], pair["refresh_token"])
-    (file,) = storage.path.glob("*.json")
+    file = storage.path / f"{storage_key(server.url)}.json"
     before = file.read_text()
     file.chmod(0o644)
     os.chown(file, 65534, 65534)

@@ -21,7 +21,7 @@ URL = "https://abcd.supabase.co/auth/v1"
 def test_useless_tokens_are_not_asked_for_every_second(
     lifetime: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("supabase_nb.refresh.TICK", 0.02)
+    monkeypatch.setattr("supabase_nb.auth._session.scheduler.TICK", 0.02)
     asked: list[float] = []
     world = World(MemoryStorage(), version=1, reuse_interval=10.0, offset=0.0)
 

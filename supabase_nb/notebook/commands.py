@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..api import is_this_machine
+from .._mixups import refuse_key_for_token
+from .._urls import is_this_machine
 from ..binder import on_binder
-from ..connect import resolve_project
+from ..client.connect import resolve_project
 from ..errors import AuthError
-from ..mixups import refuse_key_for_token
 from ..tokens import Secret, is_jwt
 from . import arguments, prompts
 from .arguments import MagicParser, SupabaseUsageError

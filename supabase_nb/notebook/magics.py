@@ -129,6 +129,10 @@ class SupabaseMagics:
         for name, connection in self.connections.items():
             if self.shell.user_ns.get(name) is connection.client:
                 del self.shell.user_ns[name]
+        if self._made:
+            from ..auth import stop_owner_loop
+
+            stop_owner_loop()
         if "supabase_nb.notebook.widgets" in sys.modules:
             from .widgets import close_all
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import multiprocessing
 import sys
@@ -27,13 +28,14 @@ def main(url: str, kind: str, folder: str) -> None:
     auth.set_session(pair["access_token"], pair["refresh_token"])
     before = auth.session
     # In the middle: with the lock beside the storage held, and a request under way.
-    api, asked, go_on = auth._keeper.api, threading.Event(), threading.Event()
+    api, asked, go_on = auth._manager.api, threading.Event(), threading.Event()
     transmit = api._transmit
 
-    def slow(*arguments: object) -> object:
+    async def slow(*arguments: object) -> object:
         asked.set()
-        go_on.wait(20)
-        return transmit(*arguments)  # type: ignore[arg-type]
+        while not go_on.is_set():
+            await asyncio.sleep(0.01)
+        return await transmit(*arguments)  # type: ignore[arg-type]
 
     api._transmit = slow  # type: ignore[method-assign, assignment]
     refresh = threading.Thread(target=auth.refresh_session)

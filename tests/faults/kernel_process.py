@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import multiprocessing
 import os
 import signal
@@ -139,7 +140,9 @@ class _Kernel:
 
         def ask() -> None:
             time.sleep(max(moment - time.time(), 0.0))
-            found.append(self.auth._keeper.renew(supabase_nb.tokens.Secret(seen)).access_token)
+            token = supabase_nb.tokens.Secret(seen)
+            refresh = self.auth._manager.refresher.refresh
+            found.append(self.auth._run(lambda: refresh(token)).access_token)
 
         workers = [threading.Thread(target=ask) for _ in range(threads)]
         for worker in workers:
@@ -170,12 +173,12 @@ class _Kernel:
         """SIGKILL at this point of the next change."""
         import supabase_nb.storage as storage
 
-        keeper = self.auth._keeper
-        delivery = keeper.delivery
+        manager = self.auth._manager
+        delivery = manager.delivery
         where: dict[str, tuple[Any, str, bool]] = {
-            "before the request": (keeper.api, "_transmit", True),
-            "with the answer": (keeper.api, "_transmit", False),
-            "before saving": (keeper.storage, "set", True),
+            "before the request": (manager.api, "_transmit", True),
+            "with the answer": (manager.api, "_transmit", False),
+            "before saving": (manager.store.storage, "set", True),
             "before replacing": (storage.os, "replace", True),
             "after replacing": (storage.os, "replace", False),
             "before the traits": (delivery, "_set_traits", True),
@@ -199,7 +202,13 @@ def _die_around(owner: Any, name: str, before: bool) -> None:
         original(*arguments, **named)
         _die()
 
-    setattr(owner, name, call)
+    async def call_async(*arguments: Any, **named: Any) -> Any:
+        if before:
+            _die()
+        await original(*arguments, **named)
+        _die()
+
+    setattr(owner, name, call_async if inspect.iscoroutinefunction(original) else call)
 
 
 def _wire(session: Session | None) -> dict[str, Any] | None:

@@ -17,10 +17,10 @@ from model.kernels import Kernel, World
 from waiting import wait_until
 
 import supabase_nb
-from supabase_nb import MemoryStorage, workers
+from supabase_nb import MemoryStorage
+from supabase_nb.auth._loop import OwnerLoop
+from supabase_nb.auth._session.stored_session import TokenPair
 from supabase_nb.errors import AuthSessionMissing
-from supabase_nb.models import AuthChangeEvent
-from supabase_nb.record import Pair
 
 #: Threads of other tests: their servers, displays and clients go on.
 BEFORE: set[threading.Thread] = set()
@@ -31,100 +31,74 @@ OURS = os.path.dirname(supabase_nb.__file__)
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    class Nobody:
-        register = unregister = reconsider = staticmethod(lambda *_: None)
-
-    monkeypatch.setattr("supabase_nb.state.refresher", Nobody())
-    monkeypatch.setattr("supabase_nb.rotation.refresher", Nobody())
     return World(MemoryStorage(), version=1, reuse_interval=0.0, offset=0.0)
 
 
 def signed_in(world: World) -> Kernel:
-    kernel = Kernel(world)
+    kernel = Kernel(world, owner_loop=LOOP)
     kernel.subscribe()
-    session = kernel.keeper.api.session("/token?grant_type=password", {})
-    kernel.keeper.begin(session, AuthChangeEvent.SIGNED_IN, "")
+    kernel.sign_in()
     return kernel
 
 
 def renew(kernel: Kernel) -> None:
     assert kernel.session is not None
-    kernel.keeper.renew(kernel.session._access_token)
+    kernel.refresh()
 
 
 def enter(kernel: Kernel) -> None:
     assert kernel.session is not None
     pair = kernel.session.to_wire()
-    kernel.keeper.enter(Pair.of("expired", pair["refresh_token"]))
+    kernel.set_session(TokenPair.of("expired", pair["refresh_token"]))
 
 
 def enter_another(kernel: Kernel) -> None:
     pair = kernel.world.server.sign_in()
-    kernel.keeper.enter(Pair.of(pair["access_token"], pair["refresh_token"]))
+    kernel.set_session(TokenPair.of(pair["access_token"], pair["refresh_token"]))
 
 
 CALLS: dict[str, Callable[[Kernel], object]] = {
     "renew": renew,
     "set_session": enter,
     "set_session of another": enter_another,
-    "get_session": lambda kernel: kernel.keeper.current(),
-    "restore": lambda kernel: kernel.keeper.restore(),
-    "sign_out": lambda kernel: kernel.keeper.leave("local"),
-    "update_user": lambda kernel: kernel.keeper.change_user(kernel.session._access_token, {}),  # type: ignore[union-attr]
+    "get_session": lambda kernel: kernel.get_session(),
+    "restore": lambda kernel: kernel.restore(),
+    "sign_out": lambda kernel: kernel.sign_out("local"),
+    "update_user": lambda kernel: kernel.update_user({}),
     "subscribe": lambda kernel: kernel.subscribe(),
-    "set_notice": lambda kernel: kernel.keeper.set_notice("test", "A notice."),
+    "set_notice": lambda kernel: kernel.set_notice("test", "A notice."),
 }
 
 
-class Idle(list[Any]):
-    """Threads of this test's calls; one that is still busy with another test's is never handed one of ours."""
-
-    def append(self, thread: Any) -> None:
-        if thread not in BEFORE:
-            super().append(thread)
-
-
-@pytest.fixture(autouse=True)
-def _threads_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    with workers._guard:
-        workers._idle.clear()
-        monkeypatch.setattr(workers, "_idle", Idle())
-        BEFORE.clear()
-        BEFORE.update(threading.enumerate())
-
-
-def at_work() -> list[str]:
-    """Threads of ours that are in the middle of a call, other tests' aside."""
-    with workers._guard:  # or a call could pass from one to another while we look
-        names = [thread.name for thread in threading.enumerate() if thread not in BEFORE]
-    return [name for name in names if name.startswith("supabase-nb-") and name != workers.IDLE]
+LOOP = OwnerLoop()
 
 
 def finish(kernel: Kernel) -> None:
-    """Let what goes on without the interrupted caller come to its end."""
-    wait_until(lambda: not at_work())
+    """Let what continues without the interrupted caller come to its end."""
+    wait_until(lambda: not LOOP._tasks)
     kernel.tick()
-    wait_until(lambda: not kernel.keeper.delivery._queue)
+    wait_until(lambda: not LOOP._tasks and not kernel.manager.delivery._queue)
 
 
 def assert_sound(kernel: Kernel) -> None:
     """Memory, storage, traits and events say the same, nothing is held, and it goes on."""
-    world, keeper = kernel.world, kernel.keeper
+    world, manager = kernel.world, kernel.manager
     finish(kernel)
-    held = keeper.held
-    assert keeper._flight is None
-    assert world.holder is None
+    held = kernel.snapshot
+    assert manager.refresher.attempt is None
+    assert not world.holders
+    assert not manager.state.commit.locked()
     assert kernel.traits["session"] == held.session
     assert kernel.traits["status"] == held.status
     assert held.status in ("active", "signed_out")
     # Each event once, to each subscriber; the client itself remembers the last twenty.
-    happened = [str(event.kind) for event in keeper.events]
+    happened = [str(event.kind) for event in manager.state.events]
     for events in kernel.told:
         assert events[:1] in (["INITIAL_SESSION"], [])
         heard = events[1:][-len(happened) :]
         assert heard == happened[len(happened) - len(heard) :]
     assert len(kernel.told[0][1:]) >= len(happened)
-    stored, _ = keeper._read()
+    stored = kernel.stored()
     assert (stored.session if stored else None) == held.session
     if held.session is not None:
         world.time += 30.0
@@ -178,7 +152,7 @@ def test_ctrl_c_at_every_line(name: str, world: World) -> None:
         if name == "get_session":
             world.time += 3580
         elif name == "restore":
-            kernel = Kernel(world)
+            kernel = Kernel(world, owner_loop=LOOP)
             kernel.subscribe()
         interrupted = False
         with Line(number):
@@ -187,7 +161,7 @@ def test_ctrl_c_at_every_line(name: str, world: World) -> None:
             except KeyboardInterrupt:
                 interrupted = True
         if name == "restore":
-            kernel.keeper.restore()  # whatever became of the first try
+            kernel.restore()  # whatever became of the first try
         assert_sound(kernel)
         if not interrupted:
             break

@@ -134,7 +134,7 @@ def test_a_stopped_holder_keeps_nobody_out_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """SIGSTOP in the middle of an exchange. The other goes on without the lock; both end with one session."""
-    monkeypatch.setattr("supabase_nb.state.LOCK_TIMEOUT", 1.0)
+    monkeypatch.setattr("supabase_nb.auth._session.refresher.LOCK_TIMEOUT", 1.0)
     pair = server.sign_in()
     holder = start_kernel(proxy.auth_url, auto_refresh=False)
     holder.do("set_session", pair["access_token"], pair["refresh_token"])
@@ -165,7 +165,7 @@ def test_patience_ends_while_another_kernel_is_busy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The foreground says so in time, and nothing changes; later it works."""
-    monkeypatch.setattr("supabase_nb.backoff.PATIENCE", 0.5)
+    monkeypatch.setattr("supabase_nb.auth._session.retry.PATIENCE", 0.5)
     pair = server.sign_in()
     holder, other = start_kernel(proxy.auth_url, auto_refresh=False), make_auth(proxy.auth_url)
     holder.do("set_session", pair["access_token"], pair["refresh_token"])
@@ -243,7 +243,7 @@ def test_signing_out_ends_the_session_that_another_kernel_rotated(
     assert make_auth().get_session() is None
     with pytest.raises(AuthSessionMissing):
         make_auth().set_session(rotated.access_token, rotated.refresh_token)
-    with pytest.raises(AuthSessionMissing, match="Nobody is signed in"):
+    with pytest.raises(AuthSessionMissing, match="Not signed in"):
         other.refresh_session()
 
 

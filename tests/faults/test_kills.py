@@ -26,12 +26,13 @@ KILLS = int(os.environ.get("SUPABASE_NB_KILLS", "150"))
 
 
 def assert_whole(storage: FileStorage, key: str) -> None:
-    """One file that is whole and ours alone; nothing was set aside."""
+    """Files that are whole and ours alone; nothing was set aside."""
     text = storage.get(key)
     assert text is not None
     assert {"access_token", "refresh_token", "user"} <= json.loads(text).keys()
-    (file,) = storage.path.glob("*.json")
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    for file in storage.path.glob("*.json"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        assert json.loads(file.read_text())
     assert not list(storage.path.glob("*.damaged"))
 
 

@@ -53,13 +53,20 @@ class AuthServer:
     lifetime: int = 3600
     tokens: dict[str, Token] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
+    issued: set[str] = field(default_factory=set)
+    #: Tells the sessions and tokens of several servers apart.
+    number: int = 0
     exchanges: int = 0
     already_used: int = 0
+    #: How many tokens it was sent that it never issued.
+    foreign: int = 0
 
     # -- what is asked ------------------------------------------------------------------------------------
 
     def sign_in(self, user_id: str = made.USER_ID) -> dict[str, Any]:
-        session = Session(str(uuid.UUID(int=len(self.sessions) + 1)), user_id, self.now())
+        session = Session(
+            str(uuid.UUID(int=len(self.sessions) + 1 + 1000 * self.number)), user_id, self.now()
+        )
         self.sessions[session.id] = session
         token = self._signed(session) if self.version == 2 else self._next(session, None)
         return self._pair(session, token)
@@ -84,11 +91,17 @@ class AuthServer:
     def answer(self, request: httpx.Request) -> httpx.Response:
         """For `httpx.MockTransport`."""
         if request.url.params.get("grant_type") == "password":
-            return httpx.Response(200, json=self.sign_in())
+            user = json.loads(request.content).get("email")
+            return httpx.Response(200, json=self.sign_in(user) if user else self.sign_in())
         if request.url.path.endswith("/token"):
             status, body, headers = self.exchange(json.loads(request.content)["refresh_token"])
             return httpx.Response(status, json=body, headers=headers)
         access_token = request.headers["authorization"].removeprefix("Bearer ")
+        if access_token not in self.issued:
+            self.foreign += 1
+            return httpx.Response(
+                403, json={"code": "bad_jwt", "message": "invalid JWT: signature is invalid"}
+            )
         session = self.session_of(access_token)
         if session is None:
             claims = json.loads(base64.urlsafe_b64decode(access_token.split(".")[1] + "=="))
@@ -112,6 +125,7 @@ class AuthServer:
 
     def _exchange_v1(self, text: str) -> tuple[Session | None, str]:
         token = self.tokens.get(text)
+        self.foreign += token is None
         if token is None or not token.session.alive:
             return None, "refresh_token_not_found"
         session = token.session
@@ -132,7 +146,10 @@ class AuthServer:
 
     def _exchange_v2(self, text: str) -> tuple[Session | None, str]:
         data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        session = self.sessions[str(uuid.UUID(bytes=data[1:17]))]
+        session = self.sessions.get(str(uuid.UUID(bytes=data[1:17])))
+        if session is None:
+            self.foreign += 1
+            return None, "refresh_token_not_found"
         if not session.alive:
             return None, "refresh_token_not_found"
         counter = 0
@@ -146,7 +163,7 @@ class AuthServer:
         return session, self._signed(session)
 
     def _next(self, session: Session, parent: str | None) -> str:
-        text = f"t{len(self.tokens):011d}"
+        text = f"t{self.number}{len(self.tokens):010d}"
         self.tokens[text] = Token(text, session, parent)
         return text
 
@@ -167,8 +184,10 @@ class AuthServer:
             "iat": issued,
             "exp": issued + self.lifetime,
         }
+        access_token = made.jwt(claims)
+        self.issued.add(access_token)
         return {
-            "access_token": made.jwt(claims),
+            "access_token": access_token,
             "refresh_token": refresh_token,
             "token_type": "bearer",
             "expires_in": self.lifetime,

@@ -1,26 +1,36 @@
-"""Kernels that share one storage, on one virtual clock, with faults on the way to the server."""
+"""Kernels that share one storage, on one virtual clock, with faults on the way to the server.
+
+By default everything runs on one event loop in the test's own thread, so a schedule goes the same way each
+time. With `owner_loop` it runs as it does for users.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from email.utils import formatdate
+from typing import Any
 
 import httpx
 from model.auth_server import AuthServer
 
-from supabase_nb.api import AuthAPI
-from supabase_nb.clock import Clock, ServerClock
+from supabase_nb.auth._api.endpoints import AuthAPI
+from supabase_nb.auth._api.server_clock import Clock, ServerClock
+from supabase_nb.auth._loop import OwnerLoop
+from supabase_nb.auth._session.delivery import Change
+from supabase_nb.auth._session.manager import SessionManager
+from supabase_nb.auth._session.snapshot import SessionSnapshot
+from supabase_nb.auth._session.stored_session import StoredSession, TokenPair
 from supabase_nb.errors import AuthStorageError
-from supabase_nb.events import Change, Delivery
-from supabase_nb.keeper import Keeper
-from supabase_nb.models import Session
-from supabase_nb.storage import SessionStorage
+from supabase_nb.models import AuthChangeEvent, Session
+from supabase_nb.storage import SessionStorage, project_key, storage_key
 
 URL = "https://abcd.supabase.co/auth/v1"
-KEY = "sb-abcd-auth-token"
+KEY = storage_key(URL)
 ROUND_TRIP = 0.05
+_LOOP = asyncio.new_event_loop()
 
 
 class World:
@@ -38,12 +48,39 @@ class World:
     ) -> None:
         self.offset = offset
         self.time = 1_800_000_000.0
-        self.server = AuthServer(lambda: self.time, version=version, reuse_interval=reuse_interval)
+        self.servers: dict[str, AuthServer] = {}
+        self._options: dict[str, Any] = {"version": version, "reuse_interval": reuse_interval}
+        self.server = self.server_of(URL)
         self.storage = storage
         self.offline = False
         self.steady_shift = 0.0
         self.dates, self.date_offset = True, 0.0
-        self.holder: Kernel | None = None
+        #: Who has which lock.
+        self.holders: dict[str, Kernel] = {}
+        self.loop = _LOOP
+
+    def server_of(self, url: str) -> AuthServer:
+        """The auth server of a project."""
+        if url not in self.servers:
+            self.servers[url] = AuthServer(lambda: self.time, number=len(self.servers), **self._options)
+        return self.servers[url]
+
+
+class InOneThread:
+    """Runs what would block on the loop itself: here nothing does."""
+
+    def start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return task
+
+    async def in_thread(self, call: Callable[[], Any]) -> Any:
+        return call()
+
+    @asynccontextmanager
+    async def hold(self, make: Callable[[], AbstractContextManager[Any]]) -> AsyncIterator[Any]:
+        with make() as value:
+            yield value
 
 
 class VirtualClock(Clock):
@@ -58,7 +95,7 @@ class VirtualClock(Clock):
     def steady(self) -> float:
         return self.world.time - 1_799_000_000.0 + self.world.steady_shift
 
-    def pause(self, seconds: float) -> None:
+    async def pause(self, seconds: float) -> None:
         self.world.time += seconds
 
 
@@ -75,41 +112,116 @@ class Kernel:
     ``"kill before"`` and ``"kill after"`` the server acts, ``"stop"`` (the answer waits until `go_on`).
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(
+        self, world: World, *, url: str = URL, name: str = "", owner_loop: OwnerLoop | None = None
+    ) -> None:
         self.world = world
+        self.url, self.name = url, name
         self.fault: str | None = None
         self.always: str | None = None
         self.retry_after: tuple[str, float] | None = None
         self.asked = 0
         self.dead = False
-        self._stopped, self._go_on = threading.Event(), threading.Event()
-        self._call: threading.Thread | None = None
-        clock = ServerClock(VirtualClock(world))
-        api = AuthAPI(URL, clock=clock, transport=httpx.MockTransport(self._handle))
+        self._owner_loop = owner_loop
+        self._stopped, self._go_on = asyncio.Event(), asyncio.Event()
+        self._call: asyncio.Task[Any] | None = None
         #: What observers were told, and each of the subscribers.
         self.traits: dict[str, object] = {}
         self.told: list[list[str]] = []
-        self.keeper = Keeper(api, _Storage(self), KEY, clock, Delivery(self._set_traits))
-        self.keeper.background = True
+        self.api = AuthAPI(url, clock=ServerClock(VirtualClock(world)), transport=_Wire(self))
+        self.manager = SessionManager(
+            self.api,
+            _Storage(self),
+            storage_key(url, name),
+            project_key(url),
+            self._set_traits,
+            runtime=owner_loop or InOneThread(),
+            schedule=lambda manager: None,  # the test says when a kernel looks for what is due
+        )
+        self.manager.refresher.background = True
+        if owner_loop is None:
+            self.manager.delivery.flush_soon = self.manager.delivery.flush  # type: ignore[method-assign]
 
-    def _set_traits(self, change: Change) -> None:
-        self.traits.update(change.traits)
+    def run(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """What `AuthClient` does with a coroutine."""
+        delivery, loop = self.manager.delivery, self.world.loop
+        if self._owner_loop is not None:
+            return self._owner_loop.call(make, delivery)
+        try:
+            if not loop.is_running():
+                return loop.run_until_complete(make())
+            # While another kernel's request is under way, which waits for this.
+            with ThreadPoolExecutor(1) as another_thread:
+                return another_thread.submit(lambda: asyncio.run(make())).result()
+        finally:
+            delivery.flush()
+
+    # -- a client's methods -------------------------------------------------------------------------------
+
+    def set_session(self, pair: TokenPair) -> Session:
+        return self.run(lambda: self.manager.restore_from_tokens(pair))  # type: ignore[no-any-return]
+
+    def sign_in(self, user: str = "") -> Session:
+        """Sign in; `user` is one of the server's."""
+        manager = self.manager
+
+        async def sign_in() -> Session:
+            request = manager.state.new_request()
+            session = await self.api.session("/token?grant_type=password", {"email": user} if user else {})
+            return await manager.adopt_new(session, AuthChangeEvent.SIGNED_IN, "", request)
+
+        return self.run(sign_in)  # type: ignore[no-any-return]
+
+    def get_session(self) -> Session | None:
+        return self.run(self.manager.get_fresh)  # type: ignore[no-any-return]
+
+    def refresh(self) -> Session:
+        """Another access token than the one in force."""
+        assert self.session is not None
+        seen = self.session._access_token
+        return self.run(lambda: self.manager.refresher.refresh(seen))  # type: ignore[no-any-return]
+
+    def restore(self) -> Session | None:
+        return self.run(self.manager.restore)  # type: ignore[no-any-return]
+
+    def sign_out(self, scope: str = "local") -> None:
+        self.run(lambda: self.manager.sign_out(scope))
+
+    def update_user(self, attributes: dict[str, object]) -> Session:
+        return self.run(lambda: self.manager.update_user(attributes))  # type: ignore[no-any-return]
+
+    def set_notice(self, name: str, text: str | None) -> None:
+        self.run(lambda: self.manager.set_notice(name, text))
 
     def subscribe(self) -> None:
         told: list[str] = []
         self.told.append(told)
-        self.keeper.subscribe(lambda event, _: told.append(str(event)))
-        self.keeper.delivery.flush()
+        self.run(lambda: self.manager.subscribe(lambda event, _: told.append(str(event))))
+
+    # -- what it knows ------------------------------------------------------------------------------------
+
+    def _set_traits(self, change: Change) -> None:
+        self.traits.update(change.traits)
 
     @property
     def usable(self) -> bool:
         return not self.dead and self._call is None
 
     @property
-    def session(self) -> Session | None:
-        return self.keeper.held.session
+    def snapshot(self) -> SessionSnapshot:
+        return self.manager.snapshot
 
-    def _handle(self, request: httpx.Request) -> httpx.Response:
+    @property
+    def session(self) -> Session | None:
+        return self.snapshot.session
+
+    def stored(self) -> StoredSession | None:
+        """What is stored under this kernel's name."""
+        return self.manager.store.read().record
+
+    # -- what happens to it -------------------------------------------------------------------------------
+
+    async def answer(self, request: httpx.Request) -> httpx.Response:
         world, fault, self.fault = self.world, self.fault, None
         fault = fault or self.always
         self.asked += 1
@@ -122,7 +234,7 @@ class Kernel:
             return httpx.Response(200, html="<h1>Log in</h1>", headers=self._date())
         if fault is not None and fault.isdigit():
             return httpx.Response(int(fault), headers={**self._date(), **self._retry_after()})
-        response = world.server.answer(request)
+        response = world.server_of(self.url).answer(request)
         response.headers.update(self._date())
         world.time += ROUND_TRIP / 2
         if fault == "kill after":
@@ -132,7 +244,7 @@ class Kernel:
             raise httpx.ReadTimeout("lost")
         if fault == "stop":
             self._stopped.set()
-            assert self._go_on.wait(10)
+            await self._go_on.wait()
         return response
 
     def _date(self) -> dict[str, str]:
@@ -146,42 +258,59 @@ class Kernel:
         value = f"{seconds:.0f}" if form == "seconds" else formatdate(self.world.time + seconds, usegmt=True)
         return {"retry-after": value}
 
+    def due_in(self) -> float | None:
+        """Seconds until there is something to do."""
+        manager = self.manager
+        return 0.0 if manager.is_behind(manager.stored_version()) else manager.due_in()
+
     def tick(self) -> None:
-        """What the refresher does."""
+        """What the scheduler does."""
         for _ in range(4):
-            due = self.keeper.due_in()
+            due = self.due_in()
             if due is None or due > 0:
                 break
-            self.keeper.work()
+            self.run(self.manager.work)
 
     def stop_in_exchange(self) -> None:
         """Begin a refresh, and stop (as by SIGSTOP) when the server has acted."""
         session = self.session
         assert session is not None
         self.fault = "stop"
-        self._stopped.clear()
-        self._go_on.clear()
+        self._stopped, self._go_on = asyncio.Event(), asyncio.Event()
 
-        flight = self.keeper._open_flight(session._access_token)
+        async def begin() -> None:
+            attempt = self.manager.refresher.start(session._access_token)
+            self._call = attempt.task
+            stopped = asyncio.ensure_future(self._stopped.wait())
+            # Where there is no request to stop at, it just ends.
+            await asyncio.wait((stopped, attempt.task), return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
 
-        def fly() -> None:
-            self.keeper._fly(flight)
-            self._stopped.set()  # where there was no request to stop at
-
-        self._call = threading.Thread(target=fly)
-        self._call.start()
-        assert self._stopped.wait(10)
+        self.run(begin)
 
     def go_on(self) -> None:
-        if self._call is not None:
+        call, self._call = self._call, None
+        if call is not None:
             self._go_on.set()
-            self._call.join(10)
-            assert not self._call.is_alive()
-            self._call = None
+
+            async def end() -> None:
+                await asyncio.wait((call,))
+
+            self.run(end)
 
     def kill(self) -> None:
         self.dead = True
         self.go_on()
+
+
+class _Wire(httpx.AsyncBaseTransport):
+    """The way from a kernel to the server."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._kernel.answer(request)
 
 
 class _Storage:
@@ -211,13 +340,14 @@ class _Storage:
     @contextmanager
     def lock(self, key: str, timeout: float) -> Iterator[bool]:
         world = self._kernel.world
-        free = world.holder is None or world.holder.dead  # the system frees what a killed one held
+        holder = world.holders.get(key)
+        free = holder is None or holder.dead  # the system frees what a killed one held
         if free:
-            world.holder = self._kernel
+            world.holders[key] = self._kernel
         else:
             world.time += timeout
         try:
             yield free
         finally:
-            if world.holder is self._kernel:
-                world.holder = None
+            if free and world.holders.get(key) is self._kernel:
+                del world.holders[key]

@@ -30,13 +30,12 @@ from hypothesis.stateful import (
 from model.auth_server import AuthServer
 from model.kernels import Kernel, World
 
-from supabase_nb.clock import ServerClock
+from supabase_nb.auth._api.server_clock import ServerClock
+from supabase_nb.auth._session.refresher import TokenRefresher
+from supabase_nb.auth._session.store import SessionStore
+from supabase_nb.auth._session.stored_session import StoredSession, TokenPair
 from supabase_nb.errors import AuthError, AuthRetryableError, AuthSessionMissing
-from supabase_nb.events import Delivery
-from supabase_nb.models import AuthChangeEvent, Session
-from supabase_nb.record import Pair, StoredSession
-from supabase_nb.rotation import Rotation as Renewal
-from supabase_nb.state import SessionState
+from supabase_nb.models import Session
 from supabase_nb.storage import FileStorage, MemoryStorage
 
 SCHEDULES = int(os.environ.get("SUPABASE_NB_SCHEDULES", "2000"))
@@ -61,19 +60,16 @@ class Jitter:
 
 @pytest.fixture(autouse=True, scope="module")
 def _no_refresher() -> Iterator[None]:
-    """Nothing happens by itself: the schedule says when a kernel looks for what is due."""
-
-    class Nobody:
-        register = reconsider = unregister = lambda *_: None
-
+    """A schedule goes the same way each time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("supabase_nb.state.refresher", Nobody())
-        patch.setattr("supabase_nb.rotation.refresher", Nobody())
-        # A schedule goes the same way each time.
-        patch.setattr("supabase_nb.backoff.random", Jitter)
-        # Nothing is told by a thread that may be late, and nobody's patience ends in the real machine's time.
-        patch.setattr(Delivery, "flush_soon", Delivery.flush)
-        patch.setattr(Renewal, "_until", lambda self, until: max(until - self.clock.clock.steady(), 60.0))
+        patch.setattr("supabase_nb.auth._session.retry.random", Jitter)
+        # No call times out in the real machine's time.
+        patch.setattr(
+            "supabase_nb.auth._session.manager.time_until", lambda until, now: max(until - now, 60.0)
+        )
+        patch.setattr(
+            "supabase_nb.auth._session.refresher.time_until", lambda until, now: max(until - now, 60.0)
+        )
         yield
 
 
@@ -123,7 +119,7 @@ class Rotation(RuleBasedStateMachine):
     @rule()
     def start(self) -> None:
         kernel = Kernel(self.world)
-        kernel.keeper.restore()
+        kernel.restore()
         kernel.tick()
         self.kernels.append(kernel)
 
@@ -164,7 +160,7 @@ class Rotation(RuleBasedStateMachine):
         kernel = self.pick(number)
         if kernel and kernel.session:
             try:
-                kernel.keeper.renew(kernel.session._access_token)
+                kernel.refresh()
             except AuthRetryableError:
                 pass
             except AuthSessionMissing:
@@ -175,7 +171,7 @@ class Rotation(RuleBasedStateMachine):
     def get(self, number: int) -> None:
         if kernel := self.pick(number):
             with suppress(AuthRetryableError):
-                kernel.keeper.current()
+                kernel.get_session()
             self.note(kernel.session)
 
     @precondition(lambda self: not self.signed_out)
@@ -188,10 +184,10 @@ class Rotation(RuleBasedStateMachine):
             if kind == "unreadable":
                 access_token = "nonsense"
             elif kind == "expired":
-                claims = {**Pair.of(access_token, "").claims, "exp": 1}  # type: ignore[dict-item]
+                claims = {**TokenPair.of(access_token, "").claims, "exp": 1}  # type: ignore[dict-item]
                 access_token = made.jwt(claims)
             with suppress(AuthRetryableError):
-                kernel.keeper.enter(Pair.of(access_token, pair["refresh_token"]))
+                kernel.set_session(TokenPair.of(access_token, pair["refresh_token"]))
             self.note(kernel.session)
 
     @precondition(lambda self: not self.signed_out)
@@ -206,7 +202,7 @@ class Rotation(RuleBasedStateMachine):
         if (kernel := self.pick(number)) and kernel.session:
             self.go_on()
             kernel.fault = None
-            kernel.keeper.leave(scope)
+            kernel.sign_out(scope)
             self.signed_out = True
             self.pairs.clear()
 
@@ -216,8 +212,7 @@ class Rotation(RuleBasedStateMachine):
         if kernel := self.pick(number):
             self.go_on()
             kernel.fault, self.world.offline = None, False
-            session = kernel.keeper.api.session("/token?grant_type=password", {})
-            kernel.keeper.begin(session, AuthChangeEvent.SIGNED_IN, "")
+            session = kernel.sign_in()
             self.pairs[:] = [session.to_wire()]
             self.signed_out = False
 
@@ -247,7 +242,7 @@ class Rotation(RuleBasedStateMachine):
         end = self.world.time + seconds
         for _ in range(4):
             running = [kernel for kernel in self.kernels if kernel.usable]
-            waits = [due for kernel in running if (due := kernel.keeper.due_in()) is not None]
+            waits = [due for kernel in running if (due := kernel.due_in()) is not None]
             self.world.time += max(min([end - self.world.time, *waits]), 0.0)
             for kernel in running:
                 kernel.tick()
@@ -281,15 +276,15 @@ class Rotation(RuleBasedStateMachine):
         self.world.offline = False
         self.world.time += 61.0  # the longest pause between two tries
         new = Kernel(self.world)
-        new.keeper.restore()
+        new.restore()
         for kernel in (*self.kernels, new):
             if kernel.dead:
                 continue
             kernel.fault = None
             # What comes from storage is verified at once: the machine's clock may have been set meanwhile.
-            kernel.keeper.restore()
+            kernel.restore()
             kernel.tick()
-            session = kernel.keeper.current()
+            session = kernel.get_session()
             if self.signed_out:
                 assert session is None
             else:
@@ -336,13 +331,22 @@ def test_no_schedule_loses_a_session(part: int) -> None:
 
 # -- that it would notice -----------------------------------------------------------------------------------
 
+
+async def _nothing(*_: Any, **__: Any) -> None:
+    pass
+
+
 MUTANTS: dict[str, tuple[type, str, Any]] = {
     "spent tokens are sent": (StoredSession, "is_later_than", lambda self, pair: False),
-    "other kernels are not looked at": (SessionState, "reconcile", lambda self, *_, **__: None),
-    "nothing is saved": (SessionState, "_write", lambda self, *_: None),
-    "an outage ends the session": (Renewal, "_failed", lambda self, error, era: self._end(error, era)),
+    "other kernels are not looked at": (TokenRefresher, "_reconcile", _nothing),
+    "nothing is saved": (SessionStore, "save", lambda self, *_, **__: None),
+    "an outage ends the session": (
+        TokenRefresher,
+        "note_failure",
+        lambda self, error, generation: self.state.end(error),
+    ),
     "the machine's clock counts": (ServerClock, "now", lambda self: self.clock.wall()),
-    "an older pair replaces a newer one": (StoredSession, "knows", lambda self, token: True),
+    "an older pair replaces a newer one": (StoredSession, "is_spent", lambda self, token: True),
 }
 
 

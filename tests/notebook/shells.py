@@ -13,8 +13,8 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
+from supabase_nb._mixups import refuse_mixed_up_tokens
 from supabase_nb.errors import AuthSessionMissing
-from supabase_nb.mixups import refuse_mixed_up_tokens
 from supabase_nb.models import AuthResponse, Session, User
 from supabase_nb.tokens import Secret, clean
 

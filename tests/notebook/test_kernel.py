@@ -109,7 +109,7 @@ def test_a_session_from_connecting_to_signing_out(kernel: Kernel, server: DemoSe
     failed = kernel.run("%supabase_refresh")
     assert failed["status"] == "error"
     assert len(failed["traceback"]) == 1
-    assert failed["traceback"][0].startswith("AuthSessionMissing: Nobody is signed in.")
+    assert failed["traceback"][0].startswith("AuthSessionMissing: Not signed in.")
 
 
 @pytest.mark.parametrize(
@@ -280,8 +280,8 @@ def test_the_quickstart_and_the_quickstart_tomorrow(demo_folder: Path, tmp_path:
     execute(tomorrow, tmp_path)
     first, again = (run.cells[-1].outputs[0].data["text/plain"] for run in (today, tomorrow))
     assert again.split("'")[1] == first.split("'")[1]
-    assert "Continued from storage" not in first
-    assert "Continued from storage" in again
+    assert "Resumed your saved session" not in first
+    assert "Resumed your saved session" in again
     for run in (today, tomorrow):
         assert "Turin" in text_of(run)
 

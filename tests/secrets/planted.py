@@ -37,7 +37,8 @@ class Planted:
         """Look for what a storage folder holds, too: tokens that came by rotation."""
         for path in folder.glob("*.json"):
             stored = json.loads(path.read_text())
-            self.add(way, access_token=stored["access_token"], refresh_token=stored["refresh_token"])
+            if "access_token" in stored:  # the index of sessions has none
+                self.add(way, access_token=stored["access_token"], refresh_token=stored["refresh_token"])
 
     def find(self, data: bytes | str) -> set[Needle]:
         """Which tokens are in there."""

@@ -255,7 +255,7 @@ def leaks(error):
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """No pauses between the tries of a call."""
-    monkeypatch.setattr("supabase_nb.backoff._FIRST_PAUSE", 0.0)
+    monkeypatch.setattr("supabase_nb.auth._session.retry._FIRST_PAUSE", 0.0)
 
 
 @pytest.fixture
@@ -287,7 +287,7 @@ def auth(network):
 @pytest.mark.parametrize("call", CALLS)
 def test_failures_of_the_network(call, answer, network, auth, caplog, capfd):
     if answer in ("Ctrl-C", "exit") and call in EXCHANGES:
-        pytest.skip("an exchange runs in a thread of its own, which is never interrupted")
+        pytest.skip("an exchange runs as a task of its own, which is never interrupted")
     caplog.set_level(logging.DEBUG)
     for path in network.table:
         network.table[path] = ANSWERS[answer]

@@ -1,0 +1,123 @@
+"""The connection pool: how requests reach a host, with the proxies and certificates of the environment."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import urllib.request
+from typing import TypeVar
+
+import httpx
+
+from ._urls import is_this_machine
+from .errors import AuthError
+
+_Transport = TypeVar("_Transport", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
+
+
+class Pool(httpx.BaseTransport):
+    """One connection pool for all that a client sends to a host, opened at the first request.
+
+    A forked child gets connections of its own: it must not write into its parent's.
+    """
+
+    def __init__(self) -> None:
+        self._opened: dict[tuple[int, str, str], httpx.HTTPTransport] = {}
+        self._under_way: set[tuple[int, object]] = set()
+        self._closed = False
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it."""
+        process, url = os.getpid(), request.url
+        # A connection that is being made can't be closed yet: whoever makes it does so when it has answered.
+        mark = (process, object())
+        self._under_way.add(mark)
+        try:
+            here = (process, url.scheme, url.host)
+            transport = self._opened.get(here)
+            if transport is None:
+                transport = self._opened.setdefault(here, open_connections(url, httpx.HTTPTransport))
+            response = transport.handle_request(request)
+            if self._closed:
+                response.read()
+            return response
+        finally:
+            self._under_way.discard(mark)
+            if self._closed:
+                self._drop(process)
+
+    def close(self) -> None:
+        """Drop the connections, once nothing is under way; from now on each request has one of its own."""
+        self._closed = True
+        self._drop(os.getpid())
+
+    def _drop(self, process: int) -> None:
+        if not any(mark[0] == process for mark in list(self._under_way)):
+            for here in [here for here in list(self._opened) if here[0] == process]:
+                transport = self._opened.pop(here, None)
+                if transport is not None:
+                    transport.close()
+
+
+def open_connections(url: httpx.URL, kind: type[_Transport]) -> _Transport:
+    """Connections to one host.
+
+    Args:
+        url: An address there.
+        kind: `httpx.HTTPTransport`, or its asynchronous counterpart.
+
+    Raises:
+        AuthError: The environment names a proxy or certificates that cannot be used.
+    """
+    # Certificates are verified, always; without TLS (this machine) there's no need to load them.
+    try:
+        return kind(verify=url.scheme == "https", proxy=proxy_of(url))
+    except ImportError:
+        problem = (
+            "The environment names a SOCKS proxy (ALL_PROXY or HTTPS_PROXY), which needs a package. "
+            'Run pip install "httpx[socks]", then restart the kernel.'
+        )
+    except OSError:
+        file = os.environ.get("SSL_CERT_FILE")
+        problem = (
+            f"SSL_CERT_FILE names {file}, which is not a readable file of certificates. Correct or remove "
+            "that environment variable."
+            if file
+            else "This machine's certificates cannot be read. Set SSL_CERT_FILE to a file of certificates."
+        )
+    except (ValueError, httpx.InvalidURL):
+        problem = (
+            "The environment names a proxy (ALL_PROXY, HTTPS_PROXY or HTTP_PROXY) whose address cannot be "
+            "used. It looks like http://proxy.example.com:3128."
+        )
+    # Outside of the `except`: these errors hold the proxy's password.
+    raise AuthError(problem)
+
+
+def proxy_of(url: httpx.URL) -> str | None:
+    """The proxy that the system names for an address; ``None``: straight there."""
+    # A client with a transport of its own no longer looks for a proxy. What is for this machine has no TLS:
+    # a proxy, on another one, would read the tokens.
+    if is_this_machine(url.host) or urllib.request.proxy_bypass(url.host):
+        return None
+    proxies = urllib.request.getproxies()
+    if _in_network(url.host, proxies.get("no", "")):
+        return None
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+
+
+def _in_network(host: str, no_proxy: str) -> bool:
+    """Whether NO_PROXY names a host that is an IP address, itself or by its network (``fd07::/64``)."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    for entry in no_proxy.split(","):
+        try:
+            network = ipaddress.ip_network(entry.strip().strip("[]"), strict=False)
+        except ValueError:
+            continue  # a name: `proxy_bypass` knows these
+        if address in network:
+            return True
+    return False

@@ -1,0 +1,53 @@
+"""Checking the addresses that requests go to."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from . import errors
+
+
+def check_url(url: str, *, allow_http: bool = False) -> str:
+    """The URL without a trailing slash.
+
+    No error here repeats the URL: it may hold a password.
+
+    Raises:
+        AuthError: It is no URL, or holds a user name, password, query or fragment, or names another machine
+            over plain ``http://``.
+    """
+    address = url.strip() if isinstance(url, str) else ""
+    parts, host = None, None
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname if parts.port != 0 else None
+    except ValueError:
+        pass
+    problem = ""
+    if parts is not None and "@" in parts.netloc:
+        problem = "A project's URL holds no user name or password: take out all up to the @."
+    elif parts is None or not host or parts.scheme not in ("http", "https"):
+        problem = "This is not a project's URL."
+    elif "?" in address or "#" in address:
+        problem = "A project's URL has no query or fragment: take out the ? or # and all behind it."
+    if problem or parts is None:
+        raise errors.AuthError(
+            f"{problem} It looks like https://abcd.supabase.co: see Project Settings, API.",
+            code="invalid_url",
+        )
+    if parts.scheme == "http" and not allow_http and not is_this_machine(host):
+        raise errors.AuthError(
+            f"http://{host} would send tokens in the clear. Use https://. If you must: --allow-http, or "
+            "allow_http=True.",
+            code="insecure_url",
+        )
+    return address.rstrip("/")
+
+
+def is_this_machine(host: str | None) -> bool:
+    """Whether a host is a loopback name or address: what is sent there leaves no machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,19 @@
+"""A user's session with an auth server.
+
+- `client`: `AuthClient`, its traits and methods. `aio`: the same methods, awaited.
+- `sign_in`, `pkce`: the sign-in methods, and the proof that a code needs.
+- `token_source`: the access token, for requests that carry it.
+- `_session`: the session itself: what is in force, stored, refreshed, signed out.
+- `_api`: the auth server's endpoints, its clock, its public keys.
+- `_loop`: the thread and event loop that own every session.
+"""
+
+from ._loop import owner_loop
+from .client import AuthClient as AuthClient
+
+__all__ = ["AuthClient", "stop_owner_loop"]
+
+
+def stop_owner_loop() -> None:
+    """End the thread that owns every session, when no client is used any more. The next call starts it."""
+    owner_loop.stop()

@@ -1,0 +1,247 @@
+"""What a response of the auth server means: a value, an outage or a refusal."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ... import errors
+from ...models import Session, User
+from ...tokens import Secret, shown
+
+if TYPE_CHECKING:
+    import httpx
+
+_RETRYABLE = frozenset({408, 409, 425, 429})
+
+
+#: Texts of servers from before error codes (until mid-2024) -> the code that later servers send with them.
+#: The first one that is part of the text counts.
+_CODES_BY_TEXT = {
+    "invalid refresh token: already used": "refresh_token_already_used",
+    "invalid refresh token: session expired": "session_expired",
+    "invalid refresh token: no valid session": "session_not_found",
+    "invalid refresh token: user banned": "user_banned",
+    "invalid refresh token": "refresh_token_not_found",  # also "Refresh Token Not Found" and "Revoked"
+    "refresh token not found": "refresh_token_not_found",
+    "session from session_id claim in jwt does not exist": "session_not_found",
+    "session not found": "session_not_found",
+    "user from sub claim in jwt does not exist": "user_not_found",
+    "user not found": "user_not_found",
+    "user is banned": "user_banned",
+    "user banned": "user_banned",
+    "invalid login credentials": "invalid_credentials",
+    "email not confirmed": "email_not_confirmed",
+    "token has expired or is invalid": "otp_expired",
+    "email link is invalid or has expired": "otp_expired",
+    "requires a bearer token": "no_authorization",
+    "token is expired": "bad_jwt",
+    "invalid jwt": "bad_jwt",
+    "invalid token": "bad_jwt",
+    "already registered": "user_already_exists",
+    "signups not allowed for this instance": "signup_disabled",
+    "new password should be different": "same_password",
+    "password should be at least": "weak_password",
+}
+
+
+class Response:
+    """A response. The body is a function, so that no repr or traceback shows it.
+
+    Args:
+        status: The HTTP status.
+        headers: The headers.
+        body: The body.
+        sent: The secrets in the request, which the server's text may repeat.
+    """
+
+    __slots__ = ("body", "headers", "sent", "status")
+
+    def __init__(
+        self, status: int, headers: Mapping[str, str], body: bytes, sent: Iterable[Secret] = ()
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self.body: Callable[[], bytes] = lambda: body
+        self.sent = tuple(sent)
+
+    def shown(self, text: str) -> str:
+        """Text from this response, made safe to show. Every server text in an error goes through here."""
+        return shown(text, secrets=self.sent)
+
+    def json(self) -> Any:
+        """The body's JSON, or ``None`` where it is none."""
+        try:
+            return json.loads(self.body())
+        except (ValueError, RecursionError):
+            return None
+
+    def __repr__(self) -> str:
+        return f"Response({self.status})"
+
+
+def read(response: Response, now: float) -> Session | User | None:
+    """What a 200 holds; ``None`` where it is not what was promised."""
+    wire = response.json()
+    try:
+        if isinstance(wire, dict) and "access_token" in wire:
+            return Session.from_wire(wire, now=now)
+        # PUT /user and sign-up answer with the user itself, some versions wrap it.
+        if isinstance(wire, dict) and isinstance(wire.get("user"), dict):
+            wire = wire["user"]
+        return User.from_wire(wire)
+    except (ValueError, RecursionError):
+        return None
+
+
+def unexpected_response(status: int = 200) -> errors.AuthUnknownError:
+    """The error of a 200 that does not hold what was asked for."""
+    return errors.AuthUnknownError(
+        f"Unexpected response (HTTP {status}): this does not look like a Supabase Auth server. Is a proxy or "
+        "a login page in between? Check the network and the project's URL.",
+        status=status,
+    )
+
+
+def timed_out(url: str) -> errors.AuthRetryableError:
+    """The error of an answer that did not come in time."""
+    return errors.AuthRetryableError(
+        f"{host_of(url)} did not respond in time. The session is unchanged; check the network and the "
+        "project's URL.",
+        code="network",
+    )
+
+
+def not_a_url(url: str) -> errors.AuthError:
+    """The error of a URL that the HTTP library cannot do anything with."""
+    return errors.AuthError(f"{host_of(url)} is not a valid URL. Check it.")
+
+
+def host_of(url: str) -> str:
+    """Host and port, as messages name a server."""
+    return urlsplit(url).netloc
+
+
+def outage(error: httpx.HTTPError, url: str) -> errors.AuthError:
+    """Why there was no response."""
+    import httpx
+
+    host = host_of(url)
+    if isinstance(error, httpx.TimeoutException):
+        return timed_out(url)
+    if isinstance(error, httpx.ProxyError):
+        what = f"The proxy on the way to {host} refused"
+    elif isinstance(error, httpx.ConnectError) and "CERTIFICATE" in str(error).upper():
+        ignored = [name for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(name)]
+        aside = f" ({ignored[0]} is not used here)" if ignored else ""
+        return errors.AuthRetryableError(
+            f"The certificate of {host} could not be verified. If your network has its own certificate "
+            f"authority, set the environment variable SSL_CERT_FILE to its file{aside} and connect again.",
+            code="network",
+        )
+    elif isinstance(error, httpx.UnsupportedProtocol):
+        return not_a_url(url)
+    else:
+        what = f"{host} could not be reached"
+    return errors.AuthRetryableError(
+        f"{what}. The session is unchanged; check the network and the project's URL.", code="network"
+    )
+
+
+def refusal(response: Response, url: str, now: float) -> errors.AuthError:
+    """Both shapes of an error (with and without the version header), and what is no auth server's word."""
+    status = response.status
+    if 300 <= status < 400:
+        return errors.AuthUnknownError(
+            f"{host_of(url)} wants to send this request elsewhere. "
+            f"{errors.NEXT_STEPS['unexpected_redirect']}",
+            status=status,
+            code="unexpected_redirect",
+        )
+    body = response.json()
+    body = body if isinstance(body, dict) else {}
+    code = next((c for c in (body.get("error_code"), body.get("code")) if isinstance(c, str) and c), None)
+    said = next(
+        (
+            m
+            for name in ("message", "msg", "error_description", "error")
+            if isinstance(m := body.get(name), str)
+        ),
+        "",
+    )
+    said, code = response.shown(said), code and response.shown(code)
+    if status in _RETRYABLE or status >= 500:
+        wait = retry_after(response.headers.get("retry-after"), now)
+        busy = said or {429: "Too many requests"}.get(status, "The auth server has a problem")
+        return errors.AuthRetryableError(
+            errors.with_next_step(
+                f"{busy.rstrip('.')} (HTTP {status}). The session is unchanged; try again in a while", code
+            ),
+            status=status,
+            code=code,
+            retry_after=wait,
+        )
+    # GoTrue's own shape: a gateway's answer has no ``msg``.
+    from_auth_server = isinstance(body.get("msg"), str)
+    if code is None:
+        code = _code_by_text(body)
+    if code is None:
+        if status in (401, 403) and "key" in said.lower():
+            said += ". Check the project's key"
+        elif status == 404 and not from_auth_server:
+            said = f"{host_of(url)} has no auth server at this address. Check the project's URL"
+        message = f"{said.rstrip('.') or 'Refused, but not by an auth server'} (HTTP {status})."
+        return errors.AuthApiError(message, status=status)
+    message = errors.with_next_step(said or code.replace("_", " "), code)
+    kind: type[errors.AuthError] = {
+        "invalid_credentials": errors.AuthInvalidCredentials,
+        "otp_expired": errors.AuthInvalidCredentials,
+    }.get(code, errors.AuthApiError)
+    if code == "weak_password":
+        reasons = (
+            (body.get("weak_password") or {}).get("reasons")
+            if isinstance(body.get("weak_password"), dict)
+            else ()
+        )
+        return errors.AuthWeakPassword(
+            message, status=status, code=code, reasons=[response.shown(str(r)) for r in reasons or ()]
+        )
+    error = kind(message, status=status, code=code)
+    # Which session a refusal is about (``tests/wire/rotation.json``, family 4): an id, not a token.
+    session_id = response.headers.get("sb-auth-session-id")
+    error.session_id = session_id and response.shown(session_id)
+    return error
+
+
+def _code_by_text(body: Mapping[str, object]) -> str | None:
+    """The code of a refusal that has none, from a server from before error codes."""
+    for name in ("msg", "error_description"):
+        text = body.get(name)
+        if isinstance(text, str):
+            text = text.lower()
+            for part, code in _CODES_BY_TEXT.items():
+                if part in text:
+                    return code
+    # OAuth's word for a refresh token, code or password that is no good (RFC 6749, section 5.2).
+    return "invalid_grant" if body.get("error") == "invalid_grant" else None
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """A ``Retry-After`` header in seconds; ``None`` where it is neither seconds nor a date.
+
+    Args:
+        value: The header.
+        now: The server's time in Unix seconds, which a date is meant by.
+    """
+    if not value:
+        return None
+    if value.strip().isdecimal():
+        return float(value.strip()[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None

@@ -1,0 +1,134 @@
+"""Verified claims: an access token checked against the project's public keys, or by the auth server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from ... import tokens
+from ..._fork import renew_after_fork
+from ...errors import AuthError, AuthInvalidJwt
+from ...tokens import Secret
+from .endpoints import AuthAPI
+
+logger = logging.getLogger("supabase_nb")
+
+# How long keys are used, and how long to wait before fetching them again for a key that is not among them;
+# in seconds.
+_KEEP, _AGAIN = 600.0, 5.0
+_ALGORITHMS = ["ES256", "RS256", "EdDSA"]
+# Clocks differ by a little.
+_LEEWAY = 10.0
+
+
+class Verifier:
+    """Checks signatures with the keys of one auth server."""
+
+    def __init__(self, api: AuthAPI) -> None:
+        self._api = api
+        self._fetching: asyncio.Task[None] | None = None
+        self._keys: dict[str, Any] = {}
+        self._fetched = self._tried = float("-inf")
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """In the child: the parent's fetch isn't there."""
+        self._fetching = None
+
+    async def verify(self, token: Secret) -> Mapping[str, Any]:
+        """The claims of an access token.
+
+        Without the token's key the auth server is asked (``GET /user``): it signs with a secret (HS256), the
+        key is new, the published keys cannot be read, or ``cryptography`` is not installed.
+
+        Raises:
+            AuthInvalidJwt: The signature is wrong, or the token has expired.
+            AuthApiError: The auth server refused the token for another reason.
+            AuthRetryableError: The server cannot be reached.
+        """
+        claims, header = tokens.read_claims(token), tokens.read_header(token)
+        if claims is None or header is None:
+            raise AuthInvalidJwt(
+                "This is not a token with readable claims. Copy it again, whole.", code="bad_jwt"
+            )
+        symmetric = str(header.get("alg", "")).startswith("HS")
+        key = None if symmetric else await self._key(str(header.get("kid", "")))
+        problem = await self._ask(token) if key is None else _check(token, key, self._api.clock.now())
+        if problem:
+            raise AuthInvalidJwt(
+                f"The access token cannot be trusted: {problem}. Refresh, or sign in again.", code="bad_jwt"
+            )
+        return claims
+
+    async def _ask(self, token: Secret) -> str | None:
+        """What the auth server finds wrong with a token; ``None``: nothing."""
+        try:
+            await self._api.get_user(token)
+        except AuthError as error:
+            refused = error
+        else:
+            return None
+        if refused.code != "bad_jwt":
+            raise refused
+        return "the auth server refused it"
+
+    async def _key(self, kid: str) -> Any:
+        if kid not in self._current():
+            # Calls that need a key at the same time wait for the same fetch.
+            if self._fetching is None and self._now() - self._tried >= _AGAIN:
+                self._fetching = asyncio.ensure_future(self._fetch())
+            if self._fetching is not None:
+                await asyncio.shield(self._fetching)
+        return self._current().get(kid)
+
+    def _current(self) -> Mapping[str, Any]:
+        return self._keys if self._now() - self._fetched < _KEEP else {}
+
+    def _now(self) -> float:
+        return self._api.clock.clock.steady()
+
+    async def _fetch(self) -> None:
+        try:
+            await self._fetch_keys()
+        finally:
+            self._fetching = None
+
+    async def _fetch_keys(self) -> None:
+        try:
+            import jwt
+
+            published = (await self._api.jwks())["keys"]
+        except (ImportError, AuthError) as error:
+            logger.info("no public keys to verify tokens with; the auth server is asked: %s", error)
+            self._tried = self._now()
+            return
+        found = {}
+        for value in published:
+            try:
+                key = jwt.PyJWK(value)
+                if key.algorithm_name in _ALGORITHMS:
+                    found[str(value.get("kid", ""))] = key
+            except Exception as error:  # noqa: BLE001  (of PyJWT, cryptography, or for a wrong type)
+                logger.info("a public key of the project cannot be used (%s)", type(error).__name__)
+        self._keys, self._fetched = found, self._now()
+        self._tried = self._fetched
+
+
+def _check(token: Secret, key: Any, now: float) -> str | None:
+    """What is wrong with a token; ``None``: nothing. Raises nothing: the frames below hold the token."""
+    import jwt
+
+    options = {"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
+    try:
+        claims = jwt.decode(token.reveal(), key, algorithms=[key.algorithm_name], options=options)  # type: ignore[arg-type]
+    except jwt.InvalidSignatureError:
+        return "its signature is wrong"
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return "it cannot be verified"
+    # Time is the server's, not this machine's.
+    exp = tokens.expiry(claims)
+    if exp is None or exp + _LEEWAY <= now:
+        return "it has expired"
+    return None

@@ -1,0 +1,323 @@
+"""The owner loop: one daemon thread whose event loop owns the session of every client.
+
+Coroutines run there; a plain method hands its coroutine over and waits. So Ctrl-C interrupts the wait and
+nothing else, a time-out is a cancellation, and session state needs no lock. Tests run the same coroutines on
+a loop of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from typing import Any, Protocol, TypeVar
+
+from .._fork import renew_after_fork
+from .._threads import daemon_threads, in_thread
+from ..errors import AuthError
+
+logger = logging.getLogger("supabase_nb")
+
+_T = TypeVar("_T")
+# Seconds. Windows lets Ctrl-C through only between two waits; and a thread that is gone is noticed.
+_LONGEST_WAIT = 1.0
+
+
+class Runtime(Protocol):
+    """What a session needs to run on: a loop, and threads for calls that block."""
+
+    def start(self, coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        """Run a coroutine as a task of its own. Called on the loop."""
+
+    async def in_thread(self, call: Callable[[], _T]) -> _T:
+        """Make a blocking call without blocking the loop. If cancelled, the call still runs to its end."""
+
+    def hold(self, make: Callable[[], AbstractContextManager[_T]]) -> Any:
+        """Enter a blocking context manager, and leave it, without blocking the loop."""
+
+
+class Waiter:
+    """A call that waits for a coroutine on the loop, and delivers the changes that the coroutine makes."""
+
+    def __init__(self) -> None:
+        self._woken = threading.Event()
+        self._left = self._finished = False
+        self._task: asyncio.Task[Any] | None = None
+        self._outcome: list[Any] = []
+        self._failure: list[BaseException] = []
+
+    @property
+    def waits(self) -> bool:
+        """Whether the caller still waits."""
+        return not self._left and not self._finished
+
+    # -- on the loop --------------------------------------------------------------------------------------
+
+    def changed(self) -> None:
+        """A change is queued: the caller delivers it."""
+        self._woken.set()
+
+    def begin(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Start the coroutine, unless the caller has left already."""
+        if not self._left:
+            self._task = asyncio.get_running_loop().create_task(self.run(make))
+
+    async def run(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Run the coroutine, and keep what came of it."""
+        _waiter.set(self)
+        try:
+            self._outcome.append(await make())
+        except BaseException as error:  # noqa: BLE001  (raised in the thread that waits)
+            self._failure.append(error)
+        self._finished = True
+        self._task = None
+        self._woken.set()
+
+    def cancel(self) -> None:
+        """The caller has left."""
+        if self._task is not None:
+            self._task.cancel()
+
+    # -- in the thread that waits -------------------------------------------------------------------------
+
+    def wait(self, deliver: Callable[[], object], ensure_running: Callable[[], object]) -> Any:
+        """Wait for the coroutine, and deliver what it changes meanwhile.
+
+        Raises:
+            AuthError: The interpreter is shutting down.
+        """
+        while True:
+            self._woken.wait(_LONGEST_WAIT)
+            self._woken.clear()
+            finished = self._finished
+            deliver()
+            if finished:
+                return self.result()
+            ensure_running()
+
+    def result(self) -> Any:
+        """What the coroutine returned; what it raised is raised."""
+        if self._failure:
+            try:
+                raise self._failure[0]
+            finally:
+                self._failure.clear()  # or the exception would keep itself alive, by this frame
+        return self._outcome.pop()
+
+    def leave(self) -> None:
+        """Wait no more."""
+        self._left = True
+
+
+_waiter: contextvars.ContextVar[Waiter | None] = contextvars.ContextVar("supabase_nb_waiter", default=None)
+
+
+def waiting_call() -> Waiter | None:
+    """The call that the running task works for, if it still waits."""
+    waiter = _waiter.get()
+    return waiter if waiter is not None and waiter.waits else None
+
+
+class Changes(Protocol):
+    """What a call delivers: `Delivery`."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether anything is queued."""
+
+    def flush(self) -> None:
+        """Deliver what is queued, here."""
+
+    def flush_soon(self) -> None:
+        """Deliver what is queued, in a thread of its own."""
+
+
+class OwnerLoop:
+    """The thread and its loop, started when something is first asked of them."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """A forked child starts with no loop: the parent's thread isn't there."""
+        self._guard = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def running(self) -> bool:
+        """Whether its thread is there: a loop may say that it runs while its thread is gone."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def _ensure(self) -> asyncio.AbstractEventLoop:
+        """The loop, running in its thread; where no thread can be started, a loop that does not run."""
+        with self._guard:
+            if self._loop is not None and self.running:
+                return self._loop
+            if sys.is_finalizing():
+                raise _shutting_down()
+            if self._loop is None or self._loop.is_running():  # it may say so although its thread is gone
+                self._loop = asyncio.new_event_loop()
+                self._loop.set_default_executor(daemon_threads)
+                self._loop.set_exception_handler(_log_without_values)
+            self._thread = threading.Thread(
+                target=_run_forever, args=(self._loop,), name="supabase-nb", daemon=True
+            )
+            with suppress(RuntimeError):  # in an `atexit` function, or there are too many threads
+                self._thread.start()
+            return self._loop
+
+    # -- from any other thread ----------------------------------------------------------------------------
+
+    def call(self, make: Callable[[], Coroutine[Any, Any, _T]], changes: Changes) -> _T:
+        """Run a coroutine on the loop and wait for it. Ctrl-C cancels it.
+
+        Args:
+            make: Makes the coroutine.
+            changes: Delivers the changes that it makes, before this returns.
+
+        Raises:
+            AuthError: Called on the loop itself, or while the interpreter shuts down.
+        """
+        if threading.current_thread() is self._thread:
+            raise AuthError(
+                "This method was called on supabase-nb's own event loop, where it would wait for itself. "
+                "Call it from another thread."
+            )
+        waiter, loop = Waiter(), self._ensure()
+        if not self.running:
+            with self._guard:
+                loop.run_until_complete(waiter.run(make))
+            changes.flush()
+            result: _T = waiter.result()
+            return result
+        try:
+            loop.call_soon_threadsafe(waiter.begin, make)
+            result = waiter.wait(changes.flush, self._ensure)
+        except BaseException:
+            waiter.leave()
+            if self.running:
+                loop.call_soon_threadsafe(waiter.cancel)
+            changes.flush_soon()
+            raise
+        return result
+
+    async def wait(self, make: Callable[[], Coroutine[Any, Any, _T]], changes: Changes) -> _T:
+        """Run a coroutine on the owner loop and await it on another. Cancelling one cancels the other."""
+        loop = self._ensure()
+        if not self.running:
+            return await make()  # no thread could be started
+        try:
+            # Changes are delivered in a thread: this one must not be held up by an observer.
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(make(), loop))
+        finally:
+            if changes.pending:
+                await asyncio.shield(in_thread(changes.flush))
+
+    def stop(self) -> None:
+        """Let the thread end, if no one waits for anything. The next call starts it again."""
+        loop, thread = self._loop, self._thread
+        if loop is not None and thread is not None and self.running:
+            asyncio.run_coroutine_threadsafe(self._stop(), loop)
+            thread.join(2 * _LONGEST_WAIT)
+
+    async def _stop(self) -> None:
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=_LONGEST_WAIT)  # connections are being closed
+        asyncio.get_running_loop().stop()
+
+    def start_soon(self, make: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Run a coroutine without waiting for it. Safe anywhere, also in a finalizer."""
+        loop = self._loop
+        if loop is not None and self.running:
+            context = contextvars.Context()  # it works for no call
+            loop.call_soon_threadsafe(self._start_made, make, context=context)
+
+    def _start_made(self, make: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        self.start(make())
+
+    # -- on the loop (`Runtime`) --------------------------------------------------------------------------
+
+    def start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run a coroutine as a task of its own."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)  # a loop itself keeps only weak references
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen, even if everyone who waited has left
+
+    async def in_thread(self, call: Callable[[], Any]) -> Any:
+        """Make a blocking call in a daemon thread."""
+        return await asyncio.get_running_loop().run_in_executor(daemon_threads, call)
+
+    @asynccontextmanager
+    async def hold(self, make: Callable[[], AbstractContextManager[Any]]) -> AsyncIterator[Any]:
+        """Enter and leave a blocking context manager, both in one thread of its own (locks want that)."""
+        loop = asyncio.get_running_loop()
+        entered: asyncio.Future[Any] = loop.create_future()
+        left: asyncio.Future[None] = loop.create_future()
+        release = threading.Event()
+
+        def enter_and_leave() -> None:
+            failure: Exception | None = None
+            try:
+                with make() as value:
+                    loop.call_soon_threadsafe(_settle, entered, value)
+                    release.wait()
+            except Exception as error:  # noqa: BLE001  (raised where this is awaited)
+                failure = error
+            except BaseException as error:  # noqa: BLE001  (raised there, it would end the event loop)
+                failure = RuntimeError(type(error).__name__)
+            loop.call_soon_threadsafe(_settle, left, failure)
+
+        try:
+            threading.Thread(target=enter_and_leave, name="supabase-nb-lock", daemon=True).start()
+        except RuntimeError:  # in an `atexit` function, or there are too many threads
+            with make() as value:
+                yield value
+            return
+        try:
+            await asyncio.wait((entered, left), return_when=asyncio.FIRST_COMPLETED)
+        except BaseException:
+            release.set()  # the thread leaves as soon as it has entered
+            raise
+        if not entered.done():
+            raise left.result() or RuntimeError("left without having entered")
+        try:
+            yield entered.result()
+        finally:
+            release.set()
+            await asyncio.shield(left)
+
+
+def _run_forever(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+
+
+def _settle(future: asyncio.Future[Any], value: Any) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _log_without_values(_: object, context: dict[str, Any]) -> None:
+    """Log what nothing handled, by its type: its text may hold anything."""
+    error = context.get("exception")
+    logger.error("%s (%s)", context.get("message", "error on the event loop"), type(error).__name__)
+
+
+def _shutting_down() -> AuthError:
+    return AuthError("The interpreter is shutting down, so this cannot be done any more.")
+
+
+owner_loop = OwnerLoop()
+renew_after_fork(owner_loop)

@@ -1,0 +1,9 @@
+"""The session of one client. All of it runs on the owner loop.
+
+- `manager`: what each method of a client does; has a store, a refresher and a sign-out queue.
+- `snapshot`, `state`: what is in force at a moment, and how another snapshot takes its place.
+- `store`, `stored_session`: the stored sessions of a project, each under its id; one of them.
+- `refresher`: one exchange for everyone, also across kernels. `scheduler`: when. `retry`: when again.
+- `sign_out`: ends a session here at once, at the server as soon as it can be reached.
+- `delivery`: tells observers and subscribers, in one order.
+"""

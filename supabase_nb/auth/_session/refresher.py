@@ -1,0 +1,567 @@
+"""TokenRefresher: one exchange of the refresh token for everyone who needs it, through outages.
+
+A refresh from top to bottom: `refresh` -> `_join_or_start` -> `_run` -> `_attempt` -> `exchange_current` ->
+`_put_in_force`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from ... import errors
+from ...errors import (
+    FINAL_CODES,
+    AuthApiError,
+    AuthError,
+    AuthRetryableError,
+    AuthSessionMissing,
+    AuthStorageError,
+    AuthUnknownError,
+)
+from ...models import AuthChangeEvent, Session, User
+from ...storage import LOCK_TIMEOUT
+from ...tokens import Secret
+from .._api.endpoints import AuthAPI
+from .._loop import Runtime
+from .retry import asked_to_wait, pause_after, retry
+from .snapshot import Freshness, SessionSnapshot
+from .state import SessionState, not_signed_in
+from .store import Found, SessionStore
+from .stored_session import StorageDamaged, StoredSession
+
+logger = logging.getLogger("supabase_nb")
+
+# Access tokens with such a lifetime are of no use; pauses between exchanges that bring them. In seconds.
+_TOO_SHORT, _FIRST_USELESS_PAUSE, _LONGEST_USELESS_PAUSE = 1.0, 2.0, 60.0
+# An attempt whose callers have all been interrupted is joined for this many seconds from its start.
+_YOUNG = 2.0
+# Between tries to save, in seconds.
+_SAVE_PAUSE = 5.0
+
+
+@dataclass(eq=False)
+class RefreshAttempt:
+    """One exchange under way, for everyone who has seen the same access token.
+
+    Args:
+        generation: Of the session that is refreshed.
+        seen: The access token to be replaced.
+        began: When, on the steady clock.
+        task: What carries it out.
+        waiting: How many calls wait for it.
+        abandoned: A call that waited for it was interrupted.
+        locked: It has the session's lock.
+        shares_lock: It replaces an abandoned attempt that has the lock, and whose request hangs.
+    """
+
+    generation: int
+    seen: Secret
+    began: float
+    task: asyncio.Task[Session] | None = None
+    abandoned: bool = False
+    locked: bool = False
+    shares_lock: bool = False
+
+
+class TokenRefresher:
+    """Refreshes the session in force, and takes over what other kernels did to it.
+
+    Args:
+        api: The auth server.
+        state: The session in force.
+        store: Where it is stored.
+        runtime: What it runs on.
+    """
+
+    def __init__(self, api: AuthAPI, state: SessionState, store: SessionStore, runtime: Runtime) -> None:
+        self.api, self.state, self.store, self.runtime = api, state, store, runtime
+        #: Whether a scheduler refreshes in the background.
+        self.background = False
+        self.attempt: RefreshAttempt | None = None
+        self._clock = state.clock
+        self._saved_at = float("-inf")
+        self._waited = 0.0
+        self.version: object = None
+
+    # -- a refresh ----------------------------------------------------------------------------------------
+
+    async def refresh(self, seen: Secret) -> Session:
+        """A session whose access token is another than `seen`.
+
+        Any number of threads, tasks and kernels that have seen the same token cause one request.
+
+        Raises:
+            AuthSessionMissing: Not signed in.
+            AuthApiError: The server's final answer; the session has ended.
+            AuthRetryableError: An outage. The session is kept, and retried in the background.
+        """
+        return await retry(lambda deadline: self._refresh(seen, deadline), self._clock.clock)
+
+    async def _refresh(self, seen: Secret, deadline: float) -> Session:
+        while True:
+            found = self._join_or_start(seen)
+            if isinstance(found, Session):
+                return found
+            assert found.task is not None
+            patience = time_until(deadline, self._clock.clock.steady())
+            young = found.began + _YOUNG - self._clock.clock.steady()
+            # An abandoned one is looked at again when it is no longer young.
+            wait = min(patience, young) if found.abandoned and young > 0 else patience
+            try:
+                done, _ = await asyncio.wait((found.task,), timeout=wait)
+            except asyncio.CancelledError:
+                found.abandoned = True  # the attempt itself continues, and its answer is saved
+                raise
+            if done:
+                break
+            if wait == patience:
+                raise AuthRetryableError(
+                    "The refresh takes longer than usual and continues in the background. Try again shortly."
+                )
+        error = found.task.exception()
+        if isinstance(error, AuthError):
+            raise errors.copy_error(error)
+        return found.task.result()
+
+    def _join_or_start(self, seen: Secret) -> Session | RefreshAttempt:
+        """The session, if it is another already; else the exchange under way, or a new one."""
+        snapshot, attempt = self.state.snapshot, self.attempt
+        if snapshot.session is None:
+            raise not_signed_in()
+        if snapshot.session.access_token != seen.reveal():
+            return snapshot.session
+        if self.state.forked:
+            raise AuthError(
+                "This session belongs to the parent process, which alone refreshes it: this process was "
+                "forked from it. Create a client in the child process, after the fork.",
+                code="forked_process",
+            )
+        hangs = False
+        if attempt is not None and attempt.generation == snapshot.generation and attempt.seen == seen:
+            old = self._clock.clock.steady() - attempt.began >= _YOUNG
+            hangs = attempt.abandoned and attempt.locked and old
+            if not hangs:
+                return attempt
+        if snapshot.error is not None and snapshot.not_before > self._clock.clock.steady():
+            raise errors.copy_error(snapshot.error)
+        return self.start(seen, shares_lock=hangs)
+
+    def start(self, seen: Secret, *, shares_lock: bool = False) -> RefreshAttempt:
+        """Start an exchange as a task of its own: once its request has left, nothing cancels it."""
+        snapshot = self.state.snapshot
+        attempt = RefreshAttempt(snapshot.generation, seen, self._clock.clock.steady())
+        attempt.shares_lock = shares_lock
+        self.attempt = attempt
+        if snapshot.status in ("active", "restoring"):
+            self.state.replace(replace(snapshot, status="refreshing"))
+        attempt.task = self.runtime.start(self._run(attempt))
+        return attempt
+
+    async def _run(self, attempt: RefreshAttempt) -> Session:
+        """Carry an attempt out, and note what came of it."""
+        failure: AuthError
+        try:
+            return await self._attempt(attempt)
+        except AuthError as error:
+            failure = error
+        except Exception as error:
+            logger.exception("internal error during a refresh")
+            failure = AuthUnknownError(f"The refresh failed ({type(error).__name__}). Please report this.")
+        finally:
+            replaced = self.attempt is not attempt
+            if not replaced:
+                self.attempt = None
+                snapshot = self.state.snapshot
+                if attempt.generation == snapshot.generation and snapshot.status == "refreshing":
+                    self.state.replace(replace(snapshot, status="active"))
+        if not replaced:
+            self.note_failure(failure, attempt.generation)
+        raise failure
+
+    async def _attempt(self, attempt: RefreshAttempt) -> Session:
+        if attempt.shares_lock:
+            return await self._refresh_locked(attempt)
+        async with self.exclusively(self.session_id()):
+            return await self._refresh_locked(attempt)
+
+    async def _refresh_locked(self, attempt: RefreshAttempt) -> Session:
+        attempt.locked = True
+        await self.catch_up(locked=True)
+        snapshot = self.state.snapshot
+        if snapshot.session is None:
+            raise errors.copy_error(snapshot.error or not_signed_in())
+        overtaken = (
+            snapshot.generation != attempt.generation
+            or snapshot.session.access_token != attempt.seen.reveal()
+        )
+        if overtaken and self.state.freshness(snapshot) is Freshness.FRESH:
+            return snapshot.session
+        return await self.exchange_current(snapshot)
+
+    async def exchange_current(self, snapshot: SessionSnapshot, *, last: bool = False) -> Session:
+        """Exchange the refresh token of the session in force, and save. With the session's lock."""
+        assert snapshot.session is not None
+        sent = Secret(snapshot.session.refresh_token)
+        if not sent:
+            if (self.state.time_left(snapshot) or 0.0) > 0:
+                raise AuthSessionMissing(
+                    "There is no refresh token to exchange. Restore with both tokens, or sign in.",
+                    code="session_missing",
+                )
+            missing = AuthSessionMissing(
+                "The access token has expired and there is no refresh token. Sign in again.",
+                code="session_missing",
+            )
+            await self.end(missing, snapshot.generation)
+            raise missing
+        logger.debug("refreshing the access token")
+        try:
+            session = await self.exchange(sent, snapshot.session.user.id)
+        except AuthApiError as error:
+            refused = error
+        else:
+            return await self._put_in_force(session, snapshot)
+        if refused.code in FINAL_CODES:
+            stored = (await self._read()).record
+            if stored and not last and stored.session.refresh_token != sent.reveal():
+                # Another kernel is ahead. For 10 s after the family was revoked the server still takes its
+                # last active token (``tests/wire/rotation.json``, family 4): try it at once.
+                await self.catch_up(locked=True)
+                current = self.state.snapshot
+                if current.session is not None and current.session is not snapshot.session:
+                    return await self.exchange_current(current, last=True)
+            await self.end(refused, snapshot.generation)
+        raise refused
+
+    async def exchange(self, refresh_token: Secret, user_id: str | None) -> Session:
+        """Send a refresh token.
+
+        Raises:
+            AuthSessionMismatch: The answer is another user's.
+        """
+        session = await self.api.refresh(refresh_token)
+        self.state.exchanged_at = self._clock.clock.steady()
+        same_user(session.user, user_id)
+        return session
+
+    async def _put_in_force(self, session: Session, before: SessionSnapshot) -> Session:
+        """Save what the server has issued for the session in force, then replace the snapshot."""
+        async with self.state.commit:
+            current = self.state.snapshot
+            if current.generation != before.generation:
+                # The user has called something else meanwhile, and that counts.
+                if current.session is None:
+                    raise not_signed_in()
+                return current.session
+            record = before.record.rotated_to(session) if before.record else StoredSession.begin(session)
+            found = await self._read()
+            stored = found.record
+            if stored is None and found.trouble is None and before.saved:
+                self.state.signed_out_elsewhere()
+                raise not_signed_in()
+            if stored and before.saved and not record.is_spent(stored.session._refresh_token):
+                # The lock was broken (its holder stopped for too long): what was saved since counts.
+                await self._reconcile(found, locked=True)
+                current = self.state.snapshot
+                if current.session is not None and not current.detached:
+                    return current.session
+            detached = self.state.snapshot.detached
+            failure = await self.runtime.in_thread(lambda: self.store.save(record, use=not detached))
+            self.look_again()
+            snapshot = SessionSnapshot(
+                session,
+                "active",
+                record,
+                saved=failure is None,
+                detached=detached,
+                error=failure,
+                generation=before.generation,
+            )
+            if session.lifetime <= _TOO_SHORT:
+                snapshot = self._paused(snapshot, before.failures, failure)
+            self.state.replace(snapshot, AuthChangeEvent.TOKEN_REFRESHED, "refreshed")
+        return session
+
+    def _paused(
+        self, snapshot: SessionSnapshot, failures: int, failure: AuthStorageError | None
+    ) -> SessionSnapshot:
+        """After tokens that are of no use: the next exchange waits, longer each time."""
+        pause = min(_FIRST_USELESS_PAUSE * 2 ** min(failures, 10), _LONGEST_USELESS_PAUSE)
+        lifetime = snapshot.session.lifetime if snapshot.session else 0.0
+        useless = AuthUnknownError(
+            f"The auth server issues access tokens that are valid for {max(lifetime, 0.0):.0f} s. "
+            "Check the server's clock and the project's JWT expiry (JWT_EXP)."
+        )
+        then = self._clock.clock.steady() + pause
+        return replace(
+            snapshot, error=failure or useless, next_try=then, not_before=then, failures=failures + 1
+        )
+
+    def note_failure(self, error: AuthError, generation: int) -> None:
+        """Keep the session and plan the next try."""
+        snapshot = self.state.snapshot
+        if (
+            generation != snapshot.generation
+            or snapshot.session is None
+            or isinstance(error, AuthSessionMissing)
+        ):
+            return
+        now = self._clock.clock.steady()
+        since = snapshot.outage_since if snapshot.failures else now
+        usable = (self.state.time_left(snapshot) or 0.0) > 0
+        pause = pause_after(error, snapshot.failures, now - since)
+        logger.info("refresh failed (%s); next try in %.1f s", error.code or type(error).__name__, pause)
+        self.state.replace(
+            replace(
+                snapshot,
+                status="active" if usable and not self.background else "retrying",
+                error=error,
+                next_try=now + pause,
+                failures=snapshot.failures + 1,
+                outage_since=since,
+                not_before=now + asked_to_wait(error),
+            )
+        )
+
+    async def end(self, error: AuthError, generation: int) -> None:
+        """The session is over: remove it from the storage, then from here."""
+        async with self.state.commit:
+            snapshot = self.state.snapshot
+            if generation != snapshot.generation or snapshot.session is None:
+                return
+            await self.runtime.in_thread(lambda: self.store.forget(snapshot.record))
+            self.look_again()
+            self.state.end(error)
+
+    # -- in the background --------------------------------------------------------------------------------
+
+    def due_in(self) -> float | None:
+        """Seconds until `work` has something to do; ``None``: nothing, or it is being done."""
+        snapshot = self.state.snapshot
+        if self.attempt is not None or snapshot.session is None:
+            return None
+        waits = []
+        if not snapshot.saved:
+            waits.append(self._saved_at + _SAVE_PAUSE - self._clock.clock.steady())
+        due = self.state.due_in(snapshot)
+        if due is not None:
+            waits.append(due)
+        return min(waits, default=None)
+
+    async def work(self) -> None:
+        """See what other kernels did, then refresh, verify or save what is due."""
+        if await self.runtime.in_thread(self._stored_version) != self.version:
+            await self.catch_up()
+        if not self.state.snapshot.saved:
+            await self._save_again()
+        snapshot = self.state.snapshot
+        due = self.state.due_in(snapshot)
+        if due is None or due > 0 or self.attempt is not None or snapshot.session is None:
+            return
+        unverified = not snapshot.verified or self._clock.jumped
+        if unverified and self._usable_without_refresh(snapshot):
+            await self._verify(snapshot)
+        else:
+            await self._wait_quietly(self.start(Secret(snapshot.session.access_token)))
+
+    async def _wait_quietly(self, attempt: RefreshAttempt) -> None:
+        """The state says what came of it."""
+        assert attempt.task is not None
+        await asyncio.wait((attempt.task,))
+
+    def _usable_without_refresh(self, snapshot: SessionSnapshot) -> bool:
+        """Whether the access token is fresh, or still valid where nothing can refresh it."""
+        freshness = self.state.freshness(snapshot)
+        if snapshot.session is not None and not snapshot.session.refresh_token:
+            return freshness is not Freshness.EXPIRED
+        return freshness is Freshness.FRESH
+
+    async def _save_again(self) -> None:
+        now = self._clock.clock.steady()
+        if now - self._saved_at >= _SAVE_PAUSE:
+            self._saved_at = now
+            async with self.exclusively(self.session_id()):
+                await self.catch_up(locked=True)
+
+    async def _verify(self, snapshot: SessionSnapshot) -> None:
+        """Ask whether a session that came from storage is still valid, or what time it is."""
+        session = snapshot.session
+        assert session is not None
+        try:
+            user = await self.api.get_user(Secret(session.access_token))
+        except AuthError as error:
+            failure = error
+        else:
+            current = self.state.snapshot
+            if current.session is session:
+                self.state.replace(
+                    replace(_settled(current), session=session.with_user(user), status="active")
+                )
+            return
+        if self.state.snapshot.session is not session:
+            return
+        if failure.code == "bad_jwt" and session.refresh_token and self.attempt is None:
+            # Expired after all, or signed with a key that is gone: the refresh token will tell.
+            self.state.replace(replace(self.state.snapshot, verified=True, next_try=None))
+            await self._wait_quietly(self.start(Secret(session.access_token)))
+        elif (failure.code == "bad_jwt" and not session.refresh_token) or (
+            isinstance(failure, AuthApiError) and failure.code in FINAL_CODES
+        ):
+            async with self.exclusively(self.session_id()):
+                await self.catch_up(locked=True)
+                if self.state.snapshot.session is session:
+                    await self.end(failure, snapshot.generation)
+        else:
+            self.note_failure(failure, snapshot.generation)
+
+    # -- other kernels ------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def exclusively(
+        self, session_id: str | None, patience: float = LOCK_TIMEOUT
+    ) -> AsyncIterator[None]:
+        """Keep other kernels from exchanging a session's refresh token.
+
+        A kernel that has stopped with the lock doesn't keep it for ever: after `LOCK_TIMEOUT` seconds of
+        waiting, in one call or several, this continues without the lock.
+
+        Raises:
+            AuthRetryableError: Another kernel held the lock for all of `patience`, in seconds.
+        """
+        steady = self._clock.clock.steady
+        wait, began = max(min(patience, LOCK_TIMEOUT - self._waited), 0.0), steady()
+        async with self.runtime.hold(lambda: self.store.lock(session_id, wait)) as locked:
+            if locked:
+                self._waited = 0.0
+            else:
+                waited = steady() - began
+                self._waited += waited
+                if waited >= wait and self._waited < LOCK_TIMEOUT:
+                    raise AuthRetryableError(
+                        "Another notebook is using the stored session. Try again; the session is unchanged."
+                    )
+            yield
+
+    async def catch_up(self, *, locked: bool = False) -> None:
+        """Look at what is stored, and take over what another kernel did to the session.
+
+        Args:
+            locked: Whether the caller has the session's lock; what has to be written waits for that.
+        """
+        async with self.state.commit:
+            # The version first: what comes after it is seen at the next look.
+            self.version = await self.runtime.in_thread(self._stored_version)
+            await self._reconcile(await self._read(), locked=locked)
+
+    async def _read(self) -> Found:
+        """What is stored of the session in force: under this client's name, or else by its id.
+
+        `Found.others` has the session that the name uses by now, if it is another user's.
+        """
+        mine = self.state.snapshot.record
+        found = await self.runtime.in_thread(self.store.read)
+        theirs = found.record
+        if mine is None or theirs is None or theirs.session.user.id == mine.session.user.id:
+            return found
+        own = await self.runtime.in_thread(lambda: self.store.read_by_id(mine.id))
+        return replace(own, others=(theirs,))
+
+    async def _reconcile(self, found: Found, *, locked: bool) -> None:
+        """Take over what another kernel did. With `SessionState.commit`."""
+        snapshot, stored = self.state.snapshot, found.record
+        if snapshot.session is None or snapshot.record is None:
+            return
+        if found.trouble is not None:
+            # Unreadable is not signed out: what is in memory stays, and is saved at the next chance.
+            if isinstance(found.trouble, StorageDamaged):
+                await self._save_ours(snapshot, locked, found.trouble)
+            return
+        if stored is None and snapshot.saved:
+            record = snapshot.record
+            await self.runtime.in_thread(lambda: self.store.forget_if_unused(record))
+            self.state.signed_out_elsewhere()
+            return
+        if bool(found.others) != snapshot.detached:
+            snapshot = self._detach(snapshot) if found.others else replace(snapshot, detached=False)
+            self.state.replace(snapshot)
+        if stored is None or snapshot.record is None or snapshot.session is None:
+            await self._save_ours(snapshot, locked)
+            return
+        theirs, mine = stored.session, snapshot.session
+        if snapshot.record.is_spent(theirs._refresh_token):
+            await self._save_ours(snapshot, locked)
+        elif theirs.refresh_token != mine.refresh_token or (theirs.issued_at or 0) > (mine.issued_at or 0):
+            self._clock.hint(stored.clock_offset, not_before=theirs.issued_at)
+            adopted = SessionSnapshot(
+                theirs,
+                "active",
+                stored,
+                detached=snapshot.detached,
+                error=snapshot.error if snapshot.detached else None,
+                generation=snapshot.generation,
+            )
+            self.state.replace(adopted, AuthChangeEvent.TOKEN_REFRESHED, "refreshed in another notebook")
+        elif not snapshot.saved:
+            self.state.replace(replace(snapshot, saved=True, error=None))
+
+    def _detach(self, snapshot: SessionSnapshot) -> SessionSnapshot:
+        """Another user's session is used under this client's name by now."""
+        self.state.note("detached", "Another notebook uses another user's session under this name by now.")
+        error = AuthStorageError(
+            "Another notebook has stored another user's session under the same name. This notebook keeps its "
+            "own, but would restore the other one after a restart. Connect with --name to keep both."
+        )
+        return replace(snapshot, detached=True, error=error)
+
+    async def _save_ours(
+        self, snapshot: SessionSnapshot, locked: bool, error: AuthStorageError | None = None
+    ) -> None:
+        """Storage holds less than we do: save ours, now or when there is the lock."""
+        record = snapshot.record
+        assert record is not None
+        if locked:
+            error = await self.runtime.in_thread(lambda: self.store.save(record, use=not snapshot.detached))
+            self.look_again()
+            self.state.replace(replace(snapshot, saved=error is None, error=error))
+        elif snapshot.saved:
+            self.state.replace(replace(snapshot, saved=False, error=error or snapshot.error))
+
+    def session_id(self) -> str | None:
+        """What the session in force is stored under."""
+        record = self.state.snapshot.record
+        return None if record is None else record.id
+
+    def _stored_version(self) -> object:
+        return self.store.version(self.session_id())
+
+    def look_again(self) -> None:
+        """Storage was written: read it once more, so that no other kernel's change is missed."""
+        self.version = None
+
+
+def _settled(snapshot: SessionSnapshot) -> SessionSnapshot:
+    """After a success: no failures, and no error but an unsaved session's."""
+    error = snapshot.error if not snapshot.saved else None
+    return replace(snapshot, verified=True, next_try=None, failures=0, error=error)
+
+
+def time_until(deadline: float, now: float) -> float:
+    """How long to wait, in seconds; the last try gets a moment too."""
+    return max(deadline - now, 0.1)
+
+
+def same_user(user: User, expected: str | None) -> None:
+    """Refuse tokens of two users.
+
+    Raises:
+        AuthSessionMismatch: `user` is not the expected one.
+    """
+    if expected is not None and user.id != expected:
+        raise errors.AuthSessionMismatch(
+            errors.with_next_step("The two tokens belong to different users", "session_mismatch"),
+            code="session_mismatch",
+        )

@@ -1,0 +1,64 @@
+"""Retry policy: when to try again after a failure that may pass."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from ...errors import AuthError, AuthRetryableError
+from .._api.endpoints import REQUEST_TIMEOUT
+from .._api.server_clock import Clock
+
+#: Foreground calls answer, or say that they cannot, within so many seconds, after so many tries.
+PATIENCE, TRIES = REQUEST_TIMEOUT, 3
+# Background: full jitter under a cap, a lower one in the first two minutes; all in seconds.
+_FIRST_PAUSE, _SHORT_CAP, _LONG_CAP, _SHORT_OUTAGE = 0.5, 4.0, 30.0, 120.0
+# After a refusal that doesn't come from the auth server itself.
+_REFUSED_PAUSE = 60.0
+_LONGEST_RETRY_AFTER = 3600.0
+
+_T = TypeVar("_T")
+
+
+async def retry(action: Callable[[float], Awaitable[_T]], clock: Clock) -> _T:
+    """Retry a passing failure a few times, for as long as a caller may be kept waiting.
+
+    Args:
+        action: What to try. It is told by when it must have answered, on the steady clock.
+        clock: To measure and to pause with.
+    """
+    deadline = clock.steady() + PATIENCE
+    for attempt in range(TRIES):
+        started = clock.steady()
+        try:
+            return await action(deadline)
+        except AuthRetryableError as error:
+            failure = error
+        pause = _FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.0)
+        pause = max(pause, failure.retry_after or 0.0)
+        # A try that took long will take long again.
+        if attempt + 1 == TRIES or clock.steady() + pause + (clock.steady() - started) > deadline:
+            break
+        await clock.pause(pause)
+    raise failure
+
+
+def pause_after(error: AuthError, failures: int, since: float) -> float:
+    """Seconds until the next try in the background.
+
+    Args:
+        error: Why the last one failed.
+        failures: How many have failed before it.
+        since: For how long tries have been failing, in seconds.
+    """
+    if not error.retryable:
+        return _REFUSED_PAUSE
+    cap = _SHORT_CAP if since < _SHORT_OUTAGE else _LONG_CAP
+    pause = random.uniform(0.0, min(cap, _FIRST_PAUSE * 2 ** min(failures, 10)))
+    return max(pause, asked_to_wait(error))
+
+
+def asked_to_wait(error: AuthError | None) -> float:
+    """Seconds that the server asked us to wait, an hour at the most."""
+    return min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER)

@@ -1,0 +1,192 @@
+"""SignOut: ends the session here at once, whatever the network does; the server is told then, or later."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+
+from ...errors import FINAL_CODES, AuthError, AuthStorageError
+from ...models import AuthChangeEvent, Session
+from ...tokens import Secret
+from .._api.endpoints import AuthAPI
+from .._loop import Runtime
+from .refresher import TokenRefresher
+from .snapshot import Request, SessionSnapshot
+from .state import SessionState
+from .store import SessionStore
+
+logger = logging.getLogger("supabase_nb")
+
+# How long signing out waits for another kernel that uses the stored session; seconds.
+_LOCK_TIMEOUT = 2.0
+# How long `sign_out` waits for the server's answer; the background waits for the rest. Seconds.
+_ANSWER_TIMEOUT = 1.0
+# For how long, and how often, the server is told of a sign-out that it did not confirm; seconds.
+_RETRY_FOR, _RETRY_PAUSE = 24 * 3600.0, 15.0
+
+
+@dataclass(frozen=True, eq=False)
+class PendingRevocation:
+    """A session that has ended here, and that the server has not ended yet.
+
+    Args:
+        session: The session.
+        scope: What `sign_out` was called with.
+        at: When to tell the server next, on the steady clock.
+        until: When to give up.
+    """
+
+    session: Session
+    scope: str
+    at: float
+    until: float
+
+
+class SignOut:
+    """Signs out, and keeps a queue of revocations that the server has not confirmed.
+
+    Args:
+        api: The auth server.
+        state: The session in force.
+        store: Where it is stored.
+        refresher: Knows what other kernels did to it.
+        runtime: What it runs on.
+    """
+
+    def __init__(
+        self,
+        api: AuthAPI,
+        state: SessionState,
+        store: SessionStore,
+        refresher: TokenRefresher,
+        runtime: Runtime,
+    ) -> None:
+        self._api, self._state, self._store = api, state, store
+        self._refresher, self._runtime = refresher, runtime
+        self._pending: tuple[PendingRevocation, ...] = ()
+
+    async def sign_out(self, scope: str, cause: str = "signed out") -> None:
+        """End the session here, then tell the server.
+
+        Raises:
+            AuthStorageError: What is stored could not be removed.
+        """
+        request = self._state.new_request()
+        self._state.carry_out(request)  # calls before this one do not count any more
+        ending = self._runtime.start(self._end_here(request, scope, cause))
+        pending, failure = await asyncio.shield(ending)
+        if pending is not None:
+            telling = self._runtime.start(self._tell_now(pending))
+            await asyncio.wait((telling,), timeout=_ANSWER_TIMEOUT)
+        if failure is not None:
+            raise failure
+
+    async def _end_here(
+        self, request: Request, scope: str, cause: str
+    ) -> tuple[PendingRevocation | None, AuthStorageError | None]:
+        # It does not wait for a refresh of ours, whose answer is dropped; for another kernel not long.
+        patience = _LOCK_TIMEOUT if self._refresher.attempt is None else 0.0
+        session_id = self._refresher.session_id()
+        async with self._runtime.hold(lambda: self._store.lock(session_id, patience)):
+            # Another kernel may be ahead: then it is that session which ends.
+            await self._refresher.catch_up()
+            async with self._state.commit:
+                if self._state.is_superseded(request):
+                    return None, None
+                snapshot = self._state.snapshot
+                session, record = snapshot.session, snapshot.record
+                of_user = scope == "global"
+                failure = await self._runtime.in_thread(lambda: self._store.forget(record, of_user=of_user))
+                self._state.drop_notices()
+                pending = None
+                if session is not None:
+                    # Queued before the server is told, so that Ctrl-C during that forgets nothing.
+                    pending = self.revoke_later(session, scope, _RETRY_PAUSE)
+                event = AuthChangeEvent.SIGNED_OUT if session is not None else None
+                signed_out = SessionSnapshot(error=failure, generation=self._state.new_generation())
+                self._state.replace(signed_out, event, cause)
+        return pending, failure
+
+    async def _tell_now(self, pending: PendingRevocation) -> None:
+        expired = pending.session.expires_at <= self._state.clock.now()
+        await self._tell_and_note(pending, expired=expired)
+
+    async def _tell_and_note(self, pending: PendingRevocation, *, expired: bool = False) -> None:
+        if await self._tell(pending, expired=expired) or self._now() > pending.until:
+            self._confirmed(pending)
+        else:
+            self._retry_later(pending)
+
+    async def _tell(self, pending: PendingRevocation, *, expired: bool) -> bool:
+        """Tell the server. ``False``: the request did not reach it."""
+        token = Secret(pending.session.access_token)
+        for _ in range(2):
+            try:
+                if expired:
+                    # The server refuses a logout with an expired token.
+                    refreshed = await self._api.refresh(Secret(pending.session.refresh_token))
+                    token = Secret(refreshed.access_token)
+                await self._api.logout(token, pending.scope)
+            except AuthError as error:
+                if error.retryable or error.code == "unexpected_redirect":
+                    return False  # an outage, or a login page in between
+                if says_expired(error) and not expired and pending.session.refresh_token:
+                    expired = True
+                    continue
+                # It has ended already (``tests/wire/sign-out.json``: "logout: again"), or can't be told.
+                logger.info("the server did not accept the sign-out: %s", error)
+            return True
+        return True
+
+    # -- the queue ----------------------------------------------------------------------------------------
+
+    def revoke_later(self, session: Session, scope: str, wait: float = 0.0) -> PendingRevocation:
+        """Have the background end a session at the server, `wait` seconds from now."""
+        pending = PendingRevocation(session, scope, self._now() + wait, self._now() + _RETRY_FOR)
+        self._pending = (*self._pending, pending)
+        return pending
+
+    def due_in(self) -> float | None:
+        """Seconds until `work` has something to do; ``None``: nothing."""
+        return min((pending.at - self._now() for pending in self._pending), default=None)
+
+    async def work(self) -> None:
+        """Tell the server what is due."""
+        for pending in self._pending:
+            if pending.at <= self._now():
+                await self._tell_and_note(pending)
+
+    def drop(self, session: Session) -> None:
+        """A session begins: it must not end because of an earlier sign-out."""
+        self._pending = tuple(
+            pending
+            for pending in self._pending
+            if pending.session.user.id != session.user.id
+            or (pending.scope == "local" and pending.session.session_id != session.session_id)
+        )
+        if not self._pending:
+            self._state.note("sign_out", None)
+
+    def _confirmed(self, pending: PendingRevocation) -> None:
+        self._pending = tuple(known for known in self._pending if known is not pending)
+        if not self._pending and "sign_out" in self._state.notices:
+            self._state.note("sign_out", None)
+            self._state.replace(self._state.snapshot)
+
+    def _retry_later(self, pending: PendingRevocation) -> None:
+        """Unless the user has signed in again meanwhile."""
+        if pending not in self._pending:
+            return
+        then = replace(pending, at=self._now() + _RETRY_PAUSE)
+        self._pending = tuple(then if known is pending else known for known in self._pending)
+        self._state.note("sign_out", "Signed out here. The server could not be told yet; this is retried.")
+        self._state.replace(self._state.snapshot)
+
+    def _now(self) -> float:
+        return self._state.clock.clock.steady()
+
+
+def says_expired(error: AuthError) -> bool:
+    """``bad_jwt`` … "token is expired" (``tests/wire/sessions-es256.json``, "get user: expired")."""
+    return error.status in (401, 403) and "expired" in error.message and error.code not in FINAL_CODES

@@ -1,0 +1,206 @@
+"""SessionState: the snapshot in force, and how another one takes its place.
+
+Changed only on the owner loop, each time in one assignment; read in any thread without a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+
+from ...errors import AuthError, AuthSessionMissing
+from ...models import AuthChangeEvent, AuthEvent, Session
+from .._api.server_clock import ServerClock
+from .._loop import waiting_call
+from .delivery import Delivery
+from .snapshot import Freshness, Request, SessionSnapshot
+
+logger = logging.getLogger("supabase_nb")
+
+# When to refresh: this many seconds before expiry, or this share of the lifetime if that is less.
+_MARGIN, _MARGIN_SHARE = 60.0, 0.2
+_NO_REFRESH_TOKEN = (
+    "There is no refresh token, so this session ends when the access token expires. "
+    "Restore it with both tokens to keep it alive."
+)
+
+
+class SessionState:
+    """What is in force for one client.
+
+    Attributes:
+        on_replace: Called after each change, on the loop.
+        commit: Held while a change is saved and put in force, so that of two changes one comes first.
+
+    Args:
+        clock: The server's clock.
+        delivery: Tells observers and subscribers.
+    """
+
+    def __init__(self, clock: ServerClock, delivery: Delivery) -> None:
+        self.clock, self.delivery = clock, delivery
+        self.snapshot = SessionSnapshot()
+        self.events: deque[AuthEvent] = deque(maxlen=20)
+        self.notices: dict[str, str] = {}
+        #: When the last exchange was answered, on the steady clock.
+        self.exchanged_at = float("-inf")
+        self.on_replace: Callable[[], object] = lambda: None
+        self.commit = asyncio.Lock()
+        self._pid = os.getpid()
+        self._requests = self._latest = self._generations = 0
+
+    def after_fork(self) -> None:
+        """In the child: a task of the parent's may have held the lock."""
+        self.commit = asyncio.Lock()
+
+    @property
+    def forked(self) -> bool:
+        """Whether this is a forked child's copy. Only the parent process refreshes the session."""
+        return os.getpid() != self._pid
+
+    # -- time ---------------------------------------------------------------------------------------------
+
+    def time_left(self, snapshot: SessionSnapshot | None = None) -> float | None:
+        """Seconds until the access token expires, by the server's clock; ``None`` without a session."""
+        session = (snapshot or self.snapshot).session
+        return None if session is None else session.expires_at - self.clock.now()
+
+    def freshness(self, snapshot: SessionSnapshot | None = None) -> Freshness:
+        """What the access token is good for now."""
+        session = (snapshot or self.snapshot).session
+        if session is None:
+            return Freshness.NONE
+        left = session.expires_at - self.clock.now()
+        if left <= 0:
+            return Freshness.EXPIRED
+        return Freshness.FRESH if left > margin(session) else Freshness.STALE
+
+    # -- which call counts --------------------------------------------------------------------------------
+
+    def new_request(self) -> Request:
+        """Number a call before anything is sent: of two calls the later one counts."""
+        self._requests += 1
+        return Request(self._requests)
+
+    def carry_out(self, request: Request) -> None:
+        """From now on calls before this one are superseded."""
+        self._latest = max(self._latest, request.number)
+
+    def is_superseded(self, request: Request) -> bool:
+        """Whether a later call was carried out, or the caller has left."""
+        return request.withdrawn or request.number < self._latest
+
+    def new_generation(self) -> int:
+        """For a session that replaces another one, or for none."""
+        self._generations += 1
+        return self._generations
+
+    # -- changes ------------------------------------------------------------------------------------------
+
+    def replace(
+        self, snapshot: SessionSnapshot, event: AuthChangeEvent | None = None, cause: str = ""
+    ) -> None:
+        """Put a snapshot in force and tell everyone.
+
+        Args:
+            snapshot: The new one.
+            event: What subscribers are told; ``None``: only traits change.
+            cause: Why, for people.
+        """
+        before, self.snapshot = self.snapshot, snapshot
+        if event is not None:
+            logger.info("%s: %s", event, cause)
+        if snapshot.status != before.status:
+            logger.debug("status: %s -> %s", before.status, snapshot.status)
+        traits: dict[str, object] = {
+            "session": snapshot.session,
+            "user": snapshot.session.user if snapshot.session else None,
+            "status": snapshot.status,
+            "last_error": snapshot.error,
+            "next_refresh_at": self._next_refresh_at(snapshot),
+            "notices": self._shown_notices(snapshot),
+        }
+        happened = None
+        if event is not None:
+            happened = AuthEvent(event, self.clock.clock.wall(), cause)
+            self.events.append(happened)
+            traits["last_event"] = happened
+        self.delivery.put(traits, happened, snapshot.session)
+        self.changed()
+        self.on_replace()
+
+    def changed(self) -> None:
+        """Have queued changes delivered: by the call that caused them if it still waits, else by a thread."""
+        call = waiting_call()
+        if call is not None:
+            call.changed()
+        else:
+            self.delivery.flush_soon()
+
+    def end(self, error: AuthError) -> None:
+        """The session is over: by the server's final answer, or because it can't be refreshed."""
+        self.drop_notices()
+        ended = SessionSnapshot(status="expired", error=error, generation=self.new_generation())
+        self.replace(ended, AuthChangeEvent.SIGNED_OUT, error.message)
+
+    def signed_out_elsewhere(self) -> None:
+        """Another kernel has signed out, or something else has removed the stored session."""
+        self.drop_notices()
+        signed_out = SessionSnapshot(generation=self.new_generation())
+        self.replace(signed_out, AuthChangeEvent.SIGNED_OUT, "signed out in another notebook")
+
+    def due_in(self, snapshot: SessionSnapshot) -> float | None:
+        """Seconds until the server should be asked; ``None``: never."""
+        if snapshot.session is None:
+            return None
+        now = self.clock.clock.steady()
+        if snapshot.next_try is not None:
+            return snapshot.next_try - now
+        if not snapshot.verified or self.clock.jumped:
+            return 0.0
+        left = snapshot.session.expires_at - self.clock.now()
+        if not snapshot.session.refresh_token:
+            return left  # nothing to refresh: at the expiry the session ends
+        # Never two exchanges within a second, whatever the clocks say.
+        return max(left - margin(snapshot.session), self.exchanged_at + 1.0 - now)
+
+    def _next_refresh_at(self, snapshot: SessionSnapshot) -> float | None:
+        # Without a refresh token nothing is planned: the session only ends.
+        if snapshot.session and not snapshot.session.refresh_token and snapshot.next_try is None:
+            return None
+        due = self.due_in(snapshot)
+        # Rounded to a millisecond, so that the same time isn't a change.
+        return None if due is None else round(self.clock.clock.wall() + max(due, 0.0), 3)
+
+    # -- notices ------------------------------------------------------------------------------------------
+
+    def _shown_notices(self, snapshot: SessionSnapshot) -> tuple[str, ...]:
+        ends = snapshot.session is not None and not snapshot.session.refresh_token
+        return (*self.notices.values(), *((_NO_REFRESH_TOKEN,) if ends else ()))
+
+    def note(self, name: str, text: str | None) -> None:
+        """Set a notice, or take it away. It shows with the next `replace`."""
+        if text is None:
+            self.notices.pop(name, None)
+        else:
+            self.notices[name] = text
+
+    def drop_notices(self) -> None:
+        """Take away the notices about a session that is over; those that others set stay."""
+        for name in ("detached", "sign_out", "storage"):
+            self.notices.pop(name, None)
+
+
+def margin(session: Session) -> float:
+    """How many seconds before its expiry a session is refreshed."""
+    return min(_MARGIN, _MARGIN_SHARE * session.lifetime)
+
+
+def not_signed_in() -> AuthSessionMissing:
+    """The error of a call that needs a session."""
+    return AuthSessionMissing(
+        "Not signed in. Restore a session with set_session, or sign in.", code="session_missing"
+    )

@@ -1,0 +1,352 @@
+"""SessionStore: the stored sessions of a project, each under its id, and which one a name uses.
+
+For each session of a project there is a record under its id. A name's key (``sb-abcd-auth-token``, the one
+that Supabase's other clients use) holds a copy of the session that the name uses, so that they can read it.
+An index lists the records: which names use them, and when they were last used. So a pair of tokens finds
+its session's later rotation under any name, and after another user has worked in the same notebook.
+
+All of this blocks, so the owner loop calls it in threads. Every change of records and copies is made under
+the index's lock; what exchanges a refresh token holds the session's own lock as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...errors import AuthStorageError
+from ...storage import SessionStorage, failure_of_storage
+from ...tokens import Secret
+from .._api.server_clock import ServerClock
+from ..pkce import Pkce
+from .stored_session import StorageDamaged, StoredSession, TokenPair
+
+logger = logging.getLogger("supabase_nb")
+
+# Sessions that no name uses: how many are kept, and for how long since they were last used; seconds.
+_MOST_UNUSED, _KEEP_UNUSED = 50, 60 * 24 * 3600.0
+_A_DAY = 24 * 3600.0
+# The index is locked for a few small files' time.
+_INDEX_LOCK_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was read for a pair, or for this client's name.
+
+    Args:
+        record: The session that the name uses.
+        others: Further stored sessions that the pair may belong to.
+        trouble: Why the name's session is unknown.
+    """
+
+    record: StoredSession | None
+    others: tuple[StoredSession, ...] = ()
+    trouble: AuthStorageError | None = None
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """The index's line for one session."""
+
+    names: tuple[str, ...]
+    used: float
+
+
+class SessionStore:
+    """Reads and writes sessions of one project.
+
+    Args:
+        storage: Where they are stored.
+        key: The key of this client's name.
+        project: A prefix for the project's records (`storage.project_key`).
+        clock: The server's clock.
+        older_keys: Where earlier versions stored what belongs under `key` now, each with the issuer that the
+            session must have (`storage.older_storage_keys`).
+    """
+
+    def __init__(
+        self,
+        storage: SessionStorage,
+        key: str,
+        project: str,
+        clock: ServerClock,
+        *,
+        older_keys: Mapping[str, str] | None = None,
+    ) -> None:
+        self.storage, self.key, self.clock = storage, key, clock
+        self._project, self._older_keys = project, dict(older_keys or {})
+        self._index_key = f"{project}-sessions"
+
+    def _key_of(self, session_id: str) -> str:
+        safe = session_id if len(session_id) <= 64 else hashlib.sha256(session_id.encode()).hexdigest()
+        return f"{self._project}-session-{safe}"
+
+    # -- locks --------------------------------------------------------------------------------------------
+
+    def lock(self, session_id: str | None, timeout: float) -> Any:
+        """A context manager that keeps other kernels from exchanging this session's refresh token.
+
+        It enters with whether it has the lock. A storage whose lock fails costs no session.
+        """
+        # Sixteen locks for all sessions of a project, so that their files do not pile up.
+        share = hashlib.sha256((session_id or "").encode()).hexdigest()[0]
+        return self._lock(f"{self._project}-lock-{share}", timeout)
+
+    @contextmanager
+    def _lock(self, key: str, timeout: float) -> Iterator[bool]:
+        stack, locked = ExitStack(), False
+        try:
+            locked = bool(stack.enter_context(self.storage.lock(key, timeout)))
+        except Exception as error:  # noqa: BLE001
+            logger.warning("%s", failure_of_storage(error, "locked"))
+        try:
+            yield locked
+        finally:
+            try:
+                stack.close()
+            except Exception as error:  # noqa: BLE001
+                logger.warning("%s", failure_of_storage(error, "unlocked"))
+
+    def version(self, session_id: str | None) -> object:
+        """Changes when another kernel changes what is stored of this session, or under this name."""
+        version = getattr(self.storage, "version", None)
+        if version is None:
+            return None
+        try:
+            own = None if session_id is None else version(self._key_of(session_id))
+            return version(self.key), own
+        except Exception:  # noqa: BLE001  (it costs a late look at the storage, never a session)
+            return None
+
+    # -- reading ------------------------------------------------------------------------------------------
+
+    def read(self) -> Found:
+        """The session that this name uses, in its latest rotation."""
+        record, trouble = self._read(self.key)
+        if record is None and trouble is None:
+            record = self._read_older()
+        if record is None:
+            return Found(None, trouble=trouble)
+        return Found(self._latest(record))
+
+    def read_by_id(self, session_id: str) -> Found:
+        """A session, whether or not a name uses it."""
+        record, trouble = self._read(self._key_of(session_id))
+        return Found(record, trouble=trouble)
+
+    def find(self, pair: TokenPair) -> Found:
+        """The stored sessions that a pair may belong to: this name's, the one with its id, or any."""
+        found = self.read()
+        if pair.session_id is not None:
+            if found.record is not None and found.record.id == pair.session_id:
+                return found
+            own = self.read_by_id(pair.session_id)
+            others = () if own.record is None else (own.record,)
+            return replace(found, others=others, trouble=found.trouble or own.trouble)
+        if found.record is not None and found.record.is_later_than(pair):
+            return found
+        # No id to go by (version 1, and an access token that can't be read): look at all of them.
+        records = (self._read(self._key_of(session_id))[0] for session_id in self._index())
+        return replace(found, others=tuple(record for record in records if record is not None))
+
+    def _read(self, key: str) -> tuple[StoredSession | None, AuthStorageError | None]:
+        """A stored session, or why it is unknown. Damaged data is set aside, not deleted."""
+        try:
+            text = self.storage.get(key)
+            secret, text = (None if text is None else Secret(text)), None
+        except Exception as error:  # noqa: BLE001
+            return None, failure_of_storage(error, "read")
+        if secret is None:
+            return None, None
+        record = StoredSession.from_text(secret)
+        if record is not None:
+            return record, None
+        aside = getattr(self.storage, "set_aside", None)
+        try:
+            where = f" It was kept as {aside(key)}." if aside else ""
+        except Exception as error:  # noqa: BLE001
+            return None, failure_of_storage(error, "set aside")
+        trouble = StorageDamaged(f"The stored session is damaged.{where} Sign in or restore a session again.")
+        logger.warning("%s", trouble)
+        return None, trouble
+
+    def _read_older(self) -> StoredSession | None:
+        """The session as an earlier version stored it, if it comes from this auth server."""
+        for key, issuer in self._older_keys.items():
+            record, _ = self._read(key)
+            if record is not None and issuer in ("", record.session.claims.get("iss")):
+                return record
+        return None
+
+    def _latest(self, record: StoredSession) -> StoredSession:
+        """A name's copy can be older than the record (a kernel was killed), or newer (another client)."""
+        own, _ = self._read(self._key_of(record.id))
+        return record if own is None else own.merged_with(record)
+
+    # -- writing ------------------------------------------------------------------------------------------
+
+    def save(
+        self, record: StoredSession, *, use: bool, stored: StoredSession | None = None
+    ) -> AuthStorageError | None:
+        """Store a session.
+
+        Args:
+            record: The session.
+            use: From now on this client's name uses it; otherwise names that use it already get the rotation.
+            stored: What this name was found to use. If it says the same, nothing is written.
+
+        Returns:
+            Why it could not be saved, if so.
+        """
+        offset = self.clock.offset
+        if use and stored is not None and record.same_as(stored, offset) and self._is_indexed(record):
+            return None
+        record = replace(record, clock_offset=offset)
+        text = Secret(record.to_text())
+        try:
+            with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT):
+                index = self._index()
+                self.storage.set(self._key_of(record.id), text.reveal())
+                names = self._names_of(record.id, index) - {self.key}
+                if use or self._uses(self.key, record.id):
+                    names.add(self.key)
+                for name in sorted(names):
+                    self.storage.set(name, text.reveal())
+                self._write_index(self._with(index, record.id, names), index)
+        except Exception as error:  # noqa: BLE001
+            return failure_of_storage(error, "saved")
+        self._remove_older()
+        return None
+
+    def _is_indexed(self, record: StoredSession) -> bool:
+        """Whether the record is where it belongs: earlier versions kept sessions under names only."""
+        entry = self._index().get(record.id)
+        return entry is not None and self.key in entry.names and not self._is_old(entry)
+
+    def _is_old(self, entry: _Entry) -> bool:
+        return abs(self.clock.clock.wall() - entry.used) > _A_DAY
+
+    def _names_of(self, session_id: str, index: dict[str, _Entry]) -> set[str]:
+        """The names that still use a session."""
+        entry = index.get(session_id)
+        return {name for name in entry.names if self._uses(name, session_id)} if entry else set()
+
+    def _uses(self, name: str, session_id: str) -> bool:
+        record, _ = self._read(name)
+        return record is not None and record.id == session_id
+
+    def _remove_older(self) -> None:
+        """Remove what has been moved from an older key."""
+        older, self._older_keys = self._older_keys, {}
+        for key, issuer in older.items():
+            record, _ = self._read(key)
+            if record is not None and issuer in ("", record.session.claims.get("iss")):
+                with suppress(Exception):
+                    self.storage.remove(key)
+
+    # -- removing -----------------------------------------------------------------------------------------
+
+    def forget(self, record: StoredSession | None, *, of_user: bool = False) -> AuthStorageError | None:
+        """Remove all that is stored of a session, under every name; and of a sign-in that was begun.
+
+        Args:
+            record: The session; ``None``: whatever is left under this client's name.
+            of_user: Remove the other sessions of its user too.
+
+        Returns:
+            What could not be removed, if anything.
+        """
+        failure: AuthStorageError | None = None
+
+        def remove(key: str) -> None:
+            nonlocal failure
+            try:
+                self.storage.remove(key)
+            except Exception as error:  # noqa: BLE001
+                failure = failure_of_storage(error, "removed")
+
+        with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT):
+            index = before = self._index()
+            ended = {record.id} if record else {known for known in index if self.key in index[known].names}
+            if record is not None and of_user:
+                ended |= {known for known in index if self._is_of(known, record.session.user.id)}
+            for session_id in ended:
+                for name in self._names_of(session_id, index) | {self.key}:
+                    if self._uses(name, session_id):
+                        remove(name)
+                remove(self._key_of(session_id))
+                index = {known: entry for known, entry in index.items() if known != session_id}
+            with suppress(Exception):
+                self._write_index(index, before)
+                if not index:
+                    self.storage.remove(self._index_key)
+        if self._read(self.key) == (None, None):
+            remove(self.key)  # what a damaged file, or a save that was cut short, left behind
+            self._remove_older()
+        try:
+            Pkce(self.storage, self.key).forget()
+        except AuthStorageError as error:
+            failure = error
+        return failure
+
+    def forget_if_unused(self, record: StoredSession) -> None:
+        """Remove a session that no name uses: its name's copy was deleted, which is a sign-out."""
+        with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT), suppress(Exception):
+            index = self._index()
+            if not self._names_of(record.id, index):
+                self.storage.remove(self._key_of(record.id))
+                self._write_index({known: e for known, e in index.items() if known != record.id}, index)
+
+    def _is_of(self, session_id: str, user_id: str) -> bool:
+        record, _ = self._read(self._key_of(session_id))
+        return record is not None and record.session.user.id == user_id
+
+    # -- the index ----------------------------------------------------------------------------------------
+
+    def _index(self) -> dict[str, _Entry]:
+        """The stored sessions; empty when the index is damaged. It holds no tokens."""
+        try:
+            found = json.loads(self.storage.get(self._index_key) or "{}")
+            return {
+                str(session_id): _Entry(tuple(str(name) for name in entry["names"]), float(entry["used"]))
+                for session_id, entry in found.items()
+            }
+        except Exception:  # noqa: BLE001  (of the storage, or of a damaged text)
+            return {}
+
+    def _write_index(self, index: dict[str, _Entry], before: dict[str, _Entry]) -> None:
+        if index == before:
+            return
+        text = json.dumps({key: {"names": e.names, "used": round(e.used)} for key, e in index.items()})
+        self.storage.set(self._index_key, text)
+
+    def _with(self, index: dict[str, _Entry], session_id: str, names: set[str]) -> dict[str, _Entry]:
+        """The index with a session that has just been saved; sessions that are no longer kept are removed."""
+        others = {
+            known: replace(entry, names=tuple(name for name in entry.names if name not in names))
+            for known, entry in index.items()
+            if known != session_id
+        }
+        entry = index.get(session_id)
+        used = self.clock.clock.wall() if entry is None or self._is_old(entry) else entry.used
+        if session_id not in index:
+            others = self._without_unused(others)
+        return {**others, session_id: _Entry(tuple(sorted(names)), used)}
+
+    def _without_unused(self, index: dict[str, _Entry]) -> dict[str, _Entry]:
+        unused = [known for known in index if not self._names_of(known, index)]
+        unused.sort(key=lambda known: index[known].used, reverse=True)
+        now = self.clock.clock.wall()
+        kept = dict(index)
+        for place, known in enumerate(unused):
+            if place >= _MOST_UNUSED or now - index[known].used > _KEEP_UNUSED:
+                with suppress(Exception):
+                    self.storage.remove(self._key_of(known))
+                    del kept[known]
+        return kept

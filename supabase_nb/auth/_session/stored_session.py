@@ -1,0 +1,184 @@
+"""StoredSession: a session as it is stored, with the hashes of its spent refresh tokens; and TokenPair."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ... import tokens
+from ...errors import AuthStorageError
+from ...models import Session
+from ...tokens import Secret
+
+# Our own field in the stored object; Supabase's other clients ignore it.
+_OURS = "supabase_nb"
+# How many hashes to keep: the oldest tokens are in notebooks, the newest ones in other kernels.
+_FIRST, _LAST = 128, 384
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
+@dataclass(frozen=True)
+class TokenPair:
+    """An access token and a refresh token as the user supplied them, and what can be read from them."""
+
+    access_token: Secret
+    refresh_token: Secret
+    claims: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, access_token: object, refresh_token: object, known: Session | None = None) -> TokenPair:
+        """Clean both; see `tokens.clean`. If they are a `known` session's, its claims are not read again."""
+        access = tokens.clean(access_token)
+        is_known = known is not None and known._access_token == access
+        claims = known.claims if known is not None and is_known else tokens.read_claims(access)
+        return cls(access, tokens.clean(refresh_token), claims)
+
+    @property
+    def session_id(self) -> str | None:
+        """The server's id of the session, from the claims or from a version 2 refresh token."""
+        return tokens.text_claim(self.claims, "session_id") or tokens.session_id_of(self.refresh_token)
+
+    @property
+    def user_id(self) -> str | None:
+        """The user's id, as the access token has it."""
+        return tokens.text_claim(self.claims, "sub")
+
+
+@dataclass(frozen=True)
+class StoredSession:
+    """A session with the salted hashes of the refresh tokens that were spent on the way to it.
+
+    Args:
+        session: The session as of its last rotation.
+        salt: Of the hashes; hexadecimal.
+        spent_token_hashes: Oldest first; at most 512.
+        clock_offset: Server's clock less this machine's when it was saved, in seconds.
+    """
+
+    session: Session
+    salt: str
+    spent_token_hashes: tuple[str, ...] = ()
+    clock_offset: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """What it is stored under: the server's id of the session, or its user's where there is none."""
+        return self.session.session_id or f"user-{self.session.user.id}"
+
+    @property
+    def pair(self) -> TokenPair:
+        """Its tokens."""
+        session = self.session
+        return TokenPair(session._access_token, session._refresh_token, session.claims)
+
+    @classmethod
+    def begin(cls, session: Session, *, spent: Secret | None = None) -> StoredSession:
+        """The record of a session that is not stored yet.
+
+        Args:
+            session: The session.
+            spent: The refresh token that was exchanged for it, if one was.
+        """
+        record = cls(session, os.urandom(8).hex())
+        return record._with_spent(spent) if spent else record
+
+    def rotated_to(self, session: Session, *, spent: Secret | None = None) -> StoredSession:
+        """The record after a rotation (or with the same tokens again).
+
+        Args:
+            session: The session now.
+            spent: A refresh token beside our own that was exchanged for it, or is known to be spent.
+        """
+        record = StoredSession(session, self.salt, self.spent_token_hashes, self.clock_offset)
+        for token in (Secret(self.session.refresh_token), spent):
+            if token and token.reveal() != session.refresh_token:
+                record = record._with_spent(token)
+        return record
+
+    def _with_spent(self, spent: Secret) -> StoredSession:
+        hashed = tokens.fingerprint(spent, self.salt)
+        if hashed in self.spent_token_hashes:
+            return self
+        hashes = (*self.spent_token_hashes, hashed)
+        if len(hashes) > _FIRST + _LAST:
+            hashes = hashes[:_FIRST] + hashes[-_LAST:]
+        return replace(self, spent_token_hashes=hashes)
+
+    def is_spent(self, refresh_token: Secret) -> bool:
+        """Whether this refresh token was spent on the way to this session."""
+        if not self.spent_token_hashes or not refresh_token:
+            return False
+        return tokens.fingerprint(refresh_token, self.salt) in self.spent_token_hashes
+
+    def same_as(self, stored: StoredSession, clock_offset: float) -> bool:
+        """Whether the stored record says the same: tokens, user, spent tokens and, to a second, the clock."""
+        return (
+            (self.session, self.salt, self.spent_token_hashes)
+            == (stored.session, stored.salt, stored.spent_token_hashes)
+        ) and abs(clock_offset - stored.clock_offset) < 1.0
+
+    def is_later_than(self, pair: TokenPair) -> bool:
+        """Whether this is a later rotation of the very session that the pair belongs to."""
+        if not pair.refresh_token:
+            return False
+        if self.is_spent(pair.refresh_token):
+            return True
+        mine, theirs = self.session.issued_at, tokens.number(pair.claims, "iat")
+        if pair.refresh_token == self.session._refresh_token:
+            # Only the access token can be older, or unreadable.
+            return theirs is None or (mine is not None and mine > theirs)
+        if pair.session_id is None or pair.session_id != self.session.session_id:
+            return False
+        ours, supplied = (tokens.counter_of(t) for t in (self.session._refresh_token, pair.refresh_token))
+        if ours is not None and supplied is not None:
+            return ours > supplied
+        return mine is not None and theirs is not None and mine > theirs
+
+    def merged_with(self, other: StoredSession) -> StoredSession:
+        """The later of two records of one session, with the spent tokens of both."""
+        later, earlier = self, other
+        if self.is_spent(other.session._refresh_token):
+            return self
+        if other.is_spent(self.session._refresh_token):
+            return other
+        if (other.session.issued_at or 0) > (self.session.issued_at or 0):
+            later, earlier = other, self
+        # Another client has rotated it, and keeps no list of spent tokens.
+        return later if later.spent_token_hashes else earlier.rotated_to(later.session)
+
+    def to_text(self) -> str:
+        """What goes into storage."""
+        ours = {
+            "salt": self.salt,
+            "ancestors": self.spent_token_hashes,
+            "clock_offset": round(self.clock_offset, 3),
+        }
+        return _ENCODER.encode({**self.session._to_wire(), _OURS: ours})
+
+    @classmethod
+    def from_text(cls, text: Secret) -> StoredSession | None:
+        """Read what this client or another one of Supabase's has stored; ``None`` when it is damaged."""
+        try:
+            wire = json.loads(text.reveal())
+            ours = wire.pop(_OURS, None) if isinstance(wire, dict) else None
+            session = Session.from_wire(wire)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(ours, dict):
+            return cls.begin(session)
+        salt, ancestors, offset = ours.get("salt"), ours.get("ancestors"), tokens.number(ours, "clock_offset")
+        if not isinstance(salt, str) or len(salt) != 16 or not isinstance(ancestors, list):
+            return cls.begin(session)
+        try:
+            bytes.fromhex(salt)
+        except ValueError:
+            return cls.begin(session)
+        hashes = tuple(item for item in ancestors if isinstance(item, str))
+        return cls(session, salt, hashes[-_FIRST - _LAST :], offset or 0.0)
+
+
+class StorageDamaged(AuthStorageError):
+    """What was stored is no session; it was set aside, not deleted."""

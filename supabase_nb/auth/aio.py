@@ -1,0 +1,75 @@
+"""`await supabase.auth.aio.…`: the methods of `AuthClient`, awaited. They run the same coroutines."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+from .client import AuthClient
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _awaited(
+    method: Callable[Concatenate[AuthClient, _P], _T],
+) -> Callable[Concatenate[AuthAio, _P], Coroutine[Any, Any, _T]]:
+    @functools.wraps(method)
+    def call(self: AuthAio, *args: _P.args, **kwargs: _P.kwargs) -> Coroutine[Any, Any, _T]:
+        # Not `async`: this frame, with the tokens in it, is gone before anything can fail.
+        return cast("Coroutine[Any, Any, _T]", method(cast("AuthClient", self._client), *args, **kwargs))
+
+    return cast("Callable[Concatenate[AuthAio, _P], Coroutine[Any, Any, _T]]", call)
+
+
+class _Awaiting:
+    """The client, except that what it would wait for is returned as a coroutine."""
+
+    def __init__(self, auth: AuthClient) -> None:
+        self._auth = auth
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._auth, name)
+
+    def set_session(self, *tokens: Any) -> Any:
+        return AuthClient.set_session(cast("AuthClient", self), *tokens)
+
+    def _run(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> Coroutine[Any, Any, _T]:
+        return self._auth._await(make)
+
+    async def _answer(self, value: _T) -> _T:
+        return value
+
+
+class AuthAio:
+    """The methods of an `AuthClient` that ask the server, to be awaited.
+
+    It is the same client: same session, same exchange for threads and tasks, same events. A task that is
+    cancelled stops waiting. A request that has left with a refresh token is still answered and saved.
+
+    Args:
+        auth: The client.
+
+    Example:
+        ``await supabase.auth.aio.set_session(access_token, refresh_token)``
+    """
+
+    def __init__(self, auth: AuthClient) -> None:
+        self._client = _Awaiting(auth)
+
+    # One line for each method that waits for something; its signature and its docstring come with it.
+    set_session = _awaited(AuthClient.set_session)
+    get_session = _awaited(AuthClient.get_session)
+    refresh_session = _awaited(AuthClient.refresh_session)
+    get_user = _awaited(AuthClient.get_user)
+    update_user = _awaited(AuthClient.update_user)
+    get_claims = _awaited(AuthClient.get_claims)
+    sign_out = _awaited(AuthClient.sign_out)
+    sign_up = _awaited(AuthClient.sign_up)
+    sign_in_with_password = _awaited(AuthClient.sign_in_with_password)
+    sign_in_anonymously = _awaited(AuthClient.sign_in_anonymously)
+    sign_in_with_otp = _awaited(AuthClient.sign_in_with_otp)
+    verify_otp = _awaited(AuthClient.verify_otp)
+    sign_in_with_url = _awaited(AuthClient.sign_in_with_url)
+    exchange_code_for_session = _awaited(AuthClient.exchange_code_for_session)

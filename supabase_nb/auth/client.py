@@ -1,0 +1,422 @@
+"""AuthClient: a Supabase Auth session that can be observed, and is kept alive."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import traitlets
+
+from .. import _mixups, errors, tokens
+from ..logs import log_without_text
+from ..models import (
+    STATUSES,
+    AuthCallback,
+    AuthEvent,
+    AuthResponse,
+    Session,
+    Subscription,
+    User,
+)
+from ..storage import SessionStorage, default_storage, older_storage_keys, project_key
+from ..storage import storage_key as key_of
+from ..tokens import Secret
+from . import sign_in
+from ._api.endpoints import AuthAPI
+from ._api.server_clock import Clock, ServerClock
+from ._api.verified_claims import Verifier
+from ._loop import owner_loop
+from ._session.delivery import Change, run_awaitable, running_loop
+from ._session.manager import SessionManager
+from ._session.scheduler import scheduler
+from ._session.stored_session import TokenPair
+
+if TYPE_CHECKING:
+    import httpx
+
+    from .aio import AuthAio
+
+Scope = Literal["global", "local", "others"]
+_T = TypeVar("_T")
+
+
+class AuthClient(traitlets.HasTraits):
+    """One user's session with one auth server.
+
+    Constructing touches nothing: no network, no file, no thread. The stored session is read by `get_session`,
+    by the first subscription and by `%supabase_connect`.
+
+    Traits are read-only, and `observe` works as for any `traitlets.HasTraits`. Observers are called in the
+    thread that caused the change, one change at a time, never under a lock; one that raises is logged.
+
+    Args:
+        url: The auth server's base, ``https://abcd.supabase.co/auth/v1``.
+        headers: Sent with every request; ``apikey`` among them.
+        storage: Where the session is stored; by default a file in the user's data folder (on Binder: memory).
+        name: Tells several sessions of one project apart.
+        storage_key: The key in the storage; by default the one that Supabase's other clients use for this
+            project. Sessions under another key are not found by clients without it.
+        auto_refresh: Refresh in the background.
+        transport: An httpx transport that sends all requests.
+        allow_http: Allow ``http://`` to other machines than this one. Tokens can be read on the way.
+        clock: This machine's clocks; tests put others in their place.
+
+    Raises:
+        AuthError: ``url`` is no address.
+    """
+
+    session = traitlets.Instance(Session, allow_none=True, read_only=True, help="The session in force.")
+    user = traitlets.Instance(User, allow_none=True, read_only=True, help="Whose session it is.")
+    status = traitlets.Enum(
+        STATUSES,
+        default_value="signed_out",
+        read_only=True,
+        help="signed_out, restoring, active, refreshing, retrying or expired.",
+    )
+    last_event = traitlets.Instance(
+        AuthEvent, allow_none=True, read_only=True, help="What happened last: kind, time, cause."
+    )
+    last_error = traitlets.Instance(
+        errors.AuthError, allow_none=True, read_only=True, help="Why it is retrying, expired or not saved."
+    )
+    next_refresh_at = traitlets.Float(
+        None,
+        allow_none=True,
+        read_only=True,
+        help="When it is refreshed or tried next: Unix seconds, by this machine's clock.",
+    )
+    notices = traitlets.Tuple(default_value=(), read_only=True, help="Sentences to show with the session.")
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        storage: SessionStorage | None = None,
+        name: str = "",
+        storage_key: str | None = None,
+        auto_refresh: bool = True,
+        transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None,
+        allow_http: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__()
+        self._untold: deque[Any] = deque()
+        server_clock = ServerClock(clock or Clock())
+        api = AuthAPI(url, clock=server_clock, headers=headers, transport=transport, allow_http=allow_http)
+        self._manager = SessionManager(
+            api,
+            storage or default_storage(),
+            storage_key or key_of(api.url, name),
+            storage_key or project_key(api.url),
+            self._apply,
+            older_keys={} if storage_key else older_storage_keys(api.url, name),
+        )
+        self._manager.refresher.background = auto_refresh
+        self._verifier = Verifier(api)
+
+    def __repr__(self) -> str:
+        return f"AuthClient({self.url!r}, status={self.status!r})"
+
+    def __dir__(self) -> list[str]:
+        """The public names, of traitlets' many only those that observe; this is what Tab offers."""
+        inherited = set(dir(traitlets.HasTraits)) - {"observe", "unobserve", "unobserve_all"}
+        return sorted(
+            name for name in super().__dir__() if not name.startswith("_") and name not in inherited
+        )
+
+    def _run(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """Run a coroutine on the owner loop and wait for it (`aio` awaits it instead)."""
+        return owner_loop.call(make, self._manager.delivery)
+
+    async def _await(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """The same, awaited on another event loop."""
+        return await owner_loop.wait(make, self._manager.delivery)
+
+    def _answer(self, value: _T) -> _T:
+        """Return what is known without waiting (`aio` has it awaited)."""
+        return value
+
+    # -- what it knows ------------------------------------------------------------------------------------
+
+    @property
+    def url(self) -> str:
+        """The auth server's base."""
+        return self._manager.api.url
+
+    @property
+    def storage(self) -> SessionStorage:
+        """Where the session is stored."""
+        return self._manager.store.storage
+
+    @property
+    def events(self) -> tuple[AuthEvent, ...]:
+        """The last 20 events, oldest first."""
+        return tuple(self._manager.state.events)
+
+    def time_left(self) -> float | None:
+        """Seconds until the access token expires, by the server's clock; ``None`` without a session."""
+        return self._manager.state.time_left()
+
+    def set_notice(self, name: str, text: str | None) -> None:
+        """Show a sentence with the session (trait `notices`); ``None`` takes it away."""
+        self._run(lambda: self._manager.set_notice(name, text))
+
+    # -- the session --------------------------------------------------------------------------------------
+
+    def set_session(self, access_token: str | Secret, refresh_token: str | Secret) -> AuthResponse:
+        """Restore a session from its tokens.
+
+        An expired pair is exchanged, a valid one verified with the server. When storage holds a later
+        rotation of the very same session, that one is continued; the spent refresh token is never sent.
+
+        Args:
+            access_token: The JWT. One that cannot be read counts as expired.
+            refresh_token: What it is renewed with; ``""``: the session lasts until the access token expires.
+
+        Returns:
+            The user, fresh from the server, and the session: the supplied tokens, or the rotated ones.
+
+        Raises:
+            AuthError: A key in a token's place, swapped tokens, another project's (``key_for_token``,
+                ``swapped_tokens``, ``wrong_project``). Nothing was sent.
+            AuthSessionMissing: Expired and no refresh token; or the session was signed out
+                (``session_not_found``).
+            UserDoesntExist: The access token matches no user.
+            AuthSessionMismatch: The tokens belong to different users.
+            AuthApiError: The server refused; ``code`` says why.
+            AuthRetryableError: The server cannot be reached now. Within 15 s.
+            AuthStorageError: The session is in force, but could not be saved.
+            AuthError: ``superseded``: a later sign-out, sign-in or `set_session` was carried out meanwhile.
+                Tokens that the server has issued for this call are signed out.
+
+        On failure an earlier session stays in force. Source: Supabase's reference, "Set the session data".
+        """
+        pair = TokenPair.of(access_token, refresh_token, self._manager.snapshot.session)
+        # This frame may stand in a traceback with locals.
+        access_token, refresh_token = pair.access_token, pair.refresh_token
+        _mixups.refuse_mixed_up_tokens(access_token, refresh_token, self.url)
+        return self._run(lambda: _response(self._manager.restore_from_tokens(pair)))
+
+    def get_session(self) -> Session | None:
+        """The session, refreshed first when it is about to expire; ``None`` when not signed in.
+
+        Raises:
+            AuthRetryableError: It has expired and cannot be renewed now. It is kept.
+            AuthStorageError: A session may be stored, but it cannot be read.
+        """
+        fresh = self._manager.session_if_fresh()
+        return self._answer(fresh) if fresh else self._run(self._manager.get_fresh)
+
+    def refresh_session(self, refresh_token: str | Secret | None = None) -> AuthResponse:
+        """Exchange the refresh token now.
+
+        Any number of threads, tasks and kernels that ask at once cause one exchange.
+
+        Args:
+            refresh_token: Another than the current session's; then like `set_session` with an expired token.
+
+        Raises:
+            AuthSessionMissing: Not signed in.
+            AuthApiError: The server's final answer: the session has ended.
+            AuthRetryableError: The server cannot be reached now; the background goes on trying.
+            AuthStorageError: Renewed, but not saved.
+        """
+        if refresh_token is not None:
+            # This frame may stand in a traceback with locals.
+            refresh_token = tokens.clean(refresh_token)
+            return self.set_session("", refresh_token)
+        return self._run(lambda: _response(self._manager.refresh()))
+
+    def sign_out(self, scope: Scope = "global") -> None:
+        """End the session: here at once, whatever the network does. The server is told in the background.
+
+        It waits a second for the server's answer, so that a script may end right after it.
+
+        Args:
+            scope: ``"global"``: all of the user's sessions; ``"local"``: this one; ``"others"``: all
+                but this one, which stays in force.
+
+        Raises:
+            AuthError: An unknown scope.
+            AuthSessionMissing: ``"others"``, and not signed in.
+            AuthStorageError: Signed out, but what was stored could not be removed.
+        """
+        if scope not in ("global", "local", "others"):
+            raise errors.AuthError(f'There is no scope {scope!r}. Use "global", "local" or "others".')
+        return self._run(lambda: self._sign_out(scope))
+
+    async def _sign_out(self, scope: Scope) -> None:
+        if scope == "others":
+            session = await self._manager.get_fresh_or_raise()
+            await self._manager.api.logout(Secret(session.access_token), scope)
+        else:
+            await self._manager.sign_out(scope)
+
+    def get_user(self, jwt: str | Secret | None = None) -> User:
+        """The user as the server knows them now.
+
+        Args:
+            jwt: An access token; by default the session's.
+
+        Raises:
+            AuthSessionMissing: Not signed in.
+            AuthApiError: The server refused.
+            AuthRetryableError: The server cannot be reached now.
+        """
+        token = jwt = None if jwt is None else tokens.clean(jwt)
+        return self._run(lambda: self._get_user(token))
+
+    async def _get_user(self, token: Secret | None) -> User:
+        return await self._manager.api.get_user(await self._token(token))
+
+    async def _token(self, token: Secret | None) -> Secret:
+        """A token that was given, or else the session's."""
+        return token or Secret((await self._manager.get_fresh_or_raise()).access_token)
+
+    def update_user(self, attributes: Mapping[str, object]) -> AuthResponse:
+        """Change the user: ``{"data": {...}}``, ``{"password": ...}``, ``{"email": ...}``.
+
+        The event is `USER_UPDATED`; tokens stay as they are.
+
+        Raises:
+            AuthSessionMissing: Not signed in.
+            AuthWeakPassword: ``reasons`` says in what.
+            AuthApiError: The server refused.
+        """
+        # An address is no secret: the server's refusal of one has to name it.
+        hidden = {
+            name: Secret(value) if isinstance(value, str) and name not in ("email", "phone") else value
+            for name, value in attributes.items()
+        }
+        attributes = hidden
+        return self._run(lambda: _response(self._manager.update_user(hidden)))
+
+    def get_claims(self, jwt: str | Secret | None = None) -> Mapping[str, Any]:
+        """The access token's claims, verified with the project's public keys (cached for 10 minutes).
+
+        Where these keys do not help, the auth server verifies the token: one `get_user` for each call. So it
+        is with a shared secret (HS256), a key that is newer than the cache, keys that cannot be read, and
+        without the package ``cryptography``.
+
+        Raises:
+            AuthInvalidJwt: The signature is wrong, or the token has expired.
+            AuthSessionMissing: Not signed in.
+            AuthApiError: The server refused the token for another reason (``user_not_found``…).
+            AuthRetryableError: The server has to be asked, and cannot be reached now.
+        """
+        token = jwt = None if jwt is None else tokens.clean(jwt)
+        return self._run(lambda: self._get_claims(token))
+
+    async def _get_claims(self, token: Secret | None) -> Mapping[str, Any]:
+        return await self._verifier.verify(await self._token(token))
+
+    # -- signing in (each is documented in `sign_in`) -----------------------------------------------------
+
+    sign_up = sign_in.sign_up
+    sign_in_with_password = sign_in.sign_in_with_password
+    sign_in_anonymously = sign_in.sign_in_anonymously
+    sign_in_with_otp = sign_in.sign_in_with_otp
+    verify_otp = sign_in.verify_otp
+    get_oauth_url = sign_in.get_oauth_url
+    sign_in_with_url = sign_in.sign_in_with_url
+    exchange_code_for_session = sign_in.exchange_code_for_session
+
+    @property
+    def aio(self) -> AuthAio:
+        """The same methods, to be awaited: ``await supabase.auth.aio.set_session(at, rt)``."""
+        from .aio import AuthAio
+
+        return AuthAio(self)
+
+    # -- being told ---------------------------------------------------------------------------------------
+
+    def on_auth_state_change(self, callback: AuthCallback) -> Subscription:
+        """Call `callback(event, session)` at each event, `INITIAL_SESSION` first.
+
+        Callbacks see one order of events, and each before the call that caused it returns. They may call any
+        method, and unsubscribe. If one raises, that is logged and the others are still called.
+
+        A coroutine function is awaited: as a task of the event loop that runs where it subscribes (in a
+        notebook, the kernel's), else at once.
+        """
+        loop = running_loop()
+        return self._run(lambda: self._manager.subscribe(callback, loop))
+
+    def start_auto_refresh(self) -> None:
+        """Refresh in the background from now on."""
+        self._manager.refresher.background = True
+        if self._manager.snapshot.session is not None:
+            scheduler.register(self._manager)
+
+    def stop_auto_refresh(self) -> None:
+        """Stop refreshing in the background. `get_session` still refreshes when needed."""
+        self._manager.refresher.background = False
+        scheduler.unregister(self._manager)
+
+    def close(self) -> None:
+        """Stop refreshing and drop the connections. The session stays stored. Harmless when done twice."""
+        self.stop_auto_refresh()
+        self._manager.api.close()
+
+    # -- traits -------------------------------------------------------------------------------------------
+
+    _interrupt: BaseException | None = None
+    # Whether traits are being set: what is to be told of them waits in `_untold` until all of them are.
+    _setting = False
+
+    def set_trait(self, name: str, value: Any) -> None:
+        """As traitlets does, but an error does not repeat the value: it may be a token."""
+        refused = False
+        try:
+            super().set_trait(name, value)
+        except traitlets.TraitError:
+            refused = True
+        if refused:
+            del value  # this frame may stand in a traceback with locals
+            raise traitlets.TraitError(f"{name!r} cannot be set to this. Use the methods of `auth`.")
+
+    def _apply(self, change: Change) -> BaseException | None:
+        """Set the traits; called for one change at a time (traitlets is not thread-safe)."""
+        self._interrupt = None
+        self._setting = True
+        try:
+            for name, value in change.traits.items():
+                if getattr(self, name) is not value:
+                    getattr(AuthClient, name).set(self, value)
+        finally:
+            self._setting = False
+        while self._untold:
+            super().notify_change(self._untold[0])
+            self._untold.popleft()  # only now: whatever Ctrl-C leaves untold is told by the next call
+        interrupt, self._interrupt = self._interrupt, None
+        return interrupt
+
+    def notify_change(self, change: Any) -> None:
+        """As traitlets does, but of what changes at once when all of it has changed."""
+        if self._setting:
+            self._untold.append(change)
+        else:
+            super().notify_change(change)
+
+    def _notify_observers(self, event: Any) -> None:
+        """As traitlets does, but an exception in one observer doesn't affect the others."""
+        name, kind = event["name"], event["type"]
+        tables = [self._trait_notifiers[key] for key in (name, traitlets.All) if key in self._trait_notifiers]
+        observers = [c for table in tables for k in (kind, traitlets.All) for c in table.get(k, ())]
+        for observer in observers:
+            call = observer
+            if isinstance(observer, traitlets.EventHandler) and observer.name is not None:
+                call = getattr(self, observer.name)
+            try:
+                run_awaitable(call(event))
+            except Exception:  # noqa: BLE001
+                log_without_text("an observer of a trait raised; the others are still called")
+            except BaseException as error:  # noqa: BLE001  (a Ctrl-C: raised when all have been called)
+                self._interrupt = error
+
+
+async def _response(session: Coroutine[Any, Any, Session]) -> AuthResponse:
+    found = await session
+    return AuthResponse(found.user, found)

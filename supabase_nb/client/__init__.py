@@ -1,0 +1,24 @@
+"""One Supabase project, worked with as one user.
+
+- `client`: `Client`, with tables, storage, functions and realtime. `connect`: which project.
+- `session_auth`: `SessionAuth`, for other HTTP clients. `token_provider`: the token that requests carry.
+- `redirects`: keeps it from other addresses. `realtime`: pushes it to channels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .client import Client, create_client
+
+__all__ = ["Client", "create_client"]
+
+
+def __getattr__(name: str) -> object:
+    # Not before it is used: it imports the HTTP library, which `%load_ext` does not need.
+    if name in __all__:
+        from . import client
+
+        return getattr(client, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

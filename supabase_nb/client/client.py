@@ -1,0 +1,231 @@
+"""Client: one Supabase project, worked with as one user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from .. import logs
+from .._mixups import project_url
+from .._pool import Pool
+from .._urls import check_url
+from ..auth import AuthClient
+from ..errors import AuthError
+from ..storage import SessionStorage
+from ..tokens import Secret
+from .connect import check_key
+from .session_auth import SessionAuth, SessionTransport
+from .token_provider import SessionTokens
+
+if TYPE_CHECKING:
+    from postgrest import SyncPostgrestClient, SyncRequestBuilder, SyncRPCFilterRequestBuilder
+    from postgrest.types import CountMethod
+    from storage3 import SyncStorageClient
+    from supabase_functions import SyncFunctionsClient
+    from typing_extensions import Self
+
+    from .realtime import SessionRealtime
+
+# Seconds to connect, and to wait for data: as long as a query may take (postgrest's own default).
+_CONNECT_TIMEOUT, _READ_TIMEOUT = 5.0, 120.0
+
+
+class Client:
+    """One Supabase project.
+
+    Tables, storage, functions and realtime are Supabase's own packages (extra ``data``). All requests go
+    through one connection pool, and each carries the newest access token.
+
+    Args:
+        url: The project's URL, ``https://abcd.supabase.co``; its page of the dashboard will do too.
+        key: Its publishable (anon) key.
+        name: Tells several sessions of one project apart.
+        storage: Where the session rests; by default a file in the user's data folder.
+        auth_url: The auth server's base, where it is not ``{url}/auth/v1``. Each auth server has a stored
+            session of its own.
+        transport: What sends all requests; by default a connection pool of its own for data, and one for
+            the auth server.
+        allow_secret_key: Take a service-role or secret key. It passes over row level security.
+        **options: Further arguments of `AuthClient`.
+
+    Raises:
+        AuthError: ``url`` is no address, or ``key`` is one that nobody should have in a notebook.
+    """
+
+    #: The session.
+    auth: AuthClient
+
+    def __init__(
+        self,
+        url: str,
+        key: str,
+        *,
+        name: str = "",
+        storage: SessionStorage | None = None,
+        auth_url: str | None = None,
+        transport: httpx.BaseTransport | None = None,
+        allow_secret_key: bool = False,
+        **options: Any,
+    ) -> None:
+        if not isinstance(key, str):
+            raise AuthError("The project's key is missing: it is a text.", code="no_key")
+        self._key, key = Secret(key), ""
+        url = project_url(url)
+        check_key(self._key, url, allow_secret_key=allow_secret_key)
+        self.url = check_url(url, allow_http=options.get("allow_http", False))
+        self.name = name
+        auth_url = check_url(auth_url or f"{self.url}/auth/v1", allow_http=options.get("allow_http", False))
+        self.auth = AuthClient(
+            auth_url,
+            headers={"apikey": self._key.reveal(), **options.pop("headers", {})},
+            name=name,
+            storage=storage,
+            transport=transport,
+            **options,
+        )
+        logs.install()
+        self._bearer = SessionTokens(self.auth, self._key, [self.url])
+        # Redirects carry nothing of ours: the transport signs each hop, if it is for the project.
+        self.http = httpx.Client(
+            transport=SessionTransport(SessionAuth(self), transport or Pool()),
+            base_url=self.url,
+            timeout=httpx.Timeout(_READ_TIMEOUT, connect=_CONNECT_TIMEOUT),
+            follow_redirects=True,
+        )
+        self._closing: list[Callable[[], object]] = []
+        self._postgrest: SyncPostgrestClient | None = None
+        self._storage: SyncStorageClient | None = None
+        self._functions: SyncFunctionsClient | None = None
+        self._realtime: SessionRealtime | None = None
+
+    @property
+    def key(self) -> str:
+        """The project's publishable key."""
+        return self._key.reveal()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r}, {self.auth.status})"
+
+    def __dir__(self) -> list[str]:
+        """The public names: this is what Tab offers."""
+        return sorted(name for name in super().__dir__() if not name.startswith("_"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop refreshing and drop the connections. The session stays stored. Harmless when done twice."""
+        while self._closing:
+            self._closing.pop()()
+        self.auth.close()
+        self.http.close()
+
+    # -- as whom ------------------------------------------------------------------------------------------
+
+    def set_auth(self, token: str | Secret | None) -> None:
+        """Send requests with another token than the session's, realtime's too.
+
+        Another thing than `AuthClient.set_session`: the session, its storage, its refreshes, events and
+        subscribers stay as they are. The panel says that it is in force.
+
+        Args:
+            token: An access token of this project; ``None``: the session's again.
+
+        Raises:
+            AuthInvalidJwt: It does not have a token's shape.
+        """
+        token = None if token is None else Secret(token)
+        self._bearer.override(token)
+
+    # -- data, on Supabase's own packages -----------------------------------------------------------------
+
+    @property
+    def postgrest(self) -> SyncPostgrestClient:
+        """Tables and functions of the database."""
+        if self._postgrest is None:
+            self._postgrest = self.schema("public")
+        return self._postgrest
+
+    def table(self, name: str) -> SyncRequestBuilder:
+        """A table or view: ``supabase.table("trips").select("*").execute()``."""
+        return self.postgrest.from_(name)
+
+    from_ = table
+
+    def schema(self, name: str) -> SyncPostgrestClient:
+        """Another schema than ``public``; it must be among the exposed ones."""
+        try:
+            from postgrest import SyncPostgrestClient
+        except ImportError:
+            raise _missing("postgrest") from None
+        # Not by their own `schema()`: before 2.34 that one left our connections, and with them the session.
+        made = SyncPostgrestClient(f"{self.url}/rest/v1", schema=name, headers={}, http_client=self.http)
+        made._owns_session = False  # used in a `with`, it leaves our connections open (since 2.34)
+        return made
+
+    def rpc(
+        self,
+        function: str,
+        params: dict[str, Any] | None = None,
+        count: CountMethod | None = None,
+        head: bool = False,
+        get: bool = False,
+    ) -> SyncRPCFilterRequestBuilder:
+        """Call a function of the database.
+
+        Args:
+            function: Its name.
+            params: Its arguments.
+            count: How to count the rows.
+            head: Only count, send no rows.
+            get: Call it read-only.
+        """
+        return self.postgrest.rpc(function, params or {}, count, head, get)
+
+    @property
+    def storage(self) -> SyncStorageClient:
+        """Files. Where the session rests is another thing: ``auth.storage``."""
+        if self._storage is None:
+            try:
+                from storage3 import SyncStorageClient
+            except ImportError:
+                raise _missing("storage3") from None
+            self._storage = SyncStorageClient(f"{self.url}/storage/v1/", headers={}, http_client=self.http)
+        return self._storage
+
+    @property
+    def functions(self) -> SyncFunctionsClient:
+        """Edge functions: ``supabase.functions.invoke("hello")``."""
+        if self._functions is None:
+            try:
+                from supabase_functions import SyncFunctionsClient
+            except ImportError:
+                raise _missing("supabase-functions") from None
+            self._functions = SyncFunctionsClient(f"{self.url}/functions/v1", {}, http_client=self.http)
+        return self._functions
+
+    @property
+    def realtime(self) -> SessionRealtime:
+        """Changes as they happen, to be awaited: ``await supabase.realtime.channel("room").subscribe()``."""
+        if self._realtime is None:
+            try:
+                from .realtime import SessionRealtime
+            except ImportError:
+                raise _missing("realtime") from None
+            self._realtime = SessionRealtime(self._bearer, self.url)
+            self._closing.append(self._realtime.stop)
+        return self._realtime
+
+
+def _missing(package: str) -> ImportError:
+    return ImportError(f'This needs {package}: pip install "supabase-nb[data]"', name=package)
+
+
+def create_client(url: str, key: str, **options: Any) -> Client:
+    """A `Client`; the name that Supabase's own packages use."""
+    return Client(url, key, **options)

@@ -1,0 +1,165 @@
+"""Which project to work with: its URL and key, from arguments, the environment, or a ``.env`` file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from .. import tokens
+from .._mixups import project_url, refuse_token_for_key
+from .._urls import check_url
+from ..errors import AuthError
+from ..tokens import Secret
+
+#: Where the key of a project is looked for, in this order.
+KEY_VARIABLES = ("SUPABASE_KEY", "SUPABASE_ANON_KEY", "SUPABASE_PUBLISHABLE_KEY")
+URL_VARIABLE = "SUPABASE_URL"
+DOTENV = ".env"
+
+
+@dataclass(frozen=True)
+class Project:
+    """One Supabase project.
+
+    Args:
+        url: Its URL, ``https://abcd.supabase.co``.
+        key: Its publishable (anon) key.
+        auth_url: The auth server's base, where it is not ``{url}/auth/v1``.
+        url_from: Where the URL was found: ``"argument"``, or the variable and the file it stands in.
+        key_from: Where the key was found.
+    """
+
+    url: str
+    key: str
+    auth_url: str | None = None
+    url_from: str = "argument"
+    key_from: str = "argument"
+
+    def __repr__(self) -> str:
+        return f"Project({self.url!r})"
+
+    @property
+    def origin(self) -> str:
+        """Which of the places won, in a few words; empty when both were given as arguments."""
+        if self.url_from == self.key_from == "argument":
+            return ""
+        return f"URL: {self.url_from}; key: {self.key_from}"
+
+
+def resolve_project(
+    url: str | None = None,
+    key: str | None = None,
+    *,
+    auth_url: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    allow_secret_key: bool = False,
+) -> Project:
+    """Settle on a project.
+
+    URL and key are looked for each by itself, and the first place that has one wins: the argument, the
+    environment, the nearest ``.env`` from the folder upward. Variables that are set but empty do not count.
+
+    Args:
+        url: The project's URL; otherwise ``SUPABASE_URL``.
+        key: Its key; otherwise the first of `KEY_VARIABLES` that is set.
+        auth_url: The auth server's base, for set-ups of one's own.
+        environ: The environment; the process's by default.
+        folder: Where to begin to look for ``.env``; the working directory by default.
+        allow_secret_key: Take a service-role or secret key too.
+
+    Raises:
+        AuthError: The URL or the key is found nowhere (``no_url``, ``no_key``), the key is one that passes
+            over row level security (``secret_key``), or another project's (``wrong_project``), or the URL is
+            none (``invalid_url``).
+    """
+    environ = os.environ if environ is None else environ
+    places = [] if url and key else list(_places(environ, Path(folder) if folder is not None else None))
+    url, url_from = _first(url, (URL_VARIABLE,), places)
+    found, key_from = _first(key, KEY_VARIABLES, places)
+    secret, key, found = Secret(found), "", ""
+    del environ, places  # they hold keys, and this frame may stand in a traceback with locals
+    if not url:
+        raise AuthError(
+            f"No project is named. Give its URL, or set {URL_VARIABLE} (in the environment or a {DOTENV}); "
+            "`%supabase_connect --demo` needs no project.",
+            code="no_url",
+        )
+    if not secret:
+        raise AuthError(
+            f"The project's key is missing. Give it with --key, or set {KEY_VARIABLES[1]} in the environment "
+            f"or a {DOTENV} (Project Settings, API keys: the publishable or anon key).",
+            code="no_key",
+        )
+    url = project_url(url)
+    for address in filter(None, (url, auth_url)):
+        check_url(address, allow_http=True)  # whether http:// is good enough, the client decides
+    check_key(secret, url, allow_secret_key=allow_secret_key, found=key_from)
+    return Project(url, secret.reveal(), auth_url or None, url_from, key_from)
+
+
+def check_key(key: Secret, url: str, *, allow_secret_key: bool = False, found: str = "argument") -> None:
+    """Refuse a key that has no place in a notebook, or in this project.
+
+    Args:
+        key: The key.
+        url: The project's URL.
+        allow_secret_key: Take one that passes over row level security.
+        found: Where it was found, for the message.
+
+    Raises:
+        AuthError: ``secret_key``, ``wrong_project`` or ``token_for_key``.
+    """
+    refuse_token_for_key(key)
+    claims = tokens.read_claims(key)
+    place = "" if found == "argument" else f" ({found})"
+    secret = key.reveal().startswith("sb_secret_") or tokens.text_claim(claims, "role") == "service_role"
+    if secret and not allow_secret_key:
+        raise AuthError(
+            f"This is a secret key{place}: it passes over row level security, so whoever gets at this kernel "
+            "or notebook could read and change everybody's data, and queries would not show what the user "
+            "may see. Use the publishable (anon) key. If you must: --allow-secret-key, or "
+            "allow_secret_key=True.",
+            code="secret_key",
+        )
+    ref = tokens.text_claim(claims, "ref")
+    host = urlsplit(url).hostname or ""
+    if ref and host.endswith(".supabase.co") and host != f"{ref}.supabase.co":
+        raise AuthError(
+            f"This key{place} is another project's. Take URL and key from the same one.", code="wrong_project"
+        )
+
+
+def _places(environ: Mapping[str, str], folder: Path | None) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Where variables may be set, in the order of precedence, each with words that say where."""
+    yield "", environ
+    start = (folder or Path.cwd()).absolute()
+    for parent in (start, *start.parents):
+        file = parent / DOTENV
+        if file.is_file():
+            from dotenv import dotenv_values
+
+            try:
+                values = dotenv_values(file)
+            except (OSError, UnicodeDecodeError):
+                return  # not ours to read: somebody else's, or no text
+            where = f" in {os.path.relpath(file, start)}"
+            yield where, {name: value for name, value in values.items() if value}
+            return
+
+
+def _first(
+    given: str | None, names: tuple[str, ...], places: list[tuple[str, Mapping[str, str]]]
+) -> tuple[str, str]:
+    """The first value there is, and where it stood."""
+    if given and given.strip():
+        return given.strip(), "argument"
+    for where, values in places:
+        for name in names:
+            value = (values.get(name) or "").strip()
+            if value:
+                return value, f"{name}{where}"
+    return "", "nowhere"
