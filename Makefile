@@ -32,7 +32,7 @@ soak: $(READY)
 	SUPABASE_NB_FUZZ=50000 $(BIN)/python -m pytest tests/demo/test_demo_bad_input.py -s --timeout 1800
 	SUPABASE_NB_SCHEDULES=100000 $(BIN)/python -m pytest tests/model -s --timeout 36000
 
-# What things cost, as ratios: bench/results.md and the curves beside it. `make bench BENCH="--quick calls"`: some.
+# Performance, as ratios: bench/results.md. `make bench BENCH="--quick calls"`: some.
 bench: $(READY)
 	tools/bench "$(VENV)" $(BENCH)
 

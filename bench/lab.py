@@ -1,4 +1,4 @@
-"""A JupyterLab of our own in a browser, to measure what a person sees."""
+"""A notebook in JupyterLab in a browser, and the messages between kernel and browser about widgets."""
 
 from __future__ import annotations
 
@@ -10,129 +10,99 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
 from measure import environment
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, WebSocket, sync_playwright
 
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 _FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+_RUN_CELL = """async (number) => {
+    const { content } = jupyterapp.shell.currentWidget;
+    content.activeCellIndex = number;
+    content.deselectAll();
+    await jupyterapp.commands.execute("notebook:run-cell");
+}"""
+_KERNEL = "jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel"
 
 
 class Lab:
-    """A notebook with these cells, open in JupyterLab, for as long as the block runs."""
+    """A notebook that is open in this page."""
 
-    page: Page
-
-    def __init__(self, *cells: str) -> None:
-        self._cells = cells
-        #: What the kernel has sent for widgets: websocket frames.
-        self.received: list[bytes] = []
-
-    def __enter__(self) -> Lab:
-        self._folder = tempfile.TemporaryDirectory()
-        home = Path(self._folder.name)
-        (home / "config" / "labconfig").mkdir(parents=True)
-        # JupyterLab would ask for news.
-        quiet = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
-        (home / "config" / "labconfig" / "page_config.json").write_text(json.dumps(quiet))
-        root = home / "notebooks"
-        root.mkdir()
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in self._cells])
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
-        nbformat.write(notebook, root / "bench.ipynb")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        settings = {
-            "ServerApp.ip": "127.0.0.1",
-            "ServerApp.port": port,
-            "ServerApp.root_dir": root,
-            "ServerApp.allow_root": True,
-            "ServerApp.open_browser": False,
-            "IdentityProvider.token": "",
-            "LabApp.expose_app_in_browser": True,
-            "LabApp.extension_manager": "readonly",
-        }
-        of_jupyter = {"HOME": str(home), "IPYTHONDIR": str(home / "ipython")}
-        of_jupyter |= {
-            f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")
-        }
-        with (home / "lab.log").open("wb") as log:
-            self._server = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "jupyterlab",
-                    *(f"--{name}={value}" for name, value in settings.items()),
-                ],
-                env={**environment(), **of_jupyter},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        try:
-            _wait_for(f"http://127.0.0.1:{port}/api/status")
-            self._playwright = sync_playwright().start()
-            self._browser = self._playwright.chromium.launch(executable_path=_chromium(), args=_FLAGS)
-            self.page = self._browser.new_page(viewport={"width": 1280, "height": 900})
-            self.page.set_default_timeout(60_000)
-            self.page.on("websocket", lambda socket: socket.on("framereceived", self._receive))
-            self.page.goto(f"http://127.0.0.1:{port}/lab/tree/bench.ipynb?reset")
-            self.page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-all-cells')")
-            self.page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-            kernel = "jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel"
-            self.page.wait_for_function(f"{kernel}?.status === 'idle'")
-        except BaseException:
-            self._end_server()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._browser.close()
-        self._playwright.stop()
-        self._end_server()
-
-    def _end_server(self) -> None:
-        self._server.terminate()
-        try:
-            self._server.wait(15)
-        except subprocess.TimeoutExpired:
-            self._server.kill()
-            self._server.wait(15)
-        shutil.rmtree(self._folder.name, ignore_errors=True)
-
-    def _receive(self, frame: bytes | str) -> None:
-        data = frame.encode() if isinstance(frame, str) else frame
-        if b"comm_msg" in data:
-            self.received.append(data)
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        #: What kernel and page have said to each other: websocket frames.
+        self.messages: list[bytes] = []
+        page.on("websocket", self._listen)
 
     def run_cell(self, number: int) -> None:
         """Run a cell and wait until the kernel is done with it."""
-        self.page.evaluate(
-            """async (number) => {
-                const { content } = jupyterapp.shell.currentWidget;
-                content.activeCellIndex = number;
-                content.deselectAll();
-                await jupyterapp.commands.execute("notebook:run-cell");
-            }""",
-            number,
-        )
+        self.page.evaluate(_RUN_CELL, number)
+
+    def _listen(self, websocket: WebSocket) -> None:
+        websocket.on("framereceived", self._hear)
+        websocket.on("framesent", self._hear)
+
+    def _hear(self, frame: bytes | str) -> None:
+        data = frame.encode() if isinstance(frame, str) else frame
+        if b"comm_msg" in data:
+            self.messages.append(data)
 
 
-def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + 60
-    while True:
+@contextmanager
+def opened(*cells: str) -> Iterator[Lab]:
+    """A notebook with these cells, open in JupyterLab."""
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    with _server(*cells) as url, sync_playwright() as playwright:
+        page = playwright.chromium.launch(executable_path=chromium, args=_FLAGS).new_page()
+        page.set_default_timeout(0)
+        lab = Lab(page)
+        page.goto(f"{url}/lab/tree/bench.ipynb?reset")
+        page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-cell')")
+        page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+        page.wait_for_function(f"{_KERNEL}?.status === 'idle'")
+        yield lab
+
+
+@contextmanager
+def _server(*cells: str) -> Iterator[str]:
+    """The URL of a JupyterLab of our own with a notebook ``bench.ipynb``."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, socket.socket() as probe:
+        home = Path(folder)
+        (home / "labconfig").mkdir()
+        # JupyterLab would ask for news.
+        quiet = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+        (home / "labconfig" / "page_config.json").write_text(json.dumps(quiet))
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+        nbformat.write(notebook, home / "bench.ipynb")
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.close()
+        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"]
+        command += ["--ServerApp.ip=127.0.0.1", "--IdentityProvider.token=", f"--ServerApp.root_dir={home}"]
+        command += ["--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"]
+        folders = ("HOME", "IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+        own = {**environment(), **dict.fromkeys(folders, folder)}
+        with (home / "lab.log").open("wb") as log:
+            server = subprocess.Popen(command, env=own, stdout=log, stderr=subprocess.STDOUT)
         try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+            url = f"http://127.0.0.1:{port}"
+            while not _answers(f"{url}/api/status"):
+                assert server.poll() is None, (home / "lab.log").read_text()
+                time.sleep(0.1)
+            yield url
+        finally:
+            server.terminate()
+            server.wait()
 
 
-def _chromium() -> str | None:
-    """The system's Chromium; ``None``: Playwright's own."""
-    found = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
-    return next((path for path in found if path), None)
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url):
+            return True
+    except OSError:
+        return False

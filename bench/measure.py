@@ -1,4 +1,4 @@
-"""Two things measured in turn, in the same run; and a row of the table."""
+"""Measures things in turn, in the same run; and a row of the table."""
 
 from __future__ import annotations
 
@@ -9,63 +9,35 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-#: The clocks, by the names that the table gives them.
-CPU, WALL, COUNT = "CPU time", "wall time", "counted"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table.
-
-    Args:
-        what: What was measured.
-        against: What it was measured against.
-        goal: What it should be at most, in words.
-        found: What it is.
-        spread: The quartiles over the rounds; empty for what was counted.
-        clock: `CPU`, `WALL` or `COUNT`.
-        met: Whether the goal is met; ``None``: there is none.
-        note: What a reader must know to judge it.
-    """
+    """One row of the table. The spread is the quartiles over the rounds; it is empty for what was counted."""
 
     what: str
     against: str
     goal: str
     found: str
+    met: bool
     spread: str = ""
-    clock: str = COUNT
-    met: bool | None = None
     note: str = ""
 
-
-@dataclass(frozen=True)
-class Spread:
-    """The median of one figure per round, and its quartiles."""
-
-    median: float
-    low: float
-    high: float
-
     @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        ordered = sorted(values)
-        if len(ordered) < 3:
-            return cls(statistics.median(ordered), ordered[0], ordered[-1])
-        low, median, high = statistics.quantiles(ordered, n=4, method="inclusive")
-        return cls(median, low, high)
-
-    def __str__(self) -> str:
-        return f"{self.low:.2f} to {self.high:.2f}"
+    def of_ratios(cls, what: str, against: str, ratios: Sequence[float], goal: float, note: str) -> Row:
+        """A row for the median of one ratio per round, which should be at most `goal`."""
+        low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
+        spread = f"{low:.2f} to {high:.2f}"
+        return cls(what, against, f"<= {goal:.2f}", f"{median:.2f}", median <= goal, spread, note)
 
 
 def in_turn(rounds: int, *measured: Callable[[], float]) -> list[tuple[float, ...]]:
-    """Measure each once per round, the order turned round each time; the first round warms up, unmeasured."""
+    """Measure each once per round, in alternating order, after one round that doesn't count."""
     for once in measured:
         once()
     found = []
@@ -79,10 +51,9 @@ def in_turn(rounds: int, *measured: Callable[[], float]) -> list[tuple[float, ..
 def in_processes(
     rounds: int, measure: Callable[..., list[tuple[float, ...]]], *arguments: object
 ) -> list[tuple[float, ...]]:
-    """What `measure(rounds, *arguments)` finds, the rounds shared out among fresh processes in turn.
+    """What `measure(rounds, *arguments)` finds, the rounds shared out among fresh processes, one at a time.
 
-    Where a process happens to lie in memory shifts what a call costs in it by a per cent; so no single one
-    counts.
+    Where a process happens to lie in memory changes what a call costs in it by a per cent.
     """
     parts = max(rounds // 10, 1)
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
@@ -100,20 +71,6 @@ def cpu_of(call: Callable[[], object], times: int) -> Callable[[], float]:
         return (time.process_time() - began) / times
 
     return once
-
-
-@contextmanager
-def one_core() -> Iterator[None]:
-    """Keep this thread, and those that it starts, on one core, where the system can do that."""
-    before = getattr(os, "sched_getaffinity", lambda _: set())(0)
-    if before:
-        time.sleep(1)  # threads that are kept for another call are gone
-        os.sched_setaffinity(0, {min(before)})
-    try:
-        yield
-    finally:
-        if before:
-            os.sched_setaffinity(0, before)
 
 
 def cpu_of_process(*arguments: str) -> Callable[[], float]:

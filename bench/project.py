@@ -61,14 +61,11 @@ def _segment(value: object) -> str:
 
 
 def transport() -> httpx.MockTransport:
-    """Answers ``GET /user`` with the user and ``POST /token`` with a new pair."""
+    """Answers with the user."""
     text = json.dumps(user()).encode()
 
     def answer(request: httpx.Request) -> httpx.Response:
         headers = {"content-type": "application/json", "date": _date(int(time.time()))}
-        if not request.url.path.endswith("/token"):
-            return httpx.Response(200, headers=headers, content=text)
-        pair = {"access_token": access_token(), "refresh_token": f"r{next(_numbers):011}", "user": user()}
-        return httpx.Response(200, headers=headers, json={**pair, "token_type": "bearer", "expires_in": 3600})
+        return httpx.Response(200, headers=headers, content=text)
 
     return httpx.MockTransport(answer)

@@ -7,8 +7,7 @@ import os
 import urllib.request
 from typing import TypeVar
 
-import httpx
-
+from . import _http as httpx
 from ._urls import is_this_machine
 from .errors import AuthError
 

@@ -18,8 +18,9 @@ from weakref import WeakValueDictionary
 
 from ._threads import in_thread
 from .auth.token_source import NO_TOKEN
+from .client.redirects import Origin
 from .client.session_auth import SessionAuth
-from .client.token_provider import Origin, Refused, SessionTokens
+from .client.token_provider import Refused, SessionTokens
 from .errors import AuthError, AuthRetryableError, AuthSessionMissing
 from .logs import log_without_text
 from .tokens import Secret

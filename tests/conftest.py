@@ -8,13 +8,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from faults.proxy import FaultProxy, faulty
 from filelock import FileLock
 
-from supabase_nb import AuthClient, FileStorage
+from supabase_nb import AuthClient, Client, FileStorage, MemoryStorage, create_client
 from supabase_nb.demo import DemoServer
+
+if TYPE_CHECKING:
+    from model.kernels import World
 
 # The environment's own commands, node and npm among them, where the system has none.
 os.environ["PATH"] += os.pathsep + str(Path(sys.executable).parent)
@@ -87,6 +91,35 @@ def lock_session() -> Callable[..., Any]:
         return manager.store.lock(manager.refresher.session_id(), timeout)
 
     return lock
+
+
+@pytest.fixture
+def client(server: DemoServer, storage: FileStorage) -> Iterator[Client]:
+    """A client of the server, signed in; refreshes only when it is asked to."""
+    with create_client(server.url, server.anon_key, storage=storage, auto_refresh=False) as made_client:
+        made_client.auth.sign_in_with_password(email="ada@example.com", password="correct horse battery")
+        yield made_client
+
+
+@pytest.fixture
+def proxy(server: DemoServer) -> Iterator[FaultProxy]:
+    """In front of the server; it fails as told."""
+    with faulty(server) as running:
+        yield running
+
+
+@pytest.fixture
+def world() -> World:
+    """The modelled server and a virtual clock; nothing is refreshed in the background."""
+    from model.kernels import World
+
+    return World(MemoryStorage(), version=1, reuse_interval=10.0, offset=0.0)
+
+
+@pytest.fixture(params=["httpx", "httpx2"])
+def library(request: pytest.FixtureRequest) -> Any:
+    """The HTTP library of someone's own clients."""
+    return pytest.importorskip(request.param)  # httpx2 is not among what tools/lowest installs
 
 
 @pytest.fixture(scope="session")

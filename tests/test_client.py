@@ -102,15 +102,6 @@ def mocked(make: Callable[..., Client], clock: Ahead) -> Client:
     return client
 
 
-@pytest.fixture
-def client(server: DemoServer, storage: FileStorage) -> Iterator[Client]:
-    """Signed in at the embedded server."""
-    with create_client(server.url, server.anon_key, storage=storage, auto_refresh=False) as made_client:
-        pair = server.sign_in()
-        made_client.auth.set_session(pair["access_token"], pair["refresh_token"])
-        yield made_client
-
-
 def trips(client: Client) -> list[Any]:
     return client.table("trips").select("*").execute().data
 

@@ -5,24 +5,18 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
-from faults.proxy import Fault, FaultProxy, faulty, hang, hang_after
+from faults.proxy import Fault, FaultProxy, hang, hang_after
 from waiting import wait_until
 
 from supabase_nb import AuthClient, AuthError, AuthRetryableError
 from supabase_nb.demo import DemoServer
 
 MakeAuth = Callable[..., AuthClient]
-
-
-@pytest.fixture
-def proxy(server: DemoServer) -> Iterator[FaultProxy]:
-    with faulty(server) as running:
-        yield running
 
 
 def in_thread(call: Callable[[], object]) -> tuple[threading.Thread, list[object]]:

@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -40,12 +40,6 @@ from supabase_nb.storage import storage_key
 MakeAuth = Callable[..., AuthClient]
 URL = "https://abcd.supabase.co/auth/v1"
 USER, TOKEN, LOGOUT = "GET /auth/v1/user", "POST /auth/v1/token", "POST /auth/v1/logout"
-
-
-@pytest.fixture
-def proxy(server: DemoServer) -> Iterator[FaultProxy]:
-    with faulty(server) as running:
-        yield running
 
 
 @pytest.fixture

@@ -134,18 +134,17 @@ def server():
         thread.join()
 
 
-def test_the_http_librarys_own_logs_at_debug(server, caplog):
+def test_the_http_librarys_own_logs_at_debug(library, server, caplog):
     """httpcore says the response's headers at DEBUG; a refused header is in the exception's text."""
-    httpx = pytest.importorskip("httpx")
     logs.install()
     caplog.set_level(logging.DEBUG)
     headers = {"authorization": f"Bearer {ACCESS}", "apikey": KEY}
-    with httpx.Client(headers=headers) as client:
+    with library.Client(headers=headers) as client:
         client.post(f"{server}/token?refresh_token={REFRESH}", json={"refresh_token": REFRESH})
-        with pytest.raises(httpx.LocalProtocolError):
+        with pytest.raises(library.LocalProtocolError):
             client.post(server, headers={"x": f"Bearer {ACCESS}\n"})
     said = lines(caplog)
-    assert "httpcore.http11 receive_response_headers.complete" in said
+    assert f"{library.__name__.replace('httpx', 'httpcore')}.http11 receive_response_headers.complete" in said
     assert "send_request_headers.failed" in said
     assert no_secret(said)
 

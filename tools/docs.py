@@ -5,12 +5,9 @@ from __future__ import annotations
 import argparse
 import inspect
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from supabase_nb import errors
-
-ROOT = Path(__file__).parents[1]
 
 #: Code -> what it means, for people. What to do about it stands in `errors.NEXT_STEPS`.
 MEANINGS = {
@@ -106,13 +103,6 @@ OWN = {
         "Take all of them from the same project.",
     ),
 }
-
-
-def on_files(files: Any, *, config: Any) -> None:
-    """Called by mkdocs with all files: the curves of `docs/what-it-costs.md` stand beside its table."""
-    from mkdocs.structure.files import File
-
-    files.append(File.generated(config, "growth.svg", abs_src_path=str(ROOT / "bench" / "growth.svg")))
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

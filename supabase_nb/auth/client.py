@@ -33,8 +33,7 @@ from ._session.scheduler import scheduler
 from ._session.stored_session import TokenPair
 
 if TYPE_CHECKING:
-    import httpx
-
+    from .. import _http as httpx
     from .aio import AuthAio
 
 Scope = Literal["global", "local", "others"]

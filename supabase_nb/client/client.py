@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from .. import logs
+from .. import _http, logs
 from .._mixups import project_url
 from .._pool import Pool
 from .._urls import check_url
@@ -16,7 +14,7 @@ from ..errors import AuthError
 from ..storage import SessionStorage
 from ..tokens import Secret
 from .connect import check_key
-from .session_auth import SessionAuth, SessionTransport
+from .signing import SessionTransport, Signer
 from .token_provider import SessionTokens
 
 if TYPE_CHECKING:
@@ -65,7 +63,7 @@ class Client:
         name: str = "",
         storage: SessionStorage | None = None,
         auth_url: str | None = None,
-        transport: httpx.BaseTransport | None = None,
+        transport: _http.BaseTransport | None = None,
         allow_secret_key: bool = False,
         **options: Any,
     ) -> None:
@@ -88,10 +86,10 @@ class Client:
         logs.install()
         self._bearer = SessionTokens(self.auth, self._key, [self.url])
         # Redirects carry nothing of ours: the transport signs each hop, if it is for the project.
-        self.http = httpx.Client(
-            transport=SessionTransport(SessionAuth(self), transport or Pool()),
+        self.http = _http.Client(
+            transport=SessionTransport(Signer(self._bearer), transport or Pool()),
             base_url=self.url,
-            timeout=httpx.Timeout(_READ_TIMEOUT, connect=_CONNECT_TIMEOUT),
+            timeout=_http.Timeout(_READ_TIMEOUT, connect=_CONNECT_TIMEOUT),
             follow_redirects=True,
         )
         self._closing: list[Callable[[], object]] = []

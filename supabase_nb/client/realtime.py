@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import httpx
 from realtime import AsyncRealtimeClient
 
+from .. import _http
 from ..errors import AuthUnknownError, with_next_step
 from ..logs import log_without_text
 from ..tokens import HiddenText
@@ -50,7 +50,7 @@ class SessionRealtime(AsyncRealtimeClient):
 
     async def _on_connect(self) -> None:
         """Refuse a connection that a redirect led to another host, before anything is sent there."""
-        connection, own = self._ws_connection, httpx.URL(self.url).netloc.decode()
+        connection, own = self._ws_connection, _http.URL(self.url).netloc.decode()
         if connection and connection.request and connection.request.headers["Host"] != own:
             self._ws_connection = None
             await connection.close()

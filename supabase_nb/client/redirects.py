@@ -1,7 +1,9 @@
-"""Keeps what we put into a request out of redirects to another origin.
+"""Keeps the token and the key that we put into a request out of redirects to another origin.
 
-When httpx follows a redirect there, it drops ``Authorization`` and copies every other header, ``apikey``
-among them. It asks no `httpx.Auth` about that, so this extends the method in which httpx decides.
+A client that follows a redirect builds the next request from the headers and the extensions of the last one.
+It drops ``Authorization`` on the way to another origin, but not ``apikey``, and asks no auth object. So a
+signed request notes its origin in its extensions, and a request built with such a note for another origin
+drops both.
 """
 
 from __future__ import annotations
@@ -9,37 +11,43 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import httpx
-from httpx._client import BaseClient  # private; httpx is pinned below 1, and the tests notice
+Origin = tuple[str, str, int | None]
 
-_SIGNED = "supabase_nb.signed"
-
-
-def sign(request: httpx.Request) -> None:
-    """Note that this request carries secrets of ours; httpx hands the note on from redirect to redirect."""
-    request.extensions = {**request.extensions, _SIGNED: True}
+_SIGNED_FOR = "supabase_nb.signed_for"
+_guarded: set[type] = set()
 
 
-def _keeps_secrets(before: httpx.URL, after: httpx.URL) -> bool:
+def sign(request: Any, origin: Origin) -> None:
+    """Note for which origin this request, of httpx or of httpx2, carries secrets of ours."""
+    kind = type(request)
+    if kind not in _guarded:
+        # The library's own class, which builds the next request, and not one that is derived from it.
+        _guard(next(base for base in reversed(kind.__mro__) if "aread" in vars(base)))
+        _guarded.add(kind)
+    request.extensions = {**request.extensions, _SIGNED_FOR: origin}
+
+
+def _keeps_secrets(before: Origin, after: Origin) -> bool:
     """Whether httpx keeps ``Authorization``: on the same origin, and from http to https on the same host."""
-    if (before.scheme, before.host, before.port) == (after.scheme, after.host, after.port):
-        return True
-    upgrade = (before.scheme, after.scheme) == ("http", "https")
-    return upgrade and before.host == after.host and before.port is None and after.port is None
+    host = before[1]
+    return before == after or (before, after) == (("http", host, None), ("https", host, None))
 
 
-def _guard(kind: Any) -> None:
-    original = kind._redirect_headers
+def _guard(kind: type) -> None:
+    """Have new requests of this class drop what was signed for another origin. Harmless when done again."""
+    original: Any = vars(kind)["__init__"]
 
     @functools.wraps(original)
-    def redirect_headers(self: Any, request: httpx.Request, url: httpx.URL, method: str) -> httpx.Headers:
-        headers: httpx.Headers = original(self, request, url, method)
-        if _SIGNED in request.extensions and not _keeps_secrets(request.url, url):
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        before = self.extensions.get(_SIGNED_FOR)
+        if before is None:
+            return
+        url = self.url
+        after = url.scheme, url.host, url.port
+        self.extensions[_SIGNED_FOR] = after
+        if not _keeps_secrets(before, after):
             for name in ("apikey", "Authorization"):
-                headers.pop(name, None)
-        return headers
+                self.headers.pop(name, None)
 
-    kind._redirect_headers = redirect_headers
-
-
-_guard(BaseClient)
+    kind.__init__ = init  # type: ignore[misc]

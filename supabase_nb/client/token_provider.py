@@ -6,17 +6,14 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
-import httpx
-
-from .. import tokens
+from .. import _http, tokens
 from ..auth.token_source import NO_TOKEN, TokenSource
 from ..errors import AuthInvalidJwt
 from ..tokens import Secret
+from .redirects import Origin
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
-
-Origin = tuple[str, str, int | None]
 
 _NOTICE = "set_auth"
 # Seconds. A request that is refused for another reason than its token's age must not cost an exchange each.
@@ -173,7 +170,7 @@ class SessionTokens:
         return stop
 
 
-def origin_of(url: str | httpx.URL) -> Origin:
+def origin_of(url: str) -> Origin:
     """Scheme, host and port; the port is ``None`` where it is the scheme's own."""
-    parts = httpx.URL(url)
+    parts = _http.URL(url)
     return parts.scheme, parts.host, parts.port

@@ -7,16 +7,8 @@ from typing import Any
 
 import pytest
 from faults.kernel_process import KernelProcess
-from faults.proxy import FaultProxy, faulty
 
 from supabase_nb.demo import DemoServer
-
-
-@pytest.fixture
-def proxy(server: DemoServer) -> Iterator[FaultProxy]:
-    """In front of the embedded server."""
-    with faulty(server) as running:
-        yield running
 
 
 @pytest.fixture

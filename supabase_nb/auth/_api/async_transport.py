@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-import httpx
-
+from ... import _http as httpx
 from ..._pool import open_connections
 from ..._threads import daemon_threads
 from .endpoints import LARGEST_RESPONSE, REQUEST_TIMEOUT

@@ -22,7 +22,7 @@ from .responses import Response, not_a_url, outage, read, refusal, timed_out, un
 from .server_clock import ServerClock
 
 if TYPE_CHECKING:
-    import httpx
+    from ... import _http as httpx
 
 #: Seconds to connect, and to wait for an answer (design: "time-outs and retries"); and for all of a request.
 CONNECT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT = 5.0, 10.0, 15.0
@@ -154,7 +154,7 @@ class AuthAPI:
         self, method: str, path: str, token: Secret | None, body: Mapping[str, object] | None
     ) -> Response | errors.AuthError:
         """Send and receive. Failures are handed back, not raised: the frames below hold tokens."""
-        import httpx
+        from ... import _http as httpx
 
         headers = {name: value.reveal() for name, value in self._headers.items()}
         if token is not None:
@@ -189,8 +189,7 @@ class AuthAPI:
 
     def _client(self) -> httpx.AsyncClient:
         if self._http is None or self._pid != os.getpid():
-            import httpx
-
+            from ... import _http as httpx
             from .async_transport import AsyncPool, in_threads
 
             logs.install()

@@ -14,7 +14,7 @@ from ...models import Session, User
 from ...tokens import Secret, shown
 
 if TYPE_CHECKING:
-    import httpx
+    from ... import _http as httpx
 
 _RETRYABLE = frozenset({408, 409, 425, 429})
 
@@ -128,7 +128,7 @@ def host_of(url: str) -> str:
 
 def outage(error: httpx.HTTPError, url: str) -> errors.AuthError:
     """Why there was no response."""
-    import httpx
+    from ... import _http as httpx
 
     host = host_of(url)
     if isinstance(error, httpx.TimeoutException):

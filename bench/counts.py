@@ -1,0 +1,176 @@
+"""What is counted: threads for many clients, exchanges when many need the session at its expiry."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import project
+from measure import HERE, Row, environment
+from supabase_auth import SyncGoTrueClient
+
+from supabase_nb import AuthClient, FileStorage, MemoryStorage
+from supabase_nb.demo import DemoServer
+from supabase_nb.demo.testing import running_server
+
+_THREADS, _KERNELS = 16, 8
+_LIFETIME = 3
+_EXCHANGES = "token.refresh_token"
+
+
+class PlainFile:
+    """What supabase_auth would be given so that kernels share a session."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = Path(folder)
+
+    def get_item(self, key: str) -> str | None:
+        file = self._folder / key
+        return file.read_text() if file.exists() else None
+
+    def set_item(self, key: str, value: str) -> None:
+        # In one piece, or a reader would find half of it.
+        written = self._folder / f".{key}-{os.getpid()}-{threading.get_ident()}"
+        written.write_text(value)
+        written.replace(self._folder / key)
+
+    def remove_item(self, key: str) -> None:
+        (self._folder / key).unlink(missing_ok=True)
+
+
+def ours(url: str, key: str, folder: str) -> AuthClient:
+    return AuthClient(url, headers={"apikey": key}, storage=FileStorage(folder), auto_refresh=False)
+
+
+def theirs(url: str, key: str, folder: str) -> SyncGoTrueClient:
+    return SyncGoTrueClient(
+        url=url, headers={"apikey": key}, storage=PlainFile(folder), auto_refresh_token=False
+    )
+
+
+MAKERS: dict[str, Callable[..., Any]] = {"ours": ours, "theirs": theirs}
+
+
+def rows(quick: bool) -> list[Row]:
+    many = 50 if quick else 1_000
+    threads = {whose: _threads_of_crowd(whose, many) for whose in MAKERS}
+    with running_server(access_token_lifetime=_LIFETIME) as server:
+        in_threads = {whose: _exchanges_of_threads(server, whose) for whose in MAKERS}
+        in_kernels = {whose: _exchanges_of_kernels(server, whose) for whose in MAKERS}
+    peer = "supabase_auth"
+    return [
+        _row(f"threads for {many:,} clients in one kernel", peer, threads, "each with a session to refresh"),
+        _row(
+            f"exchanges at an expiry: {_THREADS} threads",
+            peer,
+            in_threads,
+            "one client; `get_session` at the same moment in each; all got a session",
+        ),
+        _row(
+            f"exchanges at an expiry: {_KERNELS} kernels",
+            peer + " with a file as its storage",
+            in_kernels,
+            "processes that share the stored session; `get_session` at the same moment in each; all got a session",
+        ),
+    ]
+
+
+def _row(what: str, against: str, counts: dict[str, int], note: str) -> Row:
+    found = f"{counts['ours']:,} against {counts['theirs']:,}"
+    return Row(what, against, "1", found, counts["ours"] == 1, note=note)
+
+
+def _threads_of_crowd(whose: str, count: int) -> int:
+    command = [sys.executable, str(HERE / "counts.py"), "crowd", whose, str(count)]
+    return int(subprocess.check_output(command, env=environment()))
+
+
+def _expired_session(server: DemoServer, whose: str, folder: str) -> Any:
+    """A client with a session in its storage that has just expired."""
+    client = MAKERS[whose](server.auth_url, server.anon_key, folder)
+    wire = server.sign_in()
+    client.set_session(wire["access_token"], wire["refresh_token"])
+    time.sleep(max(0.0, wire["expires_at"] + 0.2 - time.time()))
+    return client
+
+
+def _exchanges_of_threads(server: DemoServer, whose: str) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        client = _expired_session(server, whose, folder)
+        before = server.stats().get(_EXCHANGES, 0)
+        barrier, found = threading.Barrier(_THREADS), []
+
+        def need() -> None:
+            barrier.wait()
+            found.append(client.get_session())
+
+        threads = [threading.Thread(target=need) for _ in range(_THREADS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        client.close()
+        assert len(found) == _THREADS
+        assert all(found), "a thread got no session"
+        return server.stats()[_EXCHANGES] - before
+
+
+def _exchanges_of_kernels(server: DemoServer, whose: str) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        _expired_session(server, whose, folder).close()
+        before = server.stats().get(_EXCHANGES, 0)
+        command = [sys.executable, str(HERE / "counts.py"), "kernel", whose, server.auth_url, server.anon_key]
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        kernels = [subprocess.Popen([*command, folder], env=environment(), **pipes) for _ in range(_KERNELS)]
+        assert [kernel.stdout.readline() for kernel in kernels] == ["ready\n"] * _KERNELS
+        for kernel in kernels:
+            kernel.stdin.write("go\n")
+            kernel.stdin.flush()
+        assert [kernel.communicate()[0] for kernel in kernels] == ["True\n"] * _KERNELS
+        return server.stats()[_EXCHANGES] - before
+
+
+# -- in a process of its own -------------------------------------------------------------------------------
+
+
+def crowd(whose: str, count: str) -> None:
+    """Print how many threads so many clients keep, each of a project of its own."""
+    transport, clients = project.transport(), []
+    before = threading.active_count()
+    for number in range(int(count)):
+        url = f"https://project{number}.example.com/auth/v1"
+        client: Any
+        if whose == "ours":
+            client = AuthClient(url, storage=MemoryStorage(), transport=transport)
+        else:
+            client = SyncGoTrueClient(url=url, http_client=httpx.Client(transport=transport))
+        client.set_session(project.access_token(), project.REFRESH_TOKEN)
+        clients.append(client)
+    # Threads that only worked on a call are gone when the number hasn't changed for two seconds.
+    steady, last = 0, -1
+    while steady < 8:
+        time.sleep(0.25)
+        now = threading.active_count()
+        steady, last = (steady + 1 if now == last else 0), now
+    print(last - before, flush=True)
+    os._exit(0)
+
+
+def kernel(whose: str, url: str, key: str, folder: str) -> None:
+    """Print whether this kernel got the session that others need at the same moment."""
+    client = MAKERS[whose](url, key, folder)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(client.get_session() is not None, flush=True)
+
+
+if __name__ == "__main__":
+    {"crowd": crowd, "kernel": kernel}[sys.argv[1]](*sys.argv[2:])

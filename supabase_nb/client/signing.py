@@ -1,0 +1,177 @@
+"""Signs requests with the newest access token: those of `SessionAuth`, and those of our own client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Generator
+from typing import Any
+
+from .. import _http
+from ..auth.token_source import NO_TOKEN
+from ..tokens import Secret, without
+from . import redirects
+from .token_provider import TokenProvider, header_of
+
+# Headers that describe a body as it was sent.
+_OF_THE_BODY = ("content-encoding", "content-length", "transfer-encoding")
+
+
+class Signer:
+    """Sends requests as the user, in the form that httpx and httpx2 ask of their auth objects.
+
+    It uses what the requests and responses of both have in common, so that it needs neither of them.
+
+    Args:
+        provider: What requests carry.
+    """
+
+    def __init__(self, provider: TokenProvider) -> None:
+        self._tokens = provider
+
+    # The two flows differ in how they wait, and in nothing else.
+
+    def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
+        """For a synchronous client."""
+        token = self._sign(request)
+        if token is None:
+            token = self._tokens.fetch()
+            self._sign(request, token)
+        response = yield request
+        if response.status_code == 401 and _repeatable(request, token, response):
+            refreshed = self._tokens.refresh(token)
+            if refreshed is not None:
+                self._sign(request, refreshed)
+                response = yield request
+                if response.status_code == 401:
+                    self._tokens.refused(refreshed)
+
+    async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
+        """For an asynchronous client: nothing blocks its loop."""
+        token = self._sign(request)
+        if token is None:
+            token = await self._tokens.fetch_async()
+            self._sign(request, token)
+        response = yield request
+        if response.status_code == 401 and _repeatable(request, token, response):
+            refreshed = await self._tokens.refresh_async(token)
+            if refreshed is not None:
+                self._sign(request, refreshed)
+                response = yield request
+                if response.status_code == 401:
+                    self._tokens.refused(refreshed)
+
+    def _sign(self, request: Any, token: Secret | None = None) -> Secret | None:
+        """Put a token into a request: this one, or the current one, which is returned.
+
+        `NO_TOKEN`: the address may not be sent one, or no one is signed in. ``None``: call `fetch`.
+        """
+        provider, url, headers = self._tokens, request.url, request.headers
+        origin = url.scheme, url.host, url.port
+        if origin not in provider.origins:
+            return NO_TOKEN
+        token = provider.current() if token is None else token
+        if token is None:
+            return None
+        key = provider.key
+        header = header_of(token, key)
+        redirects.sign(request, origin)
+        if key is not NO_TOKEN:
+            headers["apikey"] = key.reveal()
+        if header is not NO_TOKEN:
+            headers["Authorization"] = header.reveal()
+        return token
+
+
+def _repeatable(request: Any, token: Secret, response: Any) -> bool:
+    """Whether a 401 is about the token, so that it is worth sending the request again with another one.
+
+    A body that is streamed is gone. And after a redirect to another origin no token was refused.
+    """
+    if token is NO_TOKEN or not _in_memory(request):
+        return False
+    carried: str | None = response.request.headers.get("Authorization")
+    return carried is not None and carried == request.headers.get("Authorization")
+
+
+def _in_memory(request: Any) -> bool:
+    """Whether a request's body can be sent again."""
+    try:
+        request.content  # noqa: B018
+    except RuntimeError:  # `RequestNotRead`, of each library its own
+        return False
+    return True
+
+
+class SessionTransport(_http.BaseTransport):
+    """Sends what is for the project as its user. Here nothing can override that, and no redirect escapes it.
+
+    A request is signed in a copy: whoever holds it, its response or a traceback holds no token, and a
+    redirect elsewhere starts from a request that has none.
+
+    Args:
+        signer: As whom.
+        pool: What sends.
+    """
+
+    def __init__(self, signer: Signer, pool: _http.BaseTransport) -> None:
+        self._signer, self._pool = signer, pool
+
+    def handle_request(self, request: _http.Request) -> _http.Response:
+        """Send it, signed where it is for the project."""
+        failure: BaseException
+        try:
+            return self._send(request)
+        except BaseException as error:  # noqa: BLE001  (raised anew: the frames below hold headers)
+            failure = error.with_traceback(None)
+        failure.__cause__ = failure.__context__ = None
+        if isinstance(failure, _http.RequestError):
+            failure.request = request
+        raise failure
+
+    def _send(self, request: _http.Request) -> _http.Response:
+        signed = _http.Request(
+            request.method,
+            request.url,
+            headers=request.headers,
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+        if _in_memory(request):
+            signed.read()
+        flow = self._signer.sync_auth_flow(signed)
+        sent = next(flow)
+        while True:
+            response = self._pool.handle_request(sent)
+            # Until the client, which does not know the signed copy, puts its own request here.
+            response.request = sent
+            try:
+                sent = flow.send(response)
+                response.read()
+            except StopIteration:
+                return _without_token(response, signed)
+            except BaseException:
+                response.close()
+                raise
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._pool.close()
+
+
+def _without_token(response: _http.Response, signed: _http.Request) -> _http.Response:
+    """An error's response without the token and key of its request: its text becomes that of an exception."""
+    if response.status_code < 400 and "x-relay-error" not in response.headers:
+        return response
+    headers = (signed.headers.get(name, "").removeprefix("Bearer ") for name in ("Authorization", "apikey"))
+    secrets = [Secret(value) for value in headers if value]
+    text = response.read().decode("utf-8", "surrogateescape")
+    clean = without(text, secrets)
+    if clean == text:
+        return response
+    response.close()
+    kept = [(name, value) for name, value in response.headers.multi_items() if name not in _OF_THE_BODY]
+    return _http.Response(
+        response.status_code,
+        headers=kept,
+        content=clean.encode("utf-8", "surrogateescape"),
+        extensions=response.extensions,
+    )
