@@ -18,7 +18,6 @@ from ..tokens import Secret, is_jwt
 from . import arguments, prompts
 from .arguments import MagicParser, SupabaseUsageError
 from .magics import DEFAULT_NAME, Connection, SupabaseMagics
-from .paste import read_paste
 from .scope import Scope
 from .text import WORDS
 from .values import holds_no_session, text_of, token_pair
@@ -233,6 +232,8 @@ def _whole_session(word: str, scope: Scope) -> tuple[Secret, Secret]:
     pair = token_pair(value)
     if pair is None and (text := text_of(value)) is not None:
         refuse_key_for_token(text, "access token")
+        from .paste import read_paste  # only when there is one: `%load_ext` is to be quick
+
         pair = read_paste(text)
     if pair is not None and pair[1]:
         return pair

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.getipython import get_ipython
 
 from ..tokens import Secret
 from .arguments import SupabaseUsageError
-from .paste import Pair, read_paste
 from .text import word
+
+if TYPE_CHECKING:
+    from .paste import Pair
 
 
 def can_show_form() -> bool:
@@ -37,6 +39,8 @@ def ask_for_tokens() -> Pair:
     answered = False
     try:
         first = Secret(ask(word("entry.prompt_access")))
+        from .paste import read_paste  # only when tokens are asked for: `%load_ext` is to be quick
+
         # A paste of both answers both questions.
         pair = read_paste(first) if first else None
         if pair is not None and not pair[1]:
