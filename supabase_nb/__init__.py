@@ -45,8 +45,21 @@ _HOMES = {
         "AuthUnknownError",
         "AuthWeakPassword",
         "UserDoesntExist",
+        # Their names in supabase-py.
+        "AuthInvalidCredentialsError",
+        "AuthInvalidJwtError",
+        "AuthSessionMissingError",
+        "AuthWeakPasswordError",
     ),
-    "models": ("AuthChangeEvent", "AuthEvent", "AuthResponse", "Session", "Subscription", "User"),
+    "models": (
+        "AuthChangeEvent",
+        "AuthEvent",
+        "AuthResponse",
+        "Session",
+        "SessionResponse",
+        "Subscription",
+        "User",
+    ),
     "client.session_auth": ("SessionAuth",),
     "storage": ("FileStorage", "KeyringStorage", "MemoryStorage", "SessionStorage"),
 }

@@ -47,6 +47,10 @@ class FrozenDict(dict[str, Any]):
         return {key: copy.deepcopy(value, memo) for key, value in self.items()}
 
 
+#: Fields of a user that are times.
+_TIMES = ("created_at", "updated_at", "last_sign_in_at", "email_confirmed_at", "phone_confirmed_at")
+
+
 def _text(wire: Mapping[str, Any], name: str) -> str | None:
     value = wire.get(name)
     if value is not None and not isinstance(value, str):
@@ -138,6 +142,31 @@ class User:
     def to_wire(self) -> dict[str, Any]:
         """The server's JSON, unknown fields included."""
         return copy.deepcopy(dict(self._wire))
+
+    @property
+    def user(self) -> User:
+        """Itself: supabase-py's `get_user` returns a response that has a user."""
+        return self
+
+    def model_dump(self, *, mode: str = "python") -> dict[str, Any]:
+        """A dictionary, as supabase-py's user gives it.
+
+        Args:
+            mode: ``"python"``: times are `datetime`; ``"json"``: they are texts, as the server sent them.
+
+        Example:
+            ``supabase.auth.get_user().model_dump()["email"]``
+        """
+        found = self.to_wire()
+        if mode == "python":
+            for name in _TIMES:
+                if found.get(name) is not None:
+                    found[name] = getattr(self, name)
+        return found
+
+    def model_dump_json(self) -> str:
+        """The same as JSON."""
+        return json.dumps(self.model_dump(mode="json"))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, User) and self._wire == other._wire
@@ -291,6 +320,14 @@ class Session:
         """The JSON that auth-js and supabase-py store. Holds both tokens: for storage, not for showing."""
         return copy.deepcopy(self._to_wire())
 
+    def model_dump(self, *, mode: str = "python") -> dict[str, Any]:
+        """A dictionary, as supabase-py's session gives it. Holds both tokens: don't print it."""
+        return {**self.to_wire(), "user": self.user.model_dump(mode=mode)}
+
+    def model_dump_json(self) -> str:
+        """The same as JSON."""
+        return json.dumps(self.model_dump(mode="json"))
+
     def _to_wire(self) -> dict[str, Any]:
         """The same, not copied: for writing it at once."""
         return {
@@ -358,13 +395,48 @@ class _Hidden(Secret):
 
 @dataclass(frozen=True)
 class AuthResponse:
-    """What the ways in and `set_session` return.
+    """What the sign-in methods return.
 
     ``session`` is ``None`` where the server wants a confirmation first (sign-up by e-mail).
     """
 
     user: User | None
     session: Session | None
+
+    def model_dump(self, *, mode: str = "python") -> dict[str, Any]:
+        """Both as dictionaries, as supabase-py's response gives them. Holds tokens: don't print it."""
+        return {
+            "user": self.user.model_dump(mode=mode) if self.user else None,
+            "session": self.session.model_dump(mode=mode) if self.session else None,
+        }
+
+
+@dataclass(frozen=True)
+class SessionResponse(AuthResponse):
+    """What `set_session` and `refresh_session` return: there is always a session."""
+
+    user: User
+    session: Session
+
+
+class Claims(FrozenDict):
+    """The claims of an access token; ``claims["claims"]`` and ``claims["headers"]`` too, as in supabase-py.
+
+    Args:
+        claims: What the token says.
+        headers: The token's own header: its algorithm and key.
+    """
+
+    def __init__(self, claims: Mapping[str, Any], headers: Mapping[str, Any]) -> None:
+        super().__init__(claims)
+        self._headers = dict(headers)
+
+    def __missing__(self, name: str) -> Any:
+        if name == "claims":
+            return self
+        if name == "headers":
+            return dict(self._headers)
+        raise KeyError(name)
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import traitlets
 
 from .. import _mixups, errors, tokens
+from .._values import both_tokens
 from ..logs import log_without_text
 from ..models import (
     STATUSES,
     AuthCallback,
     AuthEvent,
-    AuthResponse,
+    Claims,
     Session,
+    SessionResponse,
+    Status,
     Subscription,
     User,
 )
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
 
 Scope = Literal["global", "local", "others"]
 _T = TypeVar("_T")
+# In place of a refresh token that was not given; ``None`` and ``""`` say that there is none.
+_OMITTED: Any = object()
 
 
 class AuthClient(traitlets.HasTraits):
@@ -65,27 +70,41 @@ class AuthClient(traitlets.HasTraits):
         AuthError: ``url`` is no address.
     """
 
-    session = traitlets.Instance(Session, allow_none=True, read_only=True, help="The session in force.")
-    user = traitlets.Instance(User, allow_none=True, read_only=True, help="Whose session it is.")
-    status = traitlets.Enum(
-        STATUSES,
-        default_value="signed_out",
-        read_only=True,
-        help="signed_out, restoring, active, refreshing, retrying or expired.",
-    )
-    last_event = traitlets.Instance(
-        AuthEvent, allow_none=True, read_only=True, help="What happened last: kind, time, cause."
-    )
-    last_error = traitlets.Instance(
-        errors.AuthError, allow_none=True, read_only=True, help="Why it is retrying, expired or not saved."
-    )
-    next_refresh_at = traitlets.Float(
-        None,
-        allow_none=True,
-        read_only=True,
-        help="When it is refreshed or tried next: Unix seconds, by this machine's clock.",
-    )
-    notices = traitlets.Tuple(default_value=(), read_only=True, help="Sentences to show with the session.")
+    if TYPE_CHECKING:  # what type checkers and editors show of the traits
+        session: Session | None
+        user: User | None
+        status: Status
+        last_event: AuthEvent | None
+        last_error: errors.AuthError | None
+        next_refresh_at: float | None
+        notices: tuple[str, ...]
+    else:
+        session = traitlets.Instance(Session, allow_none=True, read_only=True, help="The session in force.")
+        user = traitlets.Instance(User, allow_none=True, read_only=True, help="Whose session it is.")
+        status = traitlets.Enum(
+            STATUSES,
+            default_value="signed_out",
+            read_only=True,
+            help="signed_out, restoring, active, refreshing, retrying or expired.",
+        )
+        last_event = traitlets.Instance(
+            AuthEvent, allow_none=True, read_only=True, help="What happened last: kind, time, cause."
+        )
+        last_error = traitlets.Instance(
+            errors.AuthError,
+            allow_none=True,
+            read_only=True,
+            help="Why it is retrying, expired or not saved.",
+        )
+        next_refresh_at = traitlets.Float(
+            None,
+            allow_none=True,
+            read_only=True,
+            help="When it is refreshed or tried next: Unix seconds, by this machine's clock.",
+        )
+        notices = traitlets.Tuple(
+            default_value=(), read_only=True, help="Sentences to show with the session."
+        )
 
     def __init__(
         self,
@@ -164,20 +183,24 @@ class AuthClient(traitlets.HasTraits):
 
     # -- the session --------------------------------------------------------------------------------------
 
-    def set_session(self, access_token: str | Secret, refresh_token: str | Secret) -> AuthResponse:
+    def set_session(
+        self, access_token: str | Secret | object, refresh_token: str | Secret | None = _OMITTED
+    ) -> SessionResponse:
         """Restore a session from its tokens.
 
         An expired pair is exchanged, a valid one verified with the server. When storage holds a later
         rotation of the very same session, that one is continued; the spent refresh token is never sent.
 
         Args:
-            access_token: The JWT. One that cannot be read counts as expired.
-            refresh_token: What it is renewed with; ``""``: the session lasts until the access token expires.
+            access_token: The JWT. One that cannot be read counts as expired. Without `refresh_token`: one
+                value that holds both, such as supabase-py's ``Session`` or ``AuthResponse``, or a dictionary.
+            refresh_token: The refresh token; ``""``: the session lasts until the access token expires.
 
         Returns:
             The user, fresh from the server, and the session: the supplied tokens, or the rotated ones.
 
         Raises:
+            AuthError: One argument that does not hold both tokens (``no_credentials``).
             AuthError: A key in a token's place, swapped tokens, another project's (``key_for_token``,
                 ``swapped_tokens``, ``wrong_project``). Nothing was sent.
             AuthSessionMissing: Expired and no refresh token; or the session was signed out
@@ -191,7 +214,12 @@ class AuthClient(traitlets.HasTraits):
                 Tokens that the server has issued for this call are signed out.
 
         On failure an earlier session stays in force. Source: Supabase's reference, "Set the session data".
+
+        Example:
+            ``user = supabase.auth.set_session(access_token, refresh_token).user``
         """
+        if refresh_token is _OMITTED:
+            access_token, refresh_token = both_tokens(access_token)
         pair = TokenPair.of(access_token, refresh_token, self._manager.snapshot.session)
         # This frame may stand in a traceback with locals.
         access_token, refresh_token = pair.access_token, pair.refresh_token
@@ -208,7 +236,7 @@ class AuthClient(traitlets.HasTraits):
         fresh = self._manager.session_if_fresh()
         return self._answer(fresh) if fresh else self._run(self._manager.get_fresh)
 
-    def refresh_session(self, refresh_token: str | Secret | None = None) -> AuthResponse:
+    def refresh_session(self, refresh_token: str | Secret | None = None) -> SessionResponse:
         """Exchange the refresh token now.
 
         Any number of threads, tasks and kernels that ask at once cause one exchange.
@@ -228,23 +256,24 @@ class AuthClient(traitlets.HasTraits):
             return self.set_session("", refresh_token)
         return self._run(lambda: _response(self._manager.refresh()))
 
-    def sign_out(self, scope: Scope = "global") -> None:
+    def sign_out(self, scope: Scope | Mapping[str, Scope] = "global") -> None:
         """End the session: here at once, whatever the network does. The server is told in the background.
 
         It waits a second for the server's answer, so that a script may end right after it.
 
         Args:
             scope: ``"global"``: all of the user's sessions; ``"local"``: this one; ``"others"``: all
-                but this one, which stays in force.
+                but this one, which stays in force. Also as supabase-py takes it: ``{"scope": "local"}``.
 
         Raises:
             AuthError: An unknown scope.
             AuthSessionMissing: ``"others"``, and not signed in.
             AuthStorageError: Signed out, but what was stored could not be removed.
         """
-        if scope not in ("global", "local", "others"):
-            raise errors.AuthError(f'There is no scope {scope!r}. Use "global", "local" or "others".')
-        return self._run(lambda: self._sign_out(scope))
+        wanted = scope.get("scope", "global") if isinstance(scope, Mapping) else scope
+        if wanted not in ("global", "local", "others"):
+            raise errors.AuthError(f'There is no scope {wanted!r}. Use "global", "local" or "others".')
+        return self._run(lambda: self._sign_out(wanted))
 
     async def _sign_out(self, scope: Scope) -> None:
         if scope == "others":
@@ -274,7 +303,7 @@ class AuthClient(traitlets.HasTraits):
         """A token that was given, or else the session's."""
         return token or Secret((await self._manager.get_fresh_or_raise()).access_token)
 
-    def update_user(self, attributes: Mapping[str, object]) -> AuthResponse:
+    def update_user(self, attributes: Mapping[str, object]) -> SessionResponse:
         """Change the user: ``{"data": {...}}``, ``{"password": ...}``, ``{"email": ...}``.
 
         The event is `USER_UPDATED`; tokens stay as they are.
@@ -292,7 +321,7 @@ class AuthClient(traitlets.HasTraits):
         attributes = hidden
         return self._run(lambda: _response(self._manager.update_user(hidden)))
 
-    def get_claims(self, jwt: str | Secret | None = None) -> Mapping[str, Any]:
+    def get_claims(self, jwt: str | Secret | None = None) -> Claims:
         """The access token's claims, verified with the project's public keys (cached for 10 minutes).
 
         Where these keys do not help, the auth server verifies the token: one `get_user` for each call. So it
@@ -308,7 +337,7 @@ class AuthClient(traitlets.HasTraits):
         token = jwt = None if jwt is None else tokens.clean(jwt)
         return self._run(lambda: self._get_claims(token))
 
-    async def _get_claims(self, token: Secret | None) -> Mapping[str, Any]:
+    async def _get_claims(self, token: Secret | None) -> Claims:
         return await self._verifier.verify(await self._token(token))
 
     # -- signing in (each is documented in `sign_in`) -----------------------------------------------------
@@ -416,6 +445,6 @@ class AuthClient(traitlets.HasTraits):
                 self._interrupt = error
 
 
-async def _response(session: Coroutine[Any, Any, Session]) -> AuthResponse:
+async def _response(session: Coroutine[Any, Any, Session]) -> SessionResponse:
     found = await session
-    return AuthResponse(found.user, found)
+    return SessionResponse(found.user, found)

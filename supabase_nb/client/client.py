@@ -224,6 +224,25 @@ def _missing(package: str) -> ImportError:
     return ImportError(f'This needs {package}: pip install "supabase-nb[data]"', name=package)
 
 
-def create_client(url: str, key: str, **options: Any) -> Client:
-    """A `Client`; the name that Supabase's own packages use."""
-    return Client(url, key, **options)
+def create_client(
+    url: str = "",
+    key: str = "",
+    *,
+    supabase_url: str = "",
+    supabase_key: str = "",
+    **options: Any,
+) -> Client:
+    """A `Client`; the name that Supabase's own packages use.
+
+    Args:
+        url: The project's URL.
+        key: Its publishable (anon) key.
+        supabase_url: The URL, by the name that supabase-py gives it.
+        supabase_key: The key, by the name that supabase-py gives it.
+        **options: Further arguments of `Client`.
+
+    Example:
+        ``supabase = create_client("https://abcd.supabase.co", key)``
+    """
+    key, supabase_key = key or supabase_key, ""
+    return Client(url or supabase_url, key, **options)

@@ -10,6 +10,7 @@ from typing import Any
 from ... import tokens
 from ..._fork import renew_after_fork
 from ...errors import AuthError, AuthInvalidJwt
+from ...models import Claims
 from ...tokens import Secret
 from .endpoints import AuthAPI
 
@@ -37,7 +38,7 @@ class Verifier:
         """In the child: the parent's fetch isn't there."""
         self._fetching = None
 
-    async def verify(self, token: Secret) -> Mapping[str, Any]:
+    async def verify(self, token: Secret) -> Claims:
         """The claims of an access token.
 
         Without the token's key the auth server is asked (``GET /user``): it signs with a secret (HS256), the
@@ -60,7 +61,7 @@ class Verifier:
             raise AuthInvalidJwt(
                 f"The access token cannot be trusted: {problem}. Refresh, or sign in again.", code="bad_jwt"
             )
-        return claims
+        return Claims(claims, header)
 
     async def _ask(self, token: Secret) -> str | None:
         """What the auth server finds wrong with a token; ``None``: nothing."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..tokens import Secret
+from .errors import AuthError
+from .tokens import Secret
 
 # What a session may be wrapped in: `AuthResponse`, supabase-js's `{"data": {"session": …}}`, older storage.
 _WRAPPERS = ("session", "data", "currentSession")
@@ -38,6 +39,22 @@ def text_of(value: object) -> Secret | None:
 def token_pair(value: object) -> tuple[Secret, Secret] | None:
     """Both tokens of something that holds a session: ours, supabase-py's, a dict, two values in a row."""
     return next(_pairs(value, _DEPTH), None)
+
+
+def both_tokens(value: object) -> tuple[Secret, Secret]:
+    """Both tokens of a value that has to hold them.
+
+    Raises:
+        AuthError: It does not.
+    """
+    pair = token_pair(value)
+    if pair is None:
+        raise AuthError(
+            "set_session takes an access token and a refresh token, or one value that holds both: a session, "
+            'a response with one, or {"access_token": …, "refresh_token": …}.',
+            code="no_credentials",
+        )
+    return pair
 
 
 def holds_no_session(value: object) -> bool:
