@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import AuthError
-from .tokens import Secret, is_jwt, is_key, read_claims, text_claim
+from .tokens import Secret, is_jwt, key_name, read_claims, text_claim
 
 # Issuers that are certainly not a Supabase Auth server. A server of one's own may call itself anything else.
 _THIRD_PARTIES = re.compile(
@@ -31,12 +29,10 @@ def refuse_key_for_token(token: Secret, place: str) -> None:
     Raises:
         AuthError: ``key_for_token``.
     """
-    claims = read_claims(token)
-    kind = text_claim(claims, "role") if _is_key_jwt(claims) else None
-    if is_key(token) or kind:
-        known = {"anon": "anon key", "service_role": "service-role key"}.get(kind or "", "key")
+    key = key_name(token)
+    if key:
         raise AuthError(
-            f"This is a project's {known}, not a user's {place}. Nothing was sent. "
+            f"This is {key}, not a user's {place}. Nothing was sent. "
             "Take both tokens from the user's session, or sign in.",
             code="key_for_token",
         )
@@ -128,11 +124,6 @@ def project_url(url: str) -> str:
             f"This is a page of Supabase's website, not a project's URL. {_LOOKS_LIKE}", code="invalid_url"
         )
     return re.sub(r"/(?:auth|rest|storage|functions|realtime|graphql)/v1(?:/[^?#]*)?$", "", text)
-
-
-def _is_key_jwt(claims: Mapping[str, Any] | None) -> bool:
-    role = text_claim(claims, "role")
-    return role in ("anon", "service_role") and not {"sub", "session_id"} & set(claims or {})
 
 
 def _host(url: str) -> str:

@@ -16,14 +16,11 @@ from functools import cache
 from typing import Any, NoReturn
 from urllib.parse import quote, quote_plus
 
+from . import token_shapes
+
 #: What a masked token looks like.
 MASK = "•••"
 
-_SEGMENT = r"[A-Za-z0-9_-]+"
-_JWT = re.compile(rf"{_SEGMENT}\.{_SEGMENT}\.{_SEGMENT}", re.ASCII)
-_OPAQUE = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-# Version 1, and the server's before that; version 2 is told by what it holds (`_v2_bytes`).
-_REFRESH_TOKEN = re.compile(r"[a-z0-9]{12}|[A-Za-z0-9_-]{22}", re.ASCII)
 # How long a signature is, in base64's characters; RSA's depends on the key.
 _RSA = (342, 512, 683)
 _SIGNATURES: Mapping[str, tuple[int, ...]] = {
@@ -157,31 +154,29 @@ def clean(value: object) -> Secret:
 
 def is_jwt(token: Secret) -> bool:
     """Whether this has a JWT's shape; nothing else is ever put into a header."""
-    return _JWT.fullmatch(token.reveal()) is not None
+    return token_shapes.JWT.fullmatch(token.reveal()) is not None
 
 
 def is_opaque(token: Secret) -> bool:
     """Whether this has the shape of a refresh token (version 1 or 2)."""
-    return _OPAQUE.fullmatch(token.reveal()) is not None
+    return token_shapes.OPAQUE.fullmatch(token.reveal()) is not None
 
 
 def is_refresh_token(token: Secret) -> bool:
     """Whether this has one of the exact shapes that the auth server gives refresh tokens."""
-    return _REFRESH_TOKEN.fullmatch(token.reveal()) is not None or _v2_bytes(token) is not None
+    shapes = (token_shapes.V1, token_shapes.LEGACY)
+    return any(shape.fullmatch(token.reveal()) for shape in shapes) or _v2_bytes(token) is not None
 
 
 def key_name(token: Secret) -> str | None:
     """What a project's API key is called, with its article; ``None`` for anything that is no such key."""
-    text = token.reveal()
-    if text.startswith("sb_publishable_"):
-        return "a project's publishable key"
-    if text.startswith("sb_secret_"):
-        return "a project's secret key"
-    if text.startswith("sbp_"):
-        return "a personal access token for Supabase's management API"
+    for prefix, name in token_shapes.KEYS.items():
+        if token.reveal().startswith(prefix):
+            return name
     claims = read_claims(token) or {}
-    role = text_claim(claims, "role")
-    return f"a project's {role} key" if "sub" not in claims and role in ("anon", "service_role") else None
+    if "sub" in claims or "session_id" in claims:
+        return None
+    return token_shapes.KEY_ROLES.get(text_claim(claims, "role") or "")
 
 
 def signature_is_whole(token: Secret) -> bool:
@@ -191,8 +186,8 @@ def signature_is_whole(token: Secret) -> bool:
 
 
 def is_key(token: Secret) -> bool:
-    """Whether this is one of a project's newer keys, publishable or secret."""
-    return token.reveal().startswith(("sb_publishable_", "sb_secret_"))
+    """Whether this begins as Supabase's newer keys do: publishable, secret, personal."""
+    return token.reveal().startswith(tuple(token_shapes.KEYS))
 
 
 def read_claims(token: Secret) -> Mapping[str, Any] | None:

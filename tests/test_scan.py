@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jwt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supabase_nb.scan import add_parser, find
@@ -125,6 +125,7 @@ def test_public_keys_and_other_jwts_count_when_asked_for():
     ]  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_any_text_is_read(text):
     for finding in find(text, strict=True):

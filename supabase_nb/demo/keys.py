@@ -7,7 +7,6 @@ import binascii
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import uuid
 from collections.abc import Mapping
@@ -17,6 +16,8 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from .. import private_files
 
 _ASYMMETRIC: dict[str, Any] = {
     "ES256": ECAlgorithm(ECAlgorithm.SHA256),
@@ -107,13 +108,7 @@ class Keys:
     def save(self, *, port: int) -> None:
         """Write the file: atomically, mode 0600."""
         self.port = self._data["port"] = port
-        temporary = self._path.with_suffix(".new")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(self._data, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self._path)
+        private_files.replace(self._path, json.dumps(self._data).encode())
 
     def _load(self) -> None:
         self._loaded: dict[str, tuple[str, Any]] = {}

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .. import private_files
 from .options import PASSWORD, SECRET_VARIABLE, Options, default_state_dir
 
 STATE_FILE = "server.json"
@@ -129,9 +130,7 @@ class DemoServer:
         session = self.sign_in(email)
         claims = json.loads(base64.urlsafe_b64decode(session["access_token"].split(".")[1] + "=="))
         pair = {name: session[name] for name in ("access_token", "refresh_token")}
-        descriptor = os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump({**pair, "session_id": claims["session_id"]}, file)
+        private_files.replace(kept, json.dumps({**pair, "session_id": claims["session_id"]}).encode())
         return pair["access_token"], pair["refresh_token"]
 
     def admin(self, method: str, path: str, body: Any = None) -> Any:

@@ -18,6 +18,7 @@ import uvicorn
 from filelock import FileLock, Timeout
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from .. import private_files
 from .options import Options
 from .process import STATE_FILE, DemoServer, DemoServerError
 from .project import Project
@@ -164,16 +165,8 @@ def serve(options: Options, state_dir: Path, ready: Callable[[DemoServer, Callab
         state_file = state_dir / STATE_FILE
 
         def announce() -> None:
-            _write_private(state_file, json.dumps(server.to_state()))
+            private_files.replace(state_file, json.dumps(server.to_state()).encode())
             ready(server, uvicorn_server.stop)
 
         uvicorn_server = Server(project, announce, lambda: state_file.unlink(missing_ok=True))
         uvicorn_server.run(sockets=[listener])
-
-
-def _write_private(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(temporary, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import stat
 import sys
@@ -12,8 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ..tokens import redact
-from .files import CannotFix, Hit, back_up, fix, scan
+from ..tokens import Secret, redact
+from .files import CannotFix, Hit, Looked, fix, look
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -68,24 +69,31 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Scan, say what was found, and return the exit code."""
     folder: Path = args.backup_dir or _backups()
-    found = failed = fixed = 0
-    for path in dict.fromkeys(_files(args.paths)):
-        name = _printable(path)
+    failed: dict[Path, OSError] = {}
+    looked: dict[Path, Looked] = {}
+    for path in _files(args.paths, failed):
         try:
-            hits = list(scan(path, strict=args.strict))
-            found += len(hits)
-            _say(_lines(name, hits))
-            if hits and args.fix:
-                back_up(path, folder)
-                fix(path, strict=args.strict)
-                fixed += 1
-                if any(scan(path, strict=args.strict)):
-                    raise CannotFix("some are still there; see the list of another run")
-        except CannotFix as reason:
-            _say([f"{name}: not fixed: {reason}"])
+            if path not in looked:
+                looked[path] = look(path, strict=args.strict)
         except OSError as error:
-            failed += 1
-            _say([f"{name}: cannot be read or written: {error.strerror or type(error).__name__}"], sys.stderr)
+            failed[path] = error
+    # A refresh token that stands alone in one file may be known from another.
+    known: set[Secret] = set().union(*(each.recurring for each in looked.values()))
+    found = fixed = 0
+    for path, first in looked.items():
+        try:
+            hits = (
+                first.hits if first.recurring == known else look(path, strict=args.strict, known=known).hits
+            )
+            found += len(hits)
+            _say(_lines(_printable(path), hits))
+            if hits and args.fix:
+                fixed += _fix(path, folder, args.strict, known)
+        except OSError as error:
+            failed[path] = error
+    for path, problem in failed.items():
+        reason = problem.strerror or type(problem).__name__
+        _say([f"{_printable(path)}: cannot be read or written: {reason}"], sys.stderr)
     if fixed:
         _say([_BACKED_UP.format(n=fixed, files="file" if fixed == 1 else "files", folder=_printable(folder))])
     if found:
@@ -93,22 +101,44 @@ def run(args: argparse.Namespace) -> int:
     return 2 if failed else 1 if found else 0
 
 
-def _files(paths: Iterable[Path]) -> Iterator[Path]:
+def _fix(path: Path, folder: Path, strict: bool, known: set[Secret]) -> bool:
+    """Fix a file; if that cannot be done, say why."""
+    try:
+        fix(path, folder, strict=strict, known=known)
+    except CannotFix as reason:
+        _say([f"{_printable(path)}: not fixed: {_plain(str(reason))}"])
+        return False
+    return True
+
+
+def _files(paths: Iterable[Path], failed: dict[Path, OSError]) -> Iterator[Path]:
     for path in paths:
-        if path.is_dir():
-            yield from _below(path)
-        else:
-            yield path
+        try:
+            mode = path.stat().st_mode
+            if stat.S_ISDIR(mode):
+                yield from _below(path, failed)
+            elif stat.S_ISREG(mode):
+                yield path
+            else:
+                # Reading a pipe, a socket or a device may never end.
+                failed[path] = OSError(errno.EINVAL, "not a file")
+        except OSError as error:
+            failed[path] = error
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    for where, folders, names in os.walk(folder):
+def _below(folder: Path, failed: dict[Path, OSError]) -> Iterator[Path]:
+    def unreadable(error: OSError) -> None:
+        failed[Path(error.filename or folder)] = error
+
+    for where, folders, names in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if name not in _PASSED_OVER)
         for name in sorted(names):
             path = Path(where, name)
-            # No pipes, sockets or devices: reading one may never end.
-            if not path.is_symlink() and stat.S_ISREG(path.stat().st_mode):
-                yield path
+            try:
+                if stat.S_ISREG(path.lstat().st_mode):
+                    yield path
+            except OSError as error:
+                failed[path] = error
 
 
 def _lines(name: str, hits: list[Hit]) -> list[str]:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import codecs
 import os
 import sqlite3
-import tempfile
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator, Set
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from .. import private_files
+from ..tokens import Secret
 from . import notebooks, sqlite
-from .secret_kinds import LONGEST, MARKERS, NEAR, Finding, find, replace
+from .leftovers import holds_any
+from .secret_kinds import LONGEST, NEAR, Finding, Search, search, without_secrets
+from .views import plain
 
 _BLOCK = 4 * 1024 * 1024  # bytes
-# A notebook without any of these has no secret to look for (base64 data hides the others).
-_NOTEBOOK_MARKERS = tuple(marker.encode() for marker in (*MARKERS, '"attachments"', '"buffers"'))
 # Where keys and sessions belong: without them what works would not work any more.
 _KEPT = (".env", "sb-")
+_LONGEST_NAME = 200
 
 
 class CannotFix(Exception):
@@ -33,80 +36,148 @@ class Hit:
     finding: Finding
 
 
+@dataclass
+class Looked:
+    """What was found in a file.
+
+    Attributes:
+        hits: The secrets and their places.
+        values: The secrets themselves.
+        recurring: Those that are looked for by value elsewhere, because they have no shape of their own.
+    """
+
+    hits: list[Hit] = field(default_factory=list)
+    values: set[Secret] = field(default_factory=set)
+    recurring: set[Secret] = field(default_factory=set)
+
+    def add(self, found: Search, place: Callable[[int], str]) -> None:
+        """Add what was found in a part of the file."""
+        self.hits += [Hit(place(finding.start), finding) for finding in found.findings]
+        self.values |= found.values
+        self.recurring |= found.recurring
+
+
 def scan(path: Path, *, strict: bool = False) -> Iterator[Hit]:
     """The secrets in a file.
 
     Raises:
         OSError: It cannot be read.
     """
-    head = _head(path)
-    if head.startswith(sqlite.MAGIC):
-        yield from _scan_sqlite(path, strict)
-    elif path.suffix == ".ipynb" and (notebook := notebooks.load(data := path.read_bytes())) is not None:
-        if any(marker in data for marker in _NOTEBOOK_MARKERS):
-            for part in notebooks.parts(notebook):
-                yield from (Hit(part.place, finding) for finding in find(part.text(), strict=strict))
-    else:
-        yield from _scan_stream(path, _encoding(head), strict)
+    return iter(look(path, strict=strict).hits)
 
 
-def fix(path: Path, *, strict: bool = False) -> None:
-    """Take the secrets out of a file. Its mode stays, and it is replaced in one step.
+def look(path: Path, *, strict: bool = False, known: Set[Secret] = frozenset()) -> Looked:
+    """Search a file, also for refresh tokens that are known by value: from elsewhere, or from this file.
 
     Raises:
-        CannotFix: This file is left as it is; the reason.
-        OSError: It cannot be read or written.
+        OSError: It cannot be read.
+    """
+    looked = _look(path, strict, known)
+    return looked if looked.recurring <= known else _look(path, strict, known | looked.recurring)
+
+
+def _look(path: Path, strict: bool, known: Set[Secret]) -> Looked:
+    looked = Looked()
+    head = _head(path)
+    if head.startswith(sqlite.MAGIC):
+        _look_into_sqlite(path, strict, known, looked)
+        return looked
+    if path.suffix == ".ipynb":
+        try:
+            for part in notebooks.parts(_text(path)):
+                looked.add(search(part.view, strict=strict, known=known), part.place)
+            return looked
+        except notebooks.NotJson:
+            pass
+    _look_into_stream(path, _newline(head), strict, known, looked)
+    return looked
+
+
+def fix(path: Path, folder: Path, *, strict: bool = False, known: Set[Secret] = frozenset()) -> None:
+    """Take the secrets out of a file, after a backup, and search it once more. Its mode stays.
+
+    Args:
+        path: The file.
+        folder: Where the backup goes; made if need be.
+        strict: As in `find`.
+        known: Refresh tokens from elsewhere.
+
+    Raises:
+        CannotFix: Some are left; the reason.
+        OSError: It cannot be read or written, or not be backed up.
     """
     if path.name.startswith(_KEPT):
         raise CannotFix("keys and sessions belong here; keep the file out of what you share")
-    head = _head(path)
+    looked = look(path, strict=strict, known=known)
+    known = known | looked.recurring
+    try:
+        if _head(path).startswith(sqlite.MAGIC):
+            _fix_sqlite(path, folder, strict, known)
+        else:
+            _fix_text(path, folder, strict, known)
+    except sqlite3.Error as error:
+        raise CannotFix(f"SQLite says: {error}; stop the kernels that use it and try again") from None
+    again = look(path, strict=strict, known=known)
+    if again.hits:
+        raise CannotFix(
+            f"{again.hits[0].finding.kind} is left at {again.hits[0].place}; the backup is in {folder}"
+        )
+    for file in sqlite.with_side_files(path):
+        if holds_any(_text(file), looked.values):
+            raise CannotFix(
+                f"a secret is left in {file.name}, in another encoding or within a longer word; "
+                f"the backup is in {folder}"
+            )
 
-    def clean(text: str) -> str:
-        return replace(text, strict=strict)
 
-    if head.startswith(sqlite.MAGIC):
-        try:
-            sqlite.clean(path, clean)
-        except sqlite3.Error as error:
-            raise CannotFix(_sqlite_says(error)) from None
-    elif path.suffix == ".ipynb" and (notebook := notebooks.load(path.read_bytes())) is not None:
-        notebooks.clean(notebook, clean)
-        _write(path, notebooks.dump(notebook, like=head))
-    elif (encoding := _encoding(head)) is None:
-        raise CannotFix("a binary file; delete it, or make it anew without the secret")
-    else:
-        # As bytes, so that line ends stay as they are.
-        _write(path, clean(path.read_bytes().decode(encoding)).encode(encoding))
+def _fix_text(path: Path, folder: Path, strict: bool, known: Set[Secret]) -> None:
+    text = _text(path)
+    try:
+        fixed = _clean_notebook(text, strict, known) if path.suffix == ".ipynb" else None
+    except notebooks.NotJson:
+        fixed = None
+    if fixed is None:
+        if _newline(_head(path)) is None:
+            raise CannotFix("a binary file; delete it, or make it anew without the secret")
+        fixed = without_secrets(text, search(plain(text), strict=strict, known=known).findings)
+    fd = _new_file(path, folder)[0]
+    with os.fdopen(fd, "wb") as copy:
+        copy.write(text.encode("latin-1"))
+    target = path.resolve()
+    private_files.replace(target, fixed.encode("latin-1"), mode=stat.S_IMODE(target.stat().st_mode))
 
 
-def back_up(path: Path, folder: Path) -> Path:
-    """Copy a file into `folder`, which nobody else may read, under a name that tells where it was.
+def _fix_sqlite(path: Path, folder: Path, strict: bool, known: Set[Secret]) -> None:
+    texts = {}
+    for cell, findings in _in_sqlite(path, strict, known, Looked()).items():
+        ordered = sorted(findings, key=lambda finding: (finding.start, -finding.end))
+        texts[cell] = without_secrets(cell.text, ordered)
+    fd, backup = _new_file(path, folder)
+    os.close(fd)
+    # By SQLite, so that what is still in its write-ahead log comes along.
+    with closing(sqlite.connect(path, "ro")) as live, closing(sqlite.connect(backup, "rw")) as copied:
+        live.backup(copied)
+    sqlite.clean(path, texts)
+
+
+def _new_file(path: Path, folder: Path) -> tuple[int, Path]:
+    """A new file in `folder`, under a name that tells where `path` was.
 
     Raises:
-        CannotFix: This is a damaged database.
-        OSError: It cannot be read, or the copy not written.
+        CannotFix: `folder` is a link.
     """
+    if folder.is_symlink():
+        raise CannotFix(f"{folder} is a link; choose a folder of your own for backups")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    target = folder / "%".join(path.resolve().parts[1:])[-200:]
-    is_database = _head(path).startswith(sqlite.MAGIC)
-    with (
-        path.open("rb") as source,
-        os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as copy,
-    ):
-        while not is_database and (block := source.read(_BLOCK)):
-            copy.write(block)
-    if is_database:
-        # By SQLite, so that what still stands in its write-ahead log comes along.
+    name = os.fsencode("%".join(path.resolve().parts[1:]))[-_LONGEST_NAME:].decode("utf-8", "ignore")
+    number = 0
+    while True:
+        # Different files may get the same name here.
+        target = folder / (f"{name}.{number}" if number else name)
         try:
-            with closing(sqlite.connect(path, "ro")) as live, closing(sqlite.connect(target, "rw")) as copied:
-                live.backup(copied)
-        except sqlite3.Error as error:
-            raise CannotFix(_sqlite_says(error)) from None
-    return target
-
-
-def _sqlite_says(error: sqlite3.Error) -> str:
-    return f"SQLite says: {error}; stop the kernels that use it and try again"
+            return private_files.create(target), target
+        except FileExistsError:
+            number += 1
 
 
 def _head(path: Path) -> bytes:
@@ -114,32 +185,57 @@ def _head(path: Path) -> bytes:
         return file.read(8192)
 
 
-def _encoding(head: bytes) -> str | None:
-    """How to read a text; ``None`` for a binary file."""
-    for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
-        if head.startswith(mark):
-            return encoding
+def _text(path: Path) -> str:
     # Secrets are ASCII, and Latin-1 gives every byte back unchanged.
-    return None if b"\0" in head else "latin-1"
+    return path.read_bytes().decode("latin-1")
 
 
-def _write(path: Path, data: bytes) -> None:
-    target = path.resolve()
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".supabase-nb-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, target.stat().st_mode & 0o7777)
-        os.replace(temporary, target)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+def _newline(head: bytes) -> str | None:
+    """How lines end in a text; ``None`` for a binary file."""
+    if b"\0" not in head:
+        return "\n"
+    for mark, encoding, newline in (
+        (codecs.BOM_UTF16_LE, "utf-16-le", "\n\0"),
+        (codecs.BOM_UTF16_BE, "utf-16-be", "\0\n"),
+    ):
+        if head.startswith(mark):
+            return newline
+        try:
+            text = head[: len(head) // 2 * 2].decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        # Without a mark: a text that is mostly ASCII, and has nothing that no text has.
+        if all(char.isprintable() or char in "\t\n\r\f\x1b" for char in text) and sum(
+            map(str.isascii, text)
+        ) * 2 > len(text):
+            return newline
+    return None
 
 
-def _scan_stream(path: Path, encoding: str | None, strict: bool) -> Iterator[Hit]:
+def _clean_notebook(text: str, strict: bool, known: Set[Secret]) -> str:
+    edits: list[tuple[int, int, str]] = []
+    holders = []
+    for part in notebooks.parts(text):
+        found = search(part.view, strict=strict, known=known).findings
+        if found and part.whole:
+            holder, index = part.whole
+            holder.removed.add(index)
+            holders.append(holder)
+        elif found:
+            edits += [(finding.start, finding.end, finding.placeholder) for finding in found]
+    for holder in {id(holder): holder for holder in holders}.values():
+        edits += [(start, end, "") for start, end in holder.cuts()]
+    pieces, at = [], 0
+    for start, end, new in sorted(edits):
+        pieces += [text[at:start], new]
+        at = end
+    return "".join(pieces) + text[at:]
+
+
+def _look_into_stream(
+    path: Path, newline: str | None, strict: bool, known: Set[Secret], looked: Looked
+) -> None:
     """A file of any size, in blocks that overlap by what the longest secret and its neighbourhood need."""
-    decoder = codecs.getincrementaldecoder(encoding or "latin-1")(errors="replace")
     # `text[start:]` is not looked at yet, and begins in this line; `offset` characters were let go.
     text, start, line, offset = "", 0, 1, 0
     with path.open("rb") as file:
@@ -147,32 +243,57 @@ def _scan_stream(path: Path, encoding: str | None, strict: bool) -> Iterator[Hit
         while not last:
             block = file.read(_BLOCK)
             last = not block
-            text += decoder.decode(block, final=last)
+            text += block.decode("latin-1")
             # What begins behind this is looked at again with the next block.
             limit = max(start, len(text) - (0 if last else LONGEST))
-            for finding in find(text, strict=strict):
+            found = search(plain(text), strict=strict, known=known)
+            looked.values |= found.values
+            looked.recurring |= found.recurring
+            for finding in found.findings:
                 if start <= finding.start < limit:
-                    line += text.count("\n", start, finding.start)
+                    line += text.count(newline or "\n", start, finding.start)
                     start = finding.end
-                    yield Hit(
-                        f"byte {offset + finding.start}" if encoding is None else f"line {line}", finding
-                    )
-            line += text.count("\n", start, limit)
+                    place = f"byte {offset + finding.start}" if newline is None else f"line {line}"
+                    looked.hits.append(Hit(place, finding))
+            line += text.count(newline or "\n", start, limit)
             start = max(start, limit)
-            let_go = max(0, start - 2 * NEAR)
+            let_go = max(0, start - LONGEST - NEAR)
             text, start, offset = text[let_go:], start - let_go, offset + let_go
 
 
-def _scan_sqlite(path: Path, strict: bool) -> Iterator[Hit]:
-    clean = True
+def _in_sqlite(
+    path: Path, strict: bool, known: Set[Secret], looked: Looked
+) -> dict[sqlite.Cell, set[Finding]]:
+    """What is in a database's rows. The findings' places are those in their cells."""
+    cells: dict[sqlite.Cell, set[Finding]] = {}
+    for batch in sqlite.batches(path):
+        found = search(plain(batch.text), strict=strict, known=known)
+        looked.values |= found.values
+        looked.recurring |= found.recurring
+        for finding in found.findings:
+            at, cell = batch.cell(finding.start)
+            local = Finding(
+                finding.start - at, finding.end - at, finding.kind, finding.detail, finding.public
+            )
+            # Some rows come twice, with those before them and with those behind them.
+            if local not in cells.setdefault(cell, set()):
+                cells[cell].add(local)
+                looked.hits.append(Hit(cell.place, local))
+    return cells
+
+
+def _look_into_sqlite(path: Path, strict: bool, known: Set[Secret], looked: Looked) -> None:
     try:
-        for place, text in sqlite.texts(path):
-            for finding in find(text, strict=strict):
-                clean = False
-                yield Hit(place, finding)
+        _in_sqlite(path, strict, known, looked)
     except sqlite3.Error:
-        clean = True  # damaged or locked: its bytes can be read all the same
-    if clean:
+        looked.hits.clear()  # damaged or locked: its bytes can be read all the same
+    if not looked.hits:
         # What was deleted or overwritten stays in the file until it is vacuumed.
-        for hit in _scan_stream(path, None, strict):
-            yield Hit(f"{hit.place}, in no row", hit.finding)
+        deleted = Looked()
+        _look_into_stream(path, None, strict, known, deleted)
+        looked.hits += [Hit(f"{hit.place}, in no row", hit.finding) for hit in deleted.hits]
+        looked.values |= deleted.values
+        looked.recurring |= deleted.recurring
+
+
+__all__ = ["CannotFix", "Hit", "Looked", "fix", "look", "scan"]

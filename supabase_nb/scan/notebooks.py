@@ -1,115 +1,199 @@
-"""The parts of a notebook that may hold a secret, and a notebook without its secrets."""
+"""The parts of a notebook that may hold a secret, where they are in the file, and the file without them."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
+from .views import View, json_lines, plain
+
 _WIDGETS = "application/vnd.jupyter.widget-state+json"
+_DECODER = json.JSONDecoder(strict=False)
+_BLANK = re.compile(r"[ \t\r\n]*")
+
+
+@dataclass
+class Member:
+    """A member of an object or an item of a list: its key, and where it and its value are in the file."""
+
+    key: str
+    start: int
+    value: int
+    end: int
+
+
+@dataclass
+class Holder:
+    """An object or a list, and which of its members go as a whole."""
+
+    inside: tuple[int, int]
+    members: list[Member]
+    removed: set[int] = field(default_factory=set)
+
+    def cuts(self) -> Iterator[tuple[int, int]]:
+        """What to cut, with the commas that separate the members."""
+        if len(self.removed) == len(self.members):
+            yield self.inside
+            return
+        kept = False
+        for index, member in enumerate(self.members):
+            if index not in self.removed:
+                kept = True
+            elif kept:
+                yield self.members[index - 1].end, member.end
+            else:
+                yield member.start, self.members[index + 1].start
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a notebook: its place in words, and where it hangs in the JSON.
+    """A part of a notebook.
 
     Attributes:
-        whole: A secret in it takes the whole part with it: what stands beside a secret in an output, an
-            attachment or a widget's state is often more of it. Sources and metadata keep the rest.
+        view: What it says.
+        places: Where it is, in words (``cell 3, output 1``), and where in the file that begins.
+        whole: What goes as a whole if there is a secret in it; ``None`` for what keeps the rest. What is
+            beside a secret in an output, an attachment or a widget's state is often more of it.
     """
 
-    place: str
-    holder: Any
-    key: str | int
-    whole: bool
+    view: View
+    places: list[tuple[int, str]]
+    whole: tuple[Holder, int] | None = None
 
-    @property
-    def is_source(self) -> bool:
-        """Whether this is what a person wrote into a cell."""
-        return self.key in ("source", "input") and isinstance(_joined(self.holder[self.key]), str)
-
-    def text(self) -> str:
-        """All that it says; of what goes as a whole, base64 data decoded too."""
-        value = self.holder[self.key]
-        if self.is_source:
-            return str(_joined(value))
-        if not self.whole:
-            return _json({self.key: value})
-        return "\n".join([_json({self.key: _joined(value)}), *_decoded(_joined(value))])
+    def place(self, at: int) -> str:
+        """Where a secret is that begins at this place of the file."""
+        return self.places[max(0, bisect_right(self.places, at, key=lambda place: place[0]) - 1)][1]
 
 
-def load(data: bytes) -> dict[str, Any] | None:
-    """The JSON object, or ``None`` when there is none."""
+class NotJson(Exception):
+    """The file is not a JSON object."""
+
+
+def parts(text: str) -> Iterator[Part]:
+    """Sources, outputs, attachments, metadata and widget state; nbformat 3 and 4.
+
+    Args:
+        text: The file's bytes as Latin-1, so that places in it are places in the file.
+
+    Raises:
+        NotJson: The file is not a JSON object.
+    """
+    start = _skip(text, 3 if text.startswith("\xef\xbb\xbf") else 0)
     try:
-        notebook = json.loads(data)
+        whole, end = _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
-        return None
-    return notebook if isinstance(notebook, dict) else None
-
-
-def dump(notebook: dict[str, Any], *, like: bytes) -> bytes:
-    """The JSON as Jupyter writes it, with the indentation of the file that begins with `like`."""
-    indent = re.match(rb"\{\r?\n([ \t]+)", like)
-    text = json.dumps(notebook, ensure_ascii=False, indent=indent[1].decode() if indent else None)
-    return f"{text}\n".encode()
-
-
-def parts(notebook: dict[str, Any]) -> Iterator[Part]:
-    """Sources, outputs, attachments, metadata and widget state, cell by cell; nbformat 3 and 4."""
-    sheets = [sheet for sheet in _list(notebook.get("worksheets")) if isinstance(sheet, dict)]
-    cells = [cell for holder in (notebook, *sheets) for cell in _list(holder.get("cells"))]
+        raise NotJson from None
+    if not isinstance(whole, dict) or _skip(text, end) < len(text):
+        raise NotJson
+    notebook = _members(text, start)
+    sheets = [sheet for member in notebook if member.key == "worksheets" for sheet in _below(text, member)]
+    holders = notebook + [member for sheet in sheets for member in _below(text, sheet)]
+    cells = [
+        _below(text, cell) for member in holders if member.key == "cells" for cell in _below(text, member)
+    ]
+    yield _sources(text, cells)
     for number, cell in enumerate(cells, 1):
-        for key, value in list(cell.items()) if isinstance(cell, dict) else []:
-            if key in ("source", "input"):
-                yield Part(f"cell {number}, source", cell, key, whole=False)
-            elif key == "outputs" and isinstance(value, list):
-                for index in range(len(value)):
-                    yield Part(f"cell {number}, output {index + 1}", value, index, whole=True)
-            elif key == "attachments" and isinstance(value, dict):
-                for name in list(value):
-                    yield Part(f"cell {number}, attachment", value, name, whole=True)
+        for member in cell:
+            if member.key == "outputs":
+                yield from _wholes(text, member, f"cell {number}, output {{number}}")
+            elif member.key == "attachments":
+                yield from _wholes(text, member, f"cell {number}, attachment")
+            elif not _is_source(text, member):
+                yield _rest(text, member, f"cell {number}, {_name(member)}")
+    for member in notebook:
+        if member.key == "metadata":
+            for item in _below(text, member):
+                yield from _metadata(text, item)
+        elif member.key not in ("cells", "worksheets"):
+            yield _rest(text, member, f"notebook, {_name(member)}")
+
+
+def _sources(text: str, cells: list[list[Member]]) -> Part:
+    """What was written into the cells, as one text: a session's two tokens may be in two cells."""
+    view, places = View(), [(0, "notebook")]
+    for number, cell in enumerate(cells, 1):
+        for member in cell:
+            if _is_source(text, member):
+                places.append((member.value, f"cell {number}, source"))
+                json_lines(text, member.value, member.end, view)
+                view.add("\n", member.end, 0)
+    return Part(view.done(), places)
+
+
+def _metadata(text: str, item: Member) -> Iterator[Part]:
+    kinds = _below(text, item) if item.key == "widgets" else []
+    for kind in kinds:
+        for member in _below(text, kind):
+            if (kind.key, member.key) == (_WIDGETS, "state"):
+                yield from _wholes(text, member, "widget state, model {name}")
             else:
-                yield Part(f"cell {number}, {key}", cell, key, whole=False)
-    metadata = notebook.get("metadata")
-    widgets = metadata.get("widgets") if isinstance(metadata, dict) else None
-    state = widgets.get(_WIDGETS) if isinstance(widgets, dict) else None
-    models = state.get("state") if isinstance(state, dict) else None
-    if isinstance(models, dict):
-        for model in list(models):
-            yield Part(f"widget state, model {model[:8]}", models, model, whole=True)
-    for holder, known in ((notebook, {"cells", "worksheets", "metadata"}), (metadata, {"widgets"})):
-        for key in [key for key in holder if key not in known] if isinstance(holder, dict) else []:
-            yield Part(f"notebook, {key}", holder, key, whole=False)
+                yield _rest(text, member, "notebook, widgets")
+    if not kinds:
+        yield _rest(text, item, f"notebook, {_name(item)}")
 
 
-def clean(notebook: dict[str, Any], replace: Callable[[str], str]) -> None:
-    """Take out of a notebook, in place, what `replace` replaces in texts."""
-    # From the end, so that taking one out moves none that is still to come.
-    for part in reversed(list(parts(notebook))):
-        text = part.text()
-        replaced = replace(text)
-        if replaced == text:
-            continue
-        if part.is_source:
-            lines = isinstance(part.holder[part.key], list)
-            part.holder[part.key] = replaced.splitlines(keepends=True) if lines else replaced
-            continue
-        del part.holder[part.key]
-        if not part.whole:
-            # Neither a secret nor its placeholder needs an escape: JSON stays JSON.
-            part.holder.update(json.loads(replaced))
+def _wholes(text: str, member: Member, place: str) -> Iterator[Part]:
+    holder = Holder((member.value + 1, member.end - 1), _below(text, member))
+    for index, item in enumerate(holder.members):
+        try:
+            value = _joined(_DECODER.raw_decode(text, item.value)[0])
+            said = json.dumps({item.key: value}, ensure_ascii=False)
+        except RecursionError:
+            said = text[item.start : item.end]
+        where = place.format(number=index + 1, name=_name(item)[:8])
+        yield Part(plain(said), [(0, where)], (holder, index))
+    if not holder.members:
+        yield _rest(text, member, place.format(number=1, name=""))
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
+def _rest(text: str, member: Member, place: str) -> Part:
+    view = View()
+    view.add(text[member.start : member.end], member.start)
+    return Part(view.done(), [(0, place)])
 
 
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _is_source(text: str, member: Member) -> bool:
+    if member.key not in ("source", "input"):
+        return False
+    items = _below(text, member) if text[member.value] == "[" else [member]
+    return all(text[item.value] == '"' for item in items)
+
+
+def _below(text: str, member: Member) -> list[Member]:
+    return _members(text, member.value)
+
+
+def _members(text: str, at: int) -> list[Member]:
+    """The members of the object, or the items of the list, that is valid JSON at a place."""
+    found: list[Member] = []
+    opening, at = text[at], _skip(text, at + 1)
+    while opening in "{[" and text[at] not in "]}":
+        start, key = at, ""
+        if opening == "{":
+            key, at = _DECODER.raw_decode(text, at)
+            at = _skip(text, _skip(text, at) + 1)  # the colon
+        end = _DECODER.raw_decode(text, at)[1]
+        found.append(Member(key, start, at, end))
+        at = _skip(text, end)
+        if text[at] == ",":
+            at = _skip(text, at + 1)
+    return found
+
+
+def _skip(text: str, at: int) -> int:
+    found = _BLANK.match(text, at)
+    return found.end() if found else at
+
+
+def _name(member: Member) -> str:
+    try:
+        return member.key.encode("latin-1").decode()
+    except UnicodeError:
+        return member.key
 
 
 def _joined(value: Any) -> Any:
@@ -121,15 +205,3 @@ def _joined(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _joined(item) for key, item in value.items()}
     return value
-
-
-def _decoded(value: Any) -> Iterator[str]:
-    """The base64 texts below `value`, decoded: files dragged into a cell, widgets' buffers."""
-    if isinstance(value, str) and len(value) >= 16:
-        try:
-            yield base64.b64decode(value, validate=True).decode("latin-1")
-        except (ValueError, binascii.Error):
-            return
-    elif isinstance(value, (list, dict)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _decoded(item)

@@ -2,48 +2,85 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import re
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
-from ..tokens import Secret, read_claims, session_id_of, text_claim
+from .. import token_shapes as shapes
+from ..tokens import Secret, read_claims, read_header, session_id_of, text_claim
 from ..tokens import expiry as expiry_of
-
-# What a text must hold before it pays to look for a pattern; looking for these costs next to nothing.
-_OF_KEYS = ("sb_secret_", "sb_publishable_", "sbp_")
-_OF_NAMED = ("efresh", "EFRESH", "rovider", "ROVIDER", "wt_secret", "WT_SECRET", "wtSecret")
-
-#: No text without one of these holds anything that `find` reports.
-MARKERS = ("eyJ", *_OF_KEYS, *_OF_NAMED)
+from .views import View, plain, views
 
 #: How far from an access token something with a refresh token's shape is taken for one, in characters.
 NEAR = 600
 
-#: No secret that `find` reports is longer than this, in characters.
+#: No secret that `find` reports is longer than this, in characters; base64 in a file may be.
 LONGEST = 24 * 1024
 
-# Bounded, so that long base64 data costs no quadratic time.
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,1024}\.[A-Za-z0-9_-]{16,16384}\.[A-Za-z0-9_-]{16,2048}", re.ASCII)
-# What supabase-ssr puts into cookies: base64 of the session's JSON, which begins {"access_token
-_COOKIE = re.compile(r"eyJhY2Nlc3NfdG9rZW4[A-Za-z0-9_-]{60,16384}", re.ASCII)
-_KEY = re.compile(r"sb_(?:secret|publishable)_[A-Za-z0-9_-]{12,256}|sbp_(?:oauth_)?[a-f0-9]{40}", re.ASCII)
+# Base64 in base64 in base64, and no deeper.
+_DEEPEST = 3
+# Base64 without any of these holds no secret.
+_MARKERS = (
+    "eyJ",
+    "sb_",
+    "sbp_",
+    "efresh",
+    "EFRESH",
+    "rovider",
+    "ROVIDER",
+    "wt_secret",
+    "WT_SECRET",
+    "wtSecret",
+    "auth-token",
+)
+
+# Every pattern looks at each character a bounded number of times, so that no text takes quadratic time.
+_DOTTED = re.compile(r"(?<![A-Za-z0-9_.-])[A-Za-z0-9_.-]{40,}", re.ASCII)
+_WORD = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{12,128}(?![A-Za-z0-9_-])", re.ASCII)
+_BASE64 = re.compile(r"(?<![A-Za-z0-9+/_-])(?:base64-)?(?P<data>[A-Za-z0-9+/_-]{40,}={0,2})", re.ASCII)
+_V2 = re.compile(rf"(?<![A-Za-z0-9+/_-]){shapes.V2.pattern}(?![A-Za-z0-9+/_=-])", re.ASCII)
 _NAMED = re.compile(
-    r"""(?P<name>[rR]efresh_?[tT]oken|REFRESH_TOKEN|[pP]rovider_?[tT]oken|PROVIDER_TOKEN
-              |[jJ]wt_?[sS]ecret|JWT_SECRET)
-        (?P<sep>\\*["'`]?(?:\s{0,4}:\s{0,4}str)?\s{0,4}[:=]\s{0,4}\\*["'`]?)
-        (?P<value>[A-Za-z0-9_./~+=-]{12,1024})""",
+    rf"""(?P<name>{shapes.NAMES})
+        (?P<sep>["'`]?(?:\s{{0,4}}:\s{{0,4}}str)?\s{{0,4}}[:=,]\s{{0,4}}(?:b(?=["'`]))?["'`]?|\s{{1,4}})
+        (?P<value>[A-Za-z0-9_./~+=-]{{12,1024}})""",
     re.VERBOSE | re.ASCII,
 )
-_QUOTED = re.compile(r"""["'`]([A-Za-z0-9_-]{12,128})\\*["'`]""", re.ASCII)
+_COOKIE = re.compile(
+    rf"""{shapes.COOKIE_NAME}(?P<part>\.\d{{1,2}})?
+        (?: ["'`]?\s{{0,4}}[:=]\s{{0,4}}["'`]? | ["']?[\s,]{{1,8}}["']?
+          | ["'],[^{{}}]{{0,400}}?["']value["']\s{{0,4}}:\s{{0,4}}["'] )
+        (?P<value>[A-Za-z0-9_.~%+/=-]{{8,16384}})""",
+    re.VERBOSE | re.ASCII,
+)
+# Directly behind a cookie's first part, without a name.
+_REST_OF_COOKIE = re.compile(
+    r"""["'`]?[\s,;]{1,40}["'`]?(?P<value>[A-Za-z0-9_-]{16,16384})(?![\w.(:=])""", re.ASCII
+)
 # set_session("eyJ…", "abc…") and %supabase_set_session eyJ… abc…
 _BESIDE = re.compile(
-    r"""\\*(?P<quote>["'`]?)[\s,\\]{1,40}(?:refresh_token\s*=\s*)?\\*["'`]?(?P<value>[A-Za-z0-9_-]{8,128})(?![A-Za-z0-9_.(-])""",
-    re.ASCII,
+    r"""["'`]?[\s,;|\\]{1,40}(?:(?P<name>rt|refresh_token)(?:\s{0,4}[:=]\s{0,4}|\s{1,4}))?(?P<quote>b?["'`])?
+        (?P<value>[A-Za-z0-9_-]{12,128})
+        (?(quote)["'`](?!\s{0,4}[:=])|(?![A-Za-z0-9_./(-]|\s{0,2}=(?!=))(?P<last>["'`\\)]{0,4}\s{0,4}(?:$|\n))?)""",
+    re.VERBOSE | re.ASCII,
 )
-_V1 = re.compile(r"[a-z0-9]{12}", re.ASCII)  # tests/wire/rotation.json
-_OLD = re.compile(r"(?=[^a-z]*[a-z])(?=[^A-Z]*[A-Z])(?=\D*\d)[A-Za-z0-9_-]{22}", re.ASCII)
+# A word near an access token: no path, no attribute, no call, no variable that is set.
+_NEAR = re.compile(
+    r"(?<![A-Za-z0-9_./@+-])[A-Za-z0-9_-]{12,128}(?!\.?[A-Za-z0-9_/@+(-]|\s{0,2}(?:\(|=(?!=)))", re.ASCII
+)
+# What is named a refresh token near an access token, though it has letters only: rt: …, -p rt …
+_NEAR_NAMED = re.compile(
+    r"""(?<![A-Za-z0-9])(?: (?i:rt|refresh(?:[_-]?token)?)["'`]?\s{0,4}[:=]\s{0,8}["'`]?
+          | -[-p]\s{0,4}(?:rt|refresh(?:[_-]token)?)[\s=]{1,4}["'`]? )
+        (?P<value>[a-z2-7]{12})(?![A-Za-z0-9_.(-])""",
+    re.VERBOSE | re.ASCII,
+)
+_ELSEWHERE = "named or beside an access token elsewhere"
 _PLACEHOLDER = re.compile(
     r"token|your|example|refresh|secret|removed|replace|dummy|x{4}|\.{3}", re.IGNORECASE
 )
@@ -73,6 +110,21 @@ class Finding:
         return f"removed-{self.kind.replace(' ', '-')}"
 
 
+@dataclass
+class Search:
+    """What was found in a text.
+
+    Attributes:
+        findings: In their order, without overlaps.
+        values: The secrets themselves, apart from words that may be just that.
+        recurring: Those that are looked for by value elsewhere, because they have no shape of their own.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    values: set[Secret] = field(default_factory=set)
+    recurring: set[Secret] = field(default_factory=set)
+
+
 def find(text: str, *, strict: bool = False) -> list[Finding]:
     """The secrets in `text`, in their order, without overlaps.
 
@@ -80,75 +132,133 @@ def find(text: str, *, strict: bool = False) -> list[Finding]:
         text: Any text.
         strict: Report what is meant to be public too (anon and publishable keys), and JWTs of others.
     """
-    found: list[Finding] = []
-    for finding in _candidates(text):
-        if finding.start >= (found[-1].end if found else 0) and (strict or not finding.public):
-            found.append(finding)
-    return found
+    return search(plain(text), strict=strict).findings
 
 
 def replace(text: str, *, strict: bool = False) -> str:
     """`text` with a placeholder for every secret in it."""
+    return without_secrets(text, find(text, strict=strict))
+
+
+def without_secrets(text: str, findings: Iterable[Finding]) -> str:
+    """`text` with a placeholder for every secret that was found in it."""
     parts, end = [], 0
-    for finding in find(text, strict=strict):
-        parts += [text[end : finding.start], finding.placeholder]
+    for finding in findings:
+        if finding.start < end:
+            continue
+        placeholder = finding.placeholder
+        if "\0" in text[finding.start : finding.end]:  # UTF-16
+            low_first = text[finding.start] != "\0"
+            placeholder = "".join(f"{char}\0" if low_first else f"\0{char}" for char in placeholder)
+        parts += [text[end : finding.start], placeholder]
         end = finding.end
     return "".join(parts) + text[end:]
 
 
-def _candidates(text: str) -> list[Finding]:
-    tokens = list(_jwts(text))
-    found = tokens + [
-        Finding(*match.span(), "session cookie")
-        for match in _COOKIE.finditer(text)
-        if text[match.end() :][:1] != "."
-    ]
-    if any(marker in text for marker in _OF_KEYS):
-        found += map(_key, _KEY.finditer(text))
-    if any(marker in text for marker in _OF_NAMED):
-        found += _named(text)
-    for token in tokens:
-        if token.kind == "access token":
-            found += _beside(text, token)
-    # Of two that begin together, the longer one.
-    return sorted(found, key=lambda finding: (finding.start, -finding.end))
+def search(view: View, *, strict: bool = False, known: Set[Secret] = frozenset(), depth: int = 0) -> Search:
+    """The secrets in a view, also where they are encoded.
+
+    Args:
+        view: Of the text; the findings' places are those in the text that it was made from.
+        strict: As in `find`.
+        known: Refresh tokens to look for by their value.
+        depth: How many layers of base64 have been decoded.
+    """
+    words = {secret.reveal() for secret in known}
+    result, found = Search(), []
+    for layer in views(view):
+        for finding in (*_candidates(layer.text, words), *_in_base64(layer.text, known, depth, result)):
+            if strict or not finding.public:
+                value = Secret(layer.text[finding.start : finding.end])
+                # A lone word of letters may be just that: it is not hunted down in other places.
+                if finding.detail or not value.reveal().isalpha():
+                    result.values.add(value)
+                    if finding.kind == "refresh token":
+                        result.recurring.add(value)
+                start, end = layer.span(finding.start, finding.end)
+                found.append(dataclasses.replace(finding, start=start, end=end))
+    for finding in sorted(found, key=lambda each: (each.start, -each.end, each.detail == _ELSEWHERE)):
+        before = result.findings[-1] if result.findings else None
+        if before is None or finding.start >= before.end:
+            result.findings.append(finding)
+        elif finding.end > before.end:
+            result.findings[-1] = dataclasses.replace(before, end=finding.end)
+    return result
+
+
+def _candidates(text: str, words: set[str]) -> Iterator[Finding]:
+    tokens = list(_jwts(text)) if "eyJ" in text else []
+    yield from tokens
+    if "sb" in text:
+        yield from map(_key, shapes.KEY.finditer(text))
+    if any(marker in text for marker in _MARKERS):
+        yield from _named(text)
+        yield from _cookies(text)
+    for match in _V2.finditer(text):
+        session = session_id_of(Secret(match[0]))
+        if session and uuid.UUID(session).version == 4:
+            yield Finding(*match.span(), "refresh token")
+    if words:
+        for match in _WORD.finditer(text):
+            if match[0] in words:
+                yield Finding(*match.span(), "refresh token", _ELSEWHERE)
+    yield from _near(text, [token for token in tokens if token.kind == "access token"])
 
 
 def _jwts(text: str) -> Iterator[Finding]:
-    for match in _JWT.finditer(text):
-        claims = read_claims(Secret(match[0]))
-        if claims is None:
+    for run in _DOTTED.finditer(text):
+        if "eyJ" not in run[0]:
             continue
-        role, sub = text_claim(claims, "role"), text_claim(claims, "sub")
-        details = [_project(text_claim(claims, "iss"), text_claim(claims, "ref"))]
-        expiry = expiry_of(claims)
-        if expiry is not None and expiry < 1e11:
-            day = time.strftime("%Y-%m-%d", time.gmtime(expiry))
-            details.append(f"expired {day}" if expiry < time.time() else f"valid until {day}")
-        detail = ", ".join(filter(None, details))
-        if sub and (role or text_claim(claims, "session_id")):
-            kind, public = "access token", False
-        elif role == "anon":
-            kind, public = "anon key", True
-        elif role:
-            kind, public = f"{_plain(role)} key", False
-        else:
-            kind, public = "JWT", True
-        yield Finding(*match.span(), kind, detail, public)
+        parts, start, taken = run[0].split("."), run.start(), 0
+        for index in range(len(parts) - 2):
+            head, end = parts[index], start + sum(map(len, parts[index : index + 3])) + 2
+            begin = head.find("eyJ")
+            if index >= taken and begin >= 0:
+                claims = read_claims(Secret(f"{head}.{parts[index + 1]}.{parts[index + 2] or '-'}"))
+                if claims is not None and len(parts[index + 2]) >= 16:
+                    yield _jwt(start + _header(head, begin), end, claims)
+                    taken = index + 3
+            start += len(head) + 1
+
+
+def _header(text: str, first: int) -> int:
+    """Where a JWT's header begins in a text that may have something else before it."""
+    at = first
+    for _ in range(3):
+        if read_header(Secret(f"{text[at:]}.e.e")) is not None:
+            return at
+        at = text.find("eyJ", at + 1)
+        if at < 0:
+            break
+    return first
+
+
+def _jwt(start: int, end: int, claims: Mapping[str, Any]) -> Finding:
+    role, sub = text_claim(claims, "role"), text_claim(claims, "sub")
+    details = [_project(text_claim(claims, "iss"), text_claim(claims, "ref"))]
+    expiry = expiry_of(claims)
+    if expiry is not None and expiry < 1e11:
+        day = time.strftime("%Y-%m-%d", time.gmtime(expiry))
+        details.append(f"expired {day}" if expiry < time.time() else f"valid until {day}")
+    detail = ", ".join(filter(None, details))
+    if sub and (role or text_claim(claims, "session_id")):
+        return Finding(start, end, "access token", detail)
+    if role:
+        return Finding(start, end, f"{_plain(role)} key", detail, public=role == "anon")
+    return Finding(start, end, "JWT", detail, public=True)
 
 
 def _key(match: re.Match[str]) -> Finding:
-    if match[0].startswith("sb_publishable_"):
-        return Finding(*match.span(), "publishable key", public=True)
-    return Finding(
-        *match.span(), "secret key" if match[0].startswith("sb_secret_") else "personal access token"
-    )
+    kinds = {"sb_p": "publishable key", "sb_s": "secret key", "sbp_": "personal access token"}
+    kind = kinds[match[0][:4]]
+    return Finding(*match.span(), kind, public=kind == "publishable key")
 
 
 def _named(text: str) -> Iterator[Finding]:
     for match in _NAMED.finditer(text):
         value, sep, name = match["value"], match["sep"], match["name"].lower()
-        quoted = sep[-1] in "\"'`"
+        # With a comma between them, or nothing, only the shape tells.
+        quoted = sep[-1] in "\"'`" and not {":", "="}.isdisjoint(sep)
         in_address = text[max(0, match.start() - 1) : match.start()] in ("#", "&", "?")
         if _PLACEHOLDER.search(value) or len(set(value)) < 5 or value.startswith("eyJ"):
             continue
@@ -160,20 +270,88 @@ def _named(text: str) -> Iterator[Finding]:
             yield Finding(*match.span("value"), kind)
 
 
-def _beside(text: str, token: Finding) -> Iterator[Finding]:
-    match = _BESIDE.match(text, token.end)
-    if match and not _PLACEHOLDER.search(match["value"]) and (match["quote"] or _has_shape(match["value"])):
-        yield Finding(*match.span("value"), "refresh token", "beside an access token")
-    for near in _QUOTED.finditer(text, max(0, token.start - NEAR), token.end + NEAR):
-        if _has_shape(near[1]):
-            yield Finding(*near.span(1), "refresh token", "by its shape, near an access token")
+def _cookies(text: str) -> Iterator[Finding]:
+    for match in shapes.SESSION_IN_BASE64.finditer(text):
+        if text[match.end() : match.end() + 1] != ".":
+            yield Finding(*match.span(), "session cookie")
+            rest = _REST_OF_COOKIE.match(text, match.end())
+            if rest and _is_mixed(rest["value"]):
+                yield Finding(*rest.span("value"), "session cookie", "its rest")
+    for match in _COOKIE.finditer(text):
+        value = match["value"]
+        whole = len(value) >= 40 and value.startswith(("base64-", "eyJhY2Nlc3N", "%7B"))
+        if whole or (match["part"] and _is_mixed(value)):
+            start = match.start("value") + 7 * value.startswith("base64-")
+            if not text.startswith("removed-", start):
+                yield Finding(start, match.end(), "session cookie")
+
+
+def _in_base64(text: str, known: Set[Secret], depth: int, result: Search) -> Iterator[Finding]:
+    for match in _BASE64.finditer(text) if depth < _DEEPEST else ():
+        data = match["data"].rstrip("=").replace("-", "+").replace("_", "/")
+        # A part of a cookie may end anywhere: with one character too many, leave it out.
+        data = data[: len(data) - (len(data) % 4 == 1)]
+        decoded = base64.b64decode(data + "=" * (-len(data) % 4)).decode("latin-1")
+        if not known and not any(marker in decoded for marker in _MARKERS):
+            continue
+        inner = search(plain(decoded), strict=True, known=known, depth=depth + 1)
+        if inner.findings:
+            result.values |= inner.values
+            result.recurring |= inner.recurring
+            secret = next((finding for finding in inner.findings if not finding.public), inner.findings[0])
+            kind = "session cookie" if data.startswith("eyJhY2Nlc3N") else secret.kind
+            yield Finding(*match.span("data"), kind, "in base64", secret.public)
+
+
+def _near(text: str, tokens: list[Finding]) -> Iterator[Finding]:
+    for token in tokens:
+        match = _BESIDE.match(text, token.end)
+        if match and not _PLACEHOLDER.search(match["value"]):
+            gap = text[token.end : match.start("value")]
+            if _has_shape(match["value"]) or (shapes.V1.fullmatch(match["value"]) and _is_second(match, gap)):
+                yield Finding(*match.span("value"), "refresh token", "beside an access token")
+    for start, end in _neighbourhoods(tokens):
+        # Further than the end, so that no word is cut there.
+        for near in _NEAR.finditer(text, start, end + 200):
+            if near.start() < end and _has_shape(near[0]) and not _PLACEHOLDER.search(near[0]):
+                yield Finding(*near.span(), "refresh token", "by its shape, near an access token")
+        for near in _NEAR_NAMED.finditer(text, start, end + 200):
+            if near.start() < end and not _PLACEHOLDER.search(near["value"]):
+                yield Finding(*near.span("value"), "refresh token", "near an access token")
+
+
+def _is_second(match: re.Match[str], gap: str) -> bool:
+    """Whether a word of letters behind an access token is the second argument, and no word of a sentence."""
+    if match["name"] and "\n" not in gap:
+        return True
+    if match["quote"]:
+        return "," in gap or "\n" not in gap
+    return match["last"] is not None and gap.strip(" \t") == ""
+
+
+def _neighbourhoods(tokens: list[Finding]) -> list[tuple[int, int]]:
+    """Where to look for refresh tokens; no place twice."""
+    places: list[tuple[int, int]] = []
+    for token in tokens:
+        start = max(0, token.start - NEAR)
+        if places and start <= places[-1][1]:
+            start = places.pop()[0]
+        places.append((start, token.end + NEAR))
+    return places
 
 
 def _has_shape(value: str) -> bool:
     """Whether a text looks like a refresh token and not like a word or a name."""
-    if _V1.fullmatch(value):
+    if shapes.V1.fullmatch(value):
         return not value.isalpha() and not value.isdigit()
-    return _OLD.fullmatch(value) is not None or session_id_of(Secret(value)) is not None
+    if shapes.LEGACY.fullmatch(value):
+        return _is_mixed(value)
+    return session_id_of(Secret(value)) is not None
+
+
+def _is_mixed(value: str) -> bool:
+    """Whether a text has small and capital letters and digits, as base64 has and names have not."""
+    return value.upper() != value != value.lower() and any(map(str.isdigit, value))
 
 
 def _project(issuer: str | None, ref: str | None) -> str:

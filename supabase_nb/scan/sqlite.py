@@ -3,50 +3,75 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 MAGIC = b"SQLite format 3\0"
 
+# How much of a table is read as one text, in characters, and how many rows come once more with the next.
+_BATCH = 1024 * 1024
+_AGAIN = 5
 
-class Row(NamedTuple):
-    """A row that may hold a secret."""
+
+@dataclass(frozen=True)
+class Cell:
+    """A text, or bytes, in a row. Texts come as Latin-1 of their UTF-8."""
 
     table: str
-    row_id: int
-    values: dict[str, object]
+    row: str
+    column: str
+    #: What identifies the row; ``None`` in a table without row ids.
+    row_id: int | None
+    id_column: str
+    value: str | bytes = field(repr=False)
 
-    def place(self, column: str) -> str:
+    @property
+    def place(self) -> str:
         """Where it is, in words."""
-        if {"session", "line"} <= set(self.values):  # IPython's history
-            return f"session {self.values['session']}, line {self.values['line']} ({column})"
-        return f"table {self.table}, row {self.row_id} ({column})"
+        return f"{self.row} ({self.column})"
 
-    def texts(self) -> Iterator[tuple[str, str]]:
-        """Its columns that hold texts or bytes; bytes as Latin-1, which gives each back unchanged."""
-        for column, value in self.values.items():
-            if isinstance(value, bytes):
-                yield column, value.decode("latin-1")
-            elif isinstance(value, str):
-                yield column, value
+    @property
+    def text(self) -> str:
+        """What it says; bytes as Latin-1, which gives each back unchanged."""
+        return self.value.decode("latin-1") if isinstance(self.value, bytes) else self.value
 
 
-def texts(path: Path) -> Iterator[tuple[str, str]]:
-    """Every text in a database with its place.
+@dataclass
+class Batch:
+    """Rows that follow one another, as one text: a session's two tokens may be in two of them."""
+
+    text: str
+    cells: list[tuple[int, Cell]]
+
+    def cell(self, at: int) -> tuple[int, Cell]:
+        """The cell at a place of the text, and where it begins."""
+        return self.cells[bisect_right(self.cells, at, key=lambda cell: cell[0]) - 1]
+
+
+def batches(path: Path) -> Iterator[Batch]:
+    """Every text in a database.
 
     Raises:
         sqlite3.Error: It is damaged or locked.
     """
     with closing(connect(path, "ro")) as connection:
-        for row in _rows(connection):
-            for column, text in row.texts():
-                yield row.place(column), text
+        for table in _tables(connection):
+            waiting: list[list[Cell]] = []
+            size = 0
+            for row in _rows(connection, table):
+                waiting.append(row)
+                size += sum(len(cell.value) for cell in row)
+                if size > _BATCH:
+                    yield _batch(waiting)
+                    waiting, size = waiting[-_AGAIN:], 0
+            yield _batch(waiting)
 
 
-def clean(path: Path, replace: Callable[[str], str]) -> None:
-    """Replace what `replace` replaces in every text, and leave no byte of it in the file or its side files.
+def clean(path: Path, texts: Mapping[Cell, str]) -> None:
+    """Replace texts, and leave no byte of the old ones in the file or its side files.
 
     Raises:
         sqlite3.Error: It is damaged or locked.
@@ -54,16 +79,23 @@ def clean(path: Path, replace: Callable[[str], str]) -> None:
     with closing(connect(path, "rw")) as connection:
         # Without it the old bytes stay in the file's free pages.
         connection.execute("PRAGMA secure_delete = ON")
-        for row in list(_rows(connection)):
-            for column, text in row.texts():
-                replaced = replace(text)
-                if replaced != text:
-                    kind = "BLOB" if isinstance(row.values[column], bytes) else "TEXT"
-                    update = f"UPDATE {_quoted(row.table)} SET {_quoted(column)} = CAST(? AS {kind})"
-                    connection.execute(f"{update} WHERE rowid = ?", (replaced.encode("latin-1"), row.row_id))
+        for cell, text in texts.items():
+            table, column = _quoted(cell.table), _quoted(cell.column)
+            value, new = _parameter(cell.value, text)
+            old_value, old = _parameter(cell.value, cell.text)
+            where = f"{column} = {old_value}" if cell.row_id is None else f"{cell.id_column} = ?"
+            which = old if cell.row_id is None else cell.row_id
+            connection.execute(f"UPDATE {table} SET {column} = {value} WHERE {where}", (new, which))
         connection.commit()
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("VACUUM")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def with_side_files(path: Path) -> list[Path]:
+    """A file, and those beside it into which SQLite writes the same rows."""
+    sides = [path.with_name(path.name + suffix) for suffix in ("-journal", "-wal", "-shm")]
+    return [path, *(side for side in sides if side.is_file())]
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -73,16 +105,56 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
-def _rows(connection: sqlite3.Connection) -> Iterator[Row]:
-    for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-        try:
-            cursor = connection.execute(f"SELECT rowid, * FROM {_quoted(table)}")
-        except sqlite3.OperationalError:
-            continue  # a virtual table, or one without rows' ids: its bytes are looked at all the same
-        names = [column[0] for column in cursor.description]
-        for row_id, *values in cursor:
-            yield Row(table, row_id, dict(zip(names[1:], values, strict=True)))
+def _parameter(like: str | bytes, text: str) -> tuple[str, str | bytes]:
+    """How to pass a value of the same type, and the value."""
+    data = text.encode("latin-1")
+    if isinstance(like, bytes):
+        return "?", data
+    try:
+        return "?", data.decode()
+    except UnicodeDecodeError:
+        return "CAST(? AS TEXT)", data
+
+
+def _tables(connection: sqlite3.Connection) -> list[str]:
+    names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    return [name.encode("latin-1").decode() for (name,) in names]
+
+
+def _rows(connection: sqlite3.Connection, table: str) -> Iterator[list[Cell]]:
+    try:
+        described = connection.execute(f"SELECT * FROM {_quoted(table)} LIMIT 0").description
+    except sqlite3.OperationalError:
+        return  # a virtual table of an extension; its bytes are searched all the same
+    columns = [column[0] for column in described]
+    # A column of the table may have one of these names.
+    free = [name for name in ("rowid", "_rowid_", "oid") if name not in {name.lower() for name in columns}]
+    id_column = free[0] if free else "NULL"
+    try:
+        cursor = connection.execute(f"SELECT {id_column}, * FROM {_quoted(table)}")
+    except sqlite3.OperationalError:  # a table without row ids
+        id_column = "NULL"
+        cursor = connection.execute(f"SELECT NULL, * FROM {_quoted(table)}")
+    for number, (row_id, *values) in enumerate(cursor, 1):
+        named = dict(zip(columns, values, strict=True))
+        row = f"table {table}, row {number if row_id is None else row_id}"
+        if {"session", "line"} <= set(named):  # IPython's history
+            row = f"session {named['session']}, line {named['line']}"
+        yield [
+            Cell(table, row, column, row_id, id_column, value)
+            for column, value in named.items()
+            if isinstance(value, (str, bytes))
+        ]
+
+
+def _batch(rows: list[list[Cell]]) -> Batch:
+    cells, texts, at = [], [], 0
+    for cell in (cell for row in rows for cell in row):
+        cells.append((at, cell))
+        texts.append(cell.text)
+        at += len(texts[-1]) + 1
+    return Batch("\n".join(texts), cells)
 
 
 def _quoted(name: str) -> str:
-    return '"' + name.encode("latin-1").decode().replace('"', '""') + '"'
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,36 @@
+"""Whether a file still holds a secret that was taken out of it, in whatever encoding."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable
+
+from ..tokens import Secret
+from .views import plain, views
+
+# A secret is told by its last characters: those of a JWT are its signature's.
+_LENGTH = 12
+_RUN = re.compile(rf"[A-Za-z0-9_./~+=-]{{{_LENGTH},}}", re.ASCII)
+
+
+def holds_any(text: str, values: Iterable[Secret]) -> bool:
+    """Whether a text holds one of these, also within a longer word, or in another encoding."""
+    ends = {form[-_LENGTH:] for value in values for form in _forms(value.reveal())}
+    return any(
+        run[0][at : at + _LENGTH] in ends
+        for layer in views(plain(text))
+        for run in _RUN.finditer(layer.text)
+        for at in range(len(run[0]) - _LENGTH + 1)
+    )
+
+
+def _forms(value: str) -> set[str]:
+    data = value.encode("latin-1")
+    forms = {value, data.hex(), data.hex().upper()}
+    for before in range(3):
+        # Only what the neighbours of the secret cannot change.
+        encoded = base64.b64encode(b"\0" * before + data).rstrip(b"=").decode()
+        whole = encoded[: (before + len(data)) * 8 // 6]
+        forms |= {whole, whole.replace("+", "-").replace("/", "_")}
+    return {form for form in forms if len(form) >= _LENGTH}

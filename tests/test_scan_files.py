@@ -1,0 +1,181 @@
+"""`supabase-nb scan`: which files it reads, what it says of others, and its backups."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.test_scan import SECRET_KEY, scan  # noqa: F401
+
+
+@pytest.fixture
+def denied(monkeypatch):
+    """A folder that cannot be listed, also for root."""
+    real, names = os.scandir, set()
+
+    def scandir(path="."):
+        if Path(os.fspath(path)).name in names:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    return names
+
+
+@pytest.mark.parametrize("outright", [True, False])
+def test_a_folder_that_cannot_be_read(scan, tmp_path, denied, outright):  # noqa: F811
+    (tmp_path / "in" / "closed").mkdir(parents=True)
+    (tmp_path / "in" / "open.py").write_text("x = 1\n")
+    denied.add("closed")
+    code, said = scan(tmp_path / "in" / "closed" if outright else tmp_path / "in")
+    assert code == 2
+    assert f"{tmp_path}/in/closed: cannot be read or written: Permission denied" in said
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("mode", ["file", "folder", "parent"])
+def test_what_may_not_be_read(scan, tmp_path, mode):  # noqa: F811
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a.py").write_text(SECRET_KEY)
+    closed = folder / "a.py" if mode == "file" else folder
+    closed.chmod(0)
+    try:
+        code, said = scan(folder / "a.py" if mode == "parent" else tmp_path)
+        assert code == 2
+        assert "Permission denied" in said
+    finally:
+        closed.chmod(0o700)
+
+
+def test_a_file_that_cannot_be_opened_does_not_hide_the_others(scan, tmp_path, monkeypatch):  # noqa: F811
+    for name in ("a.py", "b.py", "c.py"):
+        (tmp_path / name).write_text(f"k = '{SECRET_KEY}'")
+    real = Path.open
+
+    def broken(self, *args, **options):
+        if self.name == "b.py":
+            raise OSError(5, "Input/output error", str(self))
+        return real(self, *args, **options)
+
+    monkeypatch.setattr(Path, "open", broken)
+    code, said = scan(tmp_path)
+    assert code == 2
+    assert "b.py: cannot be read or written: Input/output error" in said
+    assert said.count("secret key") == 2
+
+
+def test_names_that_are_no_files(scan, tmp_path):  # noqa: F811
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("pipe", "loop", "missing"):
+        code, said = scan(tmp_path / name)
+        assert code == 2
+        assert f"{tmp_path}/{name}: cannot be read" in said
+
+
+def backups(tmp_path):
+    return sorted((tmp_path / "backups").iterdir())
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a%b/c.py", "a/b%c.py"],
+        [f"{'x' * 120}/{'y' * 120}/{n}/{'z' * 195}.py" for n in range(3)],
+        [f"{n}/{'é' * 120}.py" for n in range(2)],
+    ],
+)
+def test_backups_do_not_overwrite_one_another(scan, tmp_path, names):  # noqa: F811
+    texts = {f"k{n} = '{SECRET_KEY}'\n" for n in range(len(names))}
+    for name, text in zip(names, sorted(texts), strict=True):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_text(text)
+    code, said = scan("--fix", tmp_path / "in")
+    assert code == 1
+    assert f"Fixed: {len(names)} files." in said
+    assert {backup.read_text() for backup in backups(tmp_path)} == texts
+
+
+def test_a_second_run_keeps_the_first_backup(scan, tmp_path):  # noqa: F811
+    for n in range(3):
+        (tmp_path / "a.py").write_text(f"k{n} = '{SECRET_KEY}'")
+        assert scan("--fix", tmp_path / "a.py")[0] == 1
+    assert {backup.read_text()[:2] for backup in backups(tmp_path)} == {"k0", "k1", "k2"}
+
+
+@pytest.mark.parametrize("planted", ["link", "dangling", "file"])
+def test_backups_follow_no_planted_link(scan, tmp_path, planted):  # noqa: F811
+    victim = tmp_path / "victim"
+    if planted != "dangling":
+        victim.write_text("mine")
+    path = tmp_path / "a.py"
+    path.write_text(f"k = '{SECRET_KEY}'")
+    (tmp_path / "backups").mkdir()
+    place = tmp_path / "backups" / "%".join(path.resolve().parts[1:])
+    if planted == "file":
+        place.write_text("mine")
+    else:
+        place.symlink_to(victim)
+    assert "Fixed: 1 file." in scan("--fix", path)[1]
+    assert not victim.exists() if planted == "dangling" else victim.read_text() == "mine"
+    assert planted != "file" or place.read_text() == "mine"
+    [backup] = [file for file in backups(tmp_path) if file != place]
+    assert not backup.is_symlink()
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+    assert SECRET_KEY in backup.read_text()
+
+
+def test_the_folder_of_backups_is_no_link(scan, tmp_path):  # noqa: F811
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "backups").symlink_to("elsewhere")
+    (tmp_path / "a.py").write_text(SECRET_KEY)
+    code, said = scan("--fix", tmp_path / "a.py")
+    assert code == 1
+    assert "not fixed: " in said
+    assert "is a link" in said
+    assert (tmp_path / "a.py").read_text() == SECRET_KEY
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_reasons_steer_no_terminal(scan, tmp_path):  # noqa: F811
+    path = tmp_path / "\x1b[31m.txt"
+    path.write_text(f"{SECRET_KEY}\n{SECRET_KEY.encode().hex()}\n")
+    said = scan("--fix", path)[1]
+    assert "not fixed: a secret is left in ?[31m.txt" in said
+    assert "\x1b" not in said
+
+
+def test_no_backup_of_what_is_left_as_it_is(scan, tmp_path):  # noqa: F811
+    (tmp_path / ".env").write_text(f"SUPABASE_KEY={SECRET_KEY}")
+    (tmp_path / "a.bin").write_bytes(b"\0\1\2" + SECRET_KEY.encode())
+    assert scan("--fix", tmp_path)[1].count("not fixed") == 2
+    assert not (tmp_path / "backups").exists()
+
+
+def test_a_fixed_file_keeps_its_mode_and_was_never_open_to_more(scan, tmp_path):  # noqa: F811
+    path = tmp_path / "a.py"
+    for mode in (0o600, 0o644, 0o755, 0o400):
+        path.write_text(SECRET_KEY)
+        path.chmod(mode)
+        scan("--fix", path)
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+        assert path.read_text() == "removed-secret-key"
+        path.chmod(0o600)
+
+
+@pytest.mark.parametrize("name", ["--fix", "--strict", "-h"])
+def test_the_hook_takes_no_file_for_an_option(tmp_path, monkeypatch, name):
+    import yaml
+
+    from supabase_nb.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text(f"k = '{SECRET_KEY}'")
+    [hook] = yaml.safe_load((Path(__file__).parent.parent / ".pre-commit-hooks.yaml").read_text())
+    command, *words = hook["entry"].split()
+    assert command == "supabase-nb"
+    # As pre-commit runs it: the entry, the arguments, the names of files.
+    assert main([*words, *hook.get("args", []), name]) == 1
+    assert SECRET_KEY in Path(name).read_text()

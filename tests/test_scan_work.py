@@ -1,0 +1,126 @@
+"""`supabase-nb scan` takes linear time: twice the text is twice the work, counted in steps and calls."""
+
+import re
+import sys
+
+import pytest
+
+from supabase_nb import token_shapes
+from supabase_nb.scan import leftovers, notebooks, secret_kinds, views
+from supabase_nb.scan.secret_kinds import find
+from supabase_nb.tokens import Secret
+from tests.regex_work import Work
+from tests.test_scan import ACCESS, V1
+
+PATTERNS = {
+    f"{module.__name__.rpartition('.')[2]}.{name}": pattern
+    for module in (secret_kinds, views, leftovers, notebooks)
+    for name, pattern in vars(module).items()
+    # These two are only matched directly behind a token.
+    if isinstance(pattern, re.Pattern) and name not in ("_BESIDE", "_REST_OF_COOKIE")
+} | {f"token_shapes.{name}": getattr(token_shapes, name) for name in ("KEY", "SESSION_IN_BASE64")}
+HOSTILE = {
+    "spaces": " " * 40,
+    "lines of eyJ": "eyJ\n",
+    "eyJ and dots": "eyJ.",
+    "eyJ": "eyJ",
+    "access tokens": f"{ACCESS}\n",
+    "access tokens and names": f"{ACCESS} rt ",
+    "pairs": f'"{ACCESS}", "{V1}"\n',
+    "names": "refresh_token",
+    "names and spaces": "refresh_token" + " " * 30,
+    "cookies": "sb-",
+    "cookies' names": 'sb-a-auth-token",',
+    "cookies' values": "eyJhY2Nlc3NfdG9rZW4",
+    "backslashes": "\\",
+    "per cents": "%25",
+    "ampersands": "&amp;",
+    "half an ampersand": "amp;",
+    "tags": "<",
+    "tags with names": "<a ",
+    "colours": "\x1b[0;",
+    "zeros": "\0",
+    "UTF-16": "a\0",
+    "base64": "QUJD",
+    "base64-": "base64-",
+    "words": "A" * 60 + " ",
+    "quotes": '"',
+    "quotes and spaces": '" ' + " " * 20,
+    "JSON": '[{"a":',
+    "calls": "set_session(",
+    "dashes": "-",
+}
+# With something at the start that a match of all that follows might begin with.
+ENDLESS = {
+    f"{start} and {name}": (start, HOSTILE[name])
+    for start, name in (
+        ("<a", "spaces"),
+        ("&", "half an ampersand"),
+        ("eyJ", "base64"),
+        ('"', "backslashes"),
+        (f"{ACCESS} rt", "spaces"),
+    )
+}
+ALL = {name: ("", unit) for name, unit in HOSTILE.items()} | ENDLESS
+
+
+def text_of(name, length):
+    start, unit = ALL[name]
+    return start + unit * (length // len(unit) + 1)
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_patterns(name):
+    for hostile in ALL:
+        # Bounded repeats look at 500 characters at most: only with more does it show what grows.
+        once, twice = text_of(hostile, 700), text_of(hostile, 1400)
+        work = Work(PATTERNS[name], once)
+        assert work.spans == [match.span() for match in PATTERNS[name].finditer(once)], hostile
+        Work(PATTERNS[name], twice, limit=2.2 * work.steps + 3000)
+
+
+@pytest.mark.parametrize("hostile", ALL)
+def test_calls(hostile):
+    def calls(text):
+        count = 0
+
+        def profile(frame, event, argument):
+            nonlocal count
+            count += event in ("call", "c_call")
+
+        sys.setprofile(profile)
+        try:
+            find(text)
+            leftovers.holds_any(text, {Secret(ACCESS), Secret(V1)})
+        finally:
+            sys.setprofile(None)
+        return count
+
+    once, twice = (calls(text_of(hostile, length)) for length in (5_000, 10_000))
+    assert twice <= 2.2 * once + 200
+
+
+def test_deep_json(tmp_path):
+    from supabase_nb.scan.files import fix, look
+
+    for text in (
+        "[" * 100_000,
+        '{"cells": ' * 50_000 + "1" + "}" * 50_000,
+        '{"cells": [' + "[" * 700 + "]" * 701 + "}",
+    ):
+        path = tmp_path / "a.ipynb"
+        path.write_text(text)
+        assert look(path).hits == []
+        fix(path, tmp_path / "backups")
+        assert path.read_text() == text
+
+
+def test_a_deep_output_goes_as_a_whole(tmp_path):
+    from supabase_nb.scan.files import fix
+
+    for depth in (300, 700):
+        path = tmp_path / "a.ipynb"
+        deep = "[" * depth + f'"{ACCESS}"' + "]" * depth
+        path.write_text(f'{{"cells": [{{"source": "", "outputs": [{deep}, 1]}}]}}')
+        fix(path, tmp_path / "backups")
+        assert path.read_text() == '{"cells": [{"source": "", "outputs": [1]}]}'
