@@ -10,8 +10,8 @@ from importlib import import_module, metadata
 
 from measure import HERE, Row
 
-GROUPS = ("start", "calls", "counts", "messages")
-_PEERS = ("supabase", "supabase-auth", "httpx", "ipywidgets", "ipykernel", "jupyterlab")
+GROUPS = ("start", "calls", "counts", "frames", "messages")
+_PEERS = ("supabase", "supabase-auth", "httpx", "pandas", "ipywidgets", "ipykernel", "jupyterlab")
 
 
 def table(rows: list[Row]) -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from .auth import AuthClient
     from .client import Client, create_client
+    from .client.frames.row_limit import DataWarning
     from .client.session_auth import SessionAuth
     from .errors import (
         AuthApiError,
@@ -61,6 +62,7 @@ _HOMES = {
         "User",
     ),
     "client.session_auth": ("SessionAuth",),
+    "client.frames.row_limit": ("DataWarning",),
     "storage": ("FileStorage", "KeyringStorage", "MemoryStorage", "SessionStorage"),
 }
 
@@ -80,6 +82,7 @@ __all__ = [
     "AuthUnknownError",
     "AuthWeakPassword",
     "Client",
+    "DataWarning",
     "FileStorage",
     "KeyringStorage",
     "MemoryStorage",

@@ -25,6 +25,7 @@ from httpx import (
     Response,
     Timeout,
     TimeoutException,
+    TransportError,
     UnsupportedProtocol,
 )
 
@@ -46,6 +47,7 @@ __all__ = [
     "Response",
     "Timeout",
     "TimeoutException",
+    "TransportError",
     "UnsupportedProtocol",
     "auth_classes",
 ]

@@ -179,6 +179,11 @@ def key_name(token: Secret) -> str | None:
     return token_shapes.KEY_ROLES.get(text_claim(claims, "role") or "")
 
 
+def is_secret(key: Secret) -> bool:
+    """Whether this is a key that bypasses Row Level Security."""
+    return key.reveal().startswith("sb_secret_") or text_claim(read_claims(key), "role") == "service_role"
+
+
 def signature_is_whole(token: Secret) -> bool:
     """Whether a JWT's signature has exactly the length that its algorithm gives; a cut token's has not."""
     algorithm = str((read_header(token) or {}).get("alg"))

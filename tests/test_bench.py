@@ -24,7 +24,7 @@ def measure(group: str) -> dict[str, str]:
     return {row[0]: row[3].strip("*") for row in rows}
 
 
-@pytest.mark.parametrize(("group", "rows"), [("start", 3), ("calls", 2)])
+@pytest.mark.parametrize(("group", "rows"), [("start", 3), ("calls", 2), ("frames", 2)])
 def test_ratios_are_measured(group: str, rows: int) -> None:
     found = measure(group)
     assert len(found) == rows

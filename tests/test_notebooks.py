@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -55,8 +57,19 @@ def test_committed_without_outputs(path: Path) -> None:
     )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _matplotlib(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Its list of fonts, made beforehand: it would say that this takes long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MPLCONFIGDIR", str(tmp_path_factory.mktemp("matplotlib")))
+        subprocess.run([sys.executable, "-c", "import matplotlib.font_manager"], check=True)
+        yield
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Path, Future[nbformat.NotebookNode]]]:
+def runs(
+    tmp_path_factory: pytest.TempPathFactory, _matplotlib: None
+) -> Iterator[dict[Path, Future[nbformat.NotebookNode]]]:
     """All notebooks, three at a time: much of their time they wait for a token to expire."""
     with ThreadPoolExecutor(3) as pool:
         started = {path: pool.submit(run, path, tmp_path_factory.mktemp(path.stem)) for path in NOTEBOOKS}
@@ -99,6 +112,12 @@ def test_runs_top_to_bottom(path: Path, runs: dict[Path, Future[nbformat.Noteboo
     assert lines > wanted, (wanted - lines, outputs)
 
 
+def test_the_plot_is_drawn(runs: dict[Path, Future[nbformat.NotebookNode]]) -> None:
+    notebook = runs[FOLDER / "query_as_user.ipynb"].result(timeout=170)
+    last = [cell for cell in notebook.cells if cell.cell_type == "code"][-1]
+    assert any("image/png" in output.get("data", {}) for output in last.outputs)
+
+
 #: What a notebook promises in its text must stand in its outputs.
 SAID = {
     "quickstart": ["The token was refreshed: True"],
@@ -128,6 +147,9 @@ SAID = {
         "back: ['New York', 'Philadelphia', 'Boston']",
         "exchanges for 20 tasks: 1",
         "statuses: {200}",
+        "25,000 rows of ada@example.com",
+        "taken_at    datetime64[us, UTC]",
+        "a year's mean: 10.9 °C",
     ],
     "troubleshooting": [
         "['refreshing', 'active']",

@@ -98,6 +98,10 @@ OWN = {
         "A user's access token was given where the project's key belongs.",
         "Give the publishable (anon) key.",
     ),
+    "user_changed": (
+        "Another user signed in, or out, while a DataFrame was read.",
+        "Run the cell again: the rows of one frame are one user's.",
+    ),
     "wrong_project": (
         "The key or the access token is another project's than the URL, or a third party's.",
         "Take all of them from the same project.",

@@ -2,6 +2,7 @@
 
 - `client`: `Client`, with tables, storage, functions and realtime. `connect`: which project.
 - `session_auth`: `SessionAuth`, for other HTTP clients. `token_provider`: the token that requests carry.
+- `frames`: all rows of a query as a DataFrame.
 - `redirects`: keeps it from other addresses. `realtime`: pushes it to channels.
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import _http, logs
@@ -14,6 +14,7 @@ from ..errors import AuthError
 from ..storage import SessionStorage
 from ..tokens import Secret
 from .connect import check_key
+from .frames.row_limit import RowLimit
 from .signing import SessionTransport, Signer
 from .token_provider import SessionTokens
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from supabase_functions import SyncFunctionsClient
     from typing_extensions import Self
 
+    from .frames.schema import Known
     from .realtime import SessionRealtime
 
 # Seconds to connect, and to wait for data: as long as a query may take (postgrest's own default).
@@ -85,13 +87,16 @@ class Client:
         )
         logs.install()
         self._bearer = SessionTokens(self.auth, self._key, [self.url])
+        self._row_limit = RowLimit()
         # Redirects carry nothing of ours: the transport signs each hop, if it is for the project.
         self.http = _http.Client(
             transport=SessionTransport(Signer(self._bearer), transport or Pool()),
             base_url=self.url,
             timeout=_http.Timeout(_READ_TIMEOUT, connect=_CONNECT_TIMEOUT),
             follow_redirects=True,
+            event_hooks={"response": [self._row_limit.look]},
         )
+        self._schemas: dict[str, dict[str, Known]] = {}
         self._closing: list[Callable[[], object]] = []
         self._postgrest: SyncPostgrestClient | None = None
         self._storage: SyncStorageClient | None = None
@@ -185,6 +190,53 @@ class Client:
         """
         return self.postgrest.rpc(function, params or {}, count, head, get)
 
+    def frame(
+        self,
+        query: Any,
+        *,
+        as_: str = "pandas",
+        dtype_backend: str | None = None,
+        key: str | Sequence[str] | None = None,
+        progress: bool = True,
+    ) -> Any:
+        """All rows of a query as a DataFrame: ``supabase.frame(supabase.table("trips").select("day, km"))``.
+
+        A server sends so many rows at a time, at Supabase 1,000. This asks for all pages, several at once,
+        checks that they are as many as the server counts, and warns if the table changed meanwhile. The order
+        is the query's, then the primary key. ``limit()`` and ``range()`` of the query are respected.
+
+        Args:
+            query: A query without its ``execute()``, or a table's name. It stays as it is.
+            as_: ``"pandas"``, ``"polars"`` or ``"pyarrow"``.
+            dtype_backend: pandas' types: ``"numpy_nullable"`` or ``"pyarrow"`` instead of its own.
+            key: Columns that are unique together, where the server tells no primary key and it isn't ``id``.
+            progress: Show a bar when it takes longer than a second.
+
+        Returns:
+            The frame. ``frame.attrs["supabase"]`` says as whom, when, and how many rows (pyarrow: in the
+            schema's metadata).
+
+        Raises:
+            postgrest.APIError: The server refused.
+            AuthError: The session has ended, or another user signed in meanwhile.
+            TypeError: This is no query that reads.
+            ImportError: The library isn't installed.
+        """
+        try:
+            from .frames.frame import frame
+        except ImportError:
+            raise _missing("postgrest") from None
+        return frame(self, query, as_, dtype_backend, key, progress)
+
+    def _schema(self, headers: Mapping[str, str]) -> dict[str, Known]:
+        """What the server tells of its tables; asked once."""
+        profile = headers.get("accept-profile", "public")
+        if profile not in self._schemas:
+            from .frames.schema import look
+
+            self._schemas[profile] = look(self, headers)
+        return self._schemas[profile]
+
     @property
     def storage(self) -> SyncStorageClient:
         """Files. Where the session rests is another thing: ``auth.storage``."""
@@ -244,5 +296,5 @@ def create_client(
     Example:
         ``supabase = create_client("https://abcd.supabase.co", key)``
     """
-    key, supabase_key = key or supabase_key, ""
-    return Client(url or supabase_url, key, **options)
+    key, supabase_key = supabase_key if key == "" else key, ""
+    return Client(supabase_url if url == "" else url, key, **options)

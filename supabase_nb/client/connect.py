@@ -116,8 +116,7 @@ def check_key(key: Secret, url: str, *, allow_secret_key: bool = False, found: s
     refuse_token_for_key(key)
     claims = tokens.read_claims(key)
     place = "" if found == "argument" else f" ({found})"
-    secret = key.reveal().startswith("sb_secret_") or tokens.text_claim(claims, "role") == "service_role"
-    if secret and not allow_secret_key:
+    if tokens.is_secret(key) and not allow_secret_key:
         raise AuthError(
             f"This is a secret key{place}: it passes over row level security, so whoever gets at this kernel "
             "or notebook could read and change everybody's data, and queries would not show what the user "

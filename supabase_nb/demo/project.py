@@ -10,6 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from .database import Database
 from .keys import BadToken, Keys
 from .options import PASSWORD, Options
 from .store import Exchange, Store, User
@@ -89,6 +91,13 @@ class Project:
                 for email, data in SEEDS.items():
                     user = self.store.new_user(email, hash_password(PASSWORD), {}, user_id=seed_id(email))
                     self.sign_up(user, dict(data))
+
+    @cached_property
+    def tables(self) -> Database:
+        """What the data API reads; made when it is first asked."""
+        from .trips import tables
+
+        return tables()
 
     @property
     def issuer(self) -> str:

@@ -73,8 +73,9 @@ DEMO_ROUTES: dict[str, dict[str, Handler]] = {
 def build(project: Project) -> Starlette:
     """The application of one project."""
     routes = [_route(project, "", path, handlers) for path, handlers in DEMO_ROUTES.items()]
-    methods = ("GET", "POST", "PATCH", "PUT", "DELETE")
+    methods = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
     routes.append(_route(project, "", "/rest/v1/{table}", dict.fromkeys(methods, trips.table)))
+    routes.append(_route(project, "", "/rest/v1/", {"GET": trips.root}))
     for prefix in ("/auth/v1", ""):
         for path, handlers in AUTH_ROUTES.items():
             routes.append(_route(project, prefix, path, handlers))
@@ -172,7 +173,9 @@ class Gate:
                 added["date"] = formatdate(project.store.now(), usegmt=True)
                 if origin is not None and trusted:
                     added["access-control-allow-origin"] = origin
-                    added["access-control-expose-headers"] = "X-Total-Count, Link, X-Supabase-Api-Version"
+                    added["access-control-expose-headers"] = (
+                        "X-Total-Count, Link, X-Supabase-Api-Version, Content-Range"
+                    )
                     added["vary"] = "Origin"
             await send(message)
 

@@ -1,18 +1,33 @@
-"""``GET /rest/v1/trips``: rows that depend on who asks, and the little of PostgREST that a demo needs."""
+"""``/rest/v1``: the tables of the demo, whose rows depend on who asks."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable
+import math
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 from starlette.responses import Response
 
+from .database import SERVICE, Answer, Database
+from .filters import Column, Table
 from .keys import BadToken
 from .project import Call, seed_id
 from .wire import answer
 
+_TRIPS = Table(
+    "trips",
+    (
+        Column("id", "bigint", nullable=False),
+        Column("user_id", "uuid", nullable=False),
+        Column("start", "text"),
+        Column("destination", "text"),
+        Column("day", "date"),
+        Column("km", "integer"),
+    ),
+    key=("id",),
+    owner="user_id",
+)
 _ROWS: list[tuple[str, str, str, str, int]] = [
     ("ada@example.com", "London", "Turin", "2026-03-02", 914),
     ("grace@example.com", "New York", "Philadelphia", "2026-03-09", 130),
@@ -23,120 +38,91 @@ _ROWS: list[tuple[str, str, str, str, int]] = [
     ("ada@example.com", "Geneva", "London", "2026-05-20", 748),
     ("grace@example.com", "Boston", "New York", "2026-06-30", 306),
 ]
-_COLUMNS = ("id", "user_id", "start", "destination", "day", "km")
-_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
-    "eq": lambda a, b: a == b,
-    "neq": lambda a, b: a != b,
-    "gt": lambda a, b: a > b,
-    "gte": lambda a, b: a >= b,
-    "lt": lambda a, b: a < b,
-    "lte": lambda a, b: a <= b,
-}
+#: An hourly weather station: far more rows than one answer holds.
+READINGS = Table(
+    "readings",
+    (
+        Column("id", "bigint", nullable=False),
+        Column("user_id", "uuid", nullable=False),
+        Column("taken_at", "timestamp with time zone", nullable=False),
+        Column("celsius", "double precision"),
+        Column("rain", "boolean"),
+        Column("note", "text"),
+    ),
+    key=("id",),
+    owner="user_id",
+)
+_READINGS_OF = {"ada@example.com": 25_000, "grace@example.com": 1_000}
 
 
-class _Refused(Exception):
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.body = status, {"code": code, "details": None, "hint": None, "message": message}
+def tables() -> Database:
+    """The demo's tables."""
+    database = Database()
+    rows = enumerate(_ROWS, 1)
+    database.create(_TRIPS, [(number, seed_id(owner), *rest) for number, (owner, *rest) in rows])
+    database.create(READINGS)
+    first = 1
+    for email, count in _READINGS_OF.items():
+        database.insert(READINGS.name, readings(seed_id(email), count, first))
+        first += count
+    return database
+
+
+def readings(owner: str, count: int, first: int = 1) -> Iterator[tuple[Any, ...]]:
+    """So many hours of weather, the same each time: a wave a day on a wave a year."""
+    start = datetime(2023, 1, 1)
+    for hour in range(count):
+        season, day = math.sin(hour / 8766 * math.tau - 1.9), math.sin(hour / 24 * math.tau - 2.2)
+        weather = math.sin(hour * hour % 997)
+        celsius = round(11 + 8 * season + 4 * day + 2 * weather, 1)
+        note = "frost" if celsius < 0 else "" if hour % 50 == 0 else None
+        at = (start + timedelta(hours=hour)).isoformat() + "+00:00"
+        wet = None if hour % 97 == 0 else weather > 0.6
+        yield first + hour, owner, at, f"{celsius:g}", wet, note
 
 
 def table(call: Call) -> Response:
-    """Any table: only ``trips`` exists, and it can only be read."""
+    """A table: it can only be read."""
+    request = call.request
     try:
         who = _who(call)
-        name = call.request.path_params["table"]
-        if name != "trips":
-            text = f"Could not find the table 'public.{name}' in the schema cache"
-            raise _Refused(404, "PGRST205", text)
-        if call.request.method not in ("GET", "HEAD"):
-            status = 401 if who is None else 403
-            raise _Refused(status, "42501", "permission denied for table trips")
-        return _read(call, who)
-    except _Refused as refused:
-        headers = {"www-authenticate": "Bearer"} if refused.status == 401 else None
-        return answer(refused.body, refused.status, headers)
-
-
-def _who(call: Call) -> str | None:
-    """The user's id; ``*`` for the service role, None for strangers.
-
-    As at a real project the data API looks at the token only, not at whether its session still exists.
-    """
-    token = call.project.bearer(call.request)
-    if token is None or token == call.project.keys.anon_key:
-        return None
-    try:
-        claims = call.project.claims(token)
     except BadToken as error:
         expired = "expired" in str(error)
         code, text = (
             ("PGRST303", "JWT expired") if expired else ("PGRST301", "No suitable key or wrong key type")
         )
-        raise _Refused(401, code, text) from None
+        body = {"code": code, "details": None, "hint": None, "message": text}
+        return answer(body, 401, {"www-authenticate": "Bearer"})
+    name, headers = request.path_params["table"], {key.lower(): text for key, text in request.headers.items()}
+    return _response(
+        call.project.tables.answer(request.method, name, request.query_params.multi_items(), headers, who)
+    )
+
+
+def root(call: Call) -> Response:
+    """The tables' types: since 2026 a project tells them to secret keys only."""
+    if call.request.headers.get("apikey") != call.project.keys.service_key:
+        hint = "Accessing the schema via the Data API is only allowed using a secret API key."
+        return answer({"message": "Access to schema is forbidden", "hint": hint}, 403)
+    return answer(call.project.tables.openapi())
+
+
+def _response(found: Answer) -> Response:
+    return Response(found.body, found.status, found.headers)
+
+
+def _who(call: Call) -> str | None:
+    """The user's id; `SERVICE` for the service role, None for strangers.
+
+    As at a real project the data API looks at the token only, not at whether its session still exists.
+    """
+    token = call.project.bearer(call.request)
+    if token is None and call.request.headers.get("apikey") == call.project.keys.service_key:
+        return SERVICE
+    if token is None or token == call.project.keys.anon_key:
+        return None
+    claims = call.project.claims(token)
     subject = claims.get("sub")
-    return "*" if claims.get("role") == "service_role" else subject if isinstance(subject, str) else None
-
-
-def _read(call: Call, who: str | None) -> Response:
-    rows: list[dict[str, Any]] = [
-        dict(zip(_COLUMNS, (index, seed_id(owner), *rest), strict=True))
-        for index, (owner, *rest) in enumerate(_ROWS, 1)
-        if who in ("*", seed_id(owner))  # row level security, in one line
-    ]
-    wanted, limit, offset = list(_COLUMNS), None, 0
-    for name, value in call.request.query_params.multi_items():
-        if name == "select":
-            wanted = (
-                list(_COLUMNS) if value in ("", "*") else [_column(part.strip()) for part in value.split(",")]
-            )
-        elif name == "order":
-            for part in reversed(value.split(",")):
-                column, _, direction = part.partition(".")
-                key = _column(column)
-                rows.sort(key=lambda row: row[key], reverse=direction.startswith("desc"))
-        elif name in ("limit", "offset"):
-            number = _number(value)
-            limit, offset = (number, offset) if name == "limit" else (limit, number)
-        else:
-            rows = [row for row in rows if _matches(row[_column(name)], value)]
-    total = len(rows)
-    rows = rows[offset : None if limit is None else offset + limit]
-    picked = [{name: row[name] for name in wanted} for row in rows]
-    span = f"{offset}-{offset + len(rows) - 1}" if rows else "*"
-    counted = "count=exact" in call.request.headers.get("prefer", "")
-    headers = {"content-range": f"{span}/{total if counted else '*'}"}
-    if "vnd.pgrst.object" in call.request.headers.get("accept", ""):
-        if len(picked) != 1:
-            raise _Refused(406, "PGRST116", "Cannot coerce the result to a single JSON object")
-        return answer(picked[0], 200, headers)
-    return answer(picked, 200, headers)
-
-
-def _column(name: str) -> str:
-    if name not in _COLUMNS:
-        raise _Refused(400, "42703", f"column trips.{name[:40]} does not exist")
-    return name
-
-
-def _number(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", text, re.ASCII):
-        raise _Refused(400, "PGRST100", f'"failed to parse ({text[:20]})"')
-    return int(text)
-
-
-def _matches(value: Any, condition: str) -> bool:
-    negated = condition.startswith("not.")
-    name, _, operand = condition.removeprefix("not.").partition(".")
-    if name == "in":
-        items = [item.strip().strip('"') for item in operand.strip("()").split(",")]
-        return (str(value) in items) != negated
-    if name not in _COMPARE:
-        raise _Refused(400, "PGRST100", f'"failed to parse filter ({condition[:40]})"')
-    given: Any = operand
-    if isinstance(value, int):
-        try:
-            given = float(operand)
-        except ValueError:
-            text = f"invalid input syntax for type integer: {json.dumps(operand[:40])}"
-            raise _Refused(400, "22P02", text) from None
-    return _COMPARE[name](value, given) != negated
+    if claims.get("role") == "service_role":
+        return SERVICE
+    return subject if isinstance(subject, str) else None

@@ -1,0 +1,207 @@
+"""The values of a column, page by page: what they are, and what they are together."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, Protocol
+
+# What a page of values may be, "null" where there is none. "bigint" needs more digits than a float has;
+# "special" are numbers that JSON hasn't, and that Postgres writes as text, unless they are words.
+_OF_TYPE = {
+    bool: "bool",
+    int: "int",
+    float: "float",
+    Decimal: "decimal",
+    str: "text",
+    dict: "json",
+    list: "json",
+}
+_EXACT_IN_A_FLOAT, _INT64 = 1 << 53, 1 << 63
+_NUMBERS = {"int", "bigint", "float", "decimal"}
+_NOT_FINITE = {"NaN", "Infinity", "-Infinity"}
+# Exactly as Postgres writes them in JSON, with years that Python has.
+_DAY = r"(?!0000)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
+_TIME = rf"{_DAY}T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{{0,5}}[1-9])?"
+_MOMENTS = {
+    "date": re.compile(_DAY, re.ASCII),
+    "timestamp": re.compile(_TIME, re.ASCII),
+    "timestamptz": re.compile(rf"{_TIME}\+00:00", re.ASCII),
+}
+
+#: What a page's column is, and its values as one library keeps them.
+Part = tuple[str, Any]
+
+
+class Library(Protocol):
+    """How a library keeps values: pandas, polars or pyarrow."""
+
+    def pack(self, kind: str, values: list[Any]) -> Any:
+        """Keep a page of values, nulls among them.
+
+        Raises:
+            ValueError: They are not of this kind.
+        """
+
+    def unpack(self, kind: str, packed: Any) -> list[Any]:
+        """The values again."""
+
+    def join(self, kind: str, packed: list[Any]) -> Any:
+        """All pages of a column, as one."""
+
+    def frame(self, columns: dict[str, Any], rows: int) -> Any:
+        """The frame."""
+
+    def note(self, frame: Any, attrs: dict[str, Any]) -> Any:
+        """The frame with these notes, where the library has a place for them."""
+
+
+def pack(library: Library, values: list[Any], hint: str | None) -> Part:
+    """Pack a page of a column.
+
+    Args:
+        library: For which library.
+        values: Its values, as JSON has them.
+        hint: What the server says they are; ``None``: it doesn't.
+    """
+    kind = _classify(values, hint)
+    try:
+        return kind, library.pack(kind, values)
+    except ValueError:
+        if kind not in _MOMENTS:
+            raise
+        return "text", library.pack("text", values)  # no such day
+
+
+def join(library: Library, parts: Sequence[Part], hint: str | None) -> Any:
+    """Join the pages of a column, as what can hold all of their values exactly."""
+    kinds = {kind for kind, _ in parts} - {"null"}
+    target = _together(kinds) if kinds else {"number": "float"}.get(hint or "null", hint or "null")
+    packed = []
+    for kind, values in parts:
+        if kind == target or {kind, target} == {"special", "text"} or {kind, target} == {"int", "bigint"}:
+            packed.append(values)
+        else:
+            packed.append(library.pack(target, _as(target, library.unpack(kind, values))))
+    return library.join(target, packed)
+
+
+def _classify(values: list[Any], hint: str | None) -> str:
+    kind = _kind(values)
+    if kind == "null":
+        return kind
+    if hint == "json":
+        return "json"
+    if hint == "float" and kind in ("int", "bigint", "special"):
+        return "float"
+    if kind == "text":
+        for name in _MOMENTS if hint is None else ():
+            if _all_match(name, values):
+                return name
+        if hint in _MOMENTS and _all_match(hint, values):
+            return hint
+    return kind
+
+
+def _all_match(name: str, values: Iterable[Any]) -> bool:
+    match = _MOMENTS[name].fullmatch
+    return all(value is None or match(value) for value in values)
+
+
+def _kind(values: list[Any]) -> str:
+    types = set(map(type, values)) - {type(None)}
+    kinds = {_OF_TYPE[kind] for kind in types}
+    if kinds == {"int"}:
+        largest = max(abs(value) for value in values if value is not None)
+        return "int" if largest <= _EXACT_IN_A_FLOAT else "bigint" if largest < _INT64 else "decimal"
+    if "text" in kinds and {value for value in values if type(value) is str} <= _NOT_FINITE:
+        kinds = kinds - {"text"} | {"special"}
+    if "int" in kinds and any(type(value) is int and abs(value) > _EXACT_IN_A_FLOAT for value in values):
+        kinds.add("bigint")
+    if kinds == {"special"}:
+        return "special"
+    return _together(kinds) if kinds else "null"
+
+
+def _together(kinds: set[str]) -> str:
+    if "special" in kinds:  # numbers if there are others, else words
+        kinds = kinds - {"special"} | ({"float"} if kinds & _NUMBERS else {"text"})
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    if kinds == {"int", "bigint"}:
+        return "bigint"
+    if kinds <= {"int", "float"}:
+        return "float"
+    if kinds <= _NUMBERS:
+        return "decimal"
+    if kinds <= {"text", *_MOMENTS}:
+        return "text"
+    return "mixed"
+
+
+def _as(kind: str, values: list[Any]) -> list[Any]:
+    if kind == "text":
+        return [written(value) for value in values]
+    if kind == "mixed":
+        return [written(value) if isinstance(value, date) else value for value in values]
+    return values
+
+
+def written(value: Any) -> Any:
+    """A moment as Postgres writes it in JSON; anything else as it is."""
+    if not isinstance(value, date):
+        return value
+    text = value.isoformat()
+    fraction = re.search(r"\.\d{6}", text)
+    return text.replace(fraction[0], fraction[0].rstrip("0")) if fraction else text
+
+
+def decimals(values: Iterable[Any]) -> list[Decimal | None]:
+    """Numbers as decimals, each with the digits that it was sent with."""
+    found: list[Decimal | None] = []
+    for value in values:
+        as_sent = repr(value) if isinstance(value, float) else value
+        found.append(None if value is None else Decimal(as_sent))
+    return found
+
+
+def digits(values: Iterable[Decimal | None]) -> tuple[int, int] | None:
+    """How many digits these need, and how many of them behind the point; ``None``: not all are finite."""
+    before = behind = 0
+    for value in values:
+        if value is not None:
+            _, figures, exponent = value.as_tuple()
+            if not isinstance(exponent, int):
+                return None
+            before, behind = max(before, len(figures) + exponent), max(behind, -exponent)
+    return before + behind, behind
+
+
+def as_json(values: Iterable[Any]) -> list[str | None]:
+    """Values of several kinds, or objects, as JSON text."""
+    return [None if value is None else json.dumps(value, ensure_ascii=False, default=str) for value in values]
+
+
+def flat_lists(values: Iterable[Any]) -> bool:
+    """Whether these are lists of plain values of one type: what other libraries have a type for."""
+    types = set()
+    for value in values:
+        if value is not None:
+            if type(value) is not list:
+                return False
+            types |= set(map(type, value))
+    types.discard(type(None))
+    return len(types) <= 1 and not types & {dict, list, Decimal}
+
+
+def without_offset(values: Iterable[Any]) -> list[Any]:
+    """Times in UTC, without saying so."""
+    return [None if value is None else value[:-6] for value in values]
+
+
+def missing(package: str) -> ImportError:
+    """The error for a library that isn't installed."""
+    return ImportError(f"This needs {package}: pip install {package}", name=package)

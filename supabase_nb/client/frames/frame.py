@@ -1,0 +1,319 @@
+"""`Client.frame`: read all rows of a query, make the DataFrame, and warn where it may be incomplete."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from postgrest.exceptions import APIError
+
+from ...errors import AuthError
+from ...tokens import is_secret, read_claims, text_claim
+from . import position, schema
+from .pages import Source
+from .position import Term
+from .progress import Progress
+from .query import Query, read
+from .reading import NotOrdered, Order, Reading, now
+from .row_limit import DataWarning, outside
+
+if TYPE_CHECKING:
+    from ..client import Client
+    from .columns import Library
+
+_BACKENDS = (None, "numpy_nullable", "pyarrow")
+#: Postgres' codes: for a column that isn't there, may not be read or has no order; for a missing privilege.
+_CANNOT_BE_ASKED, _NOT_ALLOWED = "42", "42501"
+_NOBODY, _SECRET = "nobody", "the secret key"
+
+
+def frame(
+    client: Client,
+    asked: Any,
+    as_: str,
+    dtype_backend: str | None,
+    key: str | Sequence[str] | None,
+    progress: bool,
+) -> Any:
+    """What `Client.frame` does."""
+    library = _library(as_, dtype_backend)
+    return _Frame(client, read(client, asked), library, key, progress=progress).make()
+
+
+def _library(as_: str, dtype_backend: str | None) -> Library:
+    if dtype_backend not in _BACKENDS or (dtype_backend and as_ != "pandas"):
+        raise ValueError('dtype_backend is for pandas: "numpy_nullable" or "pyarrow".')
+    if as_ == "pyarrow" or dtype_backend == "pyarrow":
+        from .arrow import Arrow
+
+        return Arrow(for_pandas=as_ == "pandas")
+    if as_ == "pandas":
+        from .pandas import Pandas
+
+        return Pandas(nullable=dtype_backend is not None)
+    if as_ == "polars":
+        from .polars import Polars
+
+        return Polars()
+    raise ValueError('as_ is "pandas", "polars" or "pyarrow".')
+
+
+class _Frame:
+    """One call."""
+
+    def __init__(
+        self,
+        client: Client,
+        query: Query,
+        library: Library,
+        key: str | Sequence[str] | None,
+        *,
+        progress: bool,
+    ) -> None:
+        self._client, self._query, self._library = client, query, library
+        self._stop = threading.Event()
+        self._source = Source(client, query.url, query.headers, self._stop)
+        self._progress = Progress(query.name, shown=progress)
+        self._who: tuple[str | None, str] | None = None
+        known = None if query.is_function else client._schema(query.headers).get(query.name)
+        self._known = known
+        self._hints = _hints(query, known)
+        self._key: tuple[str, ...] = ()
+        self._guessed = False
+        self._sample: dict[str, Any] = {}
+        if key:
+            self._key = (key,) if isinstance(key, str) else tuple(key)
+        elif known is not None:
+            self._key = known.key
+        elif not query.aggregates:
+            self._key, self._guessed = ("id",), True
+
+    def make(self) -> Any:
+        """Read, and make the frame."""
+        at = now()
+        try:
+            reading, order, note = self._read()
+            known: Sequence[str] = list(self._hints) or list(self._query.columns() or ())
+            if not reading.rows:
+                note, columns = self._why_empty(reading)
+                known = known or columns
+        finally:
+            self._stop.set()
+            self._progress.end()
+        made, rows, limit = reading.frame(known), reading.rows, self._query.limit
+        if limit is not None and rows > limit:
+            made, rows = made[:limit], limit
+        attrs = {
+            "table": self._query.name,
+            "user": self._who[0] if self._who is not None else None,
+            "at": at,
+            "rows": rows,
+            "order": order.text,
+            "note": note,
+        }
+        return self._library.note(made, attrs)
+
+    # -- reading -------------------------------------------------------------------------------------------
+
+    def _read(self) -> tuple[Reading, Order, str]:
+        query = self._query
+        if query.method == "POST":
+            return self._call()
+        order, reading = self._by_key()
+        if reading is None:
+            order = self._order_by_all()
+            reading = self._attempt(order)
+            assert reading is not None
+        self._check_number_of_rows(reading)
+        # By position, no change goes unnoticed that cost a row: as many came as the server had counted.
+        if not reading.several or (reading.by_position and reading.rows == reading.total):
+            return reading, order, ""
+        after = self._source.page(self._counting(), count=True, method="HEAD").total or 0
+        if reading.by_position and reading.counted == after and reading.rows < reading.total:
+            # Nothing changed, and yet rows are missing: several have the same key.
+            self._sample = reading.sample
+            self._progress.restart()
+            order = self._order_by_all()
+            reading = self._attempt(order)
+            assert reading is not None
+        return reading, order, self._about_changes(reading, after)
+
+    def _by_key(self) -> tuple[Order, Reading | None]:
+        order = self._order(self._key)
+        try:
+            return order, self._attempt(order)
+        except APIError as error:
+            if not (self._guessed and str(error.code).startswith(_CANNOT_BE_ASKED)):
+                raise self._explained(error) from None
+        self._key, self._guessed = (), False  # there is no such key
+        return self._by_key()
+
+    def _attempt(self, order: Order) -> Reading | None:
+        """Read; ``None``: there are several pages, and no order for them yet."""
+        reading = Reading(
+            self._source,
+            self._query,
+            order,
+            self._library,
+            self._hints,
+            self._progress,
+            self._stop,
+            self._check,
+        )
+        try:
+            reading.read()
+        except NotOrdered:
+            self._sample = reading.sample
+            return None
+        if reading.max_rows is not None:
+            self._client._row_limit.maximum = reading.max_rows
+        return reading
+
+    def _explained(self, error: APIError) -> APIError:
+        """A refusal, with what to do next where nobody is signed in."""
+        if error.code == _NOT_ALLOWED and self._identity()[1] == _NOBODY:
+            said = {name: getattr(error, name) for name in ("message", "code", "details")}
+            return APIError({**said, "hint": "Nobody is signed in. Sign in or restore a session first."})
+        return error
+
+    def _order(self, key: Sequence[str]) -> Order:
+        """The user's order, then the key, so that no two rows are equal in it."""
+        terms = position.parse(self._query.order)
+        added = [name for name in key if terms is None or name not in [term.column for term in terms]]
+        # A primary key has no nulls. If a guessed one has, rows are missing, and it is read in another order.
+        of_key = [Term(name, nullable=False) for name in added]
+        text = ",".join([*([self._query.order] if self._query.order else []), *map(str, of_key)])
+        return Order(None if terms is None else [*terms, *of_key], text, unique=bool(key))
+
+    def _order_by_all(self) -> Order:
+        """The user's order, then all columns that have one: rows that are equal in all of them are alike."""
+        plain = [
+            name
+            for name, value in self._sample.items()
+            if not isinstance(value, (dict, list)) and self._query.may_order_by(name)
+        ]
+        terms = [Term(name) for name in plain if name not in self._query.order]
+        text = ",".join([*([self._query.order] if self._query.order else []), *map(str, terms)])
+        return Order(None, text, unique=False, complete=True)
+
+    def _counting(self) -> list[tuple[str, str]]:
+        return [("select", self._query.select), *self._query.filters]
+
+    def _call(self) -> tuple[Reading, Order, str]:
+        """A function that is called with POST may change something: it is called once."""
+        query = self._query
+        parameters = [("select", query.select)] if query.select != "*" else []
+        parameters += [*query.filters]
+        for name, value in (("order", query.order), ("limit", query.limit), ("offset", query.offset)):
+            if value:
+                parameters.append((name, str(value)))
+        page = self._source.page(parameters, count=True, method="POST", body=query.body)
+        self._check()
+        wanted = max(0, (page.total or 0) - query.offset)
+        wanted = wanted if query.limit is None else min(wanted, query.limit)
+        sent = len(page.rows())
+        if wanted > sent:
+            raise ValueError(
+                f"{query.name} returns {wanted:,} rows, and the server sends {sent:,} at most. "
+                f'If it only reads, pages can be asked for: supabase.rpc("{query.name}", {{…}}, get=True).'
+            )
+        order = Order(None, query.order, unique=False)
+        reading = Reading(
+            self._source, query, order, self._library, self._hints, self._progress, self._stop, self._check
+        )
+        reading.take(page)
+        self._check_number_of_rows(reading)
+        return reading, order, ""
+
+    def _check_number_of_rows(self, reading: Reading) -> None:
+        fewest, most = self._query.rows or (0, reading.rows)
+        if not fewest <= reading.rows <= most:
+            wanted = "exactly one row" if fewest else "one row at most"
+            call = "single()" if fewest else "maybe_single()"
+            raise ValueError(f"The query has {reading.rows:,} rows, and {call} asks for {wanted}.")
+
+    # -- as whom -------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        """The rows of one frame are one user's."""
+        who = self._identity()
+        if self._who is None:
+            self._who = who
+        elif who != self._who:
+            raise AuthError(
+                f"The user changed while {self._query.name} was read: {self._who[1]} before, {who[1]} now. "
+                "Run it again.",
+                code="user_changed",
+            )
+
+    def _identity(self) -> tuple[str | None, str]:
+        client = self._client
+        if client._bearer.overridden:
+            subject = text_claim(read_claims(client._bearer.newest()), "sub")
+            return subject, f"the user of set_auth ({subject})"
+        user = client.auth.user
+        if user is None:
+            return None, _SECRET if is_secret(client._key) else _NOBODY
+        name = user.email or user.id
+        return name, name
+
+    # -- messages ------------------------------------------------------------------------------------------
+
+    def _about_changes(self, reading: Reading, after: int) -> str:
+        if reading.counted == after and reading.rows == reading.total:
+            return ""
+        text = (
+            f"{self._query.name} changed while it was read: {reading.counted:,} rows before, "
+            f"{after:,} after, {reading.rows:,} read. "
+        )
+        if reading.by_position:
+            text += "Each row that was there all the time is in the frame, once."
+        else:
+            text += (
+                "Rows may be missing, or there twice, as the server tells no primary key. Name columns that "
+                'are unique together, frame(…, key=["day", "id"]), or run it again.'
+            )
+        warnings.warn(text, DataWarning, stacklevel=outside())
+        return text
+
+    def _why_empty(self, reading: Reading) -> tuple[str, list[str]]:
+        """Why there are no rows, as far as the server tells, and the columns if it shows a row now."""
+        query, name = self._query, self._query.name
+        who = self._who[1] if self._who is not None else _NOBODY
+        if query.is_function:
+            return "", []
+        columns: list[str] = []
+        if query.filters or reading.counted:
+            page = self._source.page([("select", query.select), ("limit", "1")], count=True)
+            for row in page.rows():
+                columns = list(row)
+                text = f"No row of the {page.total or 1:,} that {who} may read matches the filters."
+                return "" if reading.counted else text, columns
+        if who == _SECRET:
+            return f"{name} has no such rows: a secret key reads all there are.", []
+        if who == _NOBODY:
+            text = (
+                f"{name} has no rows for this request, and nobody is signed in: most policies show rows to "
+                "signed-in users only. Sign in or restore a session, then run it again."
+            )
+        else:
+            text = (
+                f"{name} has no rows that {who} may read: it is empty, or no policy of Row Level Security "
+                "matches. The server answers both in the same way."
+            )
+        warnings.warn(text, DataWarning, stacklevel=outside())
+        return text, []
+
+
+def _hints(query: Query, known: schema.Known | None) -> dict[str, str]:
+    """Column of the answer -> what the server says of its values."""
+    if known is None:
+        return {}
+    if query.select.strip() == "*":
+        return dict(known.kinds)
+    named = query.columns()
+    if named is None:
+        return {}
+    return {name: known.kinds[column] for name, column in named.items() if column in known.kinds}

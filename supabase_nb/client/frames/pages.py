@@ -1,0 +1,149 @@
+"""One request for rows: sent again after failures that pass, its numbers read exactly."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from ... import _http as httpx
+from ...errors import AuthRetryableError
+
+if TYPE_CHECKING:
+    from ..client import Client
+
+#: Marks our own requests: a full page of these is no surprise.
+MARK = "supabase_nb.frame"
+_TRIES, _FIRST_PAUSE, _LONGEST_PAUSE = 6, 0.5, 30.0
+_PASSING = frozenset({408, 429, 502, 503, 504, 520, 521, 522, 523, 524})
+
+
+class Page:
+    """Rows, and how many the server counted, if it was asked to.
+
+    Args:
+        content: The rows as JSON.
+        total: The count.
+    """
+
+    def __init__(self, content: bytes, total: int | None) -> None:
+        self._content, self.total = content, total
+
+    def rows(self) -> list[Any]:
+        """The rows. They take far more memory than their text: don't keep them."""
+        try:
+            found = json.loads(self._content, parse_float=_number)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:  # more digits than Python makes an int of
+            found = json.loads(self._content, parse_float=_number, parse_int=Decimal)
+        return found if isinstance(found, list) else [found]
+
+
+class Stopped(Exception):
+    """The reading has been given up."""
+
+
+class Source:
+    """Sends the requests of one reading.
+
+    Args:
+        client: As whom.
+        url: The table's address.
+        headers: The query's own.
+        stop: Set when the reading is given up.
+    """
+
+    def __init__(self, client: Client, url: str, headers: Mapping[str, str], stop: threading.Event) -> None:
+        self._client, self._url, self._stop = client, url, stop
+        self._headers = {**headers, "accept": "application/json"}
+
+    def page(
+        self,
+        parameters: Sequence[tuple[str, str]],
+        *,
+        count: bool = False,
+        method: str = "GET",
+        body: Any = None,
+    ) -> Page:
+        """Ask for rows.
+
+        Raises:
+            postgrest.APIError: The server refused.
+            httpx.TransportError: It cannot be reached.
+            Stopped: There is no need to go on.
+        """
+        headers = {**self._headers, "prefer": "count=exact,timezone=UTC" if count else "timezone=UTC"}
+        for tries_left in reversed(range(_TRIES if method != "POST" else 1)):
+            if self._stop.is_set():
+                raise Stopped
+            pause = _FIRST_PAUSE * 2 ** (_TRIES - 1 - tries_left) * random.uniform(0.5, 1.0)
+            try:
+                response = self._client.http.request(
+                    method,
+                    self._url,
+                    params=list(parameters),
+                    headers=headers,
+                    json=body,
+                    extensions={MARK: True},
+                )
+            except (httpx.TransportError, AuthRetryableError):
+                if not tries_left:
+                    raise
+            else:
+                if response.status_code not in _PASSING or not tries_left:
+                    return _read(response)
+                pause = max(pause, _asked_to_wait(response))
+            self._stop.wait(pause)
+        raise Stopped
+
+
+def _read(response: httpx.Response) -> Page:
+    total = _total(response)
+    if response.status_code == 204 or (response.status_code == 416 and total is not None):
+        return Page(b"[]", total)  # a function without a result, or it begins behind the last row
+    if not response.is_success:
+        raise _refusal(response)
+    if response.request.method == "HEAD":
+        return Page(b"[]", total)
+    if "json" not in response.headers.get("content-type", ""):
+        raise _refusal(response)  # a page for people, of a proxy that wants a sign-in
+    return Page(response.content, total)
+
+
+def _number(text: str) -> float | Decimal:
+    """A number with a fraction: a float where that is the same number, as Postgres' own float is."""
+    value = float(text)
+    if len(text) <= 16 or repr(value) == text:  # 15 digits come back from a float as they were
+        return value
+    exact = Decimal(text)
+    return value if Decimal(repr(value)) == exact else exact
+
+
+def _total(response: httpx.Response) -> int | None:
+    match = re.search(r"/(\d+)$", response.headers.get("content-range", ""))
+    return int(match[1]) if match else None
+
+
+def _refusal(response: httpx.Response) -> Exception:
+    try:
+        said = response.json()
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or "message" not in said:
+        said = {
+            "message": f"The server answered with HTTP {response.status_code}.",
+            "code": str(response.status_code),
+        }
+    from postgrest.exceptions import APIError
+
+    return APIError({name: said.get(name) for name in ("message", "code", "hint", "details")})
+
+
+def _asked_to_wait(response: httpx.Response) -> float:
+    text = response.headers.get("retry-after", "")
+    return min(float(text), _LONGEST_PAUSE) if text.isdecimal() else 0.0

@@ -1,0 +1,110 @@
+"""Where a page begins: behind a row, in an order, as a condition that the server understands.
+
+Pages that begin behind a row, not at a number, lose and double no row when others are inserted or deleted
+meanwhile.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .query import split
+
+_TERM = re.compile(r'("[^"]+"|[\w$ -]+)(?:\.(asc|desc))?(?:\.(nullsfirst|nullslast))?')
+
+
+@dataclass(frozen=True)
+class Term:
+    """A column of an order.
+
+    Args:
+        column: Its name.
+        descending: The largest first.
+        nulls_first: Where its nulls are.
+        nullable: Whether it has any.
+    """
+
+    column: str
+    descending: bool = False
+    nulls_first: bool = False
+    nullable: bool = True
+
+    def __str__(self) -> str:
+        direction = "desc" if self.descending else "asc"
+        nulls = ".nullsfirst" if self.nulls_first else ".nullslast"
+        nulls = "" if self.nulls_first == self.descending else nulls  # as Postgres has it
+        return f"{quoted(self.column)}.{direction}{nulls}"
+
+    @property
+    def reversed(self) -> Term:
+        """The other way round."""
+        return replace(self, descending=not self.descending, nulls_first=not self.nulls_first)
+
+
+def parse(order: str) -> list[Term] | None:
+    """The terms of an order; ``None``: one of them is no plain column."""
+    terms = []
+    for part in split(order) if order else ():
+        match = _TERM.fullmatch(part.strip())
+        if match is None:
+            return None
+        descending = match[2] == "desc"
+        first = match[3] == "nullsfirst" if match[3] else descending
+        terms.append(Term(match[1].strip('"'), descending, first))
+    return terms
+
+
+def quoted(name: str) -> str:
+    """A column's name as part of a condition."""
+    return name if re.fullmatch(r"\w+", name) else '"' + name.replace('"', '\\"') + '"'
+
+
+def after(terms: Sequence[Term], row: Sequence[Any]) -> str:
+    """Rows behind this one."""
+    return _any(_ways(terms, row, or_at=False))
+
+
+def up_to(terms: Sequence[Term], row: Sequence[Any]) -> str:
+    """This row, and those in front of it."""
+    return _any(_ways([term.reversed for term in terms], row, or_at=True))
+
+
+def _ways(terms: Sequence[Term], row: Sequence[Any], *, or_at: bool) -> Iterator[str]:
+    """A row is behind another if it is so in the first term, or equal there and behind in the second …."""
+    for place, (term, value) in enumerate(zip(terms, row, strict=True)):
+        same = [_equal(*pair) for pair in zip(terms[:place], row[:place], strict=True)]
+        name, at_too = quoted(term.column), "e" if or_at and place + 1 == len(terms) else ""
+        if value is None:
+            if term.nulls_first:
+                yield _all([*same, f"{name}.not.is.null"])
+            if at_too:
+                yield _all([*same, f"{name}.is.null"])
+            continue
+        yield _all([*same, f"{name}.{'lt' if term.descending else 'gt'}{at_too}.{_text(value)}"])
+        if term.nullable and not term.nulls_first:
+            yield _all([*same, f"{name}.is.null"])
+
+
+def _equal(term: Term, value: Any) -> str:
+    return f"{quoted(term.column)}.{'is.null' if value is None else f'eq.{_text(value)}'}"
+
+
+def _any(conditions: Iterator[str]) -> str:
+    ways = list(conditions)
+    return ways[0] if len(ways) == 1 else f"or({','.join(ways)})"
+
+
+def _all(conditions: Any) -> str:
+    conditions = list(conditions)
+    return conditions[0] if len(conditions) == 1 else f"and({','.join(conditions)})"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value)

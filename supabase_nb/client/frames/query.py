@@ -1,0 +1,158 @@
+"""A query as it was built with Supabase's package, read without being sent or changed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..client import Client
+
+_AGGREGATE = re.compile(r"(?:^|[.:])(?:count|sum|avg|min|max)\(\)")
+_COLUMN = re.compile(r'(?:("[^"]+"|[\w$ -]+):)?("[^"]+"|[\w$ -]+)')
+_NAME = re.compile(r'"?([\w$ -]+)')
+_OBJECT = "application/vnd.pgrst.object"
+
+
+@dataclass(frozen=True)
+class Query:
+    """What a query asks for.
+
+    Args:
+        url: The address, without parameters.
+        method: GET, or POST for a function.
+        select: The columns, as the server reads them.
+        order: The order, likewise; empty: none was asked for.
+        limit: The most rows; ``None``: all.
+        offset: How many rows are left out at the beginning.
+        filters: All other parameters, in order.
+        headers: The request's own, such as the schema's.
+        body: What a function is called with.
+        rows: How many rows there must be, and may be: ``single()`` and ``maybe_single()``.
+    """
+
+    url: str
+    method: str
+    select: str
+    order: str
+    limit: int | None
+    offset: int
+    filters: tuple[tuple[str, str], ...]
+    headers: dict[str, str]
+    body: Any = None
+    rows: tuple[int, int] | None = None
+
+    @property
+    def name(self) -> str:
+        """The table's name, or the function's."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def is_function(self) -> bool:
+        """Whether it calls a function of the database."""
+        return self.url.rpartition("/")[0].endswith("/rpc")
+
+    @property
+    def aggregates(self) -> bool:
+        """Whether its rows are made from several of the table's."""
+        return any(_AGGREGATE.search(part) for part in split(self.select))
+
+    def columns(self) -> dict[str, str] | None:
+        """The columns that were named: name in the answer -> name in the table.
+
+        ``None``: there is a star, an embedded table, a cast or the like among them.
+        """
+        named, others = self._parts()
+        return None if others else named
+
+    def may_order_by(self, name: str) -> bool:
+        """Whether a column of the answer is the table's of the same name."""
+        named, others = self._parts()
+        if "*" not in others:
+            return named.get(name) == name
+        return name not in [found[0] for other in others if (found := _NAME.findall(other))]
+
+    def _parts(self) -> tuple[dict[str, str], list[str]]:
+        """The columns that were named, and what else was selected."""
+        named, others = {}, []
+        for part in map(str.strip, split(self.select)):
+            match = _COLUMN.fullmatch(part)
+            if match is None:
+                others.append(part)
+            else:
+                named[(match[1] or match[2]).strip('"')] = match[2].strip('"')
+        return named, others
+
+
+def read(client: Client, asked: Any) -> Query:
+    """What a table's name, or a query, asks for.
+
+    This is the only place that looks into the query builder of postgrest, through its public attributes.
+
+    Raises:
+        TypeError: It is something else, or a query that changes rows.
+        ValueError: It belongs to another project.
+    """
+    if isinstance(asked, str):
+        asked = client.table(asked)
+    if not hasattr(asked, "request") and hasattr(asked, "select"):
+        asked = asked.select("*")
+    request = getattr(asked, "request", None)
+    if request is None or not hasattr(request, "params") or not hasattr(request, "http_method"):
+        kind = type(asked).__name__
+        raise TypeError(
+            f'frame takes a table\'s name or a query, as supabase.table("trips").select("*"); not {kind}.'
+        )
+    method, url = str(getattr(request.http_method, "value", request.http_method)), str(request.path)
+    base = f"{client.url}/rest/v1/"
+    if not url.startswith(base):
+        raise ValueError("This query was built for another project. Build it with this client's table().")
+    if method == "HEAD":
+        raise TypeError("This query only counts (head=True). Leave that out, or call its execute().")
+    if method != "GET" and not (method == "POST" and url.startswith(f"{base}rpc/")):
+        raise TypeError("frame only reads. Call execute() to insert, update or delete rows.")
+    headers = {name.lower(): text for name, text in request.headers.items()}
+    accept = headers.pop("accept", "")
+    if "pgrst.plan" in accept:
+        raise TypeError("explain() returns a plan, not rows. Call its execute().")
+    rows = None
+    if accept.startswith(_OBJECT):
+        rows = (1, 1)
+    elif "MaybeSingle" in type(asked).__name__:
+        rows = (0, 1)
+    headers.pop("authorization", None)
+    headers.pop("prefer", None)
+    parameters = [(name, str(text)) for name, text in request.params.multi_items()]
+    shape = dict(parameters)
+    filters = tuple(pair for pair in parameters if pair[0] not in ("select", "order", "limit", "offset"))
+    return Query(
+        url,
+        method,
+        shape.get("select", "*"),
+        shape.get("order", ""),
+        _number(shape.get("limit")),
+        max(0, _number(shape.get("offset")) or 0),
+        filters,
+        headers,
+        request.json if method == "POST" else None,
+        rows,
+    )
+
+
+def split(text: str) -> list[str]:
+    """The parts between commas that are neither quoted nor in parentheses."""
+    parts, depth, quoted = [""], 0, False
+    for letter in text:
+        quoted ^= letter == '"'
+        if not quoted and letter in "()":
+            depth += 1 if letter == "(" else -1
+        if letter == "," and not quoted and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def _number(text: str | None) -> int | None:
+    return None if text is None else int(text)

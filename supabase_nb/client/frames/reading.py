@@ -1,0 +1,317 @@
+"""Read all rows of a query: the first page tells how many there are, the others follow several at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import columns, position
+from .pages import Page, Source, Stopped
+from .position import Term
+
+if TYPE_CHECKING:
+    from .columns import Library, Part
+    from .progress import Progress
+    from .query import Query
+
+#: Rows asked for at once. The server sends fewer if it has a lower maximum: at Supabase 1,000.
+PAGE = 5_000
+#: Requests at a time, as many as a browser sends: they hide the delay, and leave the database room.
+AT_ONCE = 6
+_LONG = 1_000
+_ALIAS = "supabase_nb_{}"
+
+# Browsers (Pyodide) have no threads.
+_THREADS = sys.platform != "emscripten"
+
+Parameters = list[tuple[str, str]]
+# How many rows a page has, and the order's columns of the last.
+_Taken = tuple[int, Sequence[Any]]
+_Handed = tuple[int, Page, "queue.SimpleQueue[_Taken]"]
+_Event = _Handed | BaseException | None
+
+
+class NotOrdered(Exception):
+    """There are several pages, and nothing to order the rows by."""
+
+
+class Order:
+    """In which order the rows are read.
+
+    Args:
+        terms: Its columns; ``None``: some are no plain columns.
+        text: What the server is told.
+        unique: Whether no two rows are equal in it, as far as known.
+        complete: Whether there is no better one.
+    """
+
+    def __init__(
+        self, terms: Sequence[Term] | None, text: str, *, unique: bool, complete: bool = False
+    ) -> None:
+        self.terms, self.text, self.unique, self.complete = terms, text, unique, unique or complete
+
+    @property
+    def by_position(self) -> bool:
+        """Whether a page can begin behind a row, rather than at a number."""
+        return self.unique and bool(self.terms)
+
+
+class Reading:
+    """One reading.
+
+    Args:
+        source: Sends its requests.
+        query: What is read.
+        order: In which order.
+        library: What packs the rows.
+        hints: Column -> what the server says of its values.
+        progress: Told how many rows are there.
+        stop: Set when it is given up.
+        check: Called after each page; raises if the rows are no longer the same user's.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        query: Query,
+        order: Order,
+        library: Library,
+        hints: dict[str, str],
+        progress: Progress,
+        stop: threading.Event,
+        check: Callable[[], None],
+    ) -> None:
+        self._source, self._query, self._order, self._library = source, query, order, library
+        self._hints, self._progress, self._stop, self._check = hints, progress, stop, check
+        self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
+        #: One of the rows.
+        self.sample: dict[str, Any] = {}
+        self._places: list[str] = []
+        self._select = query.select
+        if order.by_position:
+            self._select_places(order.terms or ())
+        self.names: list[str] | None = None
+        self.counted = self.total = 0
+        self.several = self.by_position = False
+        self.max_rows: int | None = None
+        self._pages: dict[int, list[tuple[int, list[Part]]]] = {}
+
+    def _select_places(self, terms: Sequence[Term]) -> None:
+        """The columns of the order are needed too: those that aren't selected are added under other names."""
+        named = self._query.columns()
+        for number, term in enumerate(terms):
+            if (named or {}).get(term.column) == term.column or self._query.select.strip() == "*":
+                self._places.append(term.column)
+            else:
+                alias = _ALIAS.format(number)
+                self._select += f",{alias}:{position.quoted(term.column)}"
+                self._places.append(alias)
+
+    # -- the parts -----------------------------------------------------------------------------------------
+
+    def read(self) -> None:
+        """Read all of it.
+
+        Raises:
+            postgrest.APIError: The server refused.
+        """
+        query = self._query
+        size = PAGE if query.limit is None else min(PAGE, query.limit)
+        offset = [("offset", str(query.offset))] if query.offset else []
+        first = self._source.page([*self._parameters(size), *offset], count=True)
+        self._check()
+        if first.total is None:
+            raise RuntimeError("The server did not count the rows, so nothing tells when all are there.")
+        self.counted = first.total
+        self.total = max(0, first.total - query.offset)
+        if query.limit is not None:
+            self.total = min(self.total, query.limit)
+        self._progress.begin(self.total)
+        taken, place = self._take(0, first)
+        left = self.total - taken
+        if left <= 0 or not taken:
+            return
+        self.several = True
+        del first
+        if not self._order.complete:
+            raise NotOrdered
+        if taken < size:
+            self.max_rows = taken
+        self.by_position = self._order.by_position and all(map(_can_be_sent, place))
+        rest = self._by_position if self.by_position else self._by_number
+        self._all_at_once(rest(taken, left, place))
+
+    def _parameters(self, size: int) -> Parameters:
+        found = [("select", self._select), *self._query.filters]
+        if self._order.text:
+            found.append(("order", self._order.text))
+        return [*found, ("limit", str(size))]
+
+    def _by_number(self, size: int, left: int, place: Sequence[Any]) -> list[Callable[[], None]]:
+        """Each page begins at a number. What is inserted in front of it meanwhile shifts the rows."""
+        start = self._query.offset + size
+
+        def job(part: int) -> None:
+            for begun in range(start + (part - 1) * size, start + left, AT_ONCE * size):
+                parameters = self._parameters(min(size, start + left - begun))
+                self._hand_over(begun, self._source.page([*parameters, ("offset", str(begun))]))
+
+        return [lambda part=part: job(part) for part in range(1, AT_ONCE + 1)]  # type: ignore[misc]
+
+    def _by_position(self, size: int, left: int, place: Sequence[Any]) -> list[Callable[[], None]]:
+        """Each page begins behind the last row of the one before it.
+
+        The rows are divided at a few of them, and each part is read up to its last row. Wherever these
+        are, each row is in just one part. What has come behind the last of them meanwhile is a part too.
+        """
+        terms, first = self._order.terms or (), place
+        limited = self._query.limit is not None
+        parts = min(AT_ONCE, -(-left // size))
+        last: dict[int, Sequence[Any]] = {}
+
+        def look(part: int) -> None:
+            number = left * (part + 1) // parts - 1
+            behind = [("and", f"({position.after(terms, first)})"), ("offset", str(number))]
+            for row in self._source.page([*self._parameters(1), *behind]).rows():
+                last[part] = self._place(row)
+
+        if parts > 1:
+            self._all_at_once([lambda part=part: look(part) for part in range(parts)])  # type: ignore[misc]
+        # A row that is gone divides nothing.
+        ends: list[Sequence[Any] | None] = [last[part] for part in sorted(last)]
+        if not limited or parts - 1 not in last:
+            ends.append(None)
+        starts = [first, *ends]
+
+        def job(part: int) -> None:
+            at, end = starts[part] or (), ends[part]
+            up_to = [] if end is None else [position.up_to(terms, end)]
+            asked = min(size, left) if limited else size
+            while True:
+                behind = ("and", f"({','.join([position.after(terms, at), *up_to])})")
+                taken, at = self._hand_over(part + 1, self._source.page([*self._parameters(asked), behind]))
+                if taken < asked or at == end or (limited and parts == 1):
+                    return
+
+        return [lambda part=part: job(part) for part in range(len(ends))]  # type: ignore[misc]
+
+    # -- pages ---------------------------------------------------------------------------------------------
+
+    def _take(self, part: int, page: Page) -> _Taken:
+        """Pack a page: how many rows it has, and the order's columns of the last."""
+        self._check()
+        rows = page.rows()
+        if not rows:
+            return 0, ()
+        if not all(type(row) is dict for row in rows):
+            rows = [{self._query.name: value} for value in rows]
+        # The rows of a table all have the same names; a function may return any objects.
+        names = list(
+            dict.fromkeys(name for row in rows for name in row) if self._query.is_function else rows[0]
+        )
+        if self.names is None:
+            self.names = [name for name in names if name not in self._places or self._is_asked(name)]
+            self.sample = {name: rows[0].get(name) for name in self.names}
+        elif self._query.is_function and not set(names) <= {*self.names, *self._places}:
+            raise ValueError(f"The rows of {self._query.name} have different columns: they are no table.")
+        packed = [
+            columns.pack(self._library, [row.get(name) for row in rows], self._hints.get(name))
+            for name in self.names
+        ]
+        self._pages.setdefault(part, []).append((len(rows), packed))
+        self._progress.add(len(rows))
+        return len(rows), self._place(rows[-1])
+
+    def _is_asked(self, name: str) -> bool:
+        return not name.startswith(_ALIAS.format(""))
+
+    def _place(self, row: dict[str, Any]) -> Sequence[Any]:
+        return [row[name] for name in self._places]
+
+    def take(self, page: Page) -> None:
+        """Rows that came all at once, from a function."""
+        taken, _ = self._take(0, page)
+        self.counted = self.total = taken
+
+    @property
+    def rows(self) -> int:
+        """How many have been read."""
+        return sum(count for pages in list(self._pages.values()) for count, _ in list(pages))
+
+    def frame(self, known: Sequence[str]) -> Any:
+        """The frame; `known` are its columns where no row tells."""
+        pages = [page for part in sorted(self._pages) for page in self._pages[part]]
+        names = self.names if self.names is not None else list(known)
+        made = {}
+        for number, name in enumerate(names):
+            parts = [packed[number] for _, packed in pages]
+            for _, packed in pages:
+                packed[number] = ("null", 0)  # its memory is free once it is joined
+            made[name] = columns.join(self._library, parts, self._hints.get(name))
+        return self._library.frame(made, self.rows)
+
+    # -- several at a time ---------------------------------------------------------------------------------
+
+    def _all_at_once(self, jobs: Sequence[Callable[[], None]]) -> None:
+        """Run jobs in threads: they wait for the server, this thread packs what they bring.
+
+        The first failure, or Ctrl-C, ends it; the jobs then end by themselves, after their request.
+        """
+        if not _THREADS:
+            for job in jobs:
+                job()
+            return
+
+        def run(job: Callable[[], None]) -> None:
+            try:
+                job()
+            except BaseException as error:  # noqa: BLE001  (raised where it is waited for)
+                self._events.put(error)
+            else:
+                self._events.put(None)
+
+        for job in jobs:
+            threading.Thread(target=run, args=[job], name="supabase-nb-frame", daemon=True).start()
+        left = len(jobs)
+        while left:
+            try:
+                event = self._events.get(timeout=self._progress.pause)
+            except queue.Empty:
+                self._progress.show()
+                continue
+            if isinstance(event, BaseException):
+                raise event
+            if event is None:
+                left -= 1
+            else:
+                part, page, answer = event
+                answer.put(self._take(part, page))
+                del event, page
+            self._progress.show()
+
+    def _hand_over(self, part: int, page: Page) -> _Taken:
+        """Have a page packed; in a job."""
+        if not _THREADS:
+            return self._take(part, page)
+        answer: queue.SimpleQueue[_Taken] = queue.SimpleQueue()
+        self._events.put((part, page, answer))
+        del page
+        while not self._stop.is_set():
+            with contextlib.suppress(queue.Empty):
+                return answer.get(timeout=1)
+        raise Stopped
+
+
+def _can_be_sent(value: Any) -> bool:
+    """Whether a place can be put into an address: not if it is JSON, or long."""
+    return not isinstance(value, (dict, list)) and len(str(value)) < _LONG
+
+
+def now() -> str:
+    """The time, in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,71 @@
+"""What a server tells of its tables: keys and types. Many tell it to secret keys only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ... import _http as httpx
+from ...errors import AuthError
+from ...tokens import is_secret
+
+if TYPE_CHECKING:
+    from ..client import Client
+
+#: Postgres' types -> what their values are packed as.
+_KINDS = {
+    "boolean": "bool",
+    "smallint": "int",
+    "integer": "int",
+    "bigint": "int",
+    "int32": "int",  # newer servers
+    "int64": "int",
+    "real": "float",
+    "double precision": "float",
+    "date": "date",
+    "timestamp without time zone": "timestamp",
+    "timestamp with time zone": "timestamptz",
+    "numeric": "number",
+    "json": "json",
+    "jsonb": "json",
+}
+
+
+@dataclass(frozen=True)
+class Known:
+    """A table.
+
+    Args:
+        key: The columns of its primary key; a view has none.
+        kinds: Its columns in order, and what their values are.
+    """
+
+    key: tuple[str, ...]
+    kinds: Mapping[str, str]
+
+
+def look(client: Client, headers: Mapping[str, str]) -> dict[str, Known]:
+    """The tables that the server tells of; none where it doesn't."""
+    if str(urlsplit(client.url).hostname).endswith(".supabase.co") and not is_secret(client._key):
+        return {}  # since March 2026
+    try:
+        response = client.http.get("/rest/v1/", headers=_asked(headers))
+        definitions = response.json()["definitions"] if response.status_code == 200 else {}
+        return {name: _known(table["properties"]) for name, table in definitions.items()}
+    except (AuthError, httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
+        return {}  # reading works without; what is really wrong, the request for the rows will say
+
+
+def _asked(headers: Mapping[str, str]) -> dict[str, str]:
+    profile = headers.get("accept-profile")
+    return {"accept": "application/openapi+json"} | ({"accept-profile": profile} if profile else {})
+
+
+def _known(properties: Mapping[str, Mapping[str, Any]]) -> Known:
+    key = tuple(name for name, said in properties.items() if "<pk/>" in said.get("description", ""))
+    kinds = {}
+    for name, said in properties.items():
+        kinds[name] = "json" if said.get("type") == "array" else _KINDS.get(said.get("format", ""), "text")
+    return Known(key, kinds)
