@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import itertools
 import os
@@ -335,3 +336,59 @@ def test_set_session_does_not_pass_over_a_file_that_is_open_to_others(
     assert network.asked == []
     for auth in (first, second):
         auth.close()
+
+
+# -- one exchange -----------------------------------------------------------------------------------------
+
+
+def test_all_calls_wait_for_one_attempt_and_none_for_a_token_that_is_replaced(world: World) -> None:
+    kernel = Kernel(world)
+    first = sign_in(world, kernel)
+    refresher = kernel.manager.refresher
+    start, started = refresher.start, []
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        started.append(arguments)
+        return start(*arguments, **options)
+
+    refresher.start = counted  # type: ignore[method-assign]
+
+    async def at_once() -> list[Session]:
+        return await asyncio.gather(*(refresher.refresh(first._access_token) for _ in range(5)))
+
+    world.time += 60
+    sessions = kernel.run(at_once)
+    assert len({session.access_token for session in sessions}) == 1
+    assert len(started) == 1
+    # Whoever still has the old token gets the new one, without a request.
+    assert kernel.run(lambda: refresher.refresh(first._access_token)) == sessions[0]
+    assert len(started) == 1
+
+
+# -- two users under one name -----------------------------------------------------------------------------
+
+
+def test_whose_name_another_user_has_taken_keeps_the_session_until_it_is_signed_out(world: World) -> None:
+    one, two = Kernel(world), Kernel(world)
+    one.sign_in("grace")
+    two.restore()
+    pair = world.server.sign_in("ada")
+    two.set_session(TokenPair.of(pair["access_token"], pair["refresh_token"]))
+    one.tick()
+    assert one.session is not None
+    assert (one.session.user.id, one.snapshot.detached) == ("grace", True)
+    # It is still refreshed and stored, and found by its tokens under another name.
+    world.time += 60
+    session = rotate(one)
+    other = Kernel(world, name="work")
+    other.set_session(pair_of(session))
+    world.time += 60
+    newest = rotate(other)
+    one.tick()
+    assert one.session == newest
+    other.sign_out("local")
+    one.tick()
+    assert one.session is None
+    two.tick()
+    assert two.session is not None
+    assert two.session.user.id == "ada"
