@@ -22,7 +22,7 @@ def _client(**options: object) -> AuthClient:
         project.URL,
         headers={"apikey": project.KEY},
         storage=MemoryStorage(),
-        transport=project.transport(),
+        transport=project.AsyncTransport(),
         **options,
     )
 

@@ -30,6 +30,16 @@ def user() -> dict[str, Any]:
     raise LookupError("the recorded answer is gone")
 
 
+class AsyncTransport(httpx.AsyncBaseTransport):
+    """The same answers on an event loop, where our requests to the auth server are made."""
+
+    def __init__(self) -> None:
+        self._answers = transport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return self._answers.handle_request(request)
+
+
 def access_token() -> str:
     """A token that is valid for an hour; each call another one. The signature is nobody's."""
     now = int(time.time())

@@ -113,6 +113,9 @@ def default_storage() -> SessionStorage:
 class MemoryStorage:
     """Forgets everything when the kernel ends. Clients of one process may share one."""
 
+    #: Reading and writing take no time.
+    blocks = False
+
     def __init__(self) -> None:
         self._values: dict[str, Secret] = {}
         self._versions: dict[str, int] = {}

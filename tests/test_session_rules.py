@@ -30,7 +30,7 @@ from supabase_nb import (
 )
 from supabase_nb.auth._api.server_clock import Clock
 from supabase_nb.auth._session.stored_session import StoredSession, TokenPair
-from supabase_nb.errors import AuthInvalidJwt
+from supabase_nb.errors import AuthApiError, AuthInvalidJwt
 from supabase_nb.models import Session
 from supabase_nb.tokens import Secret
 
@@ -392,3 +392,81 @@ def test_whose_name_another_user_has_taken_keeps_the_session_until_it_is_signed_
     two.tick()
     assert two.session is not None
     assert two.session.user.id == "ada"
+
+
+# -- what is not lost, and not ended ----------------------------------------------------------------------
+
+
+def test_a_set_session_that_is_given_up_saves_the_tokens_that_it_was_issued(world: World) -> None:
+    """Ctrl-C while the server exchanges them: the cell can be run again, long after."""
+    kernel = Kernel(world)
+    pair = world.server.sign_in()
+    cell = TokenPair.of(made.expired(sub=pair["user"]["id"]), pair["refresh_token"])
+    manager = kernel.manager
+
+    async def give_up() -> None:
+        call = asyncio.ensure_future(manager.restore_from_tokens(cell))
+        kernel.fault = "stop"
+        await kernel._stopped.wait()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        kernel._go_on.set()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    kernel.run(give_up)
+    assert kernel.session is None
+    world.time += 3000
+    other = Kernel(world)
+    other.set_session(cell)
+    assert other.session is not None
+    rotate(other)
+    assert world.server.already_used == 0
+
+
+def test_a_wrong_refresh_token_does_not_end_the_session_of_the_access_token_beside_it(world: World) -> None:
+    kernel = Kernel(world)
+    session = sign_in(world, kernel)
+    world.time += 60
+    claims = {**session.claims, "exp": 1}
+    with pytest.raises(AuthApiError, match="Invalid Refresh Token"):
+        kernel.set_session(TokenPair.of(made.jwt(claims), "mistypedtokn"))
+    assert kernel.session == session == stored(world)
+
+
+def test_a_sign_out_does_not_end_what_a_later_call_began(world: World) -> None:
+    """It waited for another kernel while `set_session` was carried out."""
+    kernel = Kernel(world)
+    sign_in(world, kernel)
+    pair = world.server.sign_in("grace")
+    refresher = kernel.manager.refresher
+    catch_up = refresher.catch_up
+
+    async def slowly(**options: Any) -> None:
+        refresher.catch_up = catch_up  # type: ignore[method-assign]
+        await catch_up(**options)
+        tokens = TokenPair.of(pair["access_token"], pair["refresh_token"])
+        await kernel.manager.restore_from_tokens(tokens)
+
+    refresher.catch_up = slowly  # type: ignore[method-assign]
+    kernel.sign_out("local")
+    assert kernel.session is not None
+    assert kernel.session.user.id == "grace"
+    assert stored(world) == kernel.session
+
+
+def test_a_kernel_that_was_killed_between_two_writes_leaves_the_newer_tokens(world: World) -> None:
+    """The session's record is written first, then the copy under its name."""
+    one = Kernel(world)
+    sign_in(world, one)
+    before = world.storage.get(KEY)
+    assert before is not None
+    world.time += 60
+    newest = rotate(one)
+    world.storage.set(KEY, before)
+    world.time += 60
+    two = Kernel(world)
+    assert two.restore() == newest
+    rotate(two)
+    assert world.server.already_used == 0

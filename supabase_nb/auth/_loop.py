@@ -25,6 +25,8 @@ logger = logging.getLogger("supabase_nb")
 _T = TypeVar("_T")
 # Seconds. Windows lets Ctrl-C through only between two waits; and a thread that is gone is noticed.
 _LONGEST_WAIT = 1.0
+# Seconds for which a change waits for the end of its call, so that the caller is woken once.
+_DELIVER_AFTER = 0.01
 
 
 class Runtime(Protocol):
@@ -58,8 +60,8 @@ class Waiter:
     # -- on the loop --------------------------------------------------------------------------------------
 
     def changed(self) -> None:
-        """A change is queued: the caller delivers it."""
-        self._woken.set()
+        """A change is queued: the caller delivers it at the end of the call, or soon if that takes longer."""
+        asyncio.get_running_loop().call_later(_DELIVER_AFTER, self._woken.set)
 
     def begin(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """Start the coroutine, unless the caller has left already."""

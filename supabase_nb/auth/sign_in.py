@@ -358,7 +358,7 @@ async def _send_otp(manager: SessionManager, body: Mapping[str, Any]) -> AuthRes
 
 
 async def _oauth_url(manager: SessionManager, fields: Mapping[str, str]) -> str:
-    challenge = await manager.runtime.in_thread(_pkce(manager).challenge)
+    challenge = await manager.store.run(_pkce(manager).challenge)
     return f"{manager.api.url}/authorize?{urlencode({**fields, **challenge})}"
 
 
@@ -370,7 +370,7 @@ async def _restore(manager: SessionManager, pair: TokenPair, event: AuthChangeEv
 async def _exchange_code(manager: SessionManager, code: Secret, verifier: Secret) -> AuthResponse:
     pkce, purpose = _pkce(manager), ""
     if not verifier:
-        verifier, purpose = await manager.runtime.in_thread(pkce.verifier)
+        verifier, purpose = await manager.store.run(pkce.verifier)
     if not verifier:
         raise errors.AuthError(
             "This code belongs to a sign-in that was not begun here, or was finished. Begin again with "
@@ -385,7 +385,7 @@ async def _exchange_code(manager: SessionManager, code: Secret, verifier: Secret
         event = _event(recovery=purpose == RECOVERY)
         await manager.adopt_new(session, event, "signed in with a code", request)
     finally:
-        await manager.runtime.in_thread(pkce.done)
+        await manager.store.run(pkce.done)
     return AuthResponse(session.user, session)
 
 
@@ -403,7 +403,7 @@ async def _prepare(
         body["gotrue_meta_security"] = {"captcha_token": captcha_token}
     if redirect_to is not None:
         path += f"{'&' if '?' in path else '?'}redirect_to={quote(redirect_to, safe='')}"
-    challenge = await manager.runtime.in_thread(_pkce(manager).challenge) if pkce else {}
+    challenge = await manager.store.run(_pkce(manager).challenge) if pkce else {}
     return path, {**body, **challenge}
 
 

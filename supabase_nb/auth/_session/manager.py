@@ -48,12 +48,16 @@ class _Known:
     """What is known of a pair's session before the server is asked.
 
     Args:
+        version: Of what is stored.
+        in_force: The session in force.
         found: What is stored.
         records: Every session that the pair may belong to: stored ones, and the one in force.
         later: The one of these that is a later rotation of the pair's session.
         best: The tokens to continue with: those of the later rotation, or the pair itself.
     """
 
+    version: object
+    in_force: StoredSession | None
     found: Found
     records: tuple[StoredSession, ...]
     later: StoredSession | None
@@ -89,7 +93,7 @@ class SessionManager:
         self.api, self.clock, self.runtime = api, api.clock, runtime
         self.delivery = Delivery(set_traits)
         self.state = SessionState(self.clock, self.delivery)
-        self.store = SessionStore(storage, key, project, self.clock, older_keys=older_keys)
+        self.store = SessionStore(storage, key, project, self.clock, runtime, older_keys=older_keys)
         self.refresher = TokenRefresher(api, self.state, self.store, runtime)
         self.signing_out = SignOut(api, self.state, self.store, self.refresher, runtime)
         self.state.on_replace = self._schedule
@@ -187,7 +191,7 @@ class SessionManager:
             before = self.state.snapshot
             if before.session is not None:
                 return None
-            found = await self.runtime.in_thread(self.store.read)
+            found = await self.store.run(self.store.read)
             if found.trouble is not None:
                 self.state.replace(replace(before, error=found.trouble))
             elif found.record is not None:
@@ -261,7 +265,7 @@ class SessionManager:
         session_id = known.later.id if known.later else pair.session_id
         patience = time_until(deadline, self.clock.clock.steady())
         async with self.refresher.exclusively(session_id, patience):
-            before, known = known, await self._look_up(pair)
+            before, known = known, await self._look_up_again(pair, known)
             if known.best.access_token != before.best.access_token:
                 answer = await self._verify(known.best)
             request.must_finish = True
@@ -303,13 +307,25 @@ class SessionManager:
         return tokens.is_jwt(pair.access_token) and exp is not None and exp > self.clock.now()
 
     async def _look_up(self, pair: TokenPair) -> _Known:
-        found = await self.runtime.in_thread(lambda: self.store.find(pair))
+        def look() -> tuple[object, Found]:
+            # The version first: what comes after it is seen at the next look.
+            return self.store.version(pair.session_id), self.store.find(pair)
+
+        version, found = await self.store.run(look)
         if found.trouble is not None and found.trouble.code == "storage_open_to_others":
             raise found.trouble
         in_force = self.state.snapshot.record
         records = tuple(record for record in (found.record, *found.others, in_force) if record is not None)
         later = next((record for record in records if record.is_later_than(pair)), None)
-        return _Known(found, records, later, pair if later is None else later.pair)
+        return _Known(version, in_force, found, records, later, pair if later is None else later.pair)
+
+    async def _look_up_again(self, pair: TokenPair, known: _Known) -> _Known:
+        """The same, read anew only if it may have changed."""
+        version = await self.store.run(lambda: self.store.version(pair.session_id))
+        same = version is not None and version == known.version
+        if same and known.in_force is self.state.snapshot.record:
+            return known
+        return await self._look_up(pair)
 
     async def _verify(self, pair: TokenPair) -> User | AuthApiError | None:
         """What the server says of a valid access token: its user, or a refusal; ``None``: it has expired."""
@@ -378,7 +394,7 @@ class SessionManager:
                 return session
             self.state.carry_out(request)
             self.signing_out.drop(session)
-            failure = await self.runtime.in_thread(lambda: self.store.save(record, use=True, stored=stored))
+            failure = await self.store.run(lambda: self.store.save(record, use=True, stored=stored))
             self.refresher.look_again()
             self.state.note("detached", None)
             self.state.note("storage", notice)
@@ -401,7 +417,7 @@ class SessionManager:
         same = in_force is not None and in_force.id == record.id
         if issued and (same or request.withdrawn):
             # The tokens that the caller has, or those in force, are spent by now: these follow them.
-            await self.runtime.in_thread(lambda: self.store.save(record, use=False))
+            await self.store.run(lambda: self.store.save(record, use=False))
             self.refresher.look_again()
         elif issued:
             self.signing_out.revoke_later(record.session, "local")
@@ -430,7 +446,7 @@ class SessionManager:
                     if in_force.record is not None and record.id == in_force.record.id:
                         await self.refresher.end(error, in_force.generation)
                     else:
-                        await self.runtime.in_thread(lambda record=record: self.store.forget(record))  # type: ignore[misc]
+                        await self.store.run(lambda record=record: self.store.forget(record))  # type: ignore[misc]
         if error.code == "user_not_found":
             raise errors.UserDoesntExist(error.message, status=error.status, code=error.code)
         if error.code == "session_not_found":
@@ -476,9 +492,7 @@ class SessionManager:
                 same_user(user, snapshot.session.user.id)
                 session = snapshot.session.with_user(user)
                 record = snapshot.record.rotated_to(session)
-                failure = await self.runtime.in_thread(
-                    lambda: self.store.save(record, use=not snapshot.detached)
-                )
+                failure = await self.store.run(lambda: self.store.save(record, use=not snapshot.detached))
                 self.refresher.look_again()
                 changed = replace(
                     snapshot, session=session, record=record, saved=failure is None, error=failure

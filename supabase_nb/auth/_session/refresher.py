@@ -270,7 +270,7 @@ class TokenRefresher:
                 if current.session is not None and not current.detached:
                     return current.session
             detached = self.state.snapshot.detached
-            failure = await self.runtime.in_thread(lambda: self.store.save(record, use=not detached))
+            failure = await self.store.run(lambda: self.store.save(record, use=not detached))
             self.look_again()
             snapshot = SessionSnapshot(
                 session,
@@ -333,7 +333,7 @@ class TokenRefresher:
             snapshot = self.state.snapshot
             if generation != snapshot.generation or snapshot.session is None:
                 return
-            await self.runtime.in_thread(lambda: self.store.forget(snapshot.record))
+            await self.store.run(lambda: self.store.forget(snapshot.record))
             self.look_again()
             self.state.end(error)
 
@@ -354,7 +354,7 @@ class TokenRefresher:
 
     async def work(self) -> None:
         """See what other kernels did, then refresh, verify or save what is due."""
-        if await self.runtime.in_thread(self._stored_version) != self.version:
+        if await self.store.run(self._stored_version) != self.version:
             await self.catch_up()
         if not self.state.snapshot.saved:
             await self._save_again()
@@ -434,7 +434,7 @@ class TokenRefresher:
         """
         steady = self._clock.clock.steady
         wait, began = max(min(patience, LOCK_TIMEOUT - self._waited), 0.0), steady()
-        async with self.runtime.hold(lambda: self.store.lock(session_id, wait)) as locked:
+        async with self.store.hold(session_id, wait) as locked:
             if locked:
                 self._waited = 0.0
             else:
@@ -454,7 +454,7 @@ class TokenRefresher:
         """
         async with self.state.commit:
             # The version first: what comes after it is seen at the next look.
-            self.version = await self.runtime.in_thread(self._stored_version)
+            self.version = await self.store.run(self._stored_version)
             await self._reconcile(await self._read(), locked=locked)
 
     async def _read(self) -> Found:
@@ -463,11 +463,11 @@ class TokenRefresher:
         `Found.others` has the session that the name uses by now, if it is another user's.
         """
         mine = self.state.snapshot.record
-        found = await self.runtime.in_thread(self.store.read)
+        found = await self.store.run(self.store.read)
         theirs = found.record
         if mine is None or theirs is None or theirs.session.user.id == mine.session.user.id:
             return found
-        own = await self.runtime.in_thread(lambda: self.store.read_by_id(mine.id))
+        own = await self.store.run(lambda: self.store.read_by_id(mine.id))
         return replace(own, others=(theirs,))
 
     async def _reconcile(self, found: Found, *, locked: bool) -> None:
@@ -482,7 +482,7 @@ class TokenRefresher:
             return
         if stored is None and snapshot.saved:
             record = snapshot.record
-            await self.runtime.in_thread(lambda: self.store.forget_if_unused(record))
+            await self.store.run(lambda: self.store.forget_if_unused(record))
             self.state.signed_out_elsewhere()
             return
         if bool(found.others) != snapshot.detached:
@@ -524,7 +524,7 @@ class TokenRefresher:
         record = snapshot.record
         assert record is not None
         if locked:
-            error = await self.runtime.in_thread(lambda: self.store.save(record, use=not snapshot.detached))
+            error = await self.store.run(lambda: self.store.save(record, use=not snapshot.detached))
             self.look_again()
             self.state.replace(replace(snapshot, saved=error is None, error=error))
         elif snapshot.saved:

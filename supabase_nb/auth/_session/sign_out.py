@@ -88,7 +88,7 @@ class SignOut:
         # It does not wait for a refresh of ours, whose answer is dropped; for another kernel not long.
         patience = _LOCK_TIMEOUT if self._refresher.attempt is None else 0.0
         session_id = self._refresher.session_id()
-        async with self._runtime.hold(lambda: self._store.lock(session_id, patience)):
+        async with self._store.hold(session_id, patience):
             # Another kernel may be ahead: then it is that session which ends.
             await self._refresher.catch_up()
             async with self._state.commit:
@@ -97,7 +97,7 @@ class SignOut:
                 snapshot = self._state.snapshot
                 session, record = snapshot.session, snapshot.record
                 of_user = scope == "global"
-                failure = await self._runtime.in_thread(lambda: self._store.forget(record, of_user=of_user))
+                failure = await self._store.run(lambda: self._store.forget(record, of_user=of_user))
                 self._state.drop_notices()
                 pending = None
                 if session is not None:

@@ -5,8 +5,8 @@ that Supabase's other clients use) holds a copy of the session that the name use
 An index lists the records: which names use them, and when they were last used. So a pair of tokens finds
 its session's later rotation under any name, and after another user has worked in the same notebook.
 
-All of this blocks, so the owner loop calls it in threads. Every change of records and copies is made under
-the index's lock; what exchanges a refresh token holds the session's own lock as well.
+All of this may block, so the owner loop calls it by `run` and `hold`, in threads. Every change of records and
+copies is made under the index's lock; what exchanges a refresh token holds the session's own lock as well.
 """
 
 from __future__ import annotations
@@ -14,19 +14,22 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ...errors import AuthStorageError
 from ...storage import SessionStorage, failure_of_storage
 from ...tokens import Secret
 from .._api.server_clock import ServerClock
+from .._loop import Runtime
 from ..pkce import Pkce
 from .stored_session import StorageDamaged, StoredSession, TokenPair
 
 logger = logging.getLogger("supabase_nb")
+
+_T = TypeVar("_T")
 
 # Sessions that no name uses: how many are kept, and for how long since they were last used; seconds.
 _MOST_UNUSED, _KEEP_UNUSED = 50, 60 * 24 * 3600.0
@@ -66,6 +69,7 @@ class SessionStore:
         key: The key of this client's name.
         project: A prefix for the project's records (`storage.project_key`).
         clock: The server's clock.
+        runtime: What it runs on.
         older_keys: Where earlier versions stored what belongs under `key` now, each with the issuer that the
             session must have (`storage.older_storage_keys`).
     """
@@ -76,12 +80,31 @@ class SessionStore:
         key: str,
         project: str,
         clock: ServerClock,
+        runtime: Runtime,
         *,
         older_keys: Mapping[str, str] | None = None,
     ) -> None:
         self.storage, self.key, self.clock = storage, key, clock
         self._project, self._older_keys = project, dict(older_keys or {})
         self._index_key = f"{project}-sessions"
+        self._runtime = runtime
+        # Memory is read at once; a file or a keyring may take its time.
+        self._blocks = getattr(storage, "blocks", True)
+
+    async def run(self, call: Callable[[], _T]) -> _T:
+        """Make a call that uses the storage, without blocking the loop."""
+        return await self._runtime.in_thread(call) if self._blocks else call()
+
+    @asynccontextmanager
+    async def hold(self, session_id: str | None, timeout: float) -> AsyncIterator[bool]:
+        """Hold a session's lock, without blocking the loop; see `lock`."""
+        if not self._blocks:
+            with self.lock(session_id, 0.0) as locked:
+                if locked:
+                    yield True
+                    return
+        async with self._runtime.hold(lambda: self.lock(session_id, timeout)) as locked:
+            yield locked
 
     def _key_of(self, session_id: str) -> str:
         safe = session_id if len(session_id) <= 64 else hashlib.sha256(session_id.encode()).hexdigest()
@@ -128,12 +151,21 @@ class SessionStore:
 
     def read(self) -> Found:
         """The session that this name uses, in its latest rotation."""
-        record, trouble = self._read(self.key)
-        if record is None and trouble is None:
+        text, trouble = self._text(self.key)
+        record = None
+        if text is not None:
+            record, trouble = self._parsed(self.key, text)
+        elif trouble is None:
             record = self._read_older()
         if record is None:
             return Found(None, trouble=trouble)
-        return Found(self._latest(record))
+        # A name's copy can be older than the record (a kernel was killed), or newer (another client).
+        own_key = self._key_of(record.id)
+        own, _ = self._text(own_key)
+        if own is None or own == text:
+            return Found(record)
+        latest, _ = self._parsed(own_key, own)
+        return Found(record if latest is None else latest.merged_with(record))
 
     def read_by_id(self, session_id: str) -> Found:
         """A session, whether or not a name uses it."""
@@ -157,14 +189,19 @@ class SessionStore:
 
     def _read(self, key: str) -> tuple[StoredSession | None, AuthStorageError | None]:
         """A stored session, or why it is unknown. Damaged data is set aside, not deleted."""
+        text, trouble = self._text(key)
+        return self._parsed(key, text) if text is not None else (None, trouble)
+
+    def _text(self, key: str) -> tuple[Secret | None, AuthStorageError | None]:
         try:
             text = self.storage.get(key)
             secret, text = (None if text is None else Secret(text)), None
         except Exception as error:  # noqa: BLE001
             return None, failure_of_storage(error, "read")
-        if secret is None:
-            return None, None
-        record = StoredSession.from_text(secret)
+        return secret, None
+
+    def _parsed(self, key: str, text: Secret) -> tuple[StoredSession | None, AuthStorageError | None]:
+        record = StoredSession.from_text(text)
         if record is not None:
             return record, None
         aside = getattr(self.storage, "set_aside", None)
@@ -183,11 +220,6 @@ class SessionStore:
             if record is not None and issuer in ("", record.session.claims.get("iss")):
                 return record
         return None
-
-    def _latest(self, record: StoredSession) -> StoredSession:
-        """A name's copy can be older than the record (a kernel was killed), or newer (another client)."""
-        own, _ = self._read(self._key_of(record.id))
-        return record if own is None else own.merged_with(record)
 
     # -- writing ------------------------------------------------------------------------------------------
 
