@@ -470,3 +470,12 @@ def test_a_kernel_that_was_killed_between_two_writes_leaves_the_newer_tokens(wor
     assert two.restore() == newest
     rotate(two)
     assert world.server.already_used == 0
+
+
+def test_what_the_background_changes_is_told_without_a_call(world: World) -> None:
+    kernel = Kernel(world)
+    sign_in(world, kernel)
+    world.time += 3580
+    world.loop.run_until_complete(kernel.manager.work())
+    assert kernel.session is not None
+    assert kernel.traits["session"] == kernel.session
