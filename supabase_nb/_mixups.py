@@ -42,8 +42,14 @@ def refuse_mixed_up_tokens(access_token: Secret, refresh_token: Secret, auth_url
     """Refuse a pair that is certainly not a session of this auth server.
 
     Raises:
-        AuthError: ``key_for_token``, ``swapped_tokens`` or ``wrong_project``.
+        AuthError: ``masked_token``, ``key_for_token``, ``swapped_tokens`` or ``wrong_project``.
     """
+    if any(set(token.reveal()) == {"*"} for token in (access_token, refresh_token)):
+        raise AuthError(
+            "This is a mask: the token was removed from its cell. Nothing was sent. "
+            "Run %supabase_set_session with no arguments to paste the tokens.",
+            code="masked_token",
+        )
     refuse_key_for_token(access_token, "access token")
     refuse_key_for_token(refresh_token, "refresh token")
     if is_jwt(refresh_token):

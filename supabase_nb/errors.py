@@ -110,9 +110,9 @@ class AuthError(Exception):
 
 def redacted_traceback(error: BaseException) -> list[str]:
     """A traceback with its frames and without locals; tokens in quoted source lines are masked."""
-    from .tokens import redact
+    from .redaction import hide
 
-    return redact("".join(traceback.format_exception(type(error), error, error.__traceback__))).splitlines()
+    return hide("".join(traceback.format_exception(type(error), error, error.__traceback__))).splitlines()
 
 
 def _rebuild(kind: type[AuthError], state: dict[str, object]) -> AuthError:

@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Iterable
 
-from .tokens import redact
+from .redaction import hide
 
 #: The loggers whose records see our tokens. Each by its name: a filter does not reach a logger's children.
 LOGGERS = (
@@ -52,17 +52,17 @@ class RedactingFilter(logging.Filter):
             said = record.getMessage()
         except Exception:  # noqa: BLE001  (arguments that do not fit: `logging` would print them as they are)
             said = f"{record.msg} {record.args!r}"
-        clean = redact(said)
+        clean = hide(said)
         if clean != said:
             record.msg, record.args = clean, ()
         if record.exc_info and not record.exc_text:
             said = "".join(traceback.format_exception(*record.exc_info))
-            clean = redact(said)
+            clean = hide(said)
             if clean != said:
                 record.exc_info, record.exc_text = None, clean.rstrip("\n")
         for name, value in record.__dict__.items():
             if isinstance(value, str) and (name not in _OWN or name in ("exc_text", "stack_info")):
-                record.__dict__[name] = redact(value)
+                record.__dict__[name] = hide(value)
         return True
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from . import tokens
+from . import redaction, tokens
 from .tokens import Secret
 
 if TYPE_CHECKING:
@@ -230,6 +230,7 @@ class Session:
         _claims: Mapping[str, Any] | None = None,
     ) -> None:
         access_token, refresh_token = Secret(access_token), Secret(refresh_token)
+        redaction.remember(access_token, refresh_token)
         claims = tokens.read_claims(access_token) if _claims is None else _claims
         fields = {
             "_access_token": access_token,

@@ -63,6 +63,8 @@ def enter(access_token: str, refresh_token: str, url: str = f"{URL}/auth/v1") ->
         ),
         ("", "sb_secret_abcdef", "key_for_token", "key, not a user's refresh token"),
         (RT, token(), "swapped_tokens", "seem to be swapped"),
+        ("***", "***", "masked_token", "the token was removed from its cell"),
+        (token(), "************", "masked_token", "with no arguments to paste"),
         ("", token(), "swapped_tokens", "seem to be swapped"),
         (token(), token(), "swapped_tokens", "Both of these are access tokens"),
         (

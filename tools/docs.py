@@ -90,6 +90,10 @@ OWN = {
         "A later sign-out, sign-in or `set_session` was carried out while this call was waiting.",
         "Call it again if you want its session. The server is told to end what it issued for this call.",
     ),
+    "masked_token": (
+        "The token was removed from its cell, and what is left is a mask. Nothing was sent.",
+        "Run `%supabase_set_session` with no arguments and paste the tokens.",
+    ),
     "swapped_tokens": (
         "An access token was given where the refresh token belongs. Nothing was sent.",
         "Give the access token first, then the refresh token.",

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import traitlets
 
-from .. import _mixups, errors, tokens
+from .. import _mixups, errors, redaction, tokens
+from .._threads import in_thread
 from .._values import both_tokens
 from ..logs import log_without_text
 from ..models import (
@@ -224,7 +225,14 @@ class AuthClient(traitlets.HasTraits):
         # This frame may stand in a traceback with locals.
         access_token, refresh_token = pair.access_token, pair.refresh_token
         _mixups.refuse_mixed_up_tokens(access_token, refresh_token, self.url)
-        return self._run(lambda: _response(self._manager.restore_from_tokens(pair)))
+        return self._run(lambda: self._set_session(pair))
+
+    async def _set_session(self, pair: TokenPair) -> SessionResponse:
+        response = await _response(self._manager.restore_from_tokens(pair))
+        if not redaction.was_given(pair.refresh_token):
+            # The server took it for a refresh token, so it is one, though it may look like a word.
+            await in_thread(lambda: redaction.remember(pair.refresh_token, given=True))
+        return response
 
     def get_session(self) -> Session | None:
         """The session, refreshed first when it is about to expire; ``None`` when not signed in.

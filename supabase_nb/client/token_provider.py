@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
-from .. import _http, tokens
+from .. import _http, redaction, tokens
 from ..auth.token_source import NO_TOKEN, TokenSource
 from ..errors import AuthInvalidJwt
 from ..tokens import Secret
@@ -141,6 +141,8 @@ class SessionTokens:
                 "This is not an access token. Copy it again, whole, three parts with dots between.",
                 code="bad_jwt",
             )
+        if secret is not None:
+            redaction.remember_pair(secret, Secret(""))
         self._override = secret
         text = "set_auth is in force: requests carry another token than the session's."
         self.auth.set_notice(_NOTICE, text if secret is not None else None)

@@ -210,7 +210,6 @@ def _set_session(magics: SupabaseMagics, given: argparse.Namespace) -> AuthRespo
         raise SupabaseUsageError("There are too many arguments: %supabase_set_session at rt takes two.")
     refuse_key_for_token(access_token, "access token")
     refuse_key_for_token(refresh_token, "refresh token")
-    magics.guard.take_back((access_token, refresh_token))
     response = client.auth.set_session(access_token, refresh_token)
     magics.show(client)
     return response

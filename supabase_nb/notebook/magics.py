@@ -6,6 +6,7 @@ import argparse
 import functools
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from weakref import WeakKeyDictionary, WeakSet
@@ -15,9 +16,10 @@ from IPython.core.extensions import ExtensionManager
 from IPython.core.magic import no_var_expand
 
 from ..errors import AuthError, redacted_traceback
-from ..tokens import redact
+from ..redaction import hide, remember_words
+from ..tokens import Secret
 from .arguments import MagicParser, SupabaseUsageError, named
-from .guard import Guard
+from .cell_redaction import CellRedaction
 from .scope import Scope, calling_frame
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ class MagicFailed(RuntimeError):
 
     def __init__(self, error: Exception) -> None:
         what = str(error).rstrip(".")
-        super().__init__(redact(f"{type(error).__name__}: {what}" if what else type(error).__name__))
+        super().__init__(hide(f"{type(error).__name__}: {what}" if what else type(error).__name__))
         self._lines = redacted_traceback(error)
 
     def _render_traceback_(self, *_: object) -> list[str]:
@@ -72,21 +74,21 @@ class SupabaseMagics:
         self.shell = shell
         self.connections: dict[str, Connection] = {}
         self.parsers: dict[str, MagicParser] = {}
-        self.guard = Guard(shell)
+        self.cell_redaction = CellRedaction(shell)
         self._undo: list[Callable[[], object]] = []
         self._made: WeakSet[Client] = WeakSet()
 
     # -- loading and unloading ----------------------------------------------------------------------------
 
     def load(self) -> None:
-        """Add the magics, their completions, and the guard that keeps tokens out of what is stored."""
+        """Add the magics, their completions, and what keeps tokens in cells out of the records."""
         from .commands import COMMANDS
         from .sign_in import WAYS_IN
 
         for name, command in (COMMANDS | WAYS_IN).items():
             self.add(name, *command)
         self._add_completions()
-        self.guard.install()
+        self.cell_redaction.install()
 
     def add(
         self, name: str, build: Callable[[MagicParser], object], run: Callable[[Any, argparse.Namespace], Any]
@@ -103,7 +105,8 @@ class SupabaseMagics:
 
         @functools.wraps(run)
         def magic(line: str) -> Any:
-            return self._call(run, parser, line)
+            text, line = Secret(line), ""  # this frame may stand in a traceback with locals
+            return self._call(run, parser, text)
 
         magic.__doc__ = parser.format_help()
         magic.__name__ = name
@@ -113,12 +116,12 @@ class SupabaseMagics:
         self._undo.append(lambda: lines.pop(name, None))
 
     def unload(self, *, keep_clients: bool = False) -> None:
-        """Take everything back: magics, completions, guard; close the clients and their displays.
+        """Take everything back: magics, completions, hooks; close the clients and their displays.
 
         Args:
             keep_clients: Leave the clients and their displays as they are.
         """
-        self.guard.uninstall()
+        self.cell_redaction.uninstall()
         while self._undo:
             self._undo.pop()()
         AuthError.show_traceback = False
@@ -137,10 +140,6 @@ class SupabaseMagics:
             from .widgets import close_all
 
             close_all()
-        if "supabase_nb.notebook.rewriter" in sys.modules:
-            from .rewriter import close_rewriters
-
-            close_rewriters()
 
     def connect(self, name: str, connection: Connection) -> None:
         """Put a client into the notebook. The one that it replaces lives on wherever it is referred to."""
@@ -170,15 +169,19 @@ class SupabaseMagics:
 
     # -- what every magic does ----------------------------------------------------------------------------
 
-    def _call(self, run: Callable[..., Any], parser: MagicParser, line: str) -> Any:
+    def _call(self, run: Callable[..., Any], parser: MagicParser, line: Secret) -> Any:
         failure: BaseException | None = None
+        given = None
+        remember_words(line.reveal(), self.shell.user_ns)
         try:
-            given = parser.read(line)
+            given = parser.read(line.reveal())
             given.variables = Scope(self.shell, calling_frame())
             result = run(self, given)
         except KeyboardInterrupt:
             failure = Interrupted()
-        except (AuthError, UsageError):
+        except (AuthError, UsageError) as error:
+            given = None
+            _clear_own_frames(error)
             raise
         except Exception as error:  # noqa: BLE001 - told short, like every other failure
             failure = MagicFailed(error)
@@ -279,6 +282,16 @@ class SupabaseMagics:
         from .show import show
 
         show(client.auth)
+
+
+def _clear_own_frames(error: BaseException) -> None:
+    """Our frames hold what was given, and tracebacks with locals show it."""
+    link = error.__traceback__
+    while link is not None:
+        if str(link.tb_frame.f_globals.get("__name__", "")).startswith("supabase_nb."):
+            with suppress(RuntimeError):  # the frame that runs this
+                link.tb_frame.clear()
+        link = link.tb_next
 
 
 def _is_client(value: object) -> bool:

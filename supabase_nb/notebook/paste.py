@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from .. import redaction
 from ..errors import AuthError
 from ..tokens import (
     Secret,
@@ -44,6 +45,7 @@ from ..tokens import (
 
 Pair = tuple[Secret, Secret]
 
+_LONG_RUN = re.compile(r"(?<![\w.-])[\w-]{64,}(?![\w.-])", re.ASCII)
 _LARGEST = 256 * 1024
 _MOST_WORDS = 200
 _LONGEST_JWT = 16 * 1024
@@ -108,6 +110,9 @@ def read_paste(text: str | Secret, other: str | Secret = "") -> Pair:
     result = _decide(found)
     if isinstance(result, str):
         raise _error(result)
+    # What held the tokens is as secret as they are: a cookie, or a part of one.
+    wholes = (run for each in fields for run in _LONG_RUN.findall(each.reveal()))
+    redaction.remember(*wholes, given=True)
     return result
 
 

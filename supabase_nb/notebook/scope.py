@@ -9,7 +9,6 @@ from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
 from .arguments import SupabaseUsageError, named
-from .guard import PLACEHOLDER
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -28,10 +27,9 @@ class Scope(Mapping[str, Any]):
     """
 
     # No `__dict__`: what shows an object's attributes would show the variables, and tokens among them.
-    __slots__ = ("_builtins", "_enclosing", "_globals", "_locals", "_nested", "_notebook", "_unassigned")
+    __slots__ = ("_builtins", "_enclosing", "_globals", "_locals", "_nested", "_unassigned")
 
     def __init__(self, shell: InteractiveShell, frame: FrameType | None) -> None:
-        self._notebook = shell.user_ns
         self._locals: Mapping[str, Any] = frame.f_locals if frame else {}
         self._globals: Mapping[str, Any] = frame.f_globals if frame else {}
         self._builtins: Mapping[str, Any] = frame.f_builtins if frame else {}
@@ -49,8 +47,6 @@ class Scope(Mapping[str, Any]):
         return self._globals
 
     def __getitem__(self, name: str) -> Any:
-        if name.startswith(PLACEHOLDER) and name in self._notebook:
-            return self._notebook[name]
         if name in self._locals:
             return self._locals[name]
         if name in self._unassigned:

@@ -151,7 +151,6 @@ def _set_auth(magics: SupabaseMagics, given: argparse.Namespace) -> None:
         client.set_auth(None)
     else:
         token = arguments.resolve_text(given.token, given.variables, what="the access token")
-        magics.guard.take_back((token,))
         client.set_auth(token)
     magics.show(client)
 

@@ -202,68 +202,6 @@ def test_a_running_cell_is_waited_for_and_one_submission_is_one_request(
     assert traces(page, at, rt) == []
 
 
-LITERALS = {
-    "magic": ('%supabase_set_session "{at}" "{rt}"', "%supabase_set_session"),
-    "call": ('supabase.auth.set_session("{at}", "{rt}")', "%supabase_set_session"),
-    "failing": ('%supabase_set_session "{at}x" "{rt}x"\n1 / 0', "%supabase_set_session\n1 / 0"),
-    "variables": ('at = "{at}"\nrt = "{rt}"\n%supabase_set_session at rt', 'at = ""\nrt = ""'),
-}
-
-
-@pytest.mark.parametrize("front_end", ["jupyter_lab", "notebook7"])
-@pytest.mark.parametrize("together", [False, True], ids=["after", "in the cell that loads"])
-def test_a_literal_in_a_cell_is_rewritten(
-    page: Page,
-    server: DemoServer,
-    connect: str,
-    write_notebook: Callable[..., Path],
-    request: pytest.FixtureRequest,
-    received: list[bytes],
-    front_end: str,
-    together: bool,
-) -> None:
-    """Each literal in a cell of its own, and failing cells too; Ctrl-Z does not bring it back."""
-    kinds = ["call"] if together else list(LITERALS)
-    tokens: list[str] = []
-    cells, rewritten = [] if together else [connect], []
-    for kind in kinds:
-        at, rt = pair(server)
-        tokens += [at, rt]
-        cell, new = LITERALS[kind]
-        cells.append((f"{connect}\n" if together else "") + cell.format(at=at, rt=rt))
-        rewritten.append(new)
-    path = write_notebook(f"literals-{front_end}-{together}", *cells)
-    page.goto(request.getfixturevalue(front_end)(path))
-    wait_for_kernel(page)
-    for index in range(len(cells)):  # one by one: a cell that fails keeps the others from running
-        run_cell(page, index)
-    for new in rewritten:
-        page.wait_for_function(
-            """new_ => [...jupyterapp.shell.currentWidget.content.model.sharedModel.cells]
-                .some(cell => cell.source.includes(new_))""",
-            arg=new,
-        )
-    expect(page.get_by_text("kept out of" if not together else "taken out of").first).to_be_visible()
-    # In JupyterLab the cells lead their undo; the notebook keeps none of the old text.
-    page.evaluate(
-        """async () => {
-            const notebook = jupyterapp.shell.currentWidget.content;
-            for (let index = 0; index < notebook.widgets.length; index++) {
-                notebook.activeCellIndex = index;
-                notebook.widgets[index].model.sharedModel.undo();
-                notebook.widgets[index].model.sharedModel.undo();
-            }
-        }"""
-    )
-    assert traces(page, *tokens) == []
-    text = saved(page, path)
-    frames = b"".join(received)
-    for token in tokens:
-        assert token not in text
-        # The cell that loads the extension was echoed before anybody could look at it.
-        assert together or token.encode() not in frames
-
-
 def test_accessible_and_narrow_in_both_themes(
     page: Page,
     connect: str,

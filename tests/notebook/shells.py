@@ -14,6 +14,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from supabase_nb._mixups import refuse_mixed_up_tokens
+from supabase_nb.auth._session.stored_session import TokenPair
 from supabase_nb.errors import AuthSessionMissing
 from supabase_nb.models import AuthResponse, Session, User
 from supabase_nb.tokens import Secret, clean
@@ -90,6 +91,7 @@ class FakeAuth:
         return self.session
 
     def set_session(self, access_token: str | Secret, refresh_token: str | Secret) -> AuthResponse:
+        TokenPair.of(access_token, refresh_token)  # they are masked from now on
         self._call("set_session", clean(access_token), clean(refresh_token))
         refuse_mixed_up_tokens(clean(access_token), clean(refresh_token), "https://abcd.supabase.co/auth/v1")
         self.session = Session(

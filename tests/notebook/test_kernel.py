@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -123,14 +124,34 @@ def test_a_literal_is_not_echoed(kernel: Kernel, server: DemoServer, cell: str) 
     kernel.said.clear()
     reply = kernel.run(cell.format(at=at, rt=rt))
     assert reply["status"] == "ok"
+    assert reply["payload"] == [], "what was typed meanwhile stays"
     assert kernel.value("supabase.auth.session.user.email") == "'ada@example.com'"
-    echoed = next(m["content"]["code"] for m in kernel.said if m["msg_type"] == "execute_input")
-    assert "token_taken_out_" in echoed
-    replaced = [payload for payload in reply["payload"] if payload["source"] == "set_next_input"]
-    assert replaced == [{"source": "set_next_input", "text": "%supabase_set_session", "replace": True}]
     assert at not in str(kernel.said) + str(reply)
     assert rt not in str(kernel.said) + str(reply)
     assert rt not in kernel.value("In") + kernel.value("[v for n, v in globals().items() if n[:2] == '_i']")
+
+
+def test_the_browser_is_sent_lengths_and_hashes(kernel: Kernel, server: DemoServer) -> None:
+    """In a message, not in a trait; with another salt each time."""
+    kernel.run("%load_ext supabase_nb")
+    kernel.run(f"%supabase_connect {server.url} --key '{server.anon_key}' --storage memory")
+    sent = []
+    for _ in range(2):
+        pair = server.sign_in()
+        kernel.said.clear()
+        kernel.run(f'%supabase_set_session "{pair["access_token"]}" "{pair["refresh_token"]}"')
+        data = [m["content"]["data"] for m in kernel.said if m["msg_type"] == "comm_msg"]
+        messages = [each["content"] for each in data if each["method"] == "custom"]
+        sent += [each for each in messages if each.get("type") == "clean"]
+        hashes = [
+            hashlib.sha256((sent[-1]["salt"] + pair[name]).encode()).hexdigest()
+            for name in ("access_token", "refresh_token")
+        ]
+        assert set(hashes) <= {value["hash"] for value in sent[-1]["values"]}
+        states = [m["content"]["data"].get("state") for m in kernel.said if m["msg_type"] == "comm_open"]
+        assert not any(value["hash"] in str(states) for value in sent[-1]["values"])
+    assert sent[0]["salt"] != sent[1]["salt"]
+    assert not {each["hash"] for each in sent[0]["values"]} & {each["hash"] for each in sent[1]["values"]}
 
 
 LOGIN = "get_ipython().run_line_magic('supabase_set_session', 'at rt')"

@@ -122,9 +122,9 @@ def test_what_is_wrong_is_said_in_one_line_without_a_token(connected, cell, says
     ran = connected.run(cell)
     assert not ran.ok
     assert says in ran.text
-    *warned, line = ran.text.strip().splitlines()
+    line, *noticed = ran.text.strip().splitlines()
     assert says in line
-    assert not warned or warned[0].startswith("supabase-nb: "), ran.text
+    assert all(each.startswith("supabase-nb: ") for each in noticed), ran.text
     assert TOKEN not in ran.text
     assert TOKEN.split(".")[2] not in ran.text
     assert REFRESH[1:] not in ran.text
@@ -292,7 +292,7 @@ def test_a_mix_up_is_said_by_the_magic_and_sends_nothing(shell, server):
     other = make_jwt(iss="https://accounts.google.com")
     shell.ns.update(at=pair["access_token"], rt=pair["refresh_token"], anon=server.anon_key, other=other)
     for words, says in (
-        ("anon rt", "This is a project's key, not a user's access token"),
+        ("anon rt", "This is a project's publishable key, not a user's access token"),
         ("at anon", "This is a project's key, not a user's refresh token"),
         ("anon", "This is a project's key, not a user's access token"),
         ("rt at", "seem to be swapped"),

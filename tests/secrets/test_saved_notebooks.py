@@ -88,6 +88,16 @@ def test_no_token_is_in_outputs_widget_state_or_metadata(saved):
     assert search([("saved notebook", json.dumps(without_sources(path)))], planted) == {}
 
 
+def test_the_saved_notice_says_that_the_cells_still_hold_them(saved):
+    path, _ = saved
+    outputs = [output for cell in json.loads(path.read_text())["cells"] for output in cell.get("outputs", [])]
+    cards = ["".join(out["data"]["text/plain"]) for out in outputs if "sb-cells" in str(out.get("data"))]
+    assert cards
+    for card in cards:
+        assert "No front end has removed" in card
+        assert "removed." not in card
+
+
 def test_our_own_scan_agrees(saved):
     """It finds the literals that were in the cells to begin with, and nothing else."""
     path, _ = saved

@@ -119,7 +119,10 @@ def test_no_token_is_anywhere(name, terminal, supabase_auth_server):
     terminal.screen = ""
     for line in lines:
         terminal.enter(line.format(at=at, rt=rt, file=file))
-    if not dead and "syntax" not in name and "none" not in name:
+    if "syntax" in name or "none" in name:  # it is known once it is used
+        terminal.enter(READ.format(file=file))
+        terminal.enter("_ = supabase.auth.set_session(at, rt); del at, rt")
+    elif not dead:
         assert f"'{wire['user']['id']}'" in terminal.enter("supabase.auth.user.id")
     planted.add_stored(name, terminal.home / "sessions")
     places = list(terminal.places())

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ... import tokens
+from ... import redaction, tokens
 from ...errors import AuthStorageError
 from ...models import Session
 from ...tokens import Secret
@@ -31,10 +31,11 @@ class TokenPair:
     @classmethod
     def of(cls, access_token: object, refresh_token: object, known: Session | None = None) -> TokenPair:
         """Clean both; see `tokens.clean`. If they are a `known` session's, its claims are not read again."""
-        access = tokens.clean(access_token)
+        access, refresh = tokens.clean(access_token), tokens.clean(refresh_token)
+        redaction.remember_pair(access, refresh)
         is_known = known is not None and known._access_token == access
         claims = known.claims if known is not None and is_known else tokens.read_claims(access)
-        return cls(access, tokens.clean(refresh_token), claims)
+        return cls(access, refresh, claims)
 
     @property
     def session_id(self) -> str | None:

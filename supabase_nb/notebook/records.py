@@ -1,4 +1,4 @@
-"""Taking tokens out again of all that IPython keeps of a cell: in memory, and in its history file."""
+"""Masks secret values in all that IPython keeps of cells: in memory, in its history file, in its log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, MutableMapping, Mutabl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..tokens import MASK, Secret
+from ..redaction import mask
+from ..tokens import Secret
 
 if TYPE_CHECKING:
     from IPython.core.history import HistoryManager
@@ -19,43 +20,89 @@ _INPUT = re.compile(r"_i{1,3}|_i\d+")
 _BUSY_TIMEOUT = 5000  # milliseconds that other kernels may keep the history file locked
 
 
-def scrub(
-    shell: InteractiveShell, secrets: Iterable[Secret], result: ExecutionResult | None = None
-) -> list[str]:
-    """Replace tokens wherever IPython keeps the text of cells.
-
-    Args:
-        shell: The shell that ran them.
-        secrets: The tokens.
-        result: What the cell gave, once it has run; its traceback loses its frames, which hold the line.
-
-    Returns:
-        What could not be cleaned, in words; empty when all is well.
-    """
-    clean = _cleaner(secrets)
+def values_in_memory(shell: InteractiveShell, values: Iterable[Secret]) -> set[Secret]:
+    """Which of these stand in a cell that this shell has run."""
     history = shell.history_manager
-    if history is not None:
-        _clean_lists(history, clean)
+    cells = [] if history is None else [*history.input_hist_raw, *history.input_hist_parsed]
+    # Cells that were run without a place in the history; what has no time of change is no file.
+    cells += [
+        "".join(entry[2]) for entry in list(linecache.cache.values()) if len(entry) == 4 and not entry[1]
+    ]
+    return {value for value in values if any(value.reveal() in cell for cell in cells)}
+
+
+def clean_memory(shell: InteractiveShell, values: Iterable[Secret]) -> None:
+    """Mask values wherever this process keeps the text of cells."""
+    values = tuple(values)
+
+    def clean(text: str) -> str:
+        return mask(text, values)
+
+    if shell.history_manager is not None:
+        _clean_lists(shell.history_manager, clean)
     _clean_variables(shell, clean)
     _clean_sources(clean)
     _clean_requests(shell, clean)
     _clean_terminal(shell, clean)
-    if result is not None:
-        _clean_result(shell, result, clean)
-    elif shell.last_execution_result is not None:
-        _clean_info(shell.last_execution_result, clean)
-    return [] if history is None else _clean_file(history, [s.reveal() for s in secrets if s], clean)
+    _clean_readline(clean)
+    if shell.last_execution_result is not None:
+        clean_result(shell, shell.last_execution_result, values)
+    for name in ("last_exc", "last_value"):
+        _clean_error(getattr(sys, name, None), clean)
 
 
-def _cleaner(secrets: Iterable[Secret]) -> Callable[[str], str]:
-    values = sorted({secret.reveal() for secret in secrets if secret}, key=len, reverse=True)
+def clean_result(shell: InteractiveShell, result: ExecutionResult, values: Iterable[Secret]) -> None:
+    """Mask values in what is kept of a cell that has run: its text, and the errors that quote it."""
+    values = tuple(values)
 
     def clean(text: str) -> str:
-        for value in values:
-            text = text.replace(value, MASK)
-        return text
+        return mask(text, values)
 
-    return clean
+    for name in ("raw_cell", "transformed_cell"):
+        if isinstance(text := getattr(result.info, name, None), str):
+            setattr(result.info, name, clean(text))
+    for error in (result.error_before_exec, result.error_in_exec):
+        _clean_error(error, clean)
+    _cleaned(getattr(shell, "_last_traceback", None), clean)
+
+
+def clean_files(shell: InteractiveShell, values: Iterable[Secret]) -> tuple[set[Secret], list[str]]:
+    """Mask values in the files that IPython writes, so that no byte of them is left.
+
+    Returns:
+        The values that were in such a file, and what could not be cleaned, in words.
+    """
+    texts = {value.reveal(): value for value in values}
+    if not texts:
+        return set(), []
+    found, failed = _clean_log(shell, texts)
+    history = shell.history_manager
+    if history is not None:
+        rows, failures = _clean_history(history, texts)
+        found, failed = found | rows, failed + failures
+    return {texts[text] for text in found}, failed
+
+
+def _clean_log(shell: InteractiveShell, values: Iterable[str]) -> tuple[set[str], list[str]]:
+    """The file of `%logstart`, in place: a mask has as many bytes as the value."""
+    log = getattr(shell.logger, "logfile", None)
+    if log is None:
+        return set(), []
+    path, found = Path(shell.logger.logfname), set()
+    try:
+        log.flush()
+        with path.open("r+b") as file:
+            data = file.read()
+            for value in values:
+                if value.encode() in data:
+                    found.add(value)
+                    data = data.replace(value.encode(), mask(value, [Secret(value)]).encode())
+            if found:
+                file.seek(0)
+                file.write(data)
+    except OSError:
+        return set(), [f"the log {path.name}"]
+    return found, []
 
 
 def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
@@ -135,24 +182,23 @@ def _clean_terminal(shell: InteractiveShell, clean: Callable[[str], str]) -> Non
         _cleaned(getattr(holder, name, None), clean)
 
 
-def _clean_info(result: ExecutionResult, clean: Callable[[str], str]) -> None:
-    info = result.info
-    for name in ("raw_cell", "transformed_cell"):
-        if isinstance(text := getattr(info, name, None), str):
-            setattr(info, name, clean(text))
+def _clean_readline(clean: Callable[[str], str]) -> None:
+    """The history of a terminal without prompt_toolkit; only where it is in use already."""
+    readline = sys.modules.get("readline")
+    if readline is None:
+        return
+    for number in range(1, readline.get_current_history_length() + 1):
+        line = readline.get_history_item(number)
+        if line and clean(line) != line:
+            readline.replace_history_item(number - 1, clean(line))
 
 
-def _clean_result(shell: InteractiveShell, result: ExecutionResult, clean: Callable[[str], str]) -> None:
-    _clean_info(result, clean)
-    for error in (result.error_before_exec, result.error_in_exec):
-        for link in _chain(error):
-            link.__traceback__ = None
+def _clean_error(error: BaseException | None, clean: Callable[[str], str]) -> None:
+    """A syntax error quotes the cell; what others hold is the code's own."""
+    for link in _chain(error):
+        if isinstance(link, SyntaxError):
             link.args = _cleaned(link.args, clean)
-    if result.error_before_exec or result.error_in_exec:
-        for name in ("last_traceback", "last_exc"):
-            if hasattr(sys, name):
-                delattr(sys, name)
-    _cleaned(getattr(shell, "_last_traceback", None), clean)
+            link.text = _cleaned(link.text, clean)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -166,58 +212,57 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
             waiting += [link.__cause__, link.__context__]
 
 
-def _clean_file(history: HistoryManager, values: list[str], clean: Callable[[str], str]) -> list[str]:
-    """Rewrite the rows of the history file that hold a token, so that no byte of it is left."""
+def _clean_history(history: HistoryManager, values: Iterable[str]) -> tuple[set[str], list[str]]:
+    """Rewrite the rows of the history file that hold a value."""
     if not history.enabled or str(history.hist_file) == ":memory:":
-        return []
+        return set(), []
     import sqlite3
 
-    path = Path(history.hist_file)
+    values, path = list(values), Path(history.hist_file)
+    found: set[str] = set()
     failed = [f"the history file {path.name}"]
     try:
         db = sqlite3.connect(str(path), timeout=_BUSY_TIMEOUT / 1000, isolation_level=None)
     except sqlite3.Error:
-        return failed
+        return found, failed
     try:
         # Without it, what is overwritten stays in the file's free pages.
         db.execute("PRAGMA secure_delete = ON")
         mode = db.execute("PRAGMA journal_mode").fetchone()[0]
-        changed = False
         for table, columns in (("history", ("source", "source_raw")), ("output_history", ("output",))):
-            changed |= _clean_table(db, table, columns, values, clean)
+            found |= _clean_table(db, table, columns, values)
         if mode == "wal":
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        elif mode in ("persist", "truncate") and changed:
+        elif mode in ("persist", "truncate") and found:
             # A journal that is kept holds the rows as they were.
             db.execute("PRAGMA journal_mode = DELETE")
             db.execute(f"PRAGMA journal_mode = {mode}")
         if _holds(path, values):
             db.execute("VACUUM")
     except sqlite3.Error:
-        return failed
+        return found, failed
     finally:
         db.close()
-    return failed if _holds(path, values) else []
+    return found, failed if _holds(path, values) else []
 
 
-def _clean_table(
-    db: Any, table: str, columns: tuple[str, ...], values: list[str], clean: Callable[[str], str]
-) -> bool:
-    where = " OR ".join(f"instr({column}, ?)" for column in columns for _ in values)
-    parameters = [value for _ in columns for value in values]
+def _clean_table(db: Any, table: str, columns: tuple[str, ...], values: list[str]) -> set[str]:
+    secrets, found = [Secret(value) for value in values], set()
     db.execute("BEGIN IMMEDIATE")
     try:
-        rows = db.execute(f"SELECT rowid, {', '.join(columns)} FROM {table} WHERE {where}", parameters)
-        rows = rows.fetchall()
-        for rowid, *texts in rows:
-            assignments = ", ".join(f"{column} = ?" for column in columns)
-            texts = [text if text is None else clean(text) for text in texts]
-            db.execute(f"UPDATE {table} SET {assignments} WHERE rowid = ?", [*texts, rowid])
+        for value in values:
+            where = " OR ".join(f"instr({column}, ?)" for column in columns)
+            select = f"SELECT rowid, {', '.join(columns)} FROM {table} WHERE {where}"
+            for rowid, *texts in db.execute(select, [value] * len(columns)).fetchall():
+                found |= {each for each in values if any(each in (text or "") for text in texts)}
+                assignments = ", ".join(f"{column} = ?" for column in columns)
+                clean = [text if text is None else mask(text, secrets) for text in texts]
+                db.execute(f"UPDATE {table} SET {assignments} WHERE rowid = ?", [*clean, rowid])
         db.execute("COMMIT")
     except BaseException:
         db.execute("ROLLBACK")
         raise
-    return bool(rows)
+    return found
 
 
 def _holds(path: Path, values: list[str]) -> bool:

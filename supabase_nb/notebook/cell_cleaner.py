@@ -1,0 +1,79 @@
+"""The widget without a view that lets the browser mask exact values in the notebook's cells."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import anywidget
+
+from ..tokens import Secret
+from .assets import read_esm
+from .notice import Notice, Report
+
+
+class CellCleaner(anywidget.AnyWidget):
+    """Sends the browser lengths and salted hashes, never a value, and hears which cells it cleaned.
+
+    Nothing of this is in a trait: those are saved with notebooks.
+
+    Args:
+        report: Called with the notice that was asked for, each answer, and the values that were found.
+    """
+
+    _esm = read_esm("cells.mjs")
+
+    def __init__(self, report: Callable[[Notice, Report, set[Secret]], object]) -> None:
+        self._report = report
+        self._last: tuple[tuple[Secret, ...], Notice] | None = None
+        self._numbers = itertools.count(1)
+        self._asked: dict[int, tuple[tuple[Secret, ...], Notice]] = {}
+        super().__init__()
+        self.on_msg(self._on_message)
+
+    def ask(self, values: tuple[Secret, ...], notice: Notice) -> None:
+        """Let every browser that shows the notebook look for these values, now and after a reload."""
+        number, salt = next(self._numbers), secrets.token_hex(16)
+        self._asked[number] = self._last = (values, notice)
+        self._asked.pop(number - 16, None)
+        hashed = [
+            {
+                "length": len(value.reveal()),
+                "hash": hashlib.sha256((salt + value.reveal()).encode()).hexdigest(),
+            }
+            for value in values
+        ]
+        self.send({"type": "clean", "id": number, "salt": salt, "values": hashed})
+
+    def _on_message(self, _: object, content: Any, buffers: object) -> None:
+        if not isinstance(content, dict):
+            return
+        asked = self._asked.get(content.get("id", 0))
+        if content.get("type") == "ready" and self._last is not None:
+            self.ask(*self._last)
+        elif content.get("type") == "cleaned" and asked is not None:
+            values, notice = asked
+            report = Report(
+                reachable=content.get("reachable") is True,
+                cells=_numbers(content, "cells"),
+                outputs=_numbers(content, "outputs"),
+                left=_numbers(content, "left"),
+            )
+            found = {values[number] for number in _numbers(content, "found") if number < len(values)}
+            self._report(notice, report, found)
+
+    def close(self) -> None:
+        """Leave the page's memory; harmless twice."""
+        layout = self.layout
+        super().close()
+        if layout is not None:
+            layout.close()
+
+
+def _numbers(content: dict[str, Any], name: str) -> frozenset[int]:
+    """A list of numbers that a browser sent."""
+    given = content.get(name)
+    return frozenset(item for item in given if type(item) is int) if isinstance(given, list) else frozenset()

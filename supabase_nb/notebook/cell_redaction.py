@@ -1,0 +1,286 @@
+"""Keeps tokens that are written in cells out of what is recorded of them. The code runs unchanged.
+
+Everything that IPython stores or sends of a cell passes `redaction.mask`. When a value becomes known later,
+the records so far are cleaned (`records`), the browser is asked to clean the cells (`cell_cleaner`), and one
+notice says what happened (`notice`).
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from .. import logs, redaction
+from ..tokens import Secret
+from . import records
+from .notice import Notice, Report
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
+
+    from .cell_cleaner import CellCleaner
+
+logger = logging.getLogger("supabase_nb")
+
+#: Messages of a kernel that show what a cell printed, gave or displayed.
+_OUTPUTS = {"stream", "display_data", "update_display_data", "execute_result"}
+#: Messages that quote a cell.
+_QUOTES = {"execute_input", "error", "execute_reply"}
+
+
+class CellRedaction:
+    """Masks secrets in the records of one shell.
+
+    Args:
+        shell: The shell.
+    """
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.shell = shell
+        self._on = False
+        self._undo: list[Callable[[], object]] = []
+        self._lock = threading.RLock()
+        self._cell: str | None = None  # what runs now
+        #: Values that were in a cell: outputs that repeat them are masked.
+        self._in_cells: set[Secret] = set()
+        self._told: set[Secret] = set()
+        self._cleaner: CellCleaner | None = None
+        self._asked: set[Secret] = set()
+        self._ask = False  # whether the browser has something to look for
+        self._notice = Notice()  # the next one
+
+    # -- on and off ---------------------------------------------------------------------------------------
+
+    def install(self) -> None:
+        """Begin. Some of these hooks are no public API: one that is missing is left out."""
+        self._on = True
+        shell, history = self.shell, self.shell.history_manager
+        kernel = getattr(shell, "kernel", None)
+        self._wrap(getattr(kernel, "session", None), "send", self._send)
+        self._wrap(history, "store_inputs", self._store_inputs)
+        self._wrap(history, "store_output", self._store_output)
+        self._wrap(shell.compile, "cache", self._cache)
+        self._wrap(shell.logger, "log", self._log)
+        self._wrap(shell, "_showtraceback", self._show_traceback)
+        for event, hook in (("pre_run_cell", self._before), ("post_run_cell", self._after)):
+            shell.events.register(event, hook)
+            self._undo.append(functools.partial(shell.events.unregister, event, hook))
+        self._undo.append(redaction.listen(self._learned))
+        log = getattr(kernel, "log", None)
+        if isinstance(log, logging.Logger):
+            logs.install()
+            redacting = logs.RedactingFilter()  # a kernel at DEBUG logs requests
+            log.addFilter(redacting)
+            self._undo.append(functools.partial(log.removeFilter, redacting))
+        # The cell that loads the extension was stored before.
+        code = (self._request().get("content") or {}).get("code")
+        if not isinstance(code, str):
+            code = history.input_hist_raw[-1] if history is not None else ""
+        self._look_at(code)
+        if earlier := redaction.given():
+            self._learned(earlier, True)
+
+    def uninstall(self) -> None:
+        """End, and leave no hook behind."""
+        self._on = False
+        while self._undo:
+            self._undo.pop()()
+        if self._cleaner is not None:
+            self._cleaner.close()
+            self._cleaner = None
+
+    def _wrap(self, owner: Any, name: str, replacement: Callable[..., Any]) -> None:
+        """Call `replacement(original, ...)` in the place of a method of an object."""
+        original = getattr(owner, name, None)
+        if original is None:
+            return
+        before = vars(owner).get(name)
+
+        @functools.wraps(original)
+        def wrapped(*args: Any, **more: Any) -> Any:
+            return replacement(original, *args, **more) if self._on else original(*args, **more)
+
+        def restore() -> None:
+            # Somebody else may have wrapped this one; then it stays and does nothing.
+            if vars(owner).get(name) is wrapped:
+                if before is None:
+                    delattr(owner, name)
+                else:
+                    setattr(owner, name, before)
+
+        setattr(owner, name, wrapped)
+        self._undo.append(restore)
+
+    def _request(self) -> dict[str, Any]:
+        """The message that the kernel works on; empty in a terminal."""
+        get_parent = getattr(self.shell, "get_parent", None)
+        request = get_parent() if get_parent else None
+        return request if isinstance(request, dict) else {}
+
+    # -- what is recorded and sent ------------------------------------------------------------------------
+
+    def _store_inputs(self, original: Any, line_num: int, source: str, source_raw: str | None = None) -> None:
+        raw = source if source_raw is None else source_raw
+        original(line_num, redaction.mask(source), redaction.mask(raw))
+
+    def _store_output(self, original: Any, line_num: int) -> None:
+        self._clean_output(line_num)
+        original(line_num)
+
+    def _clean_output(self, line_num: int) -> None:
+        history = self.shell.history_manager
+        if history is None or not self._in_cells:
+            return
+        for kept in (history.output_hist_reprs, getattr(history, "exceptions", {})):
+            if line_num in kept:
+                kept[line_num] = _masked(kept[line_num], self._mask_output)
+        for output in getattr(history, "outputs", {}).get(line_num, []):
+            output.bundle = _masked(output.bundle, self._mask_output)
+
+    def _cache(self, original: Any, transformed_code: str, *args: Any, **more: Any) -> Any:
+        import linecache
+
+        name = original(transformed_code, *args, **more)
+        entry = linecache.cache.get(name)
+        if entry is not None and len(entry) == 4:
+            size, modified, lines, full = entry
+            linecache.cache[name] = (size, modified, [redaction.mask(line) for line in lines], full)
+        return name
+
+    def _log(self, original: Any, line_mod: str, line_ori: str) -> None:
+        original(redaction.mask(line_mod), redaction.mask(line_ori))
+
+    def _show_traceback(self, original: Any, kind: Any, value: Any, lines: list[str]) -> None:
+        original(kind, value, [redaction.mask_colored(line) for line in lines])
+
+    def _send(
+        self, original: Any, stream: Any, message: Any, content: Any = None, *args: Any, **more: Any
+    ) -> Any:
+        try:
+            if isinstance(message, str):
+                content = self._clean_message(message, content)
+            elif isinstance(message, dict):
+                kind = message.get("header", {}).get("msg_type")
+                clean = self._clean_message(kind, message.get("content"))
+                if clean is not message.get("content"):
+                    message = {**message, "content": clean}
+        except Exception as error:  # noqa: BLE001 - whatever a kernel sends: it must be sent
+            logger.debug("a message could not be searched for tokens: %s", type(error).__name__)
+        return original(stream, message, content, *args, **more)
+
+    def _clean_message(self, kind: str | None, content: Any) -> Any:
+        if kind in _OUTPUTS and self._in_cells:
+            return _masked(content, self._mask_output)
+        if kind in _QUOTES and isinstance(content, dict):
+            # Nobody runs or keeps these: what merely looks like a token can be masked, too.
+            clean: Callable[[str], str] = (
+                redaction.hide if kind == "execute_input" else redaction.mask_colored
+            )
+            kept = content.get("user_expressions")
+            return {**_masked(content, clean), **({} if kept is None else {"user_expressions": kept})}
+        return content
+
+    def _mask_output(self, text: str) -> str:
+        return redaction.mask(text, tuple(self._in_cells))
+
+    # -- what becomes known -------------------------------------------------------------------------------
+
+    def _before(self, info: ExecutionInfo) -> None:
+        self._look_at(info.raw_cell or "")
+
+    def _look_at(self, code: str) -> None:
+        """A cell is about to run, or running."""
+        self._cell = code
+        shapes = [(shape.kind, Secret(code[shape.start : shape.end])) for shape in redaction.shapes(code)]
+        sessions = [value for kind, value in shapes if kind == "session"]
+        inside = [token for value in sessions for token in redaction.tokens_in_cookie(value.reveal())]
+        redaction.remember(*sessions, *inside)
+        keys = {value for kind, value in shapes if kind == "key"}
+        here = redaction.known_in(code) | set(inside)
+        with self._lock:
+            self._in_cells |= here | keys
+            self._notice.keys |= keys - self._told
+            if again := here & set(redaction.given()):
+                self._notice.tokens |= again
+                self._ask = True
+        if here or keys:
+            records.clean_memory(self.shell, here | keys)
+
+    def _learned(self, values: tuple[Secret, ...], given: bool) -> None:
+        """Values became known: clean the records so far. Called in any thread."""
+        with self._lock:
+            here = records.values_in_memory(self.shell, values) | (self._in_cells & set(values))
+            here |= {value for value in values if value.reveal() in (self._cell or "")}
+            self._in_cells |= here
+            if here:
+                records.clean_memory(self.shell, here)
+            if not (given or here):
+                return
+            found, failed = records.clean_files(self.shell, values)
+            if given:
+                self._notice.failed |= set(failed)
+                news = (here | found) - self._told
+                self._notice.tokens |= news
+                self._ask |= bool(news) or not self._asked.issuperset(values)
+        if given and self._cell is None:
+            self._ask_browser()  # by the form: the notice comes with the next cell
+
+    def _after(self, result: ExecutionResult | None) -> None:
+        self._cell = None
+        if result is not None and self._in_cells:
+            records.clean_result(self.shell, result, tuple(self._in_cells))
+            self._clean_output(getattr(result, "execution_count", None) or 0)
+        self._tell()
+
+    # -- what is said -------------------------------------------------------------------------------------
+
+    def _tell(self) -> None:
+        with self._lock:
+            self._ask_browser()
+            if self._notice.tokens or self._notice.keys or self._notice.failed:
+                self._told |= self._notice.tokens | self._notice.keys
+                self._notice.show(in_kernel=self._in_kernel)
+                self._notice = Notice()
+
+    @property
+    def _in_kernel(self) -> bool:
+        return getattr(self.shell, "kernel", None) is not None
+
+    def _ask_browser(self) -> None:
+        with self._lock:
+            ask, self._ask = self._ask, False
+            if not ask or not self._in_kernel:
+                return
+            try:
+                if self._cleaner is None:
+                    from .cell_cleaner import CellCleaner
+
+                    self._cleaner = CellCleaner(self._reported)
+                values = redaction.given()
+                self._asked.update(values)
+                self._cleaner.ask(values, self._notice)
+            except Exception as error:  # noqa: BLE001 - a broken widget stack must not keep cells from running
+                logger.debug("no widget to clean cells with: %s", type(error).__name__)
+
+    def _reported(self, notice: Notice, report: Report, found: set[Secret]) -> None:
+        """A browser says what it did. What was not worth a notice until now comes with the next cell's."""
+        with self._lock:
+            if not notice.is_shown and notice is not self._notice:
+                if not found:
+                    return
+                notice = self._notice
+            notice.add(report, found)
+
+
+def _masked(value: Any, clean: Callable[[str], str]) -> Any:
+    """The same data with clean texts, as a copy."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {key: _masked(item, clean) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_masked(item, clean) for item in value)
+    return value

@@ -1,0 +1,242 @@
+// Masks exact values in the notebook's cells. Knows their lengths and salted hashes, not the values.
+
+/**
+ * @typedef {{ length: number, hash: string }} Hashed
+ * @typedef {{ start: number, end: number, index: number }} Found
+ * @typedef {{
+ *   getSource(): string, setSource(text: string): void, clearUndoHistory?(): void,
+ *   updateSource?(start: number, end: number, text: string): void,
+ *   getOutputs?(): any[], updateOutputs?(start: number, end: number, outputs: any[]): void,
+ * }} Cell
+ */
+
+export const CELL_MASK = "***";
+const RUN = /[A-Za-z0-9_.-]+/g;
+const WORD = /[A-Za-z0-9]/;
+// What may come directly before a value and looks like a part of it: \n, \x22, "; %22; a colour's 31m.
+const LEADS = { "\\": /^(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[a-z])/, "%": /^[0-9a-fA-F]{2}/, "[": /^\d*m/, ";": /^\d+m/ };
+
+/**
+ * Where one of the values stands in a text.
+ * @param {string} text
+ * @param {Hashed[]} values
+ * @param {string} salt
+ * @returns {Found[]}
+ */
+export function findValues(text, values, salt) {
+  const found = [];
+  for (const run of text.matchAll(RUN)) {
+    const cookie = run[0].indexOf("base64-eyJ");
+    const inside = cookie < 0 ? [] : findValues(decoded(run[0].slice(cookie + 7)), values, salt);
+    if (inside.length) {
+      const span = { start: run.index + cookie, end: run.index + run[0].length };
+      found.push(...inside.map(({ index }) => ({ ...span, index })));
+    } else {
+      found.push(...inRun(run[0], run.index, text[run.index - 1], values, salt));
+    }
+  }
+  return found;
+}
+
+/**
+ * A value is a whole run of token characters, or lies between two of the characters that join words.
+ * @param {string} run
+ * @param {number} base
+ * @param {string | undefined} before
+ * @param {Hashed[]} values
+ * @param {string} salt
+ * @returns {Found[]}
+ */
+function inRun(run, base, before, values, salt) {
+  const lead = before === undefined ? null : LEADS[/** @type {keyof LEADS} */ (before)]?.exec(run);
+  const first = lead ? lead[0].length : 0;
+  const found = [];
+  for (let start = 0; start < run.length; start += 1) {
+    if (start > 0 && start !== first && WORD.test(run[start - 1])) continue;
+    for (const [index, { length, hash }] of values.entries()) {
+      const end = start + length;
+      const ends = end === run.length || (end < run.length && !WORD.test(run[end]));
+      if (ends && sha256(salt + run.slice(start, end)) === hash) {
+        found.push({ start: base + start, end: base + end, index });
+        start = end - 1;
+        break;
+      }
+    }
+  }
+  return found;
+}
+
+/** @param {string} data */
+function decoded(data) {
+  const whole = data.slice(0, data.length - (data.length % 4 === 1 ? 1 : 0));
+  try {
+    return atob(whole.replaceAll("-", "+").replaceAll("_", "/"));
+  } catch {
+    return "";
+  }
+}
+
+/**
+ * The same data with masks for the values, in every text in it.
+ * @param {any} data
+ * @param {(text: string) => string} clean
+ * @returns {any}
+ */
+function mapped(data, clean) {
+  if (typeof data === "string") return clean(data);
+  if (Array.isArray(data)) return data.map((item) => mapped(item, clean));
+  if (data && typeof data === "object") {
+    return Object.fromEntries(Object.entries(data).map(([key, item]) => [key, mapped(item, clean)]));
+  }
+  return data;
+}
+
+/**
+ * Clean all cells as they are now.
+ * @param {any} notebook The notebook's model.
+ * @param {Hashed[]} values
+ * @param {string} salt
+ */
+function cleanCells(notebook, values, salt) {
+  const report = { cells: [], outputs: [], left: [], found: [] };
+  /** @type {Record<string, number[]>} */
+  const lists = report;
+  const found = new Set();
+  for (const [index, cell] of [...notebook.sharedModel.cells].entries()) {
+    const spans = findValues(cell.getSource(), values, salt);
+    for (const span of spans) found.add(span.index);
+    if (spans.length && !notebook.readOnly) {
+      for (const { start, end } of spans.reverse()) replaceIn(cell, start, end);
+      cell.clearUndoHistory?.(); // or Ctrl-Z brings the value back
+    }
+    if (spans.length) {
+      const left = findValues(cell.getSource(), values, salt).length > 0;
+      lists[left ? "left" : "cells"].push(index + 1);
+    }
+    if (cleanOutputs(notebook, index, cell, values, salt, found)) lists.outputs.push(index + 1);
+  }
+  return { ...report, found: [...found] };
+}
+
+/**
+ * @param {Cell} cell
+ * @param {number} start
+ * @param {number} end
+ */
+function replaceIn(cell, start, end) {
+  if (cell.updateSource) {
+    cell.updateSource(start, end, CELL_MASK);
+  } else {
+    const text = cell.getSource();
+    cell.setSource(text.slice(0, start) + CELL_MASK + text.slice(end));
+  }
+}
+
+/**
+ * @param {any} notebook
+ * @param {number} index
+ * @param {Cell} cell
+ * @param {Hashed[]} values
+ * @param {string} salt
+ * @param {Set<number>} found
+ */
+function cleanOutputs(notebook, index, cell, values, salt, found) {
+  let changed = false;
+  if (notebook.readOnly) return changed;
+  for (const [number, output] of (cell.getOutputs?.() ?? []).entries()) {
+    let hit = false;
+    const clean = mapped(output, (text) => {
+      let result = text;
+      for (const span of findValues(text, values, salt).reverse()) {
+        result = result.slice(0, span.start) + CELL_MASK + result.slice(span.end);
+        found.add(span.index);
+        hit = true;
+      }
+      return result;
+    });
+    if (!hit) continue;
+    const shown = notebook.cells?.get(index)?.outputs;
+    if (shown?.set) shown.set(number, clean);
+    else cell.updateOutputs?.(number, number + 1, [clean]);
+    changed = true;
+  }
+  return changed;
+}
+
+/** @param {{ model: any }} context */
+function initialize({ model }) {
+  model.on("msg:custom", (/** @type {any} */ message) => {
+    if (message?.type !== "clean") return;
+    // JupyterLab and Notebook 7 only, and no public API.
+    const notebook = model.widget_manager?.context?.model;
+    const reachable = Array.isArray(notebook?.sharedModel?.cells);
+    const done = reachable ? cleanCells(notebook, message.values, message.salt) : {};
+    model.send({ type: "cleaned", id: message.id, reachable, ...done });
+  });
+  model.send({ type: "ready" });
+}
+
+// -- SHA-256. `crypto.subtle` is missing on pages without TLS, and asynchronous: the text could change meanwhile.
+
+const FRACTIONS = Array.from(primes(64), (prime) => fraction(Math.cbrt(prime)));
+const START = Array.from(primes(8), (prime) => fraction(Math.sqrt(prime)));
+
+/** @param {number} count */
+function* primes(count) {
+  for (let number = 2; count > 0; number += 1) {
+    let divisor = 2;
+    while (number % divisor) divisor += 1;
+    if (divisor === number) {
+      count -= 1;
+      yield number;
+    }
+  }
+}
+
+/** @param {number} root */
+function fraction(root) {
+  return ((root % 1) * 2 ** 32) | 0;
+}
+
+/**
+ * The hash of an ASCII text, as hexadecimal digits.
+ * @param {string} text
+ */
+export function sha256(text) {
+  const size = (((text.length + 8) >> 6) + 1) * 16;
+  const words = new Int32Array(size);
+  for (let at = 0; at < text.length; at += 1) words[at >> 2] |= text.charCodeAt(at) << (24 - (at % 4) * 8);
+  words[text.length >> 2] |= 0x80 << (24 - (text.length % 4) * 8);
+  words[size - 1] = text.length * 8;
+  const hash = Int32Array.from(START);
+  const mixed = new Int32Array(64);
+  for (let block = 0; block < size; block += 16) {
+    let [a, b, c, d, e, f, g, h] = hash;
+    for (let at = 0; at < 64; at += 1) {
+      if (at < 16) {
+        mixed[at] = words[block + at];
+      } else {
+        const x = mixed[at - 15];
+        const y = mixed[at - 2];
+        mixed[at] =
+          mixed[at - 16] + mixed[at - 7] +
+          (turn(x, 7) ^ turn(x, 18) ^ (x >>> 3)) + (turn(y, 17) ^ turn(y, 19) ^ (y >>> 10));
+      }
+      const one = h + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & f) ^ (~e & g)) + FRACTIONS[at] + mixed[at];
+      const two = (turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
+      [h, g, f, e, d, c, b, a] = [g, f, e, (d + one) | 0, c, b, a, (one + two) | 0];
+    }
+    for (const [at, value] of [a, b, c, d, e, f, g, h].entries()) hash[at] += value;
+  }
+  return Array.from(hash, (word) => (word >>> 0).toString(16).padStart(8, "0")).join("");
+}
+
+/**
+ * @param {number} word
+ * @param {number} bits
+ */
+function turn(word, bits) {
+  return (word >>> bits) | (word << (32 - bits));
+}
+
+export default { initialize };

@@ -1,0 +1,189 @@
+"""The redactor of known values: exact, bounded, safe in threads, and never wider than its rule."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import random
+import string
+import subprocess
+import sys
+import threading
+import traceback
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from waiting import wait_until
+
+from supabase_nb import logs, redaction
+from supabase_nb.errors import AuthError
+from supabase_nb.redaction import AT_MOST, hide, known_in, listen, mask, mask_colored, remember, shapes
+from supabase_nb.tokens import Secret
+
+_RANDOM = random.Random("known values")
+
+
+def jwt(**claims: object) -> str:
+    def part(value: object) -> str:
+        return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+    signature = base64.urlsafe_b64encode(_RANDOM.randbytes(32)).decode().rstrip("=")
+    return f"{part({'alg': 'HS256'})}.{part(claims)}.{signature}"
+
+
+def word(length: int = 12) -> str:
+    return "".join(_RANDOM.choices(string.ascii_lowercase, k=length))
+
+
+SESSION = {"sub": str(uuid.uuid4()), "role": "authenticated", "session_id": str(uuid.uuid4())}
+
+
+@pytest.mark.parametrize(
+    "write", ["{}", "x = '{}'", "{}.", "({})", "%22{}%22", "\\n{}\\t", "Bearer {}\n", "é🦄{}é"]
+)
+def test_a_session_and_a_service_role_show_by_their_claims(write):
+    for token in (jwt(**SESSION), jwt(role="service_role", ref="abcd"), "sb_secret_" + word(30)):
+        masked = mask(write.format(token))
+        assert masked == write.format("*" * len(token))
+
+
+@pytest.mark.parametrize(
+    "token",
+    [jwt(role="anon", ref="abcd"), jwt(sub="1234567890", name="John"), "eyJ.eyJ.eyJ", "eyJa.eyJb.c", word()],
+)
+def test_other_words_and_tokens_are_left(token):
+    assert mask(f"x = '{token}'") == f"x = '{token}'"
+
+
+def test_what_is_remembered_is_masked_by_value():
+    value = word()
+    text = f"rt = '{value}'; other = '{word()}'; b'{value}'\n{value}é"
+    assert mask(text) == text
+    remember(value)
+    assert mask(text) == text.replace(value, "*" * 12)
+    assert len(mask(text)) == len(text)
+    assert known_in(text) == {Secret(value)}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "at",
+        "a" * 11,
+        "two words here",
+        "https://abcd.supabase.co",
+        "a.b.c.d.e.f.g",
+        "dummy_refresh",
+        "refreshtoken",
+        "not-used-refresh-token-here",
+    ],
+)
+def test_what_can_be_no_token_is_not_remembered(value):
+    remember(value, given=True)
+    assert mask(f"x = '{value}'") == f"x = '{value}'"
+
+
+@pytest.mark.parametrize("shorter_first", [True, False])
+def test_a_value_that_is_part_of_another(shorter_first):
+    short = word()
+    long = f"{short}-7{word()}"
+    remember(*((short, long) if shorter_first else (long, short)))
+    assert mask(f"{long} {short}") == f"{'*' * len(long)} {'*' * 12}"
+
+
+def test_the_oldest_are_forgotten():
+    first, values = word(), [word() for _ in range(AT_MOST)]
+    remember(first)
+    remember(*values)
+    assert mask(first) == first
+    assert mask(values[0]) == "*" * 12
+    assert mask(values[-1]) == "*" * 12
+
+
+def test_many_threads():
+    values = [f"7{word(19)}" for _ in range(200)]
+    failures = []
+
+    def work(mine: list[str]) -> None:
+        for value in mine:
+            remember(value, given=True)
+            if mask(value) != "*" * 20:
+                failures.append(value)
+
+    threads = [threading.Thread(target=work, args=(values[number::8],)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert all(mask(value) == "*" * 20 for value in values)
+
+
+def test_colours_do_not_hide_a_value():
+    value = "1" + word(11)
+    remember(value)
+    cut = f"\x1b[31m1\x1b[39m\x1b[32m{value[1:]}\x1b[39m"
+    assert mask_colored(cut) == "*" * 12
+    assert mask_colored(f"\x1b[31m{value}\x1b[39m") == f"\x1b[31m{'*' * 12}\x1b[39m"
+    assert mask_colored("\x1b[31mx\x1b[39m") == "\x1b[31mx\x1b[39m"
+
+
+def test_a_listener_that_fails_hurts_nobody(caplog):
+    value = word()
+
+    def fail(*_: object) -> None:
+        raise RuntimeError(value)
+
+    heard: list[tuple[Secret, ...]] = []
+    stops = [listen(fail), listen(lambda values, given: heard.append(values))]
+    with caplog.at_level(logging.DEBUG):
+        remember(value)
+        wait_until(lambda: heard)
+        remember(value)
+    for stop in stops:
+        stop()
+    assert heard == [(Secret(value),)], "what came from the server is news once"
+    assert value not in caplog.text
+
+
+def test_logs_and_tracebacks_know_the_values(caplog, monkeypatch):
+    value = word()
+    remember(value)
+    logs.install()
+    with caplog.at_level(logging.DEBUG, "supabase_nb"):
+        logging.getLogger("supabase_nb").debug("it is %s", value)
+    assert value not in caplog.text
+    with pytest.raises(AuthError) as caught:
+        raise AuthError(f"about {value}")
+    monkeypatch.setattr(AuthError, "show_traceback", True)
+    assert value not in "".join(caught.value._render_traceback_())
+    assert value in "".join(traceback.format_exception(caught.value)), "or there was nothing to mask"
+    assert hide(f"refresh_token={value}").count(value) == 0
+
+
+def test_values_are_in_no_view_of_the_module():
+    value = word()
+    remember(value, given=True)
+    assert value not in repr(vars(redaction)) + repr(redaction.given()) + str(known_in(value))
+
+
+@given(st.text(max_size=200), st.text(max_size=50))
+def test_a_mask_keeps_the_length_of_any_text(before, after):
+    token = jwt(**SESSION)
+    text = f"{before}\n{token}\n{after}"
+    assert len(mask(text)) == len(text)
+    assert token not in mask(text)
+    assert [text[shape.start : shape.end] for shape in shapes(text)].count(token) == 1
+
+
+def test_it_is_light_to_import():
+    code = (
+        "import sys, supabase_nb.redaction; "
+        "print(sorted({'IPython', 'anywidget', 'httpx', 'sqlite3'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
