@@ -124,9 +124,9 @@ def test_many_threads():
 
 
 def test_colours_do_not_hide_a_value():
-    value = "1" + word(11)
+    value = "2" + word(11)
     remember(value)
-    cut = f"\x1b[31m1\x1b[39m\x1b[32m{value[1:]}\x1b[39m"
+    cut = f"\x1b[31m2\x1b[39m\x1b[32m{value[1:]}\x1b[39m"
     assert mask_colored(cut) == "*" * 12
     assert mask_colored(f"\x1b[31m{value}\x1b[39m") == f"\x1b[31m{'*' * 12}\x1b[39m"
     assert mask_colored("\x1b[31mx\x1b[39m") == "\x1b[31mx\x1b[39m"

@@ -293,8 +293,8 @@ def test_a_mix_up_is_said_by_the_magic_and_sends_nothing(shell, server):
     shell.ns.update(at=pair["access_token"], rt=pair["refresh_token"], anon=server.anon_key, other=other)
     for words, says in (
         ("anon rt", "This is a project's publishable key, not a user's access token"),
-        ("at anon", "This is a project's key, not a user's refresh token"),
-        ("anon", "This is a project's key, not a user's access token"),
+        ("at anon", "This is a project's publishable key, not a user's refresh token"),
+        ("anon", "This is a project's publishable key, not a user's access token"),
         ("rt at", "seem to be swapped"),
         ("at at", "Both of these are access tokens"),
         ("other rt", "issued by a third party"),
