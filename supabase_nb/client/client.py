@@ -56,6 +56,8 @@ class Client:
 
     #: The session.
     auth: AuthClient
+    #: Whether `close` was called.
+    closed = False
 
     def __init__(
         self,
@@ -123,6 +125,7 @@ class Client:
 
     def close(self) -> None:
         """Stop refreshing and drop the connections. The session stays stored. Harmless when done twice."""
+        self.closed = True
         while self._closing:
             self._closing.pop()()
         self.auth.close()

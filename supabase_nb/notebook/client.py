@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..client import Client
 from .show import show
+from .text import word
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
@@ -74,8 +75,17 @@ class NotebookClient(Displays, Client):
         supabase.set_auth(token)                            # requests with another token
     """
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r}, closed)" if self.closed else super().__repr__()
+
+    def _ipython_display_(self, **_: object) -> None:
+        if self.closed:
+            print(word("closed.text"))  # noqa: T201
+        else:
+            super()._ipython_display_()
+
     def close(self) -> None:
-        """Close its displays, stop refreshing and drop the connections. Harmless when done twice."""
+        """Stop refreshing and drop the connections; its displays say so. Harmless when done twice."""
         if "supabase_nb.notebook.widgets" in sys.modules:
             from .widgets import close_displays
 

@@ -46,6 +46,8 @@ class TokenEntry(Display):
             return
         # The kernel keeps the message that it works on until the next one comes: leave no token in it.
         tokens = [Secret(str(content.pop(name, ""))) for name in ("access_token", "refresh_token")]
+        if self._retired:
+            return
         submission = str(content.get("id"))
         with self._asking:
             if submission in self._wishes:

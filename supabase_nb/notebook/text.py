@@ -22,6 +22,9 @@ WORDS: dict[str, str] = {
     "dead.never": "The kernel is gone. Run the cell again.",
     "dead.gone": "The kernel is gone: last seen {time}, then “{status}”. Run the cell again.",
     "dead.silent": "The kernel does not answer: last seen {time}, then “{status}”.",
+    # The client was closed
+    "closed.badge": "Closed",
+    "closed.text": "This client was closed. Run %supabase_connect to connect again.",
     # The panel
     "panel.title": "Supabase session",
     "panel.refresh": "Refresh",

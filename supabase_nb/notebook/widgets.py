@@ -47,6 +47,7 @@ class Display(anywidget.AnyWidget):
         self._wishes: deque[str] = deque(maxlen=64)
         self._asking = threading.Lock()
         self._at_work = threading.Lock()
+        self._retired = False
         self._kind: Kind = kind
         self.set_trait("kind", kind)
         self.set_trait("words", dict(WORDS))
@@ -59,10 +60,25 @@ class Display(anywidget.AnyWidget):
         """Send what the client's traits say now to wherever this is displayed."""
         courier.forget(self)
         auth = self._auth()
-        if auth is None:
+        if auth is None and not self._retired:
             self.close()
-        else:
+            return
+        if auth is not None:
             self.send({"type": "view", "view": describe(auth)})
+        if self._retired:
+            self.send({"type": "closed"})
+
+    def retire(self) -> None:
+        """Its client was closed: stay where this is shown, say so, and ask for nothing any more."""
+        auth = self._auth()
+        if self._retired or self not in _open:
+            return
+        self._retired = True
+        courier.forget(self)
+        if auth is not None:
+            auth.unobserve(self._on_change, _TRAITS)
+        if not self.cut_off:
+            self.send({"type": "closed"})
 
     def mimebundle(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """What shows this widget in a front end, as data and metadata."""
@@ -75,7 +91,7 @@ class Display(anywidget.AnyWidget):
             return
         _open.discard(self)
         auth = self._auth()
-        if auth is not None:
+        if auth is not None and not self._retired:
             auth.unobserve(self._on_change, _TRAITS)
         if not self.cut_off:
             self.send({"type": "closed"})
@@ -105,7 +121,7 @@ class Display(anywidget.AnyWidget):
             return
         if content.get("type") == "hello":
             self.push()
-        elif content.get("type") == "ask":
+        elif content.get("type") == "ask" and not self._retired:
             wish, what = str(content.get("id")), content.get("what")
             if what not in ("refresh", "sign_out"):
                 return
@@ -239,11 +255,11 @@ def one_of(auth: AuthClient, kind: str, make: Callable[[], Display]) -> Display:
 
 
 def close_displays(auth: AuthClient) -> None:
-    """Close this client's displays; what is on screen says that it is not live."""
+    """Its client is closed: this client's displays stay where they are shown, and say so."""
     with _lock:
         displays = _displays.pop(auth, {})
     for display in displays.values():
-        display.close()
+        display.retire()
 
 
 def close_all() -> None:

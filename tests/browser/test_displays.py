@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, WebSocket, expect
 
+from supabase_nb.demo import DemoServer
+
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=15_000)
 
@@ -214,3 +216,47 @@ def test_saved_state_without_its_kernel(
     expect(snapshot).to_be_visible()
     expect(snapshot).to_contain_text("Not live: run the cell again")
     expect(page.locator(".sb")).to_have_count(0)
+
+
+def test_a_client_that_is_closed(
+    page: Page,
+    server: DemoServer,
+    write_notebook: Callable[..., Path],
+    address: Callable[[Path], str],
+    run_all: Callable[[Page], None],
+) -> None:
+    """Its panel, badge and form stay where they are, say so, and send nothing any more."""
+    connect = (
+        f"%load_ext supabase_nb\n%supabase_connect {server.url} --key '{server.anon_key}' --storage memory"
+    )
+    pair = server.sign_in()
+    sign_in = f"supabase.auth.set_session({pair['access_token']!r}, {pair['refresh_token']!r});"
+    path = write_notebook(
+        "closed",
+        connect,
+        sign_in,
+        "supabase.badge",
+        "supabase.token_entry()",
+        "input()\nsupabase.close()",
+        "supabase",
+    )
+    page.goto(address(path))
+    run_all(page)
+    panel = page.locator(".sb[data-kind=panel]").first
+    badge, entry = page.locator(".sb[data-kind=badge]"), page.locator(".sb[data-kind=token_entry]")
+    expect(badge).to_have_text("Active")
+    before = panel.bounding_box()
+    page.locator(".jp-Stdin-input").first.press("Enter")
+    expect(badge.locator(".sb-word")).to_have_text("Closed")
+    expect(panel).to_contain_text("This client was closed.")
+    expect(panel.locator(".sb-badge")).to_have_text("Closed")
+    expect(panel).to_contain_text("ada@example.com")
+    expect(panel.get_by_role("button", name="Sign out")).to_be_hidden()
+    expect(entry).to_contain_text("This client was closed.")
+    expect(
+        page.get_by_text("This client was closed. Run %supabase_connect to connect again.").last
+    ).to_be_visible()
+    after = panel.bounding_box()
+    assert before is not None
+    assert after is not None
+    assert (after["x"], after["width"]) == (before["x"], before["width"])

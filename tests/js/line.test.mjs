@@ -99,7 +99,7 @@ test("without refreshes the expiry is what is waited for; what is over is waited
   assert.equal(model.sent.length, 1);
 });
 
-test("a kernel that restarts, or a display that is closed, is gone", () => {
+test("a kernel that restarts is gone, a display whose client was closed is closed", () => {
   view();
   model.fire("comm_live_update");
   assert.equal(line.shown.life, "gone");
@@ -107,7 +107,9 @@ test("a kernel that restarts, or a display that is closed, is gone", () => {
   assert.deepEqual(told, ["view", "gone"], "told once");
   view();
   model.fire("msg:custom", { type: "closed" });
-  assert.equal(line.shown.life, "gone");
+  assert.equal(line.shown.life, "closed");
+  model.fire("comm_live_update");
+  assert.equal(line.shown.life, "closed");
 });
 
 test("a kernel that is shut down is gone, where the front end lets us see it", () => {

@@ -325,8 +325,19 @@ def test_closing_one_clients_displays_leaves_the_others(auth: FakeAuth) -> None:
     other = FakeAuth()
     kept = display_of(other, "badge")
     display_of(auth, "badge")
+    page = Page(display_of(auth, "panel"))
     close_displays(auth)
-    assert displays_alive() == [kept]
+    other.sign_in()
+    assert Page(kept).wait_view(status="active")
+    # It stays where it is shown, and says so, also to a page that is loaded again; it asks for nothing more.
+    page.wait(lambda news: news == {"type": "closed"})
+    page.send(type="hello")
+    assert [news["type"] for news in page.news[-2:]] == ["view", "closed"]
+    page.send(type="ask", what="refresh", id="1")
+    auth.sign_in()
+    assert page.news[-1] == {"type": "closed"}
+    assert auth.asked == []
+    assert not any(said[0] == "comm_close" for said in page.comm.said)
 
 
 def test_a_display_does_not_keep_its_client_alive() -> None:

@@ -150,7 +150,7 @@ function draw(model, el, line) {
   }
 
   function gone() {
-    return shown.life === "gone";
+    return shown.life === "gone" || shown.life === "closed";
   }
 
   function speak(/** @type {string} */ text, /** @type {string} */ how) {
@@ -183,7 +183,8 @@ function draw(model, el, line) {
     const who = user?.name ?? say(words, user?.anonymous ? "user.anonymous" : "user.unnamed");
     const standing = user && closed ? say(words, "entry.in_force", { who }) : say(words, "entry.private");
     message.dataset.mood = gone() ? "" : mood || (user && closed ? "good" : "");
-    write(message, gone() ? say(words, "dead.never") : spoken || standing);
+    const over = say(words, shown.life === "closed" ? "closed.text" : "dead.never");
+    write(message, gone() ? over : spoken || standing);
   }
 
   function hear(/** @type {News | null} */ news) {

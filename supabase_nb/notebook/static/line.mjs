@@ -42,11 +42,11 @@ export function listen(model) {
     clearTimeout(waiting);
     waiting = undefined;
     if (news.type === "view") Object.assign(shown, { view: news.view, at: Date.now(), life: "live" });
-    if (news.type === "closed") shown.life = "gone";
+    if (news.type === "closed") shown.life = "closed";
     views.forEach((tell) => tell(news));
   };
   const lose = (/** @type {"gone" | "silent"} */ life) => {
-    if (shown.life === "gone") return;
+    if (shown.life === "gone" || shown.life === "closed") return;
     shown.life = life;
     views.forEach((tell) => tell(null));
   };

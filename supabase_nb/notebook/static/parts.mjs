@@ -25,7 +25,7 @@ import { clock, h, moment, say, svg, write } from "./shared.mjs";
  * @typedef {object} Shown
  * @property {View | null} view
  * @property {number} at
- * @property {"live" | "waiting" | "silent" | "gone"} life
+ * @property {"live" | "waiting" | "silent" | "gone" | "closed"} life
  */
 /**
  * A display: its element, `show` for what the kernel said, `tick` for every second.
@@ -70,7 +70,8 @@ export function badge(words) {
         drawn = state;
       }
       element.dataset.status = state;
-      write(label, say(words, state === "dead" ? "dead.badge" : `status.${state}`));
+      const dead = life === "closed" ? "closed.badge" : "dead.badge";
+      write(label, say(words, state === "dead" ? dead : `status.${state}`));
     },
   };
 }
