@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from ._threads import in_thread
-from .auth.token_source import NO_TOKEN
-from .client.redirects import Origin
+from .auth.session_token import NO_TOKEN
+from .client.redirect_guard import Origin
+from .client.request_tokens import Refused, SessionTokens
 from .client.session_auth import SessionAuth
-from .client.token_provider import Refused, SessionTokens
 from .errors import AuthError, AuthRetryableError, AuthSessionMissing
 from .logs import log_without_text
 from .tokens import Secret

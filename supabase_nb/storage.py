@@ -422,7 +422,7 @@ def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
             lock.release()
 
 
-def failure_of_storage(error: Exception, done: str) -> AuthStorageError:
+def failure_of_storage(error: BaseException, done: str) -> AuthStorageError:
     """A storage's failure as our own kind of error.
 
     Storages of others raise what they like: its text and its frames may hold the value, so nothing of it is

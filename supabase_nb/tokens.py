@@ -243,9 +243,11 @@ def number(claims: Mapping[str, Any] | None, name: str) -> float | None:
 
 
 def text_claim(claims: Mapping[str, Any] | None, name: str) -> str | None:
-    """A claim that is a non-empty text, or ``None``."""
+    """A claim that is a non-empty text, or ``None``; JSON can spell texts that cannot be encoded."""
     value = (claims or {}).get(name)
-    return value if isinstance(value, str) and value else None
+    if not isinstance(value, str) or not value:
+        return None
+    return value if value == value.encode(errors="ignore").decode() else None
 
 
 def _v2_bytes(refresh_token: Secret) -> bytes | None:

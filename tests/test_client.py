@@ -229,7 +229,7 @@ def test_an_older_key_is_the_bearer_of_nobody(make: Callable[..., Client], answe
 
 @pytest.mark.parametrize("key", ["sb_secret_abcdefgh", made.jwt({"role": "service_role"})])
 def test_a_secret_key_is_refused_with_the_reason(make: Callable[..., Client], key: str) -> None:
-    with pytest.raises(AuthError, match="passes over row level security") as refused:
+    with pytest.raises(AuthError, match="bypasses Row Level Security") as refused:
         make(key)
     assert refused.value.code == "secret_key"
     assert key not in str(refused.value)

@@ -92,7 +92,7 @@ def test_what_is_missing_is_said_with_the_next_step(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["sb_secret_planted", made.jwt({"role": "service_role", "ref": "argument"})])
 def test_a_secret_key_is_refused_with_the_reason_unless_one_insists(tmp_path: Path, key: str) -> None:
     (tmp_path / ".env").write_text(f"SUPABASE_KEY={key}\n")
-    with pytest.raises(AuthError, match="passes over row level security") as refused:
+    with pytest.raises(AuthError, match="bypasses Row Level Security") as refused:
         resolve_project(ARGUMENT, environ={}, folder=tmp_path)
     error = refused.value
     assert error.code == "secret_key"

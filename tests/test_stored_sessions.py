@@ -6,10 +6,11 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import made
 import pytest
 
-from supabase_nb import AuthClient, Client, FileStorage, create_client
+from supabase_nb import AuthClient, AuthStorageError, Client, FileStorage, MemoryStorage, create_client
 from supabase_nb.auth._api.server_clock import Clock
 from supabase_nb.auth._session.stored_session import StoredSession
 from supabase_nb.demo import DemoServer
@@ -236,3 +237,60 @@ def test_unused_sessions_are_bounded_in_number_and_age(connect: Connect, storage
     clock.ahead = 61
     sign_in(60)
     assert stored() == 1
+
+
+@pytest.mark.parametrize("session_id", ["\ud800", "a" * 80 + "\udfff", "../../x", "a\0b", "x" * 10_000])
+def test_a_session_with_any_id_is_stored_and_removed(
+    connect: Connect, storage: FileStorage, session_id: str
+) -> None:
+    session = made.session(session_id=session_id)
+    answers = made.Answers(**{"GET /auth/v1/user": made.user(), "POST /auth/v1/logout": httpx.Response(204)})
+    client = connect("https://host.example", transport=answers)
+    client.auth.set_session(session["access_token"], session["refresh_token"])
+    restored = connect("https://host.example", transport=made.Answers()).auth.get_session()
+    assert restored is not None
+    assert restored.refresh_token == session["refresh_token"]
+    client.auth.sign_out()
+    assert not [file for file in storage.path.iterdir() if b"refresh_token" in file.read_bytes()]
+
+
+@pytest.mark.parametrize("stored", [7, b"\xff", ["x"], object(), True])
+def test_a_storage_that_returns_no_text_counts_as_damaged(connect: Connect, stored: Any) -> None:
+    class Odd(MemoryStorage):
+        def get(self, key: str) -> str | None:
+            result: str = stored
+            return result
+
+    session = made.session()
+    answers = made.Answers(**{"GET /auth/v1/user": made.user(), "POST /auth/v1/logout": httpx.Response(204)})
+    auth = connect("https://host.example", transport=answers, storage=Odd()).auth
+    assert auth.get_session() is None
+    assert auth.set_session(session["access_token"], session["refresh_token"]).session is not None
+    auth.sign_out()
+    assert auth.status == "signed_out"
+
+
+@pytest.mark.parametrize("method", ["get", "set", "remove"])
+def test_a_storage_whose_prompt_is_cancelled_raises_our_error(
+    connect: Connect, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A keyring asks for a password, and the user presses Ctrl-C or closes the window."""
+
+    def cancelled(*_: object) -> Any:
+        raise KeyboardInterrupt
+
+    session, storage = made.session(), MemoryStorage()
+    answers = made.Answers(**{"GET /auth/v1/user": made.user(), "POST /auth/v1/logout": httpx.Response(204)})
+    auth = connect("https://host.example", transport=answers, storage=storage).auth
+    if method == "remove":
+        auth.set_session(session["access_token"], session["refresh_token"])
+    monkeypatch.setattr(storage, method, cancelled)
+    call = {
+        "get": auth.get_session,
+        "set": lambda: auth.set_session(session["access_token"], session["refresh_token"]),
+        "remove": auth.sign_out,
+    }[method]
+    with pytest.raises(AuthStorageError):
+        call()
+    monkeypatch.undo()
+    assert auth.set_session(session["access_token"], session["refresh_token"]).session is not None

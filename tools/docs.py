@@ -75,7 +75,7 @@ OWN = {
         "Paste two tokens, a stored session, its cookies, or the address that a link led to.",
     ),
     "secret_key": (
-        "A service-role or secret key passes over row level security.",
+        "A service-role or secret key bypasses Row Level Security.",
         "Use the publishable (anon) key; if you must, `--allow-secret-key`.",
     ),
     "session_missing": (

@@ -215,7 +215,7 @@ class OwnerLoop:
         if not self.running:
             return await make()  # no thread could be started
         try:
-            # Changes are delivered in a thread: this one must not be held up by an observer.
+            # Changes are delivered in a thread: an observer must not block this one.
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(make(), loop))
         finally:
             if changes.pending:

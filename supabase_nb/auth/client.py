@@ -68,7 +68,7 @@ class AuthClient(traitlets.HasTraits):
         clock: This machine's clocks; tests put others in their place.
 
     Raises:
-        AuthError: ``url`` is no address.
+        AuthError: ``url`` is not a valid URL.
     """
 
     if TYPE_CHECKING:  # what type checkers and editors show of the traits
@@ -222,7 +222,7 @@ class AuthClient(traitlets.HasTraits):
         if refresh_token is _OMITTED:
             access_token, refresh_token = both_tokens(access_token)
         pair = TokenPair.of(access_token, refresh_token, self._manager.snapshot.session)
-        # This frame may stand in a traceback with locals.
+        # This frame may appear in a traceback with locals.
         access_token, refresh_token = pair.access_token, pair.refresh_token
         _mixups.refuse_mixed_up_tokens(access_token, refresh_token, self.url)
         return self._run(lambda: self._set_session(pair))
@@ -238,7 +238,7 @@ class AuthClient(traitlets.HasTraits):
         """The session, refreshed first when it is about to expire; ``None`` when not signed in.
 
         Raises:
-            AuthRetryableError: It has expired and cannot be renewed now. It is kept.
+            AuthRetryableError: It has expired and cannot be refreshed now. It is kept.
             AuthStorageError: A session may be stored, but it cannot be read.
         """
         fresh = self._manager.session_if_fresh()
@@ -255,11 +255,11 @@ class AuthClient(traitlets.HasTraits):
         Raises:
             AuthSessionMissing: Not signed in.
             AuthApiError: The server's final answer: the session has ended.
-            AuthRetryableError: The server cannot be reached now; the background goes on trying.
-            AuthStorageError: Renewed, but not saved.
+            AuthRetryableError: The server cannot be reached now; it is retried in the background.
+            AuthStorageError: Refreshed, but not saved.
         """
         if refresh_token is not None:
-            # This frame may stand in a traceback with locals.
+            # This frame may appear in a traceback with locals.
             refresh_token = tokens.clean(refresh_token)
             return self.set_session("", refresh_token)
         return self._run(lambda: _response(self._manager.refresh()))
@@ -410,7 +410,7 @@ class AuthClient(traitlets.HasTraits):
         except traitlets.TraitError:
             refused = True
         if refused:
-            del value  # this frame may stand in a traceback with locals
+            del value  # this frame may appear in a traceback with locals
             raise traitlets.TraitError(f"{name!r} cannot be set to this. Use the methods of `auth`.")
 
     def _apply(self, change: Change) -> BaseException | None:

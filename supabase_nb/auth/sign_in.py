@@ -248,7 +248,7 @@ def get_oauth_url(
     """The address to open in a browser to sign in with a provider such as ``"github"``.
 
     `sign_in_with_url` takes the address that one is sent back to. It holds a code that is of use only
-    together with the verifier that is made here and rests in storage (PKCE).
+    together with the verifier that is made here and kept in storage (PKCE).
 
     Args:
         provider: The provider's name, as in the project's settings.
@@ -285,7 +285,7 @@ def sign_in_with_url(auth: AuthClient, address: str | Secret) -> AuthResponse:
     if "token_hash" in fields:
         return verify_otp(auth, token_hash=fields["token_hash"], type=kind or "email")
     raise errors.AuthError(
-        "There is nothing in this address to sign in with. Copy it whole, with all that stands behind "
+        "There is nothing in this address to sign in with. Copy the whole address, with everything after "
         "the ? and the #.",
         code="no_credentials",
     )
@@ -301,7 +301,7 @@ def exchange_code_for_session(
 
     Args:
         auth_code: The code; or a dictionary with it.
-        code_verifier: By default the one that was made for it and rests in storage.
+        code_verifier: By default the one that was made for it and is kept in storage.
 
     Raises:
         AuthApiError: The server refused: the code is spent, too old, or of another verifier.
@@ -444,7 +444,7 @@ def _event(*, recovery: bool) -> AuthChangeEvent:
 
 
 def _fields(address: Secret) -> dict[str, Secret]:
-    """What stands behind the ``?`` and the ``#``."""
+    """The parameters after the ``?`` and the ``#``."""
     try:
         parts = urlsplit(address.reveal().strip().strip("\"'<>"))
         found = parse_qs(parts.query) | parse_qs(parts.fragment.lstrip("/?"))

@@ -1,9 +1,9 @@
 """One Supabase project, worked with as one user.
 
 - `client`: `Client`, with tables, storage, functions and realtime. `connect`: which project.
-- `session_auth`: `SessionAuth`, for other HTTP clients. `token_provider`: the token that requests carry.
+- `session_auth`: `SessionAuth`, for other HTTP clients. `request_tokens`: the token that requests carry.
 - `frames`: all rows of a query as a DataFrame.
-- `redirects`: keeps it from other addresses. `realtime`: pushes it to channels.
+- `redirect_guard`: keeps it from other addresses. `realtime`: pushes it to channels.
 """
 
 from __future__ import annotations

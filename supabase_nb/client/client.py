@@ -15,8 +15,8 @@ from ..storage import SessionStorage
 from ..tokens import Secret
 from .connect import check_key
 from .frames.row_limit import RowLimit
-from .signing import SessionTransport, Signer
-from .token_provider import SessionTokens
+from .request_signing import SessionTransport, Signer
+from .request_tokens import SessionTokens
 
 if TYPE_CHECKING:
     from postgrest import SyncPostgrestClient, SyncRequestBuilder, SyncRPCFilterRequestBuilder
@@ -42,16 +42,16 @@ class Client:
         url: The project's URL, ``https://abcd.supabase.co``; its page of the dashboard will do too.
         key: Its publishable (anon) key.
         name: Tells several sessions of one project apart.
-        storage: Where the session rests; by default a file in the user's data folder.
+        storage: Where the session is stored; by default a file in the user's data folder.
         auth_url: The auth server's base, where it is not ``{url}/auth/v1``. Each auth server has a stored
             session of its own.
         transport: What sends all requests; by default a connection pool of its own for data, and one for
             the auth server.
-        allow_secret_key: Take a service-role or secret key. It passes over row level security.
+        allow_secret_key: Take a service-role or secret key. It bypasses Row Level Security.
         **options: Further arguments of `AuthClient`.
 
     Raises:
-        AuthError: ``url`` is no address, or ``key`` is one that nobody should have in a notebook.
+        AuthError: ``url`` is not a valid URL, or ``key`` does not belong in a notebook.
     """
 
     #: The session.
@@ -242,7 +242,7 @@ class Client:
 
     @property
     def storage(self) -> SyncStorageClient:
-        """Files. Where the session rests is another thing: ``auth.storage``."""
+        """Files. (The session is stored elsewhere: ``auth.storage``.)."""
         if self._storage is None:
             try:
                 from storage3 import SyncStorageClient

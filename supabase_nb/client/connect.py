@@ -28,7 +28,7 @@ class Project:
         url: Its URL, ``https://abcd.supabase.co``.
         key: Its publishable (anon) key.
         auth_url: The auth server's base, where it is not ``{url}/auth/v1``.
-        url_from: Where the URL was found: ``"argument"``, or the variable and the file it stands in.
+        url_from: Where the URL was found: ``"argument"``, or the variable and the file it is in.
         key_from: Where the key was found.
     """
 
@@ -72,8 +72,8 @@ def resolve_project(
         allow_secret_key: Take a service-role or secret key too.
 
     Raises:
-        AuthError: The URL or the key is found nowhere (``no_url``, ``no_key``), the key is one that passes
-            over row level security (``secret_key``), or another project's (``wrong_project``), or the URL is
+        AuthError: The URL or the key is found nowhere (``no_url``, ``no_key``), the key is one that bypasses
+            Row Level Security (``secret_key``), or another project's (``wrong_project``), or the URL is
             none (``invalid_url``).
     """
     environ = os.environ if environ is None else environ
@@ -81,7 +81,7 @@ def resolve_project(
     url, url_from = _first(url, (URL_VARIABLE,), places)
     found, key_from = _first(key, KEY_VARIABLES, places)
     secret, key, found = Secret(found), "", ""
-    del environ, places  # they hold keys, and this frame may stand in a traceback with locals
+    del environ, places  # they hold keys, and this frame may appear in a traceback with locals
     if not url:
         raise AuthError(
             f"No project is named. Give its URL, or set {URL_VARIABLE} (in the environment or a {DOTENV}); "
@@ -107,7 +107,7 @@ def check_key(key: Secret, url: str, *, allow_secret_key: bool = False, found: s
     Args:
         key: The key.
         url: The project's URL.
-        allow_secret_key: Take one that passes over row level security.
+        allow_secret_key: Take one that bypasses Row Level Security.
         found: Where it was found, for the message.
 
     Raises:
@@ -118,9 +118,9 @@ def check_key(key: Secret, url: str, *, allow_secret_key: bool = False, found: s
     place = "" if found == "argument" else f" ({found})"
     if tokens.is_secret(key) and not allow_secret_key:
         raise AuthError(
-            f"This is a secret key{place}: it passes over row level security, so whoever gets at this kernel "
-            "or notebook could read and change everybody's data, and queries would not show what the user "
-            "may see. Use the publishable (anon) key. If you must: --allow-secret-key, or "
+            f"This is a secret key{place}: it bypasses Row Level Security, so anyone with access to this "
+            "kernel or notebook could read and change every user's data, and queries would not show "
+            "what the user may see. Use the publishable (anon) key. If you must: --allow-secret-key, or "
             "allow_secret_key=True.",
             code="secret_key",
         )
@@ -144,7 +144,7 @@ def _places(environ: Mapping[str, str], folder: Path | None) -> Iterator[tuple[s
             try:
                 values = dotenv_values(file)
             except (OSError, UnicodeDecodeError):
-                return  # not ours to read: somebody else's, or no text
+                return  # it can't be read, or is not text
             where = f" in {os.path.relpath(file, start)}"
             yield where, {name: value for name, value in values.items() if value}
             return

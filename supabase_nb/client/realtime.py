@@ -11,7 +11,7 @@ from .. import _http
 from ..errors import AuthUnknownError, with_next_step
 from ..logs import log_without_text
 from ..tokens import HiddenText
-from .token_provider import SessionTokens
+from .request_tokens import SessionTokens
 
 
 class SessionRealtime(AsyncRealtimeClient):

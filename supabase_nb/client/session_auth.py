@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from .. import _http
 from .._urls import check_url
 from ..auth import AuthClient
-from ..auth.token_source import NO_TOKEN
-from .signing import Signer
-from .token_provider import SessionTokens, TokenProvider
+from ..auth.session_token import NO_TOKEN
+from .request_signing import Signer
+from .request_tokens import SessionTokens, TokenProvider
 
 if TYPE_CHECKING:
     from .client import Client
@@ -38,10 +38,10 @@ class SessionAuth(Signer, _AnyClientsAuth):
         origins: Further addresses that may be told the token, such as ``https://api.example.com``.
 
     Raises:
-        AuthError: An origin is no address, or would be told in the clear.
+        AuthError: An origin is not a valid URL, or the token would travel in the clear.
 
     In a request it may raise `AuthRetryableError` (the token has expired, and the auth server cannot be
-    reached) and `AuthSessionMissing` (the session has ended). With nobody signed in, no token is sent.
+    reached) and `AuthSessionMissing` (the session has ended). When no one is signed in, no token is sent.
     """
 
     def __init__(self, session: Client | AuthClient, *, origins: Iterable[str] = ()) -> None:

@@ -32,7 +32,7 @@ from model.kernels import Kernel, World
 
 from supabase_nb.auth._api.server_clock import ServerClock
 from supabase_nb.auth._session.refresher import TokenRefresher
-from supabase_nb.auth._session.store import SessionStore
+from supabase_nb.auth._session.session_store import SessionStore
 from supabase_nb.auth._session.stored_session import StoredSession, TokenPair
 from supabase_nb.errors import AuthError, AuthRetryableError, AuthSessionMissing
 from supabase_nb.models import Session

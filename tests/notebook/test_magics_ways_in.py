@@ -262,7 +262,7 @@ def test_a_secret_key_is_refused_unless_one_insists(
     line = f"%supabase_connect {server.url} --storage memory --name admin"
     ran = here.run(line)
     assert not ran.ok
-    assert "This is a secret key (SUPABASE_KEY): it passes over row level security" in ran.text
+    assert "This is a secret key (SUPABASE_KEY): it bypasses Row Level Security" in ran.text
     assert key not in ran.text
     assert "admin" not in here.ns
     assert here.run(f"{line} --allow-secret-key").ok

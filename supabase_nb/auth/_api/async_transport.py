@@ -37,7 +37,7 @@ class AsyncPool(httpx.AsyncBaseTransport):
 class _InThreads(httpx.AsyncBaseTransport):
     """A synchronous transport, each request in a thread. One that hangs is abandoned at the time-out.
 
-    It belongs to whoever made it, so it is not closed here.
+    It belongs to the code that made it, so it is not closed here.
     """
 
     def __init__(self, transport: httpx.BaseTransport) -> None:

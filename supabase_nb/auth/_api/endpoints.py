@@ -41,7 +41,7 @@ class AuthAPI:
         allow_http: Send tokens over plain ``http://`` to other machines too: readable on the way.
 
     Raises:
-        AuthError: ``url`` is no address, or tokens would travel in the clear.
+        AuthError: ``url`` is not a valid URL, or tokens would travel in the clear.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class AuthAPI:
         """``GET /.well-known/jwks.json``: the public keys."""
         keys = (await self._request("GET", "/.well-known/jwks.json")).json()
         if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list):
-            del keys  # whatever it is: this frame may stand in a traceback with locals
+            del keys  # it may hold anything: this frame may appear in a traceback with locals
             raise unexpected_response()
         return keys
 

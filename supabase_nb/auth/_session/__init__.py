@@ -2,7 +2,7 @@
 
 - `manager`: what each method of a client does; has a store, a refresher and a sign-out queue.
 - `snapshot`, `state`: what is in force at a moment, and how another snapshot takes its place.
-- `store`, `stored_session`: the stored sessions of a project, each under its id; one of them.
+- `session_store`, `stored_session`: the stored sessions of a project, each under its id; one of them.
 - `refresher`: one exchange for everyone, also across kernels. `scheduler`: when. `retry`: when again.
 - `sign_out`: ends a session here at once, at the server as soon as it can be reached.
 - `delivery`: tells observers and subscribers, in one order.

@@ -18,7 +18,7 @@ from ...models import AuthCallback, AuthEvent, Session, Subscription
 
 logger = logging.getLogger("supabase_nb")
 
-# A subscriber that blocks must not block whoever caused the next change; that change is delivered after it.
+# A subscriber that blocks must not block the call that caused the next change, which is delivered after it.
 _LONGEST_WAIT = 2.0
 
 
@@ -30,7 +30,7 @@ class Change:
         traits: Their new values.
         event: What happened, if subscribers are to be told.
         session: The session that goes with it.
-        left: Who is still to be told, in their order; ``None`` stands for the observers of the traits.
+        left: Those still to be told, in their order; ``None`` means the observers of the traits.
     """
 
     traits: Mapping[str, object]
@@ -61,7 +61,7 @@ class Delivery:
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """The child's own lock: a thread of the parent's may have held the old one."""
+        """The child's own lock: a thread of the parent may have taken the old one."""
         self._make_locks()
         self._owner = None
 
@@ -77,7 +77,7 @@ class Delivery:
 
     @property
     def overdue(self) -> bool:
-        """Whether something is queued that nobody is delivering: Ctrl-C came between."""
+        """Whether something is queued that no thread is delivering: Ctrl-C came between."""
         return bool(self._queue) and self._owner is None
 
     def put(
@@ -159,7 +159,7 @@ class Delivery:
             self._ready.notify_all()
 
     def _deliver(self, change: Change) -> BaseException | None:
-        """Reach everybody, whatever one of them raises; a Ctrl-C among it is handed back."""
+        """Tell everyone, whatever one of them raises; a Ctrl-C among it is returned."""
         interrupt: BaseException | None = None
         inside = _inside.set((*_inside.get(), self))
         try:
@@ -176,7 +176,7 @@ class Delivery:
         """
         left, known, session = change.left, self._subscriptions, change.session
         if subscription is None:
-            interrupt = self._set_traits(change)  # may be called again; what is set already notifies nobody
+            interrupt = self._set_traits(change)  # may be called again; what is set already notifies no one
             left.popleft()
             return interrupt
         if change.event is None:

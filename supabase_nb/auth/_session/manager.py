@@ -32,10 +32,10 @@ from .delivery import Change, Delivery
 from .refresher import TokenRefresher, same_user, time_until
 from .retry import retry
 from .scheduler import scheduler
+from .session_store import Found, SessionStore
 from .sign_out import SignOut, says_expired
 from .snapshot import Freshness, Request, SessionSnapshot
 from .state import SessionState, not_signed_in
-from .store import Found, SessionStore
 from .stored_session import StorageDamaged, StoredSession, TokenPair
 
 logger = logging.getLogger("supabase_nb")

@@ -28,9 +28,9 @@ from ...tokens import Secret
 from .._api.endpoints import AuthAPI
 from .._loop import Runtime
 from .retry import asked_to_wait, pause_after, retry
+from .session_store import Found, SessionStore
 from .snapshot import Freshness, SessionSnapshot
 from .state import SessionState, not_signed_in
-from .store import Found, SessionStore
 from .stored_session import StorageDamaged, StoredSession
 
 logger = logging.getLogger("supabase_nb")
@@ -430,7 +430,7 @@ class TokenRefresher:
         waiting, in one call or several, this continues without the lock.
 
         Raises:
-            AuthRetryableError: Another kernel held the lock for all of `patience`, in seconds.
+            AuthRetryableError: Another kernel had the lock for all of `patience`, in seconds.
         """
         steady = self._clock.clock.steady
         wait, began = max(min(patience, LOCK_TIMEOUT - self._waited), 0.0), steady()

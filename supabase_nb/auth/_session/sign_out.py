@@ -12,9 +12,9 @@ from ...tokens import Secret
 from .._api.endpoints import AuthAPI
 from .._loop import Runtime
 from .refresher import TokenRefresher
+from .session_store import SessionStore
 from .snapshot import Request, SessionSnapshot
 from .state import SessionState
-from .store import SessionStore
 
 logger = logging.getLogger("supabase_nb")
 

@@ -53,7 +53,7 @@ class SessionState:
         self._requests = self._latest = self._generations = 0
 
     def after_fork(self) -> None:
-        """In the child: a task of the parent's may have held the lock."""
+        """In the child: a task of the parent may have taken the lock."""
         self.commit = asyncio.Lock()
 
     @property

@@ -166,7 +166,7 @@ class StoredSession:
             wire = json.loads(text.reveal())
             ours = wire.pop(_OURS, None) if isinstance(wire, dict) else None
             session = Session.from_wire(wire)
-        except (ValueError, RecursionError):
+        except (TypeError, ValueError, RecursionError):  # TypeError: the storage returned no text
             return None
         if not isinstance(ours, dict):
             return cls.begin(session)

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from .. import _http, redaction, tokens
-from ..auth.token_source import NO_TOKEN, TokenSource
+from ..auth.session_token import NO_TOKEN, TokenSource
 from ..errors import AuthInvalidJwt
 from ..tokens import Secret
-from .redirects import Origin
+from .redirect_guard import Origin
 
 if TYPE_CHECKING:
     from ..auth import AuthClient

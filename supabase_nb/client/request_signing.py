@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 from .. import _http
-from ..auth.token_source import NO_TOKEN
+from ..auth.session_token import NO_TOKEN
 from ..tokens import Secret, without
-from . import redirects
-from .token_provider import TokenProvider, header_of
+from . import redirect_guard
+from .request_tokens import TokenProvider, header_of
 
 # Headers that describe a body as it was sent.
 _OF_THE_BODY = ("content-encoding", "content-length", "transfer-encoding")
@@ -73,7 +73,7 @@ class Signer:
             return None
         key = provider.key
         header = header_of(token, key)
-        redirects.sign(request, origin)
+        redirect_guard.sign(request, origin)
         if key is not NO_TOKEN:
             headers["apikey"] = key.reveal()
         if header is not NO_TOKEN:
@@ -104,7 +104,7 @@ def _in_memory(request: Any) -> bool:
 class SessionTransport(_http.BaseTransport):
     """Sends what is for the project as its user. Here nothing can override that, and no redirect escapes it.
 
-    A request is signed in a copy: whoever holds it, its response or a traceback holds no token, and a
+    A request is signed in a copy: the original, its response and tracebacks contain no token, and a
     redirect elsewhere starts from a request that has none.
 
     Args:

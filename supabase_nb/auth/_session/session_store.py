@@ -196,7 +196,7 @@ class SessionStore:
         try:
             text = self.storage.get(key)
             secret, text = (None if text is None else Secret(text)), None
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001  (a prompt that was cancelled; Ctrl-C does not come here)
             return None, failure_of_storage(error, "read")
         return secret, None
 
@@ -251,7 +251,7 @@ class SessionStore:
                 for name in sorted(names):
                     self.storage.set(name, text.reveal())
                 self._write_index(self._with(index, record.id, names), index)
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001
             return failure_of_storage(error, "saved")
         self._remove_older()
         return None
@@ -300,7 +300,7 @@ class SessionStore:
             nonlocal failure
             try:
                 self.storage.remove(key)
-            except Exception as error:  # noqa: BLE001
+            except BaseException as error:  # noqa: BLE001
                 failure = failure_of_storage(error, "removed")
 
         with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT):
