@@ -66,6 +66,6 @@ class Pkce:
     def _ask(self, done: str, question: Callable[[], _T]) -> _T:
         try:
             return question()
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001  (also a prompt that was cancelled by Ctrl-C)
             failure = failure_of_storage(error, done)
         raise failure

@@ -110,6 +110,25 @@ class SessionStore:
         safe = session_id if len(session_id) <= 64 else hashlib.sha256(session_id.encode()).hexdigest()
         return f"{self._project}-session-{safe}"
 
+    # -- the storage's calls: whatever they raise becomes an `AuthStorageError` ----------------------------
+
+    def _get(self, key: str) -> str | None:
+        return self._ask("read", lambda: self.storage.get(key))
+
+    def _set(self, key: str, value: str) -> None:
+        text, value = Secret(value), ""
+        self._ask("saved", lambda: self.storage.set(key, text.reveal()))
+
+    def _remove(self, key: str) -> None:
+        self._ask("removed", lambda: self.storage.remove(key))
+
+    def _ask(self, done: str, call: Callable[[], _T]) -> _T:
+        try:
+            return call()
+        except BaseException as error:  # noqa: BLE001  (also a prompt that was cancelled by Ctrl-C)
+            failure = failure_of_storage(error, done)
+        raise failure  # without the frames below, which hold the value
+
     # -- locks --------------------------------------------------------------------------------------------
 
     def lock(self, session_id: str | None, timeout: float) -> Any:
@@ -194,10 +213,10 @@ class SessionStore:
 
     def _text(self, key: str) -> tuple[Secret | None, AuthStorageError | None]:
         try:
-            text = self.storage.get(key)
+            text = self._get(key)
             secret, text = (None if text is None else Secret(text)), None
-        except BaseException as error:  # noqa: BLE001  (a prompt that was cancelled; Ctrl-C does not come here)
-            return None, failure_of_storage(error, "read")
+        except AuthStorageError as error:
+            return None, error
         return secret, None
 
     def _parsed(self, key: str, text: Secret) -> tuple[StoredSession | None, AuthStorageError | None]:
@@ -244,15 +263,15 @@ class SessionStore:
         try:
             with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT):
                 index = self._index()
-                self.storage.set(self._key_of(record.id), text.reveal())
+                self._set(self._key_of(record.id), text.reveal())
                 names = self._names_of(record.id, index) - {self.key}
                 if use or self._uses(self.key, record.id):
                     names.add(self.key)
                 for name in sorted(names):
-                    self.storage.set(name, text.reveal())
+                    self._set(name, text.reveal())
                 self._write_index(self._with(index, record.id, names), index)
-        except BaseException as error:  # noqa: BLE001
-            return failure_of_storage(error, "saved")
+        except AuthStorageError as error:
+            return error
         self._remove_older()
         return None
 
@@ -280,7 +299,7 @@ class SessionStore:
             record, _ = self._read(key)
             if record is not None and issuer in ("", record.session.claims.get("iss")):
                 with suppress(Exception):
-                    self.storage.remove(key)
+                    self._remove(key)
 
     # -- removing -----------------------------------------------------------------------------------------
 
@@ -299,9 +318,9 @@ class SessionStore:
         def remove(key: str) -> None:
             nonlocal failure
             try:
-                self.storage.remove(key)
-            except BaseException as error:  # noqa: BLE001
-                failure = failure_of_storage(error, "removed")
+                self._remove(key)
+            except AuthStorageError as error:
+                failure = error
 
         with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT):
             index = before = self._index()
@@ -317,7 +336,7 @@ class SessionStore:
             with suppress(Exception):
                 self._write_index(index, before)
                 if not index:
-                    self.storage.remove(self._index_key)
+                    self._remove(self._index_key)
         if self._read(self.key) == (None, None):
             remove(self.key)  # what a damaged file, or a save that was cut short, left behind
             self._remove_older()
@@ -332,7 +351,7 @@ class SessionStore:
         with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT), suppress(Exception):
             index = self._index()
             if not self._names_of(record.id, index):
-                self.storage.remove(self._key_of(record.id))
+                self._remove(self._key_of(record.id))
                 self._write_index({known: e for known, e in index.items() if known != record.id}, index)
 
     def _is_of(self, session_id: str, user_id: str) -> bool:
@@ -344,7 +363,7 @@ class SessionStore:
     def _index(self) -> dict[str, _Entry]:
         """The stored sessions; empty when the index is damaged. It holds no tokens."""
         try:
-            found = json.loads(self.storage.get(self._index_key) or "{}")
+            found = json.loads(self._get(self._index_key) or "{}")
             return {
                 str(session_id): _Entry(tuple(str(name) for name in entry["names"]), float(entry["used"]))
                 for session_id, entry in found.items()
@@ -356,7 +375,7 @@ class SessionStore:
         if index == before:
             return
         text = json.dumps({key: {"names": e.names, "used": round(e.used)} for key, e in index.items()})
-        self.storage.set(self._index_key, text)
+        self._set(self._index_key, text)
 
     def _with(self, index: dict[str, _Entry], session_id: str, names: set[str]) -> dict[str, _Entry]:
         """The index with a session that has just been saved; sessions that are no longer kept are removed."""
@@ -379,6 +398,6 @@ class SessionStore:
         for place, known in enumerate(unused):
             if place >= _MOST_UNUSED or now - index[known].used > _KEEP_UNUSED:
                 with suppress(Exception):
-                    self.storage.remove(self._key_of(known))
+                    self._remove(self._key_of(known))
                     del kept[known]
         return kept
