@@ -20,6 +20,7 @@ from supabase_nb import (
     AuthError,
     AuthInvalidCredentials,
     AuthRetryableError,
+    AuthUnknownError,
     AuthWeakPassword,
     FileStorage,
     MemoryStorage,
@@ -466,3 +467,18 @@ def test_a_code_that_was_exchanged_is_never_lost_to_the_storage(
     storage.broken = False
     auth.sign_out("local")
     assert storage.get(f"{storage_key(mails.url)}-code-verifier") is None
+
+
+def test_the_first_of_two_confirmations_of_a_new_address() -> None:
+    """``tests/wire/recover.json``: the other address has to be confirmed too; there is no session yet."""
+    answers = made.Answers(**{"POST /auth/v1/verify": {"code": "200", "msg": "Confirmation link accepted."}})
+    auth = AuthClient(
+        "https://abcd.supabase.co/auth/v1", storage=MemoryStorage(), transport=answers, auto_refresh=False
+    )
+    credentials = {"email": "new@example.com", "token": "123456", "type": "email_change"}
+    response = auth.verify_otp(credentials)
+    assert (response.user, response.session) == (None, None)
+    answers["POST /auth/v1/verify"] = {"code": "nonsense"}
+    with pytest.raises(AuthUnknownError):
+        auth.verify_otp(credentials)
+    auth.close()

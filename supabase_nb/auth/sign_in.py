@@ -341,12 +341,12 @@ async def _sign_in(
     """
     request = manager.state.new_request()
     path, fields = await _prepare(manager, path, body, pkce=pkce)
-    found: Session | User
+    found: Session | User | None
     if confirm:
         found = await manager.api.session_or_user(path, fields)
     else:
         found = await manager.api.session(path, fields)
-    if isinstance(found, User):
+    if found is None or isinstance(found, User):
         return AuthResponse(found, None)
     await manager.adopt_new(found, _event(recovery=recovery), cause, request)
     return AuthResponse(found.user, found)

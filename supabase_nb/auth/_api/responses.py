@@ -98,6 +98,12 @@ def read(response: Response, now: float) -> Session | User | None:
         return None
 
 
+def half_confirmed(response: Response) -> bool:
+    """Whether a 200 says that the other address has to be confirmed too, for an address to be changed."""
+    wire = response.json()
+    return isinstance(wire, dict) and wire.get("code") == "200"
+
+
 def unexpected_response(status: int = 200) -> errors.AuthUnknownError:
     """The error of a 200 that does not hold what was asked for."""
     return errors.AuthUnknownError(
