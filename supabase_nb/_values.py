@@ -1,101 +1,183 @@
-"""What a value may hold: a text, or both tokens of a session, in the types that people keep them in.
-
-Other packages' types are told by what they offer, so none of these packages is imported.
-"""
+"""What values of the auth server share: read-only dictionaries, lenient reading, dumps like pydantic's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
-from .errors import AuthError
-from .tokens import Secret
-
-# What a session may be wrapped in: `AuthResponse`, supabase-js's `{"data": {"session": …}}`, older storage.
-_WRAPPERS = ("session", "data", "currentSession")
-_DEPTH = 4
+import builtins
+import copy
+import json
+import re
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any, Literal, NoReturn
 
 
-def text_of(value: object) -> Secret | None:
-    """A value as a text: `str`, `Secret`, bytes, pydantic's `SecretStr`, one value of numpy or pandas."""
-    if isinstance(value, (str, Secret)):
-        return Secret(value)
-    if isinstance(value, (bytes, bytearray)):
-        try:
-            return Secret(value.decode())
-        except UnicodeDecodeError:
-            return None
-    if isinstance(value, (Mapping, type)):
-        return None
-    revealed = getattr(value, "get_secret_value", None)
-    if callable(revealed):
-        return _plain(revealed())
-    single = getattr(value, "item", None)
-    if callable(single) and getattr(value, "size", None) == 1:
-        return _plain(single())
-    return None
+class FrozenDict(dict[str, Any]):
+    """A JSON object that is read only at its top level."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("this is what the auth server said: read only")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return {key: copy.deepcopy(value, memo) for key, value in self.items()}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (dict(self),)
 
 
-def token_pair(value: object) -> tuple[Secret, Secret] | None:
-    """Both tokens of something that holds a session: ours, supabase-py's, a dict, two values in a row."""
-    return next(_pairs(value, _DEPTH), None)
+class ModelDump:
+    """The dumps that pydantic's models have, and with them supabase_auth's values."""
+
+    def _fields(self) -> Mapping[str, Any]:
+        """The fields of supabase_auth's value of this name, in its order."""
+        raise NotImplementedError
+
+    def model_dump(
+        self,
+        *,
+        mode: Literal["python", "json"] = "python",
+        include: Collection[str] | None = None,
+        exclude: Collection[str] | None = None,
+        exclude_none: bool = False,
+    ) -> builtins.dict[str, Any]:
+        """The fields as a new dictionary. A session's dump holds both tokens: don't show it.
+
+        Args:
+            mode: ``"python"``: times are `datetime`; ``"json"``: they are texts.
+            include: Only these fields.
+            exclude: All fields but these.
+            exclude_none: Leave fields without a value out, in fields too.
+
+        Raises:
+            TypeError: ``include`` or ``exclude`` is not a set of names; pydantic's nested form is not taken.
+            ValueError: Another mode.
+
+        Source: supabase_auth's ``model_dump``, with the same fields and values.
+
+        Example:
+            ``supabase.auth.get_user().user.model_dump(include={"id", "email"})``
+        """
+        if mode not in ("python", "json"):
+            raise ValueError(f'There is no mode {mode!r}. Use "python" or "json".')
+        for name, names in (("include", include), ("exclude", exclude)):
+            if isinstance(names, (str, Mapping)):
+                raise TypeError(f'{name} takes a set of field names: {{"id", "email"}}.')
+        chosen = {
+            name: value
+            for name, value in self._fields().items()
+            if (include is None or name in include) and name not in (exclude or ())
+        }
+        plain: builtins.dict[str, Any] = _plain(chosen, mode == "json")
+        return _without_none(plain) if exclude_none else plain
+
+    def model_dump_json(
+        self,
+        *,
+        indent: int | None = None,
+        include: Collection[str] | None = None,
+        exclude: Collection[str] | None = None,
+        exclude_none: bool = False,
+    ) -> str:
+        """The same as JSON. A session's holds both tokens: for storing it, not for showing.
+
+        Args:
+            indent: Spaces for each level; by default all on one line.
+            include: Only these fields.
+            exclude: All fields but these.
+            exclude_none: Leave fields without a value out.
+
+        Raises:
+            TypeError: As for `model_dump`.
+
+        Source: supabase_auth's ``model_dump_json``.
+
+        Example:
+            ``supabase.auth.get_user().user.model_dump_json(indent=2)``
+        """
+        found = self.model_dump(mode="json", include=include, exclude=exclude, exclude_none=exclude_none)
+        separators = (",", ":") if indent is None else None
+        return json.dumps(found, indent=indent, separators=separators, ensure_ascii=False)
+
+    def dict(self, **options: Any) -> builtins.dict[str, Any]:
+        """The older name of `model_dump`."""
+        return self.model_dump(**options)
+
+    def json(self, **options: Any) -> str:
+        """The older name of `model_dump_json`."""
+        return self.model_dump_json(**options)
 
 
-def both_tokens(value: object) -> tuple[Secret, Secret]:
-    """Both tokens of a value that has to hold them.
+def _plain(value: Any, as_json: bool) -> Any:
+    if isinstance(value, ModelDump):
+        value = value._fields()
+    if isinstance(value, Mapping):
+        return {key: _plain(item, as_json) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, as_json) for item in value]
+    if as_json and isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return value
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    return [_without_none(item) for item in value] if isinstance(value, list) else value
+
+
+def text(wire: Mapping[str, Any], name: str) -> str | None:
+    """A text, or ``None`` where it is empty or missing.
 
     Raises:
-        AuthError: It does not.
+        ValueError: It is of another type.
     """
-    pair = token_pair(value)
-    if pair is None:
-        raise AuthError(
-            "set_session takes an access token and a refresh token, or one value that holds both: a session, "
-            'a response with one, or {"access_token": …, "refresh_token": …}.',
-            code="no_credentials",
-        )
-    return pair
+    value = wire.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name} is not a text")
+    return value or None
 
 
-def holds_no_session(value: object) -> bool:
-    """Whether this is a response whose session is ``None``, as after a sign-up that has to be confirmed."""
-    missing = object()
-    return _part(value, "session", missing) is None
+def mapping(wire: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """An object, empty where it is missing.
+
+    Raises:
+        ValueError: It is of another type.
+    """
+    value = wire.get(name) or {}
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} is not an object")
+    return FrozenDict(value)
 
 
-def may_hold_tokens(value: object) -> bool:
-    """Whether a variable is worth suggesting as one that holds tokens."""
-    if isinstance(value, (str, Secret, bytes, Mapping)):
-        return True
-    return not isinstance(value, type) and any(
-        hasattr(value, name) for name in ("access_token", "session", "get_secret_value")
-    )
+def time(wire: Mapping[str, Any], name: str) -> datetime | None:
+    """A time, or ``None`` where it is missing or cannot be read.
+
+    Raises:
+        ValueError: It is not a text.
+    """
+    value = text(wire, name)
+    if value is None:
+        return None
+    try:
+        return datetime.fromisoformat(value)
+    except ValueError:
+        pass
+    # The server writes `Z` and nanoseconds; Python 3.10 reads neither.
+    short = re.sub(r"(\.\d{6})\d+", r"\1", value).replace("Z", "+00:00")
+    try:
+        return datetime.fromisoformat(re.sub(r"\.(\d{1,5})(?=[+-])", lambda m: f".{m[1]:0<6}", short))
+    except ValueError:
+        return None
 
 
-def _pairs(value: object, depth: int) -> Iterator[tuple[Secret, Secret]]:
-    if isinstance(value, (str, Secret, bytes, bytearray, type)) or not depth:
-        return
-    access_token, refresh_token = (text_of(_part(value, n)) for n in ("access_token", "refresh_token"))
-    if access_token and refresh_token is not None:
-        yield access_token, refresh_token
-        return
-    for name in _WRAPPERS if isinstance(value, Mapping) else ("session",):
-        inner = _part(value, name)
-        if inner is not None and not isinstance(inner, type):
-            yield from _pairs(inner, depth - 1)
-    as_list = getattr(value, "tolist", None)
-    items = as_list() if callable(as_list) else value
-    if isinstance(items, (tuple, list)) and len(items) == 2:
-        first, second = map(text_of, items)
-        if first and second is not None:
-            yield first, second
+def optional_text(wire: Mapping[str, Any], name: str) -> str | None:
+    """A text that nothing here depends on: ``None`` for another type."""
+    value = wire.get(name)
+    return value if isinstance(value, str) else None
 
 
-def _part(value: object, name: str, default: Any = None) -> Any:
-    if isinstance(value, Mapping):
-        return value.get(name, default)
-    return getattr(value, name, default)
-
-
-def _plain(value: object) -> Secret | None:
-    return text_of(value) if isinstance(value, (str, bytes)) else None
+def optional_time(wire: Mapping[str, Any], name: str) -> datetime | None:
+    """A time that nothing here depends on: ``None`` for another type."""
+    return time(wire, name) if isinstance(wire.get(name), str) else None

@@ -2,15 +2,19 @@
 
 AuthError
 ├── AuthApiError               the auth server refused; ``code`` is its own
-│   ├── AuthInvalidCredentials wrong e-mail, password or one-time code
-│   ├── AuthWeakPassword       ``reasons`` says why
+│   ├── AuthInvalidCredentials wrong e-mail, password or one-time code (*)
+│   ├── AuthWeakPassword       ``reasons`` says why (*)
+│   ├── AuthImplicitGrantRedirectError  the address of a sign-in says that it failed (*)
 │   ├── AuthSessionMismatch    the tokens belong to different users
-│   └── UserDoesntExist        the token matches no user
-├── AuthSessionMissing         there is no (longer a) session to work with
-├── AuthInvalidJwt             a token that cannot be verified
-├── AuthRetryableError         an outage: try again later, nothing is lost
+│   └── UserDoesntExist        the token matches no user (*)
+├── CustomAuthError            what supabase_auth's clients raise under a name of its own, and those with (*)
+│   ├── AuthSessionMissing     there is no (longer a) session to work with
+│   ├── AuthInvalidJwt         a token that cannot be verified
+│   └── AuthRetryableError     an outage: try again later, nothing is lost
 ├── AuthStorageError           the session could not be read or saved
 └── AuthUnknownError           an answer that is not the auth server's
+
+Each name of ``supabase_auth.errors`` exists here too, with the same base classes.
 
 No message, argument or attribute of these ever holds a token.
 """
@@ -70,9 +74,11 @@ class AuthError(Exception):
         status: The HTTP status, when a server answered.
         code: The server's error code (``refresh_token_not_found``…) or one of ours.
         session_id: The session that a refusal is about, where the server said so. An id, not a token.
+        name: What supabase_auth calls this kind of error: ``"AuthSessionMissingError"``.
     """
 
     session_id: str | None = None
+    name: str = "AuthError"
 
     #: Show our own frames in notebooks too (`%supabase_debug on`).
     show_traceback = False
@@ -87,6 +93,17 @@ class AuthError(Exception):
     def retryable(self) -> bool:
         """Whether the same call may succeed later: an outage, or a login page in between."""
         return False
+
+    def to_dict(self) -> dict[str, object]:
+        """The error as a dictionary: ``name``, ``message``, ``status`` and ``code``.
+
+        Source: ``to_dict`` of supabase_auth's errors.
+
+        Example:
+            >>> AuthApiError("Refused.", status=403, code="user_banned").to_dict()
+            {'name': 'AuthApiError', 'message': 'Refused.', 'status': 403, 'code': 'user_banned'}
+        """
+        return {"name": self.name, "message": self.message, "status": self.status, "code": self.code}
 
     def __str__(self) -> str:
         return self.message
@@ -124,13 +141,50 @@ def _rebuild(kind: type[AuthError], state: dict[str, object]) -> AuthError:
 class AuthApiError(AuthError):
     """The auth server refused. ``code`` tells why."""
 
+    name = "AuthApiError"
 
-class AuthInvalidCredentials(AuthApiError):
+
+class CustomAuthError(AuthError):
+    """The base of the errors that have a name of their own in supabase_auth."""
+
+    name = "CustomAuthError"
+
+
+class AuthInvalidCredentials(AuthApiError, CustomAuthError):
     """Wrong e-mail, password or one-time code."""
 
+    name = "AuthInvalidCredentialsError"
 
-class AuthWeakPassword(AuthApiError):
+
+class AuthImplicitGrantRedirectError(AuthApiError, CustomAuthError):
+    """The address that a link or a provider's page led to says that the sign-in failed.
+
+    Attributes:
+        details: ``error`` and ``code`` as the address has them.
+    """
+
+    name = "AuthImplicitGrantRedirectError"
+
+    def __init__(
+        self,
+        message: str,
+        details: Mapping[str, str] | None = None,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message, status=status, code=code)
+        self.details = None if details is None else dict(details)
+
+    def to_dict(self) -> dict[str, object]:
+        """As for any error, and the ``details``."""
+        return {**super().to_dict(), "details": self.details}
+
+
+class AuthWeakPassword(AuthApiError, CustomAuthError):
     """The password is too weak; ``reasons`` says in what."""
+
+    name = "AuthWeakPasswordError"
 
     def __init__(
         self, message: str, *, status: int | None = None, code: str | None = None, reasons: Sequence[str] = ()
@@ -138,29 +192,43 @@ class AuthWeakPassword(AuthApiError):
         super().__init__(message, status=status, code=code)
         self.reasons = tuple(reasons)
 
+    def to_dict(self) -> dict[str, object]:
+        """As for any error, and the ``reasons``."""
+        return {**super().to_dict(), "reasons": list(self.reasons)}
+
 
 class AuthSessionMismatch(AuthApiError):
     """The refresh token belongs to another user than the access token. Nothing was saved."""
 
+    name = "AuthSessionMismatch"
 
-class UserDoesntExist(AuthApiError):
+
+class UserDoesntExist(AuthApiError, CustomAuthError):
     """The access token matches no user (reference page "Set the session data")."""
 
+    name = "UserDoesntExist"
 
-class AuthSessionMissing(AuthError):
+
+class AuthSessionMissing(CustomAuthError):
     """There is no session, or no longer one, to work with."""
 
+    name = "AuthSessionMissingError"
 
-class AuthInvalidJwt(AuthError):
+
+class AuthInvalidJwt(CustomAuthError):
     """A token's signature or claims do not hold."""
 
+    name = "AuthInvalidJwtError"
 
-class AuthRetryableError(AuthError):
+
+class AuthRetryableError(CustomAuthError):
     """An outage: the network, a time-out or an overloaded server. The session is kept.
 
     Attributes:
         retry_after: Seconds the server asked us to wait, if it did.
     """
+
+    name = "AuthRetryableError"
 
     def __init__(
         self,
@@ -182,9 +250,13 @@ class AuthRetryableError(AuthError):
 class AuthStorageError(AuthError):
     """The stored session could not be read or saved. What is in memory stays usable."""
 
+    name = "AuthStorageError"
+
 
 class AuthUnknownError(AuthError):
     """An answer that is not the auth server's: HTML of a proxy, a redirect, wrong types."""
+
+    name = "AuthUnknownError"
 
     @property
     def retryable(self) -> bool:
@@ -192,11 +264,14 @@ class AuthUnknownError(AuthError):
         return self.code != "unexpected_redirect"
 
 
-# The names of supabase-py, so that code from there keeps working.
 AuthSessionMissingError = AuthSessionMissing
+"""The same class under supabase_auth's name."""
 AuthInvalidJwtError = AuthInvalidJwt
+"""The same class under supabase_auth's name."""
 AuthInvalidCredentialsError = AuthInvalidCredentials
+"""The same class under supabase_auth's name."""
 AuthWeakPasswordError = AuthWeakPassword
+"""The same class under supabase_auth's name."""
 
 
 def with_next_step(message: str, code: str | None) -> str:

@@ -1,17 +1,22 @@
-"""Session, User, AuthResponse, AuthEvent: immutable values that know their wire form and hide tokens."""
+"""Session, responses and events: immutable values that know their wire form and hide tokens."""
 
 from __future__ import annotations
 
 import copy
 import json
-import re
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from . import redaction, tokens
+from ._users import Factor as Factor
+from ._users import User as User
+from ._users import UserIdentity as UserIdentity
+from ._users import UserResponse as UserResponse
+from ._users import mask_email as mask_email
+from ._values import FrozenDict, ModelDump, optional_text, text
 from .tokens import Secret
 
 if TYPE_CHECKING:
@@ -34,168 +39,8 @@ class AuthChangeEvent(str, Enum):
     __str__ = str.__str__
 
 
-class FrozenDict(dict[str, Any]):
-    """A JSON object that is read only at its top level."""
-
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError("this is what the auth server said: read only")
-
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
-        return {key: copy.deepcopy(value, memo) for key, value in self.items()}
-
-
-#: Fields of a user that are times.
-_TIMES = ("created_at", "updated_at", "last_sign_in_at", "email_confirmed_at", "phone_confirmed_at")
-
-
-def _text(wire: Mapping[str, Any], name: str) -> str | None:
-    value = wire.get(name)
-    if value is not None and not isinstance(value, str):
-        raise ValueError(f"{name} is not a text")
-    return value or None
-
-
-def _mapping(wire: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = wire.get(name) or {}
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{name} is not an object")
-    return FrozenDict(value)
-
-
-def _time(wire: Mapping[str, Any], name: str) -> datetime | None:
-    value = _text(wire, name)
-    if value is None:
-        return None
-    try:
-        return datetime.fromisoformat(value)
-    except ValueError:
-        pass
-    # The server writes `Z` and nanoseconds; Python 3.10 reads neither.
-    short = re.sub(r"(\.\d{6})\d+", r"\1", value).replace("Z", "+00:00")
-    try:
-        return datetime.fromisoformat(re.sub(r"\.(\d{1,5})(?=[+-])", lambda m: f".{m[1]:0<6}", short))
-    except ValueError:
-        return None
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class User:
-    """A user of the project, as the auth server describes them.
-
-    Unknown fields are kept: `to_wire` gives back all that came.
-    """
-
-    id: str
-    aud: str | None
-    role: str | None
-    email: str | None
-    phone: str | None
-    is_anonymous: bool
-    app_metadata: Mapping[str, Any]
-    user_metadata: Mapping[str, Any]
-    identities: tuple[Mapping[str, Any], ...]
-    created_at: datetime | None
-    updated_at: datetime | None
-    last_sign_in_at: datetime | None
-    email_confirmed_at: datetime | None
-    phone_confirmed_at: datetime | None
-    _wire: Mapping[str, Any]
-
-    @classmethod
-    def from_wire(cls, wire: object) -> User:
-        """Read the server's JSON.
-
-        Raises:
-            ValueError: This is not a user: no ``id``, or fields of the wrong type.
-        """
-        if not isinstance(wire, Mapping):
-            raise ValueError("a user is not an object")
-        user_id = _text(wire, "id")
-        if not user_id:
-            raise ValueError("a user has no id")
-        identities = wire.get("identities") or []
-        if not isinstance(identities, (list, tuple)) or not all(
-            isinstance(item, Mapping) for item in identities
-        ):
-            raise ValueError("identities is not a list of objects")
-        return cls(
-            id=user_id,
-            aud=_text(wire, "aud"),
-            role=_text(wire, "role"),
-            email=_text(wire, "email"),
-            phone=_text(wire, "phone"),
-            is_anonymous=wire.get("is_anonymous") is True,
-            app_metadata=_mapping(wire, "app_metadata"),
-            user_metadata=_mapping(wire, "user_metadata"),
-            identities=tuple(FrozenDict(item) for item in identities),
-            created_at=_time(wire, "created_at"),
-            updated_at=_time(wire, "updated_at"),
-            last_sign_in_at=_time(wire, "last_sign_in_at"),
-            email_confirmed_at=_time(wire, "email_confirmed_at"),
-            phone_confirmed_at=_time(wire, "phone_confirmed_at"),
-            _wire=FrozenDict(wire),
-        )
-
-    def to_wire(self) -> dict[str, Any]:
-        """The server's JSON, unknown fields included."""
-        return copy.deepcopy(dict(self._wire))
-
-    @property
-    def user(self) -> User:
-        """Itself: supabase-py's `get_user` returns a response that has a user."""
-        return self
-
-    def model_dump(self, *, mode: str = "python") -> dict[str, Any]:
-        """A dictionary, as supabase-py's user gives it.
-
-        Args:
-            mode: ``"python"``: times are `datetime`; ``"json"``: they are texts, as the server sent them.
-
-        Example:
-            ``supabase.auth.get_user().model_dump()["email"]``
-        """
-        found = self.to_wire()
-        if mode == "python":
-            for name in _TIMES:
-                if found.get(name) is not None:
-                    found[name] = getattr(self, name)
-        return found
-
-    def model_dump_json(self) -> str:
-        """The same as JSON."""
-        return json.dumps(self.model_dump(mode="json"))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, User) and self._wire == other._wire
-
-    def __hash__(self) -> int:
-        return hash(self.id)
-
-    def __deepcopy__(self, memo: object) -> User:
-        return self
-
-    def __repr__(self) -> str:
-        who = (
-            mask_email(self.email)
-            if self.email
-            else "anonymous"
-            if self.is_anonymous
-            else self.phone and tokens.MASK
-        )
-        return f"User(id={tokens.shown(self.id, 100)!r}, {who or ''})"
-
-
-def mask_email(email: str) -> str:
-    """``a•••@example.com``: for what may be saved with a notebook."""
-    name, at, host = email.rpartition("@")
-    return tokens.shown(f"{name[:1]}{tokens.MASK}{at}{host}", 100)
-
-
 @dataclass(frozen=True, init=False, repr=False, eq=False)
-class Session:
+class Session(ModelDump):
     """An access token, its refresh token, and whose they are.
 
     Args:
@@ -255,6 +100,16 @@ class Session:
         return self._refresh_token.reveal()
 
     @property
+    def provider_token(self) -> str | None:
+        """The token of the provider (GitHub, Google…), after signing in by it. A secret: don't print it."""
+        return optional_text(self._extra_fields(), "provider_token")
+
+    @property
+    def provider_refresh_token(self) -> str | None:
+        """What the provider's token is renewed with. A secret: don't print it."""
+        return optional_text(self._extra_fields(), "provider_refresh_token")
+
+    @property
     def claims(self) -> Mapping[str, Any]:
         """The access token's claims, unverified (`AuthClient.get_claims` verifies)."""
         return self._claims
@@ -311,7 +166,7 @@ class Session:
             refresh_token,
             expires_at=expires_at,
             expires_in=expires_in if expires_in is not None else 0,
-            token_type=_text(wire, "token_type") or "bearer",
+            token_type=text(wire, "token_type") or "bearer",
             user=User.from_wire(wire.get("user")),
             extra={name: value for name, value in wire.items() if name not in known},
             _claims=claims,
@@ -320,14 +175,6 @@ class Session:
     def to_wire(self) -> dict[str, Any]:
         """The JSON that auth-js and supabase-py store. Holds both tokens: for storage, not for showing."""
         return copy.deepcopy(self._to_wire())
-
-    def model_dump(self, *, mode: str = "python") -> dict[str, Any]:
-        """A dictionary, as supabase-py's session gives it. Holds both tokens: don't print it."""
-        return {**self.to_wire(), "user": self.user.model_dump(mode=mode)}
-
-    def model_dump_json(self) -> str:
-        """The same as JSON."""
-        return json.dumps(self.model_dump(mode="json"))
 
     def _to_wire(self) -> dict[str, Any]:
         """The same, not copied: for writing it at once."""
@@ -340,6 +187,11 @@ class Session:
             "token_type": self.token_type,
             "user": self.user._wire,
         }
+
+    def _fields(self) -> Mapping[str, Any]:
+        names = ("access_token", "refresh_token", "expires_in", "expires_at", "token_type", "user")
+        secrets = ("provider_token", "provider_refresh_token")
+        return {name: getattr(self, name) for name in (*secrets, *names)}
 
     def with_user(self, user: User) -> Session:
         """The same tokens with a fresher user."""
@@ -395,7 +247,7 @@ class _Hidden(Secret):
 
 
 @dataclass(frozen=True)
-class AuthResponse:
+class AuthResponse(ModelDump):
     """What the sign-in methods return.
 
     ``session`` is ``None`` where the server wants a confirmation first (sign-up by e-mail).
@@ -404,40 +256,96 @@ class AuthResponse:
     user: User | None
     session: Session | None
 
-    def model_dump(self, *, mode: str = "python") -> dict[str, Any]:
-        """Both as dictionaries, as supabase-py's response gives them. Holds tokens: don't print it."""
-        return {
-            "user": self.user.model_dump(mode=mode) if self.user else None,
-            "session": self.session.model_dump(mode=mode) if self.session else None,
-        }
+    def _fields(self) -> Mapping[str, Any]:
+        return {"user": self.user, "session": self.session}
 
 
 @dataclass(frozen=True)
 class SessionResponse(AuthResponse):
-    """What `set_session` and `refresh_session` return: there is always a session."""
+    """An `AuthResponse` that always has a user and a session: that of `AuthClient.set_session`.
+
+    Example:
+        ``supabase.auth.set_session(at, rt).session.expires_at``: Unix seconds, by the server's clock.
+    """
 
     user: User
     session: Session
 
 
-class Claims(FrozenDict):
-    """The claims of an access token; ``claims["claims"]`` and ``claims["headers"]`` too, as in supabase-py.
+@dataclass(frozen=True)
+class AuthOtpResponse(AuthResponse):
+    """What `sign_in_with_otp` returns: neither user nor session, which come with the code.
 
     Args:
-        claims: What the token says.
-        headers: The token's own header: its algorithm and key.
+        message_id: The SMS provider's id of the message; ``None`` for a mail.
+
+    Source: ``AuthOtpResponse`` of supabase_auth.
+
+    Example:
+        ``supabase.auth.sign_in_with_otp(phone="+15550100").message_id``
     """
 
-    def __init__(self, claims: Mapping[str, Any], headers: Mapping[str, Any]) -> None:
-        super().__init__(claims)
-        self._headers = dict(headers)
+    user: None = field(default=None, init=False)
+    session: None = field(default=None, init=False)
+    message_id: str | None = None
+
+    def _fields(self) -> Mapping[str, Any]:
+        return {**super()._fields(), "message_id": self.message_id}
+
+
+class ClaimsResponse(FrozenDict):
+    """Verified claims, in supabase_auth's shape: ``claims``, ``headers`` and ``signature``.
+
+    All three are keys and attributes. The signature is given only when it is asked for, since the three
+    together are the token. A claim's own name is a key too: ``get_claims()["email"]``.
+
+    Args:
+        claims: The token's payload.
+        headers: The token's header.
+        token: The token.
+
+    Source: ``ClaimsResponse`` of supabase_auth.
+
+    Example:
+        ``supabase.auth.get_claims()["claims"]["sub"]``
+    """
+
+    def __init__(self, claims: Mapping[str, Any], headers: Mapping[str, Any], token: Secret) -> None:
+        super().__init__(claims=claims, headers=headers)
+        self._token = token
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        """The claims. Times among them are Unix seconds, by the server's clock."""
+        found: Mapping[str, Any] = self["claims"]
+        return found
+
+    @property
+    def headers(self) -> Mapping[str, Any]:
+        """The token's header: ``alg``, ``kid``, ``typ``."""
+        found: Mapping[str, Any] = self["headers"]
+        return found
+
+    @property
+    def signature(self) -> bytes:
+        """The signature. A secret: don't print it."""
+        return tokens.signature(self._token)
 
     def __missing__(self, name: str) -> Any:
-        if name == "claims":
-            return self
-        if name == "headers":
-            return dict(self._headers)
-        raise KeyError(name)
+        return self.signature if name == "signature" else self.claims[name]
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or name == "signature" or name in self.claims
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value of a key, or the default."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return dict, (dict(self),)  # without the token
 
 
 @dataclass(frozen=True)
@@ -450,7 +358,12 @@ class AuthEvent:
 
 
 class Subscription:
-    """A subscriber of `AuthClient.on_auth_state_change`; `unsubscribe` may be called any number of times."""
+    """A subscriber of `AuthClient.on_auth_state_change`; `unsubscribe` may be called any number of times.
+
+    Attributes:
+        id: Tells it from others.
+        callback: What is called.
+    """
 
     def __init__(
         self,
@@ -458,6 +371,7 @@ class Subscription:
         remove: Callable[[Subscription], None],
         loop: AbstractEventLoop | None = None,
     ) -> None:
+        self.id = str(uuid.uuid4())
         self.callback = callback
         self.loop = loop  # where a coroutine function runs
         self._remove = remove

@@ -20,7 +20,14 @@ from hypothesis import strategies as st
 
 from supabase_nb import AuthClient, Client, FileStorage, MemoryStorage, Session, errors
 from supabase_nb.client.session_auth import SessionAuth
-from supabase_nb.models import AuthChangeEvent, AuthEvent, AuthResponse
+from supabase_nb.models import (
+    AuthChangeEvent,
+    AuthEvent,
+    AuthResponse,
+    ClaimsResponse,
+    SessionResponse,
+    UserResponse,
+)
 from supabase_nb.tokens import Secret, redact
 
 ACCESS = jwt.encode({"sub": "planted", "role": "authenticated"}, "0" * 32, algorithm="HS256")
@@ -178,6 +185,9 @@ OBJECTS = {
     "Session.claims": lambda folder: SESSION.claims,
     "User": lambda folder: SESSION.user,
     "AuthResponse": lambda folder: AuthResponse(SESSION.user, SESSION),
+    "ClaimsResponse": lambda folder: ClaimsResponse(SESSION.claims, {}, Secret(WIRE["access_token"])),
+    "SessionResponse": lambda folder: SessionResponse(SESSION.user, SESSION),
+    "UserResponse": lambda folder: UserResponse.of(SESSION.user),
     "AuthEvent": lambda folder: AuthEvent(AuthChangeEvent.SIGNED_IN, 0.0, "because"),
     "Subscription": _subscription,
     "AuthClient": lambda folder: signed_in(),

@@ -2,6 +2,7 @@
 
 - `client`: `AuthClient`, its traits and methods. `aio`: the same methods, awaited.
 - `sign_in`, `pkce`: the sign-in methods, and the proof that a code needs.
+- `_arguments`: reads what methods are given.
 - `session_token`: the access token, for requests that carry it.
 - `_session`: the session itself: what is in force, stored, refreshed, signed out.
 - `_api`: the auth server's endpoints, its clock, its public keys.

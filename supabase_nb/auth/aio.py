@@ -17,8 +17,13 @@ def _awaited(
 ) -> Callable[Concatenate[AuthAio, _P], Coroutine[Any, Any, _T]]:
     @functools.wraps(method)
     def call(self: AuthAio, *args: _P.args, **kwargs: _P.kwargs) -> Coroutine[Any, Any, _T]:
-        # Not `async`: this frame, with the tokens in it, is gone before anything can fail.
-        return cast("Coroutine[Any, Any, _T]", method(cast("AuthClient", self._client), *args, **kwargs))
+        # Not `async`: this frame, with the tokens in it, is gone before a request can fail.
+        try:
+            return cast("Coroutine[Any, Any, _T]", method(cast("AuthClient", self._client), *args, **kwargs))
+        except Exception as error:  # noqa: BLE001  (what the arguments are refused with)
+            refused = error.with_traceback(None)
+        del args, kwargs  # a traceback with local variables would show them
+        raise refused
 
     return cast("Callable[Concatenate[AuthAio, _P], Coroutine[Any, Any, _T]]", call)
 

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 import traitlets
 
 from .. import _mixups, errors, redaction, tokens
 from .._threads import in_thread
-from .._values import both_tokens
 from ..logs import log_without_text
 from ..models import (
     STATUSES,
     AuthCallback,
     AuthEvent,
-    Claims,
+    ClaimsResponse,
     Session,
     SessionResponse,
     Status,
     Subscription,
     User,
+    UserResponse,
 )
 from ..storage import SessionStorage, default_storage, older_storage_keys, project_key
 from ..storage import storage_key as key_of
 from ..tokens import Secret
-from . import sign_in
+from . import _arguments, sign_in
 from ._api.endpoints import AuthAPI
 from ._api.server_clock import Clock, ServerClock
 from ._api.verified_claims import Verifier
+from ._arguments import MISSING, Given, Scope, SignOutOptions, WholeSession
 from ._loop import owner_loop
 from ._session.delivery import Change, run_awaitable, running_loop
 from ._session.manager import SessionManager
@@ -40,10 +41,21 @@ if TYPE_CHECKING:
     from .. import _http as httpx
     from .aio import AuthAio
 
-Scope = Literal["global", "local", "others"]
 _T = TypeVar("_T")
-# In place of a refresh token that was not given; ``None`` and ``""`` say that there is none.
-_OMITTED: Any = object()
+_V = TypeVar("_V", covariant=True)
+
+
+class _Trait(Protocol[_V]):
+    """The type of a read-only trait, for editors and type checkers: traitlets' own say little."""
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> traitlets.TraitType[Any, Any]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> _V: ...
+
+
+def _read_only(kind: Callable[..., traitlets.TraitType[Any, Any]], *args: Any, **options: Any) -> Any:
+    return kind(*args, read_only=True, **options)
 
 
 class AuthClient(traitlets.HasTraits):
@@ -71,41 +83,36 @@ class AuthClient(traitlets.HasTraits):
         AuthError: ``url`` is not a valid URL.
     """
 
-    if TYPE_CHECKING:  # what type checkers and editors show of the traits
-        session: Session | None
-        user: User | None
-        status: Status
-        last_event: AuthEvent | None
-        last_error: errors.AuthError | None
-        next_refresh_at: float | None
-        notices: tuple[str, ...]
-    else:
-        session = traitlets.Instance(Session, allow_none=True, read_only=True, help="The session in force.")
-        user = traitlets.Instance(User, allow_none=True, read_only=True, help="Whose session it is.")
-        status = traitlets.Enum(
-            STATUSES,
-            default_value="signed_out",
-            read_only=True,
-            help="signed_out, restoring, active, refreshing, retrying or expired.",
-        )
-        last_event = traitlets.Instance(
-            AuthEvent, allow_none=True, read_only=True, help="What happened last: kind, time, cause."
-        )
-        last_error = traitlets.Instance(
-            errors.AuthError,
-            allow_none=True,
-            read_only=True,
-            help="Why it is retrying, expired or not saved.",
-        )
-        next_refresh_at = traitlets.Float(
-            None,
-            allow_none=True,
-            read_only=True,
-            help="When it is refreshed or tried next: Unix seconds, by this machine's clock.",
-        )
-        notices = traitlets.Tuple(
-            default_value=(), read_only=True, help="Sentences to show with the session."
-        )
+    session: _Trait[Session | None] = _read_only(
+        traitlets.Instance, Session, allow_none=True, help="The session in force."
+    )
+    user: _Trait[User | None] = _read_only(
+        traitlets.Instance, User, allow_none=True, help="Whose session it is."
+    )
+    status: _Trait[Status] = _read_only(
+        traitlets.Enum,
+        STATUSES,
+        default_value="signed_out",
+        help="signed_out, restoring, active, refreshing, retrying or expired.",
+    )
+    last_event: _Trait[AuthEvent | None] = _read_only(
+        traitlets.Instance, AuthEvent, allow_none=True, help="What happened last: kind, time, cause."
+    )
+    last_error: _Trait[errors.AuthError | None] = _read_only(
+        traitlets.Instance,
+        errors.AuthError,
+        allow_none=True,
+        help="Why it is retrying, expired or not saved.",
+    )
+    next_refresh_at: _Trait[float | None] = _read_only(
+        traitlets.Float,
+        None,
+        allow_none=True,
+        help="When it is refreshed or tried next: Unix seconds, by this machine's clock.",
+    )
+    notices: _Trait[tuple[str, ...]] = _read_only(
+        traitlets.Tuple, default_value=(), help="Sentences to show with the session."
+    )
 
     def __init__(
         self,
@@ -184,8 +191,12 @@ class AuthClient(traitlets.HasTraits):
 
     # -- the session --------------------------------------------------------------------------------------
 
+    @overload
+    def set_session(self, access_token: str | Secret, refresh_token: str | Secret) -> SessionResponse: ...
+    @overload
+    def set_session(self, session: WholeSession, /) -> SessionResponse: ...
     def set_session(
-        self, access_token: str | Secret | object, refresh_token: str | Secret | None = _OMITTED
+        self, access_token: str | Secret | WholeSession, refresh_token: str | Secret = MISSING
     ) -> SessionResponse:
         """Restore a session from its tokens.
 
@@ -193,19 +204,18 @@ class AuthClient(traitlets.HasTraits):
         rotation of the very same session, that one is continued; the spent refresh token is never sent.
 
         Args:
-            access_token: The JWT. One that cannot be read counts as expired. Without `refresh_token`: one
-                value that holds both, such as supabase-py's ``Session`` or ``AuthResponse``, or a dictionary.
-            refresh_token: The refresh token; ``""``: the session lasts until the access token expires.
+            access_token: The JWT. One that cannot be read counts as expired. Or, as the only argument, a
+                whole session: this package's or supabase-py's, a response that holds it, or a dictionary.
+            refresh_token: What it is renewed with; ``""``: the session lasts until the access token expires.
 
         Returns:
             The user, fresh from the server, and the session: the supplied tokens, or the rotated ones.
 
         Raises:
-            AuthError: One argument that does not hold both tokens (``no_credentials``).
             AuthError: A key in a token's place, swapped tokens, another project's (``key_for_token``,
                 ``swapped_tokens``, ``wrong_project``). Nothing was sent.
             AuthSessionMissing: Expired and no refresh token; or the session was signed out
-                (``session_not_found``).
+                (``session_not_found``); or one argument without a session in it.
             UserDoesntExist: The access token matches no user.
             AuthSessionMismatch: The tokens belong to different users.
             AuthApiError: The server refused; ``code`` says why.
@@ -213,18 +223,19 @@ class AuthClient(traitlets.HasTraits):
             AuthStorageError: The session is in force, but could not be saved.
             AuthError: ``superseded``: a later sign-out, sign-in or `set_session` was carried out meanwhile.
                 Tokens that the server has issued for this call are signed out.
-
-        On failure an earlier session stays in force. Source: Supabase's reference, "Set the session data".
+            TypeError: One argument, which is not a session.
 
         Example:
-            ``user = supabase.auth.set_session(access_token, refresh_token).user``
+            ``supabase.auth.set_session(theirs.auth.get_session())``: continue the session of a client that
+            supabase-py's ``create_client`` made. Refresh it in one place only.
+
+        On failure an earlier session stays in force. Source: Supabase's reference, "Set the session data".
         """
-        if refresh_token is _OMITTED:
-            access_token, refresh_token = both_tokens(access_token)
-        pair = TokenPair.of(access_token, refresh_token, self._manager.snapshot.session)
-        # This frame may appear in a traceback with locals.
-        access_token, refresh_token = pair.access_token, pair.refresh_token
-        _mixups.refuse_mixed_up_tokens(access_token, refresh_token, self.url)
+        pair = _arguments.token_pair(access_token, refresh_token, self._manager.snapshot.session)
+        access_token = refresh_token = ""  # this frame may appear in a traceback with locals
+        if pair is None:
+            raise TypeError(_arguments.ONE_SESSION)
+        _mixups.refuse_mixed_up_tokens(pair.access_token, pair.refresh_token, self.url)
         return self._run(lambda: self._set_session(pair))
 
     async def _set_session(self, pair: TokenPair) -> SessionResponse:
@@ -264,24 +275,26 @@ class AuthClient(traitlets.HasTraits):
             return self.set_session("", refresh_token)
         return self._run(lambda: _response(self._manager.refresh()))
 
-    def sign_out(self, scope: Scope | Mapping[str, Scope] = "global") -> None:
+    def sign_out(
+        self, scope: Scope | SignOutOptions | None = "global", *, options: SignOutOptions | None = None
+    ) -> None:
         """End the session: here at once, whatever the network does. The server is told in the background.
 
         It waits a second for the server's answer, so that a script may end right after it.
 
         Args:
             scope: ``"global"``: all of the user's sessions; ``"local"``: this one; ``"others"``: all
-                but this one, which stays in force. Also as supabase-py takes it: ``{"scope": "local"}``.
+                but this one, which stays in force. Or a dictionary: ``{"scope": "local"}``.
+            options: The same dictionary by its name in supabase-py.
 
         Raises:
             AuthError: An unknown scope.
+            TypeError: The dictionary has another key than ``scope``.
             AuthSessionMissing: ``"others"``, and not signed in.
             AuthStorageError: Signed out, but what was stored could not be removed.
         """
-        wanted = scope.get("scope", "global") if isinstance(scope, Mapping) else scope
-        if wanted not in ("global", "local", "others"):
-            raise errors.AuthError(f'There is no scope {wanted!r}. Use "global", "local" or "others".')
-        return self._run(lambda: self._sign_out(wanted))
+        known = _arguments.scope_of(scope, options)
+        return self._run(lambda: self._sign_out(known))
 
     async def _sign_out(self, scope: Scope) -> None:
         if scope == "others":
@@ -290,8 +303,10 @@ class AuthClient(traitlets.HasTraits):
         else:
             await self._manager.sign_out(scope)
 
-    def get_user(self, jwt: str | Secret | None = None) -> User:
+    def get_user(self, jwt: str | Secret | None = None) -> UserResponse:
         """The user as the server knows them now.
+
+        The user itself is returned; as in supabase-py, it is also the response's ``user``.
 
         Args:
             jwt: An access token; by default the session's.
@@ -304,49 +319,100 @@ class AuthClient(traitlets.HasTraits):
         token = jwt = None if jwt is None else tokens.clean(jwt)
         return self._run(lambda: self._get_user(token))
 
-    async def _get_user(self, token: Secret | None) -> User:
-        return await self._manager.api.get_user(await self._token(token))
+    async def _get_user(self, token: Secret | None) -> UserResponse:
+        return UserResponse.of(await self._manager.api.get_user(await self._token(token)))
 
     async def _token(self, token: Secret | None) -> Secret:
         """A token that was given, or else the session's."""
         return token or Secret((await self._manager.get_fresh_or_raise()).access_token)
 
-    def update_user(self, attributes: Mapping[str, object]) -> SessionResponse:
+    def update_user(
+        self,
+        attributes: Mapping[str, object] | None = None,
+        options: Mapping[str, str] | None = None,
+        *,
+        email: str | None = None,
+        phone: str | None = None,
+        password: str | Secret | None = None,
+        current_password: str | Secret | None = None,
+        nonce: str | Secret | None = None,
+        data: Mapping[str, Any] | None = None,
+        channel: str | None = None,
+        redirect_to: str | None = None,
+    ) -> SessionResponse:
         """Change the user: ``{"data": {...}}``, ``{"password": ...}``, ``{"email": ...}``.
 
         The event is `USER_UPDATED`; tokens stay as they are.
+
+        Args:
+            attributes: The same as a dictionary.
+            options: ``{"email_redirect_to": ...}``.
+            email: The new address. The server may want it confirmed first.
+            phone: The new number, with its country's code.
+            password: The new password.
+            current_password: The old one, where the project asks for it.
+            nonce: The code that was sent for this change, where the project asks for it.
+            data: Metadata to add or to change.
+            channel: ``"sms"`` or ``"whatsapp"``, for a phone.
+            redirect_to: Where the link in the confirmation mail leads.
 
         Raises:
             AuthSessionMissing: Not signed in.
             AuthWeakPassword: ``reasons`` says in what.
             AuthApiError: The server refused.
-        """
-        # An address is no secret: the server's refusal of one has to name it.
-        hidden = {
-            name: Secret(value) if isinstance(value, str) and name not in ("email", "phone") else value
-            for name, value in attributes.items()
-        }
-        attributes = hidden
-        return self._run(lambda: _response(self._manager.update_user(hidden)))
+            TypeError: An unknown attribute, or one of the wrong type.
 
-    def get_claims(self, jwt: str | Secret | None = None) -> Claims:
+        Example:
+            ``supabase.auth.update_user(data={"city": "London"}).user.user_metadata["city"]``
+        """
+        given = Given(
+            "update_user",
+            attributes,
+            options,
+            email=email,
+            phone=phone,
+            password=password,
+            current_password=current_password,
+            nonce=nonce,
+            data=data,
+            channel=channel,
+            redirect_to=redirect_to,
+        )
+        attributes = password = current_password = nonce = None
+        fields = given.fields()
+        leads_to = fields.pop("redirect_to", None)
+        return self._run(lambda: _response(self._manager.update_user(fields, leads_to)))
+
+    def get_claims(
+        self, jwt: str | Secret | None = None, jwks: Mapping[str, Any] | None = None
+    ) -> ClaimsResponse:
         """The access token's claims, verified with the project's public keys (cached for 10 minutes).
 
         Where these keys do not help, the auth server verifies the token: one `get_user` for each call. So it
         is with a shared secret (HS256), a key that is newer than the cache, keys that cannot be read, and
         without the package ``cryptography``.
 
+        Args:
+            jwt: An access token; by default the session's.
+            jwks: Public keys to try first, ``{"keys": [...]}``.
+
+        Returns:
+            ``claims``, ``headers`` and ``signature``, as attributes and as keys.
+
         Raises:
             AuthInvalidJwt: The signature is wrong, or the token has expired.
             AuthSessionMissing: Not signed in.
             AuthApiError: The server refused the token for another reason (``user_not_found``…).
             AuthRetryableError: The server has to be asked, and cannot be reached now.
+
+        Example:
+            ``supabase.auth.get_claims().claims["exp"]``: Unix seconds, by the server's clock.
         """
         token = jwt = None if jwt is None else tokens.clean(jwt)
-        return self._run(lambda: self._get_claims(token))
+        return self._run(lambda: self._get_claims(token, jwks))
 
-    async def _get_claims(self, token: Secret | None) -> Claims:
-        return await self._verifier.verify(await self._token(token))
+    async def _get_claims(self, token: Secret | None, jwks: Mapping[str, Any] | None) -> ClaimsResponse:
+        return await self._verifier.verify(await self._token(token), jwks)
 
     # -- signing in (each is documented in `sign_in`) -----------------------------------------------------
 

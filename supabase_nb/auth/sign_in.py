@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from .. import errors, tokens
-from ..models import AuthChangeEvent, AuthResponse, Session, User
+from ..models import AuthChangeEvent, AuthOtpResponse, AuthResponse, SessionResponse, User
 from ..tokens import Secret, shown
+from ._arguments import Given, require, require_contact
 from ._session.stored_session import TokenPair
 from .pkce import RECOVERY, Pkce
 
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
     from ._session.manager import SessionManager
     from .client import AuthClient
 
-_SECRET_FIELDS = ("password", "token", "token_hash", "captcha_token")
-# The same in an address that a link or a provider's page leads to.
+# The secrets in an address that a link or a provider's page leads to.
 _SECRET_IN_URL = (
     "access_token",
     "code",
@@ -32,14 +32,11 @@ _SECRET_IN_URL = (
     "refresh_token",
     "token_hash",
 )
-# Where supabase-py's dictionaries call something by another name.
-_ALIASES = {"email_redirect_to": "redirect_to"}
 
 
 def sign_up(
     auth: AuthClient,
     credentials: Mapping[str, Any] | None = None,
-    /,
     *,
     email: str | None = None,
     phone: str | None = None,
@@ -68,7 +65,8 @@ def sign_up(
         AuthWeakPassword: ``reasons`` says in what.
         AuthApiError: The server refused (``user_already_exists``, ``signup_disabled``…).
     """
-    given = _given(
+    given = Given(
+        "sign_up",
         credentials,
         email=email,
         phone=phone,
@@ -79,23 +77,26 @@ def sign_up(
         captcha_token=captcha_token,
     )
     credentials = password = captcha_token = None
-    _need(given, "password")
-    body = {**given, "data": dict(given.get("data", {}))}
+    fields = given.fields()
+    require_contact(fields, "password")
+    body = {**fields, "data": dict(fields.get("data", {}))}
+    if "phone" in body:
+        body.setdefault("channel", "sms")
     return auth._run(
-        lambda: _sign_in(auth._manager, "/signup", body, "signed up", pkce="email" in body, confirm=True)
+        lambda: _sign_in_or_confirm(auth._manager, "/signup", body, "signed up", pkce="email" in body)
     )
 
 
 def sign_in_with_password(
     auth: AuthClient,
     credentials: Mapping[str, Any] | None = None,
-    /,
     *,
     email: str | None = None,
     phone: str | None = None,
     password: str | Secret | None = None,
+    data: Mapping[str, Any] | None = None,
     captcha_token: str | None = None,
-) -> AuthResponse:
+) -> SessionResponse:
     """Sign in with a password.
 
     Args:
@@ -103,6 +104,7 @@ def sign_in_with_password(
         email: The address; or
         phone: the number.
         password: The password.
+        data: Sent along, as supabase_auth does; the auth server makes nothing of it.
         captcha_token: What a captcha gave, where the project asks for one.
 
     Raises:
@@ -110,38 +112,49 @@ def sign_in_with_password(
         AuthApiError: The server refused (``email_not_confirmed``, ``user_banned``…).
         AuthRetryableError: The server cannot be reached now.
     """
-    given = _given(credentials, email=email, phone=phone, password=password, captcha_token=captcha_token)
+    given = Given(
+        "sign_in_with_password",
+        credentials,
+        email=email,
+        phone=phone,
+        password=password,
+        data=data,
+        captcha_token=captcha_token,
+    )
     credentials = password = captcha_token = None
-    _need(given, "password")
+    fields = given.fields()
+    require_contact(fields, "password")
     path = "/token?grant_type=password"
-    return auth._run(lambda: _sign_in(auth._manager, path, given, "signed in with a password"))
+    return auth._run(lambda: _sign_in(auth._manager, path, fields, "signed in with a password"))
 
 
 def sign_in_anonymously(
     auth: AuthClient,
     credentials: Mapping[str, Any] | None = None,
-    /,
     *,
     data: Mapping[str, Any] | None = None,
-) -> AuthResponse:
+    captcha_token: str | None = None,
+) -> SessionResponse:
     """Sign in as a new user without a name.
 
     Args:
         credentials: The same as a dictionary.
         data: The user's metadata.
+        captcha_token: What a captcha gave, where the project asks for one.
 
     Raises:
         AuthApiError: ``anonymous_provider_disabled``: the project does not allow it.
     """
-    given = _given(credentials, data=data)
-    body = {"data": dict(given.get("data", {}))}
+    given = Given("sign_in_anonymously", credentials, data=data, captcha_token=captcha_token)
+    credentials = captcha_token = None
+    fields = given.fields()
+    body = {**fields, "data": dict(fields.get("data", {}))}
     return auth._run(lambda: _sign_in(auth._manager, "/signup", body, "signed in anonymously"))
 
 
 def sign_in_with_otp(
     auth: AuthClient,
     credentials: Mapping[str, Any] | None = None,
-    /,
     *,
     email: str | None = None,
     phone: str | None = None,
@@ -150,7 +163,7 @@ def sign_in_with_otp(
     redirect_to: str | None = None,
     channel: str | None = None,
     captcha_token: str | None = None,
-) -> AuthResponse:
+) -> AuthOtpResponse:
     """Have a one-time code, and by mail a link, sent; `verify_otp` or `sign_in_with_url` takes it.
 
     Args:
@@ -164,12 +177,13 @@ def sign_in_with_otp(
         captcha_token: What a captcha gave, where the project asks for one.
 
     Returns:
-        Neither user nor session: these come with the code.
+        Neither user nor session: these come with the code. ``message_id`` is the SMS provider's.
 
     Raises:
         AuthApiError: The server refused (``otp_disabled``, ``over_email_send_rate_limit``…).
     """
-    given = _given(
+    given = Given(
+        "sign_in_with_otp",
         credentials,
         email=email,
         phone=phone,
@@ -180,58 +194,63 @@ def sign_in_with_otp(
         captcha_token=captcha_token,
     )
     credentials = captcha_token = None
-    _need(given)
-    create = given.pop("should_create_user", True)
-    body = {**given, "create_user": create}
+    fields = given.fields()
+    require_contact(fields)
+    body = {**fields, "create_user": fields.pop("should_create_user", True)}
     return auth._run(lambda: _send_otp(auth._manager, body))
 
 
 def verify_otp(
     auth: AuthClient,
-    credentials: Mapping[str, Any] | None = None,
-    /,
+    params: Mapping[str, Any] | None = None,
     *,
     email: str | None = None,
     phone: str | None = None,
     token: str | Secret | None = None,
     token_hash: str | Secret | None = None,
     type: str | None = None,
+    redirect_to: str | None = None,
     captcha_token: str | None = None,
 ) -> AuthResponse:
     """Sign in with a one-time code.
 
     Args:
-        credentials: The same as a dictionary.
+        params: The same as a dictionary.
         email: The address that the code was sent to; or
         phone: the number.
         token: The code. Spaces and dashes in it do not matter.
         token_hash: What a link holds instead of a code; then without address and code.
         type: What it was sent for: ``"email"`` (default), ``"sms"`` (default with a phone),
             ``"recovery"``, ``"invite"``, ``"email_change"``…
+        redirect_to: Where a link would lead.
         captcha_token: What a captcha gave, where the project asks for one.
+
+    Returns:
+        The user and the session; neither, when the other address has to confirm a change too.
 
     Raises:
         AuthInvalidCredentials: The code is wrong, spent or too old.
         AuthApiError: The server refused.
     """
-    given = _given(
-        credentials,
+    given = Given(
+        "verify_otp",
+        params,
         email=email,
         phone=phone,
         token=token,
         token_hash=token_hash,
         type=type,
+        redirect_to=redirect_to,
         captcha_token=captcha_token,
     )
-    credentials = token = token_hash = captcha_token = None
-    if "token_hash" not in given:
-        _need(given, "token")
-        given["token"] = Secret("".join(given["token"].reveal().replace("-", " ").split()))
-    kind = given.setdefault("type", "sms" if "phone" in given else "email")
+    params = token = token_hash = captcha_token = None
+    fields = given.fields()
+    if "token_hash" not in fields:
+        require_contact(fields, "token")
+        fields["token"] = Secret("".join(fields["token"].reveal().replace("-", " ").split()))
+    kind = fields.setdefault("type", "sms" if "phone" in fields else "email")
     recovery, cause = kind == "recovery", "signed in with a one-time code"
-    return auth._run(
-        lambda: _sign_in(auth._manager, "/verify", given, cause, recovery=recovery, confirm=True)
-    )
+    return auth._run(lambda: _sign_in_or_confirm(auth._manager, "/verify", fields, cause, recovery=recovery))
 
 
 # -- by an address that one is sent back to -----------------------------------------------------------
@@ -293,32 +312,62 @@ def sign_in_with_url(auth: AuthClient, address: str | Secret) -> AuthResponse:
 
 def exchange_code_for_session(
     auth: AuthClient,
-    auth_code: str | Secret | Mapping[str, Any],
+    params: str | Secret | Mapping[str, Any] | None = None,
     *,
+    auth_code: str | Secret | None = None,
     code_verifier: str | Secret | None = None,
-) -> AuthResponse:
+    redirect_to: str | None = None,
+) -> SessionResponse:
     """Sign in with the code of an address (PKCE).
 
     Args:
-        auth_code: The code; or a dictionary with it.
+        params: The code; or a dictionary of what follows.
+        auth_code: The code.
         code_verifier: By default the one that was made for it and is kept in storage.
+        redirect_to: Where the sign-in was to lead.
 
     Raises:
         AuthApiError: The server refused: the code is spent, too old, or of another verifier.
         AuthError: There is no verifier: the sign-in was not begun here.
     """
-    if isinstance(auth_code, Mapping):
-        code_verifier = code_verifier or auth_code.get("code_verifier")
-        auth_code = Secret(auth_code.get("auth_code") or "")
-    code, auth_code = tokens.clean(auth_code), ""
-    verifier, code_verifier = tokens.clean(code_verifier), None
-    return auth._run(lambda: _exchange_code(auth._manager, code, verifier))
+    if isinstance(params, (str, Secret)):
+        auth_code, params = params, None
+    given = Given(
+        "exchange_code_for_session",
+        params,
+        auth_code=auth_code,
+        code_verifier=code_verifier,
+        redirect_to=redirect_to,
+    )
+    params = auth_code = code_verifier = None
+    fields = given.fields()
+    require(fields, "auth_code")
+    for name in {"auth_code", "code_verifier"} & fields.keys():
+        fields[name] = tokens.clean(fields[name])
+    return auth._run(lambda: _exchange_code(auth._manager, fields))
 
 
 # -- how they are sent ------------------------------------------------------------------------------------
 
 
 async def _sign_in(
+    manager: SessionManager, path: str, body: Mapping[str, Any], cause: str
+) -> SessionResponse:
+    """Send a sign-in, and put in force what the server issues.
+
+    Args:
+        manager: Keeps the session.
+        path: Of the endpoint.
+        body: What to send.
+        cause: What was done, for people.
+    """
+    request = manager.state.new_request()
+    session = await manager.api.session(*await _prepare(manager, path, body))
+    await manager.adopt_new(session, AuthChangeEvent.SIGNED_IN, cause, request)
+    return SessionResponse(session.user, session)
+
+
+async def _sign_in_or_confirm(
     manager: SessionManager,
     path: str,
     body: Mapping[str, Any],
@@ -326,9 +375,8 @@ async def _sign_in(
     *,
     pkce: bool = False,
     recovery: bool = False,
-    confirm: bool = False,
 ) -> AuthResponse:
-    """Send a sign-in, and put in force what the server issues.
+    """The same, where the answer may be a user without a session, who must confirm something first.
 
     Args:
         manager: Keeps the session.
@@ -337,24 +385,19 @@ async def _sign_in(
         cause: What was done, for people.
         pkce: Whether a link in a mail will lead to a code.
         recovery: Whether this is for a user who has lost the password.
-        confirm: Whether the answer may be a user without a session, who must confirm something first.
     """
     request = manager.state.new_request()
-    path, fields = await _prepare(manager, path, body, pkce=pkce)
-    found: Session | User | None
-    if confirm:
-        found = await manager.api.session_or_user(path, fields)
-    else:
-        found = await manager.api.session(path, fields)
+    found = await manager.api.session_or_user(*await _prepare(manager, path, body, pkce=pkce))
     if found is None or isinstance(found, User):
         return AuthResponse(found, None)
     await manager.adopt_new(found, _event(recovery=recovery), cause, request)
-    return AuthResponse(found.user, found)
+    return SessionResponse(found.user, found)
 
 
-async def _send_otp(manager: SessionManager, body: Mapping[str, Any]) -> AuthResponse:
-    await manager.api.post(*await _prepare(manager, "/otp", body, pkce="email" in body))
-    return AuthResponse(None, None)
+async def _send_otp(manager: SessionManager, body: Mapping[str, Any]) -> AuthOtpResponse:
+    answer = await manager.api.post(*await _prepare(manager, "/otp", body, pkce="email" in body))
+    message_id = answer.get("message_id")
+    return AuthOtpResponse(message_id if isinstance(message_id, str) else None)
 
 
 async def _oauth_url(manager: SessionManager, fields: Mapping[str, str]) -> str:
@@ -362,13 +405,14 @@ async def _oauth_url(manager: SessionManager, fields: Mapping[str, str]) -> str:
     return f"{manager.api.url}/authorize?{urlencode({**fields, **challenge})}"
 
 
-async def _restore(manager: SessionManager, pair: TokenPair, event: AuthChangeEvent) -> AuthResponse:
+async def _restore(manager: SessionManager, pair: TokenPair, event: AuthChangeEvent) -> SessionResponse:
     session = await manager.restore_from_tokens(pair, event, "signed in with a link")
-    return AuthResponse(session.user, session)
+    return SessionResponse(session.user, session)
 
 
-async def _exchange_code(manager: SessionManager, code: Secret, verifier: Secret) -> AuthResponse:
+async def _exchange_code(manager: SessionManager, fields: Mapping[str, Any]) -> SessionResponse:
     pkce, purpose = _pkce(manager), ""
+    verifier = fields.get("code_verifier")
     if not verifier:
         verifier, purpose = await manager.store.run(pkce.verifier)
     if not verifier:
@@ -378,15 +422,14 @@ async def _exchange_code(manager: SessionManager, code: Secret, verifier: Secret
             code="no_code_verifier",
         )
     request = manager.state.new_request()
-    session = await manager.api.session(
-        "/token?grant_type=pkce", {"auth_code": code, "code_verifier": verifier}
-    )
+    body = {**fields, "code_verifier": verifier}
+    session = await manager.api.session(*await _prepare(manager, "/token?grant_type=pkce", body))
     try:
         event = _event(recovery=purpose == RECOVERY)
         await manager.adopt_new(session, event, "signed in with a code", request)
     finally:
         await manager.store.run(pkce.done)
-    return AuthResponse(session.user, session)
+    return SessionResponse(session.user, session)
 
 
 def _pkce(manager: SessionManager) -> Pkce:
@@ -405,38 +448,6 @@ async def _prepare(
         path += f"{'&' if '?' in path else '?'}redirect_to={quote(redirect_to, safe='')}"
     challenge = await manager.store.run(_pkce(manager).challenge) if pkce else {}
     return path, {**body, **challenge}
-
-
-def _given(credentials: Mapping[str, Any] | None, **named: Any) -> dict[str, Any]:
-    """What was given, in a dictionary or by keywords, secrets wrapped.
-
-    Raises:
-        TypeError: A key that means nothing here; no typo passes in silence.
-    """
-    given = {name: value for name, value in named.items() if value is not None}
-    flat = dict(credentials or {})
-    flat |= flat.pop("options", None) or {}
-    for key, value in flat.items():
-        name = _ALIASES.get(key, key)
-        if name not in named:
-            raise TypeError(f"{key!r} is not among {', '.join(named)}")
-        if value is not None:
-            given.setdefault(name, value)
-    return {name: Secret(value) if name in _SECRET_FIELDS else value for name, value in given.items()}
-
-
-def _need(given: Mapping[str, Any], *names: str) -> None:
-    """Refuse what no server could answer.
-
-    Raises:
-        AuthInvalidCredentials: Something is missing; says what.
-    """
-    if bool(given.get("email")) == bool(given.get("phone")):
-        raise errors.AuthInvalidCredentials("Pass either email or phone.", code="validation_failed")
-    for name in names:
-        if not given.get(name):
-            what = {"token": "The code that was sent is missing."}.get(name, f"The {name} is missing.")
-            raise errors.AuthInvalidCredentials(what, code="validation_failed")
 
 
 def _event(*, recovery: bool) -> AuthChangeEvent:
@@ -461,5 +472,6 @@ def _failed(fields: Mapping[str, Secret]) -> errors.AuthApiError:
     )
     code = code or kind
     message = errors.with_next_step(f"The sign-in failed: {said or code.replace('_', ' ')}", code)
-    kinds = {"otp_expired": errors.AuthInvalidCredentials}
-    return kinds.get(code, errors.AuthApiError)(message, code=code)
+    if code == "otp_expired":
+        return errors.AuthInvalidCredentials(message, code=code)
+    return errors.AuthImplicitGrantRedirectError(message, {"error": kind, "code": code}, code=code)

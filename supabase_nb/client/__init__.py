@@ -1,6 +1,7 @@
 """One Supabase project, worked with as one user.
 
 - `client`: `Client`, with tables, storage, functions and realtime. `connect`: which project.
+- `client_options`: the options of supabase-py's `create_client`.
 - `session_auth`: `SessionAuth`, for other HTTP clients. `request_tokens`: the token that requests carry.
 - `frames`: all rows of a query as a DataFrame.
 - `redirect_guard`: keeps it from other addresses. `realtime`: pushes it to channels.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from .. import _http, logs
 from .._mixups import project_url
@@ -13,6 +13,7 @@ from ..auth import AuthClient
 from ..errors import AuthError
 from ..storage import SessionStorage
 from ..tokens import Secret
+from .client_options import ClientOptions, client_arguments
 from .connect import check_key
 from .frames.row_limit import RowLimit
 from .request_signing import SessionTransport, Signer
@@ -67,6 +68,8 @@ class Client:
         name: str = "",
         storage: SessionStorage | None = None,
         auth_url: str | None = None,
+        schema: str = "public",
+        headers: Mapping[str, str] | None = None,
         transport: _http.BaseTransport | None = None,
         allow_secret_key: bool = False,
         **options: Any,
@@ -81,7 +84,7 @@ class Client:
         auth_url = check_url(auth_url or f"{self.url}/auth/v1", allow_http=options.get("allow_http", False))
         self.auth = AuthClient(
             auth_url,
-            headers={"apikey": self._key.reveal(), **options.pop("headers", {})},
+            headers={"apikey": self._key.reveal(), **(headers or {})},
             name=name,
             storage=storage,
             transport=transport,
@@ -94,11 +97,13 @@ class Client:
         self.http = _http.Client(
             transport=SessionTransport(Signer(self._bearer), transport or Pool()),
             base_url=self.url,
+            headers=headers,
             timeout=_http.Timeout(_READ_TIMEOUT, connect=_CONNECT_TIMEOUT),
             follow_redirects=True,
             event_hooks={"response": [self._row_limit.look]},
         )
         self._schemas: dict[str, dict[str, Known]] = {}
+        self._default_schema = schema
         self._closing: list[Callable[[], object]] = []
         self._postgrest: SyncPostgrestClient | None = None
         self._storage: SyncStorageClient | None = None
@@ -109,6 +114,16 @@ class Client:
     def key(self) -> str:
         """The project's publishable key."""
         return self._key.reveal()
+
+    @property
+    def supabase_url(self) -> str:
+        """The project's URL: `url`, by its name in supabase-py."""
+        return self.url
+
+    @property
+    def supabase_key(self) -> str:
+        """The project's publishable key: `key`, by its name in supabase-py."""
+        return self.key
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r}, {self.auth.status})"
@@ -154,7 +169,7 @@ class Client:
     def postgrest(self) -> SyncPostgrestClient:
         """Tables and functions of the database."""
         if self._postgrest is None:
-            self._postgrest = self.schema("public")
+            self._postgrest = self.schema(self._default_schema)
         return self._postgrest
 
     def table(self, name: str) -> SyncRequestBuilder:
@@ -279,25 +294,43 @@ def _missing(package: str) -> ImportError:
     return ImportError(f'This needs {package}: pip install "supabase-nb[data]"', name=package)
 
 
+@overload
+def create_client(url: str, key: str, options: ClientOptions | None = None, **more: Any) -> Client: ...
+@overload
 def create_client(
-    url: str = "",
-    key: str = "",
+    *, supabase_url: str, supabase_key: str, options: ClientOptions | None = None, **more: Any
+) -> Client: ...
+def create_client(
+    url: str | None = None,
+    key: str | None = None,
+    options: ClientOptions | None = None,
     *,
-    supabase_url: str = "",
-    supabase_key: str = "",
-    **options: Any,
+    supabase_url: str | None = None,
+    supabase_key: str | None = None,
+    **more: Any,
 ) -> Client:
-    """A `Client`; the name that Supabase's own packages use.
+    """Make a `Client`; the name that Supabase's own packages use.
 
     Args:
-        url: The project's URL.
+        url: The project's URL, ``https://abcd.supabase.co``; its page of the dashboard will do too.
         key: Its publishable (anon) key.
-        supabase_url: The URL, by the name that supabase-py gives it.
-        supabase_key: The key, by the name that supabase-py gives it.
-        **options: Further arguments of `Client`.
+        options: A `ClientOptions`, or supabase-py's.
+        supabase_url: The URL, by its name in supabase-py.
+        supabase_key: The key, by its name in supabase-py.
+        **more: Further arguments of `Client`. They win over ``options``.
+
+    Raises:
+        AuthError: The URL or the key is missing (``no_url``, ``no_key``), and as `Client` does.
+        TypeError: Something is given twice, or an option cannot be met here.
+
+    Source: ``create_client`` of supabase-py.
 
     Example:
-        ``supabase = create_client("https://abcd.supabase.co", key)``
+        ``supabase = create_client(supabase_url=url, supabase_key=key)``
     """
-    key, supabase_key = supabase_key if key == "" else key, ""
-    return Client(supabase_url if url == "" else url, key, **options)
+    for name, first, second in (("url", url, supabase_url), ("key", key, supabase_key)):
+        if first is not None and second is not None:
+            raise TypeError(f"supabase_{name} is another name of {name}. Give one of them.")
+    project, secret = supabase_url if url is None else url, supabase_key if key is None else key
+    # What is missing, `Client` refuses in its own words.
+    return Client(project, secret, **(client_arguments(options) | more))  # type: ignore[arg-type]

@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
-from .._values import text_of
 from ..tokens import Secret, is_jwt, is_key, is_opaque
+from .values import text_of
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
@@ -318,7 +318,7 @@ def _close_names(name: str, known: Mapping[str, Any]) -> list[str]:
     # Here and below, what is not needed to load the extension is imported when it is.
     import difflib
 
-    from .._values import may_hold_tokens
+    from .values import may_hold_tokens
 
     names = [key for key in known if not key.startswith("_") and key != "Out" and may_hold_tokens(known[key])]
     return difflib.get_close_matches(name, names, n=2, cutoff=0.6)

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 from .._mixups import refuse_key_for_token
 from .._urls import is_this_machine
-from .._values import holds_no_session, text_of, token_pair
 from ..binder import on_binder
 from ..client.connect import resolve_project
 from ..errors import AuthError
@@ -21,6 +20,7 @@ from .arguments import MagicParser, SupabaseUsageError
 from .magics import DEFAULT_NAME, Connection, SupabaseMagics
 from .scope import Scope
 from .text import WORDS
+from .values import holds_no_session, text_of, token_pair
 
 if TYPE_CHECKING:
     from ..client import Client

@@ -12,6 +12,7 @@ import os
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ... import errors, logs, tokens
 from ..._urls import check_url
@@ -75,9 +76,12 @@ class AuthAPI:
         """``GET /user``: verifies the token with the server (``tests/wire/sessions-es256.json``)."""
         return _user(await self._request("GET", "/user", token=access_token))
 
-    async def update_user(self, access_token: Secret, attributes: Mapping[str, object]) -> User:
+    async def update_user(
+        self, access_token: Secret, attributes: Mapping[str, object], redirect_to: str | None = None
+    ) -> User:
         """``PUT /user`` (``tests/wire/users.json``)."""
-        return _user(await self._request("PUT", "/user", token=access_token, body=attributes))
+        path = "/user" if redirect_to is None else f"/user?redirect_to={quote(redirect_to, safe='')}"
+        return _user(await self._request("PUT", path, token=access_token, body=attributes))
 
     async def refresh(self, refresh_token: Secret) -> Session:
         """``POST /token?grant_type=refresh_token`` (``tests/wire/rotation.json``)."""

@@ -10,7 +10,7 @@ from typing import Any
 from ... import tokens
 from ..._fork import renew_after_fork
 from ...errors import AuthError, AuthInvalidJwt
-from ...models import Claims
+from ...models import ClaimsResponse
 from ...tokens import Secret
 from .endpoints import AuthAPI
 
@@ -38,11 +38,15 @@ class Verifier:
         """In the child: the parent's fetch isn't there."""
         self._fetching = None
 
-    async def verify(self, token: Secret) -> Claims:
+    async def verify(self, token: Secret, jwks: Mapping[str, Any] | None = None) -> ClaimsResponse:
         """The claims of an access token.
 
         Without the token's key the auth server is asked (``GET /user``): it signs with a secret (HS256), the
         key is new, the published keys cannot be read, or ``cryptography`` is not installed.
+
+        Args:
+            token: The access token.
+            jwks: Public keys to try before the project's.
 
         Raises:
             AuthInvalidJwt: The signature is wrong, or the token has expired.
@@ -55,13 +59,14 @@ class Verifier:
                 "This is not a token with readable claims. Copy it again, whole.", code="bad_jwt"
             )
         symmetric = str(header.get("alg", "")).startswith("HS")
-        key = None if symmetric else await self._key(str(header.get("kid", "")))
+        kid = str(header.get("kid", ""))
+        key = None if symmetric else _usable(jwks).get(kid) or await self._key(kid)
         problem = await self._ask(token) if key is None else _check(token, key, self._api.clock.now())
         if problem:
             raise AuthInvalidJwt(
                 f"The access token cannot be trusted: {problem}. Refresh, or sign in again.", code="bad_jwt"
             )
-        return Claims(claims, header)
+        return ClaimsResponse(claims, header, token)
 
     async def _ask(self, token: Secret) -> str | None:
         """What the auth server finds wrong with a token; ``None``: nothing."""
@@ -98,23 +103,30 @@ class Verifier:
 
     async def _fetch_keys(self) -> None:
         try:
-            import jwt
+            import jwt  # noqa: F401  (without it, keys are of no use)
 
-            published = (await self._api.jwks())["keys"]
+            published = await self._api.jwks()
         except (ImportError, AuthError) as error:
             logger.info("no public keys to verify tokens with; the auth server is asked: %s", error)
             self._tried = self._now()
             return
-        found = {}
-        for value in published:
-            try:
-                key = jwt.PyJWK(value)
-                if key.algorithm_name in _ALGORITHMS:
-                    found[str(value.get("kid", ""))] = key
-            except Exception as error:  # noqa: BLE001  (of PyJWT, cryptography, or for a wrong type)
-                logger.info("a public key of the project cannot be used (%s)", type(error).__name__)
-        self._keys, self._fetched = found, self._now()
+        self._keys, self._fetched = _usable(published), self._now()
         self._tried = self._fetched
+
+
+def _usable(jwks: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The keys of a key set that signatures can be checked with, by their ids."""
+    found: dict[str, Any] = {}
+    for value in (jwks or {}).get("keys") or ():
+        try:
+            import jwt
+
+            key = jwt.PyJWK(value)
+            if key.algorithm_name in _ALGORITHMS:
+                found[str(value.get("kid", ""))] = key
+        except Exception as error:  # noqa: BLE001  (of PyJWT, cryptography, or for a wrong type)
+            logger.info("a public key of the project cannot be used (%s)", type(error).__name__)
+    return found
 
 
 def _check(token: Secret, key: Any, now: float) -> str | None:

@@ -476,13 +476,15 @@ class SessionManager:
             self.runtime.start(self._commit(record, event, cause, request, issued=True))
         )
 
-    async def update_user(self, attributes: Mapping[str, object]) -> Session:
+    async def update_user(self, attributes: Mapping[str, object], redirect_to: str | None = None) -> Session:
         """The server changes the user; the session keeps its tokens."""
         token = Secret((await self.get_fresh_or_raise()).access_token)
-        return await asyncio.shield(self.runtime.start(self._update_user(token, attributes)))
+        return await asyncio.shield(self.runtime.start(self._update_user(token, attributes, redirect_to)))
 
-    async def _update_user(self, token: Secret, attributes: Mapping[str, object]) -> Session:
-        user = await self.api.update_user(token, attributes)
+    async def _update_user(
+        self, token: Secret, attributes: Mapping[str, object], redirect_to: str | None
+    ) -> Session:
+        user = await self.api.update_user(token, attributes, redirect_to)
         async with self.refresher.exclusively(self.refresher.session_id()):
             await self.refresher.catch_up(locked=True)
             async with self.state.commit:

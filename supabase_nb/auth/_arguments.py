@@ -1,0 +1,186 @@
+"""Reads what methods are given: dictionaries as in supabase_auth, keywords, whole sessions.
+
+Nothing here raises before its caller has let go of what it was given: a traceback with local variables would
+show it. So problems are kept, and raised when asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, TypedDict
+
+from .. import errors
+from ..models import Session
+from ..tokens import Secret, shown
+from ._session.stored_session import TokenPair
+
+Scope = Literal["global", "local", "others"]
+SCOPES: tuple[Scope, ...] = ("global", "local", "others")
+#: The second token, where there is none.
+MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
+ONE_SESSION = (
+    "set_session takes both tokens, set_session(access_token, refresh_token), or one whole session: "
+    "a dictionary or an object with access_token and refresh_token."
+)
+_SECRET_FIELDS = frozenset(
+    {
+        *("password", "current_password", "nonce", "token", "token_hash", "captcha_token"),
+        *("auth_code", "code_verifier"),
+    }
+)
+# Where supabase_auth's dictionaries call something by another name.
+_ALIASES = {"email_redirect_to": "redirect_to"}
+_MISSING_FIELDS = {"token": "The code that was sent is missing.", "auth_code": "The code is missing."}
+
+
+class SignOutOptions(TypedDict, total=False):
+    """What `AuthClient.sign_out` takes as a dictionary."""
+
+    scope: Scope
+
+
+class _SessionTokens(Protocol):
+    @property
+    def access_token(self) -> str: ...
+    @property
+    def refresh_token(self) -> str: ...
+
+
+class _SessionResponse(Protocol):
+    @property
+    def session(self) -> _SessionTokens | None: ...
+
+
+#: A session in one value: ours, supabase_auth's, a response with one, or its JSON object.
+WholeSession = Mapping[str, Any] | _SessionTokens | _SessionResponse | None
+
+
+class Given:
+    """The fields that a method was given. Secrets among them are wrapped.
+
+    Args:
+        method: The method's name, for messages.
+        credentials: A dictionary of fields, with more of them in its ``options``.
+        options: More fields.
+        **named: Each field that the method knows, with what was given for it by keyword.
+    """
+
+    __slots__ = ("_fields", "_problem")
+
+    def __init__(
+        self, method: str, credentials: object = None, options: object = None, /, **named: object
+    ) -> None:
+        self._problem = ""
+        self._fields: dict[str, Any] = {}
+        flat: dict[Any, object] = {}
+        if credentials is not None and not isinstance(credentials, Mapping):
+            names = ", ".join(f"{name}=" for name in named)
+            self._problem = f"{method} takes a dictionary or keywords: {names}."
+        else:
+            flat.update(credentials or {})
+        for more in (flat.pop("options", None), options):
+            if more is not None and not isinstance(more, Mapping):
+                self._problem = f"options is a dictionary, not {type(more).__name__}."
+            else:
+                flat.update(more or {})
+        for key, value in flat.items():
+            name = _ALIASES.get(key, key)
+            if name not in named:
+                self._problem = f"{shown(repr(key), 100)} is not among {', '.join(named)}."
+            elif value is not None:
+                self._fields[name] = value
+        self._fields |= {name: value for name, value in named.items() if value is not None}
+        for name, value in self._fields.items():
+            self._problem = self._problem or _wrong_type(name, value)
+        if self._problem:
+            self._fields = {}
+        for name in _SECRET_FIELDS & self._fields.keys():
+            self._fields[name] = Secret(self._fields[name])
+
+    def fields(self) -> dict[str, Any]:
+        """What was given.
+
+        Raises:
+            TypeError: A key that means nothing to the method, or a value of the wrong type. No typo passes
+                in silence.
+        """
+        if self._problem:
+            raise TypeError(self._problem)
+        return dict(self._fields)
+
+
+def _wrong_type(name: str, value: object) -> str:
+    kinds: tuple[type, ...] = (str, Secret)
+    right = "a text"
+    if name == "data":
+        kinds, right = (Mapping,), "a dictionary"
+    elif name == "should_create_user":
+        kinds, right = (bool,), "True or False"
+    return "" if isinstance(value, kinds) else f"{name} is {right}, not {type(value).__name__}."
+
+
+def require(fields: Mapping[str, Any], *names: str) -> None:
+    """Refuse what no server could answer: without these fields.
+
+    Raises:
+        AuthInvalidCredentials: Something is missing; says what.
+    """
+    for name in names:
+        if not fields.get(name):
+            what = _MISSING_FIELDS.get(name, f"The {name} is missing.")
+            raise errors.AuthInvalidCredentials(what, code="validation_failed")
+
+
+def require_contact(fields: Mapping[str, Any], *names: str) -> None:
+    """The same, and what is neither for an email address nor for a phone, or for both."""
+    if bool(fields.get("email")) == bool(fields.get("phone")):
+        raise errors.AuthInvalidCredentials("Pass either email or phone.", code="validation_failed")
+    require(fields, *names)
+
+
+def scope_of(scope: object, options: object) -> Scope:
+    """The scope of a sign-out.
+
+    Raises:
+        TypeError: It is neither a text nor a dictionary, or the dictionary has other keys.
+        AuthError: There is no such scope.
+    """
+    given = scope if options is None else options
+    if isinstance(given, Mapping):
+        for key in given:
+            if key != "scope":
+                raise TypeError(f'{key!r} is not among scope: {{"scope": "local"}}.')
+        given = given.get("scope")
+    if given is None:
+        return "global"
+    if not isinstance(given, str):
+        raise TypeError(f'sign_out takes "local" or {{"scope": "local"}}, not {type(given).__name__}.')
+    for known in SCOPES:
+        if known == given:
+            return known
+    raise errors.AuthError(f'There is no scope {given!r}. Use "global", "local" or "others".')
+
+
+def token_pair(access_token: object, refresh_token: object, known: Session | None) -> TokenPair | None:
+    """Both tokens, given by themselves or as one session; ``None``: neither.
+
+    Args:
+        access_token: The access token, or the whole session when there is no second argument.
+        refresh_token: The refresh token, or `MISSING`.
+        known: A session whose claims need not be read again.
+
+    Raises:
+        AuthSessionMissing: ``None``, or a response without a session, instead of a session.
+    """
+    if refresh_token is MISSING:
+        whole = _field(access_token, "session", access_token)
+        if whole is None:
+            raise errors.AuthSessionMissing("There is no session in what was given. Sign in there first.")
+        access_token, refresh_token = _field(whole, "access_token"), _field(whole, "refresh_token")
+        if not access_token and not refresh_token:
+            return None
+    return TokenPair.of(access_token, refresh_token, known)
+
+
+def _field(value: object, name: str, default: object = None) -> object:
+    return value.get(name, default) if isinstance(value, Mapping) else getattr(value, name, default)

@@ -1,0 +1,84 @@
+"""What a value may hold: a text, or both tokens of a session, in the types that people keep them in.
+
+Other packages' types are told by what they offer, so none of these packages is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..tokens import Secret
+
+# What a session may be wrapped in: `AuthResponse`, supabase-js's `{"data": {"session": …}}`, older storage.
+_WRAPPERS = ("session", "data", "currentSession")
+_DEPTH = 4
+
+
+def text_of(value: object) -> Secret | None:
+    """A value as a text: `str`, `Secret`, bytes, pydantic's `SecretStr`, one value of numpy or pandas."""
+    if isinstance(value, (str, Secret)):
+        return Secret(value)
+    if isinstance(value, (bytes, bytearray)):
+        try:
+            return Secret(value.decode())
+        except UnicodeDecodeError:
+            return None
+    if isinstance(value, (Mapping, type)):
+        return None
+    revealed = getattr(value, "get_secret_value", None)
+    if callable(revealed):
+        return _plain(revealed())
+    single = getattr(value, "item", None)
+    if callable(single) and getattr(value, "size", None) == 1:
+        return _plain(single())
+    return None
+
+
+def token_pair(value: object) -> tuple[Secret, Secret] | None:
+    """Both tokens of something that holds a session: ours, supabase-py's, a dict, two values in a row."""
+    return next(_pairs(value, _DEPTH), None)
+
+
+def holds_no_session(value: object) -> bool:
+    """Whether this is a response whose session is ``None``, as after a sign-up that has to be confirmed."""
+    missing = object()
+    return _part(value, "session", missing) is None
+
+
+def may_hold_tokens(value: object) -> bool:
+    """Whether a variable is worth suggesting as one that holds tokens."""
+    if isinstance(value, (str, Secret, bytes, Mapping)):
+        return True
+    return not isinstance(value, type) and any(
+        hasattr(value, name) for name in ("access_token", "session", "get_secret_value")
+    )
+
+
+def _pairs(value: object, depth: int) -> Iterator[tuple[Secret, Secret]]:
+    if isinstance(value, (str, Secret, bytes, bytearray, type)) or not depth:
+        return
+    access_token, refresh_token = (text_of(_part(value, n)) for n in ("access_token", "refresh_token"))
+    if access_token and refresh_token is not None:
+        yield access_token, refresh_token
+        return
+    for name in _WRAPPERS if isinstance(value, Mapping) else ("session",):
+        inner = _part(value, name)
+        if inner is not None and not isinstance(inner, type):
+            yield from _pairs(inner, depth - 1)
+    as_list = getattr(value, "tolist", None)
+    items = as_list() if callable(as_list) else value
+    if isinstance(items, (tuple, list)) and len(items) == 2:
+        first, second = map(text_of, items)
+        if first and second is not None:
+            yield first, second
+
+
+def _part(value: object, name: str, default: Any = None) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(name, default)
+    return getattr(value, name, default)
+
+
+def _plain(value: object) -> Secret | None:
+    return text_of(value) if isinstance(value, (str, bytes)) else None
