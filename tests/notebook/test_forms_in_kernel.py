@@ -247,3 +247,48 @@ def test_tab_offers_clients_and_public_names(kernel: Kernel) -> None:
 def test_help_shows_an_example(kernel: Kernel, name: str) -> None:
     reply = kernel.client.inspect(name, reply=True, timeout=60)
     assert "xample" in reply["content"]["data"]["text/plain"]
+
+
+ADDRESSES = {
+    "a page of the dashboard": "https://supabase.com/dashboard/project/abcdefghijklmnopqrst/settings/api",
+    "the data API": "https://abcdefghijklmnopqrst.supabase.co/rest/v1",
+    "the auth server": "https://abcdefghijklmnopqrst.supabase.co/auth/v1/",
+    "no scheme": "abcdefghijklmnopqrst.supabase.co",
+}
+
+
+@pytest.mark.parametrize("address", ADDRESSES.values(), ids=ADDRESSES)
+def test_an_address_of_the_project_is_understood(kernel: Kernel, address: str) -> None:
+    line = f"%supabase_connect {address} --key sb_publishable_x --name dash --storage memory"
+    reply = kernel.run(line)
+    assert reply["status"] == "ok", reply
+    assert kernel.value("dash.url") == "'https://abcdefghijklmnopqrst.supabase.co'"
+
+
+def test_plain_http_to_another_machine_has_to_be_allowed(kernel: Kernel) -> None:
+    line = "%supabase_connect http://192.168.77.1:8000 --key sb_publishable_x --name lan --storage memory"
+    reply = kernel.run(line)
+    assert is_explained(reply)
+    assert "--allow-http" in reply["evalue"]
+    assert kernel.run(f"{line} --allow-http")["status"] == "ok"
+    assert kernel.value("lan.url") == "'http://192.168.77.1:8000'"
+
+
+def test_loading_again_leaves_the_session(as_ada: Kernel) -> None:
+    as_ada.run("mine_too = supabase")
+    assert as_ada.run("%reload_ext supabase_nb")["status"] == "ok"
+    assert as_ada.value("mine_too is supabase") == "True"
+    assert as_ada.value("supabase.auth.status") == "'active'"
+    assert as_ada.run("%supabase_set_session a r")["status"] == "ok"
+    assert who(as_ada) == GRACE
+
+
+def test_connecting_to_another_project_leaves_a_client_that_is_held(as_ada: Kernel) -> None:
+    as_ada.run("held = supabase\nurl, key = supabase.url, supabase.key")
+    line = (
+        "%supabase_connect https://abcdefghijklmnopqrst.supabase.co --key sb_publishable_x --storage memory"
+    )
+    assert as_ada.run(line)["status"] == "ok"
+    assert as_ada.value("supabase is held") == "False"
+    assert as_ada.value("held.auth.get_user().email") == "'ada@example.com'"
+    as_ada.run("supabase = held")
