@@ -92,8 +92,6 @@ class Given:
         self._fields |= {name: value for name, value in named.items() if value is not None}
         for name, value in self._fields.items():
             self._problem = self._problem or _wrong_type(name, value)
-        if self._problem:
-            self._fields = {}
         for name in _SECRET_FIELDS & self._fields.keys():
             self._fields[name] = Secret(self._fields[name])
 

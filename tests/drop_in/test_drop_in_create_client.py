@@ -80,7 +80,8 @@ def test_a_storage_of_ours_in_their_options(
 
 def test_schema_and_headers_of_options(make: Callable[..., Client], options: Callable[..., Any]) -> None:
     answers = made.Answers(**{"GET /rest/v1/trips": [], "POST /auth/v1/token": made.session()})
-    given = options(schema="private", headers={"x-team": "maps"}, persist_session=False)
+    headers = {**options().headers, "x-team": "maps"}
+    given = options(schema="private", headers=headers, persist_session=False)
     client = make(URL, KEY, given, transport=answers)
     client.table("trips").select("*").execute()
     client.auth.sign_in_with_password({"email": "a@b.c", "password": "pw"})

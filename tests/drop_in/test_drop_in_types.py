@@ -107,7 +107,7 @@ def code_of(page: Path) -> str:
 
 @pytest.fixture(scope="module")
 def pyright() -> list[str]:
-    """The command. It fetches its program from npm when it first runs."""
+    """The command that runs pyright; it needs node, which comes with the extra `nodejs`."""
     command = [sys.executable, "-m", "pyright"]
     started = subprocess.run(
         [*command, "--version"], capture_output=True, text=True, check=False, timeout=170, env=environment()

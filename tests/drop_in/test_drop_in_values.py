@@ -41,7 +41,7 @@ SESSIONS = [session for session in recorded("refresh_token") if "access_token" i
 RICH = made.user(
     created_at="2026-11-23T23:04:53Z",
     app_metadata={"provider": "email"},
-    user_metadata={"name": "Ada", "deep": {"list": [1, 2]}},
+    user_metadata={"name": "Zoë", "deep": {"list": [1, 2]}},
     factors=[
         {
             "id": "f1",
@@ -142,6 +142,7 @@ def test_identities_are_objects_and_dictionaries() -> None:
 def test_odd_types_in_fields_that_we_do_not_need_refuse_no_user() -> None:
     user = User.from_wire(made.user(banned_until=5, factors="none", confirmed_at=7, identities=[{"id": 5}]))
     assert user.banned_until is None
+    assert User.from_wire(made.user(factors=["x", {"id": "f1"}])).factors == ({"id": "f1"},)
     assert user.confirmed_at is None
     assert user.factors == ()
     assert user.identities[0].identity_data == {}
