@@ -202,3 +202,22 @@ def test_after_ctrl_c_a_refresh_that_waits_for_another_kernel_is_joined_quietly(
         with pytest.raises(AuthRetryableError):
             auth.refresh_session()
     assert len(started) < 5
+
+
+def test_a_request_under_way_is_answered_when_the_client_is_closed_and_leaves_no_connection(
+    make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer
+) -> None:
+    auth = make_auth(proxy.auth_url)
+    pair = server.sign_in()
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    http = auth._manager.api._http
+    assert http is not None
+    proxy.next(hang_after, path="/user")
+    thread, outcome = in_thread(auth.get_user)
+    proxy.wait_for(2, path="/user")
+    auth.close()
+    assert not http.is_closed
+    proxy.recover()
+    thread.join(20)
+    assert outcome[0].email == "ada@example.com"  # type: ignore[attr-defined]
+    wait_until(lambda: http.is_closed)

@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import weakref
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -68,6 +69,7 @@ class AuthAPI:
         self._headers = {name: Secret(value) for name, value in (headers or {}).items()}
         self._transport = transport
         self._http: httpx.AsyncClient | None = None
+        self._under_way: Counter[httpx.AsyncClient] = Counter()
         self._pid = 0
 
     # -- the endpoints ------------------------------------------------------------------------------------
@@ -138,10 +140,15 @@ class AuthAPI:
         return keys
 
     def close(self) -> None:
-        """Drop the connections; the next request makes new ones."""
+        """Drop the connections, once no request is under way; the next one makes new ones."""
         http, self._http = self._http, None
         if http is not None and self._pid == os.getpid():
-            owner_loop.start_soon(http.aclose)
+            owner_loop.start_soon(lambda: self._close_if_unused(http))
+
+    async def _close_if_unused(self, http: httpx.AsyncClient) -> None:
+        if http is not self._http and not self._under_way[http]:
+            del self._under_way[http]
+            await http.aclose()
 
     # -- how they are sent --------------------------------------------------------------------------------
 
@@ -181,8 +188,10 @@ class AuthAPI:
         if body is not None:
             headers["Content-Type"] = "application/json;charset=UTF-8"
             content = json.dumps(body, default=_plain).encode()
+        http: httpx.AsyncClient | None = None
         try:
             http = self._client()
+            self._under_way[http] += 1
             request = http.build_request(method, self.url + path, headers=headers, content=content)
             response = await http.send(request, stream=True)
             try:
@@ -203,6 +212,10 @@ class AuthAPI:
             return not_a_url(self.url)
         except Exception as error:  # noqa: BLE001  (raised anew, without these frames)
             kind = type(error).__name__
+        finally:
+            if http is not None:
+                self._under_way[http] -= 1
+                await self._close_if_unused(http)
         return errors.AuthUnknownError(f"The request could not be sent ({kind}). Check the URL and the key.")
 
     def _client(self) -> httpx.AsyncClient:
