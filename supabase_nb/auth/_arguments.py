@@ -25,11 +25,12 @@ ONE_SESSION = (
 _SECRET_FIELDS = frozenset(
     {
         *("password", "current_password", "nonce", "token", "token_hash", "captcha_token"),
-        *("auth_code", "code_verifier"),
+        *("auth_code", "code_verifier", "refresh_token", "jwt"),
     }
 )
 # Where supabase_auth's dictionaries call something by another name.
 _ALIASES = {"email_redirect_to": "redirect_to"}
+_SHORTEST_TOKEN = 12  # characters of a refresh token
 _MISSING_FIELDS = {"token": "The code that was sent is missing.", "auth_code": "The code is missing."}
 
 
@@ -110,7 +111,7 @@ class Given:
 def _wrong_type(name: str, value: object) -> str:
     kinds: tuple[type, ...] = (str, Secret)
     right = "a text"
-    if name == "data":
+    if name in ("data", "jwks"):
         kinds, right = (Mapping,), "a dictionary"
     elif name == "should_create_user":
         kinds, right = (bool,), "True or False"
@@ -136,31 +137,33 @@ def require_contact(fields: Mapping[str, Any], *names: str) -> None:
     require(fields, *names)
 
 
-def scope_of(scope: object, options: object) -> Scope:
-    """The scope of a sign-out.
+def scope_of(scope: object, options: object) -> Scope | errors.AuthError | TypeError:
+    """The scope of a sign-out, or the error to raise.
 
-    Raises:
-        TypeError: It is neither a text nor a dictionary, or the dictionary has other keys.
-        AuthError: There is no such scope.
+    The caller raises it, when it has let go of what it was given: people pass an access token here, since
+    supabase-py's ``admin.sign_out`` takes one. An error names only what is shorter than any token.
     """
     given = scope if options is None else options
     if isinstance(given, Mapping):
         for key in given:
             if key != "scope":
-                raise TypeError(f'{key!r} is not among scope: {{"scope": "local"}}.')
+                return TypeError(f'{shown(repr(key), 100)} is not among scope: {{"scope": "local"}}.')
         given = given.get("scope")
     if given is None:
         return "global"
     if not isinstance(given, str):
-        raise TypeError(f'sign_out takes "local" or {{"scope": "local"}}, not {type(given).__name__}.')
+        return TypeError(f'sign_out takes "local" or {{"scope": "local"}}, not {type(given).__name__}.')
     for known in SCOPES:
         if known == given:
             return known
-    raise errors.AuthError(f'There is no scope {given!r}. Use "global", "local" or "others".')
+    named = f"scope {given!r}" if len(given) < _SHORTEST_TOKEN else "such scope"
+    return errors.AuthError(f'There is no {named}. Use "global", "local" or "others".')
 
 
 def token_pair(access_token: object, refresh_token: object, known: Session | None) -> TokenPair | None:
-    """Both tokens, given by themselves or as one session; ``None``: neither.
+    """Both tokens, given by themselves or as one session; ``None``: these are not both.
+
+    A misspelled name must not pass for a session without a refresh token, or for an expired one.
 
     Args:
         access_token: The access token, or the whole session when there is no second argument.
@@ -170,15 +173,15 @@ def token_pair(access_token: object, refresh_token: object, known: Session | Non
     Raises:
         AuthSessionMissing: ``None``, or a response without a session, instead of a session.
     """
-    if refresh_token is MISSING:
-        whole = _field(access_token, "session", access_token)
-        if whole is None:
-            raise errors.AuthSessionMissing("There is no session in what was given. Sign in there first.")
-        access_token, refresh_token = _field(whole, "access_token"), _field(whole, "refresh_token")
-        if not access_token and not refresh_token:
-            return None
-    return TokenPair.of(access_token, refresh_token, known)
+    whole = _field(access_token, "session", access_token)
+    pair = _field(whole, "access_token"), _field(whole, "refresh_token")
+    if refresh_token is not MISSING:
+        is_whole = whole is not access_token or pair != (MISSING, MISSING)
+        return None if is_whole else TokenPair.of(access_token, refresh_token, known)
+    if whole is None:
+        raise errors.AuthSessionMissing("There is no session in what was given. Sign in there first.")
+    return TokenPair.of(*pair, known) if MISSING not in pair and any(pair) else None
 
 
-def _field(value: object, name: str, default: object = None) -> object:
+def _field(value: object, name: str, default: object = MISSING) -> object:
     return value.get(name, default) if isinstance(value, Mapping) else getattr(value, name, default)

@@ -268,11 +268,13 @@ class AuthClient(traitlets.HasTraits):
             AuthApiError: The server's final answer: the session has ended.
             AuthRetryableError: The server cannot be reached now; it is retried in the background.
             AuthStorageError: Refreshed, but not saved.
+            TypeError: The refresh token is not a text.
         """
-        if refresh_token is not None:
-            # This frame may appear in a traceback with locals.
-            refresh_token = tokens.clean(refresh_token)
-            return self.set_session("", refresh_token)
+        given = Given("refresh_session", refresh_token=refresh_token)
+        refresh_token = None  # this frame may appear in a traceback with locals
+        fields = given.fields()
+        if fields:
+            return self.set_session("", fields["refresh_token"])
         return self._run(lambda: _response(self._manager.refresh()))
 
     def sign_out(
@@ -289,11 +291,14 @@ class AuthClient(traitlets.HasTraits):
 
         Raises:
             AuthError: An unknown scope.
-            TypeError: The dictionary has another key than ``scope``.
+            TypeError: Neither a text nor a dictionary, or one with another key than ``scope``.
             AuthSessionMissing: ``"others"``, and not signed in.
             AuthStorageError: Signed out, but what was stored could not be removed.
         """
         known = _arguments.scope_of(scope, options)
+        scope = options = None  # this frame may appear in a traceback with locals
+        if isinstance(known, Exception):
+            raise known
         return self._run(lambda: self._sign_out(known))
 
     async def _sign_out(self, scope: Scope) -> None:
@@ -316,15 +321,17 @@ class AuthClient(traitlets.HasTraits):
             AuthApiError: The server refused.
             AuthRetryableError: The server cannot be reached now.
         """
-        token = jwt = None if jwt is None else tokens.clean(jwt)
-        return self._run(lambda: self._get_user(token))
+        given = Given("get_user", jwt=jwt)
+        jwt = None  # this frame may appear in a traceback with locals
+        fields = given.fields()
+        return self._run(lambda: self._get_user(fields.get("jwt")))
 
     async def _get_user(self, token: Secret | None) -> UserResponse:
         return UserResponse.of(await self._manager.api.get_user(await self._token(token)))
 
     async def _token(self, token: Secret | None) -> Secret:
         """A token that was given, or else the session's."""
-        return token or Secret((await self._manager.get_fresh_or_raise()).access_token)
+        return tokens.clean(token) or Secret((await self._manager.get_fresh_or_raise()).access_token)
 
     def update_user(
         self,
@@ -408,8 +415,10 @@ class AuthClient(traitlets.HasTraits):
         Example:
             ``supabase.auth.get_claims().claims["exp"]``: Unix seconds, by the server's clock.
         """
-        token = jwt = None if jwt is None else tokens.clean(jwt)
-        return self._run(lambda: self._get_claims(token, jwks))
+        given = Given("get_claims", jwt=jwt, jwks=jwks)
+        jwt = None  # this frame may appear in a traceback with locals
+        fields = given.fields()
+        return self._run(lambda: self._get_claims(fields.get("jwt"), fields.get("jwks")))
 
     async def _get_claims(self, token: Secret | None, jwks: Mapping[str, Any] | None) -> ClaimsResponse:
         return await self._verifier.verify(await self._token(token), jwks)
