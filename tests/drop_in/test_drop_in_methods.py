@@ -220,3 +220,106 @@ def test_the_same_methods_return_equal_dumps(
             for who, client in (("theirs", theirs), ("ours", ours))
         ]
     assert comparable(dumps[0]) == comparable(dumps[1])
+
+
+# -- values of methods that differ in another way ------------------------------------------------------------
+
+Tokens = tuple[str, str]
+
+
+def updated(client: Any, pair: Tokens) -> Any:
+    client.set_session(*pair)
+    dump = client.update_user({"data": {"theme": "dark"}}).model_dump()
+    if isinstance(client, AuthClient):  # the page's row: the response has the session too
+        assert dump.pop("session")["user"] == dump["user"]
+    return dump
+
+
+def user_of_session(client: Any, pair: Tokens) -> Any:
+    client.set_session(*pair)
+    return client.get_user().model_dump()
+
+
+def claims_of_session(client: Any, pair: Tokens) -> Any:
+    client.set_session(*pair)
+    found = client.get_claims()
+    return {name: found[name] for name in ("claims", "headers", "signature")}
+
+
+def signed_out(client: Any, pair: Tokens) -> Any:
+    client.set_session(*pair)
+    return [client.sign_out({"scope": "local"}), client.get_session()]
+
+
+def expired(pair: Tokens) -> str:
+    """The access token as it would be had it expired."""
+    return made.expired(sub=supabase_auth.helpers.decode_jwt(pair[0])["payload"]["sub"])
+
+
+# Both clients are given the same tokens, so nothing differs but the seconds that are left.
+ON_THE_SAME_TOKENS: dict[str, Callable[[Any, Tokens], Any]] = {
+    "set_session": lambda client, pair: client.set_session(*pair).model_dump(),
+    "get_session": lambda client, pair: [client.set_session(*pair), client.get_session().model_dump()][1],
+    "get_user": user_of_session,
+    "get_user of a token": lambda client, pair: client.get_user(pair[0]).model_dump(),
+    "get_claims": claims_of_session,
+    "get_claims of a token": lambda client, pair: client.get_claims(pair[0])["claims"],
+}
+# Each of these changes something on the server, so each client has a session of its own.
+ON_ITS_OWN_TOKENS: dict[str, Callable[[Any, Tokens], Any]] = {
+    "set_session, expired": lambda client, pair: client.set_session(expired(pair), pair[1]).model_dump(),
+    "refresh_session": lambda client, pair: [
+        client.set_session(*pair),
+        client.refresh_session().model_dump(),
+    ][1],
+    "refresh_session of a token": lambda client, pair: client.refresh_session(pair[1]).model_dump(),
+    "update_user": updated,
+    "sign_out": signed_out,
+}
+
+
+@pytest.fixture
+def both(same_server: DemoServer, make_auth: Callable[..., AuthClient]) -> Iterator[tuple[Any, AuthClient]]:
+    """A client of supabase_auth and one of ours."""
+    ours = make_auth(same_server.auth_url, headers={"apikey": same_server.anon_key}, storage=MemoryStorage())
+    with httpx.Client() as http:
+        yield (
+            supabase_auth.SyncGoTrueClient(
+                url=same_server.auth_url, auto_refresh_token=False, http_client=http
+            ),
+            ours,
+        )
+
+
+def pair_of(server: DemoServer, email: str = "ada@example.com") -> Tokens:
+    wire = server.sign_in(email)
+    return wire["access_token"], wire["refresh_token"]
+
+
+def without_time_left(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: without_time_left(item) for key, item in value.items() if key != "expires_in"}
+    return value
+
+
+def test_all_methods_that_return_a_session_or_user_are_compared() -> None:
+    compared = {name.split(" ")[0].strip(",") for name in (*ON_THE_SAME_TOKENS, *ON_ITS_OWN_TOKENS)}
+    different = {name for name, (kind, _) in ROWS.items() if kind == "different"}
+    assert different - compared == {"close", "on_auth_state_change"}
+
+
+@pytest.mark.parametrize("name", ON_THE_SAME_TOKENS)
+def test_the_same_tokens_give_the_same_values(
+    name: str, both: tuple[Any, AuthClient], same_server: DemoServer
+) -> None:
+    pair = pair_of(same_server)
+    theirs, ours = (without_time_left(ON_THE_SAME_TOKENS[name](client, pair)) for client in both)
+    assert theirs == ours
+    assert theirs
+
+
+@pytest.mark.parametrize("name", ON_ITS_OWN_TOKENS)
+def test_changes_return_equal_dumps(name: str, both: tuple[Any, AuthClient], same_server: DemoServer) -> None:
+    theirs, ours = (comparable(ON_ITS_OWN_TOKENS[name](client, pair_of(same_server))) for client in both)
+    assert theirs == ours
+    assert theirs
