@@ -180,7 +180,7 @@ def token_pair(access_token: object, refresh_token: object, known: Session | Non
         return None if is_whole else TokenPair.of(access_token, refresh_token, known)
     if whole is None:
         raise errors.AuthSessionMissing("There is no session in what was given. Sign in there first.")
-    return TokenPair.of(*pair, known) if MISSING not in pair and any(pair) else None
+    return None if MISSING in pair else TokenPair.of(*pair, known)
 
 
 def _field(value: object, name: str, default: object = MISSING) -> object:

@@ -349,6 +349,19 @@ def test_there_is_no_session_to_set(nothing: Any, scripted: AuthClient) -> None:
         scripted.set_session(nothing)
 
 
+def test_empty_tokens_are_no_session(scripted: AuthClient, answers: made.Answers) -> None:
+    for empty in ("", None):
+        with pytest.raises(AuthSessionMissing, match="Restore with both tokens"):
+            scripted.set_session({"access_token": empty, "refresh_token": empty})
+    assert answers.asked == []
+
+
+def test_a_token_is_cleaned_of_what_was_copied_with_it(auth: AuthClient, server: DemoServer) -> None:
+    copied = f'"Bearer {server.sign_in("ada@example.com")["access_token"]}" '
+    assert auth.get_user(copied).email == "ada@example.com"
+    assert auth.get_claims(copied).claims["email"] == "ada@example.com"
+
+
 def test_keywords_of_set_session(auth: AuthClient, server: DemoServer) -> None:
     wire = server.sign_in("ada@example.com")
     tokens = {name: wire[name] for name in ("access_token", "refresh_token")}
