@@ -182,11 +182,21 @@ class AuthClient(traitlets.HasTraits):
         return tuple(self._manager.state.events)
 
     def time_left(self) -> float | None:
-        """Seconds until the access token expires, by the server's clock; ``None`` without a session."""
+        """Seconds until the access token expires, by the server's clock; ``None`` without a session.
+
+        Source: the token's ``exp``.
+
+        Example:
+            ``supabase.auth.time_left()``
+        """
         return self._manager.state.time_left()
 
     def set_notice(self, name: str, text: str | None) -> None:
-        """Show a sentence with the session (trait `notices`); ``None`` takes it away."""
+        """Show a sentence with the session (trait `notices`); ``None`` takes it away.
+
+        Example:
+            ``supabase.auth.set_notice("demo", "Data of this project is deleted every night.")``
+        """
         self._run(lambda: self._manager.set_notice(name, text))
 
     # -- the session --------------------------------------------------------------------------------------
@@ -223,7 +233,7 @@ class AuthClient(traitlets.HasTraits):
             AuthStorageError: The session is in force, but could not be saved.
             AuthError: ``superseded``: a later sign-out, sign-in or `set_session` was carried out meanwhile.
                 Tokens that the server has issued for this call are signed out.
-            TypeError: One argument, which is not a session.
+            TypeError: One argument, which is not a session with both tokens; or a session and a token.
 
         Example:
             ``supabase.auth.set_session(theirs.auth.get_session())``: continue the session of a client that
@@ -251,6 +261,11 @@ class AuthClient(traitlets.HasTraits):
         Raises:
             AuthRetryableError: It has expired and cannot be refreshed now. It is kept.
             AuthStorageError: A session may be stored, but it cannot be read.
+
+        Source: supabase_auth's ``get_session``.
+
+        Example:
+            ``session = supabase.auth.get_session()``
         """
         fresh = self._manager.session_if_fresh()
         return self._answer(fresh) if fresh else self._run(self._manager.get_fresh)
@@ -269,6 +284,11 @@ class AuthClient(traitlets.HasTraits):
             AuthRetryableError: The server cannot be reached now; it is retried in the background.
             AuthStorageError: Refreshed, but not saved.
             TypeError: The refresh token is not a text.
+
+        Source: supabase_auth's ``refresh_session``.
+
+        Example:
+            ``supabase.auth.refresh_session().session.expires_at``
         """
         given = Given("refresh_session", refresh_token=refresh_token)
         refresh_token = None  # this frame may appear in a traceback with locals
@@ -294,6 +314,11 @@ class AuthClient(traitlets.HasTraits):
             TypeError: Neither a text nor a dictionary, or one with another key than ``scope``.
             AuthSessionMissing: ``"others"``, and not signed in.
             AuthStorageError: Signed out, but what was stored could not be removed.
+
+        Source: supabase_auth's ``sign_out``.
+
+        Example:
+            ``supabase.auth.sign_out({"scope": "local"})``
         """
         known = _arguments.scope_of(scope, options)
         scope = options = None  # this frame may appear in a traceback with locals
@@ -320,6 +345,12 @@ class AuthClient(traitlets.HasTraits):
             AuthSessionMissing: Not signed in.
             AuthApiError: The server refused.
             AuthRetryableError: The server cannot be reached now.
+            TypeError: The token is not a text.
+
+        Source: supabase_auth's ``get_user``.
+
+        Example:
+            ``supabase.auth.get_user().user.email``
         """
         given = Given("get_user", jwt=jwt)
         jwt = None  # this frame may appear in a traceback with locals
@@ -369,6 +400,8 @@ class AuthClient(traitlets.HasTraits):
             AuthApiError: The server refused.
             TypeError: An unknown attribute, or one of the wrong type.
 
+        Source: supabase_auth's ``update_user``.
+
         Example:
             ``supabase.auth.update_user(data={"city": "London"}).user.user_metadata["city"]``
         """
@@ -411,6 +444,9 @@ class AuthClient(traitlets.HasTraits):
             AuthSessionMissing: Not signed in.
             AuthApiError: The server refused the token for another reason (``user_not_found``…).
             AuthRetryableError: The server has to be asked, and cannot be reached now.
+            TypeError: The token is not a text, or the keys are not a dictionary.
+
+        Source: supabase_auth's ``get_claims``.
 
         Example:
             ``supabase.auth.get_claims().claims["exp"]``: Unix seconds, by the server's clock.
@@ -451,23 +487,46 @@ class AuthClient(traitlets.HasTraits):
 
         A coroutine function is awaited: as a task of the event loop that runs where it subscribes (in a
         notebook, the kernel's), else at once.
+
+        Source: supabase_auth's ``on_auth_state_change``.
+
+        Example:
+            ``supabase.auth.on_auth_state_change(lambda event, session: print(event)).unsubscribe()``
         """
         loop = running_loop()
         return self._run(lambda: self._manager.subscribe(callback, loop))
 
     def start_auto_refresh(self) -> None:
-        """Refresh in the background from now on."""
+        """Refresh in the background from now on.
+
+        Source: auth-js' ``startAutoRefresh``.
+
+        Example:
+            ``supabase.auth.start_auto_refresh()``
+        """
         self._manager.refresher.background = True
         if self._manager.snapshot.session is not None:
             scheduler.register(self._manager)
 
     def stop_auto_refresh(self) -> None:
-        """Stop refreshing in the background. `get_session` still refreshes when needed."""
+        """Stop refreshing in the background. `get_session` still refreshes when needed.
+
+        Source: auth-js' ``stopAutoRefresh``.
+
+        Example:
+            ``supabase.auth.stop_auto_refresh()``
+        """
         self._manager.refresher.background = False
         scheduler.unregister(self._manager)
 
     def close(self) -> None:
-        """Stop refreshing and drop the connections. The session stays stored. Harmless when done twice."""
+        """Stop refreshing and drop the connections. The session stays stored. Harmless when done twice.
+
+        Source: supabase_auth's ``close``.
+
+        Example:
+            ``supabase.auth.close()``
+        """
         self.stop_auto_refresh()
         self._manager.api.close()
 

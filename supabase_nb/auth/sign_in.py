@@ -64,6 +64,12 @@ def sign_up(
     Raises:
         AuthWeakPassword: ``reasons`` says in what.
         AuthApiError: The server refused (``user_already_exists``, ``signup_disabled``…).
+        TypeError: An unknown key, or a value of the wrong type.
+
+    Source: supabase_auth's ``sign_up``.
+
+    Example:
+        ``supabase.auth.sign_up({"email": "ada@example.com", "password": password}).user``
     """
     given = Given(
         "sign_up",
@@ -111,6 +117,12 @@ def sign_in_with_password(
         AuthInvalidCredentials: Wrong e-mail or password.
         AuthApiError: The server refused (``email_not_confirmed``, ``user_banned``…).
         AuthRetryableError: The server cannot be reached now.
+        TypeError: An unknown key, or a value of the wrong type.
+
+    Source: supabase_auth's ``sign_in_with_password``.
+
+    Example:
+        ``supabase.auth.sign_in_with_password({"email": "ada@example.com", "password": password}).session``
     """
     given = Given(
         "sign_in_with_password",
@@ -144,6 +156,12 @@ def sign_in_anonymously(
 
     Raises:
         AuthApiError: ``anonymous_provider_disabled``: the project does not allow it.
+        TypeError: An unknown key, or a value of the wrong type.
+
+    Source: supabase_auth's ``sign_in_anonymously``.
+
+    Example:
+        ``supabase.auth.sign_in_anonymously(data={"name": "Visitor"}).user.is_anonymous``
     """
     given = Given("sign_in_anonymously", credentials, data=data, captcha_token=captcha_token)
     credentials = captcha_token = None
@@ -181,6 +199,12 @@ def sign_in_with_otp(
 
     Raises:
         AuthApiError: The server refused (``otp_disabled``, ``over_email_send_rate_limit``…).
+        TypeError: An unknown key, or a value of the wrong type.
+
+    Source: supabase_auth's ``sign_in_with_otp``.
+
+    Example:
+        ``supabase.auth.sign_in_with_otp({"email": "ada@example.com"})``
     """
     given = Given(
         "sign_in_with_otp",
@@ -231,6 +255,12 @@ def verify_otp(
     Raises:
         AuthInvalidCredentials: The code is wrong, spent or too old.
         AuthApiError: The server refused.
+        TypeError: An unknown key, or a value of the wrong type.
+
+    Source: supabase_auth's ``verify_otp``.
+
+    Example:
+        ``supabase.auth.verify_otp({"email": "ada@example.com", "token": code, "type": "email"}).session``
     """
     given = Given(
         "verify_otp",
@@ -274,6 +304,11 @@ def get_oauth_url(
         redirect_to: Where to be sent back to; must be among the project's redirect URLs.
         scopes: What to ask of the provider, separated by spaces.
         query_params: Further parameters for the provider.
+
+    Source: the auth server's ``/authorize``.
+
+    Example:
+        ``supabase.auth.get_oauth_url("github", scopes="read:user")``
     """
     params = {"provider": provider, "redirect_to": redirect_to, "scopes": scopes}
     fields = {name: value for name, value in params.items() if value} | dict(query_params or {})
@@ -289,6 +324,11 @@ def sign_in_with_url(auth: AuthClient, address: str | Secret) -> AuthResponse:
     Raises:
         AuthApiError: The address says that the sign-in failed, or the server does.
         AuthError: There is nothing in it to sign in with.
+
+    Source: supabase_auth's ``initialize_from_url``.
+
+    Example:
+        ``supabase.auth.sign_in_with_url(address).user``
     """
     secret, address = Secret(address), ""
     fields = _fields(secret)
@@ -329,6 +369,12 @@ def exchange_code_for_session(
     Raises:
         AuthApiError: The server refused: the code is spent, too old, or of another verifier.
         AuthError: There is no verifier: the sign-in was not begun here.
+        TypeError: An unknown key, or a value of the wrong type.
+
+    Source: supabase_auth's ``exchange_code_for_session``.
+
+    Example:
+        ``supabase.auth.exchange_code_for_session({"auth_code": code}).session``
     """
     if isinstance(params, (str, Secret)):
         auth_code, params = params, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from supabase_nb import AuthClient
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -149,6 +152,33 @@ def test_examples_have_no_type_errors(pyright: list[str], tmp_path: Path) -> Non
     for page, code in codes.items():
         (tmp_path / f"{page.stem.replace('-', '_')}_{page.parent.name}.py").write_text(BEFORE + code, "utf-8")
     assert errors(pyright, tmp_path) == []
+
+
+def methods() -> dict[str, str]:
+    """The public methods of `AuthClient` that are its own, with their docstrings."""
+    own = vars(AuthClient).keys() - {"set_trait", "notify_change"}  # traitlets' own
+    found = {name: getattr(AuthClient, name) for name in own if not name.startswith("_")}
+    return {name: inspect.getdoc(value) or "" for name, value in found.items() if inspect.isfunction(value)}
+
+
+def test_each_method_has_one_example_without_type_errors(pyright: list[str], tmp_path: Path) -> None:
+    assert len(methods()) > 15
+    examples = {
+        name: re.findall(r"^Example:\n    ``(.+?)``", text, re.MULTILINE) for name, text in methods().items()
+    }
+    assert [name for name, found in examples.items() if len(found) != 1] == []
+    code = "\n".join(found for [found] in examples.values())
+    (tmp_path / "docstrings.py").write_text(f"{BEFORE}password = address = code\n{code}\n", "utf-8")
+    assert errors(pyright, tmp_path) == []
+
+
+def test_sources_that_methods_name_exist() -> None:
+    supabase_auth = pytest.importorskip("supabase_auth")
+    named = {name: re.findall(r"Source: supabase_auth's ``(\w+)``", text) for name, text in methods().items()}
+    assert sum(map(len, named.values())) > 10
+    for name, sources in named.items():
+        for source in sources:
+            assert hasattr(supabase_auth.SyncGoTrueClient, source), name
 
 
 def test_editors_show_types(pyright: list[str], tmp_path: Path) -> None:
