@@ -77,7 +77,7 @@ class NotebookClient(Displays, Client):
 
     def _ipython_display_(self, **_: object) -> None:
         if self.closed:
-            print(word("closed.text"))  # noqa: T201
+            print(word("hint.closed"))  # noqa: T201
         else:
             super()._ipython_display_()
 

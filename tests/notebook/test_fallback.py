@@ -66,6 +66,22 @@ def test_the_next_step_is_there(status: str) -> None:
     assert step in texts_of(fallback.html(view))
 
 
+@pytest.mark.parametrize("status", ["active", "retrying", "expired", "signed_out"])
+def test_a_closed_client_says_so_in_every_form(status: str) -> None:
+    auth = enact(FakeAuth(), status)
+    auth.closed = True
+    view = describe(auth)  # type: ignore[arg-type]
+    assert (view["message"], view["refresh_in"]) == (None, None)
+    hint = "This client was closed. Run %supabase_connect to connect again."
+    assert fallback.line(view).startswith("⊖ Closed · ")
+    assert fallback.line(view).endswith(f" · {hint}")
+    assert "⊖ then closed · " in fallback.plain(view)
+    assert fallback.plain(view).endswith(hint)
+    assert texts_of(fallback.html(view))[-1] == hint
+    for private in PRIVATE:
+        assert private not in fallback.html(view) + fallback.plain(view)
+
+
 def test_who_is_masked() -> None:
     auth = FakeAuth()
     auth.sign_in()

@@ -182,7 +182,7 @@ function draw(model, el, line) {
     const who = user?.name ?? say(words, user?.anonymous ? "user.anonymous" : "user.unnamed");
     const standing = user && closed ? say(words, "entry.in_force", { who }) : say(words, "entry.private");
     message.dataset.mood = gone() ? "" : mood || (user && closed ? "good" : "");
-    const over = say(words, shown.life === "closed" ? "closed.text" : "dead.never");
+    const over = say(words, shown.life === "closed" ? "hint.closed" : "dead.never");
     write(message, gone() ? over : spoken || standing);
   }
 
