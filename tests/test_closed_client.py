@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import httpx
 import made
 import pytest
 
-from supabase_nb import AuthError, Client, MemoryStorage, SessionAuth, create_client
+from supabase_nb import AuthClient, AuthError, Client, MemoryStorage, SessionAuth, create_client
 
 URL = "https://abcd.supabase.co"
 
@@ -102,3 +103,28 @@ def test_stopping_what_is_stopped_is_harmless(closed: Client) -> None:
     closed.auth.stop_auto_refresh()
     closed.auth.close()
     closed.close()
+
+
+class AsyncAnswers(httpx.AsyncBaseTransport):
+    """The same answers on an event loop. It can be closed once."""
+
+    def __init__(self, answers: made.Answers) -> None:
+        self.answers, self.closed = answers, False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        assert not self.closed
+        return self.answers.handle_request(request)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def test_a_transport_that_was_given_is_not_closed_with_a_client(answers: made.Answers) -> None:
+    session, transport = made.session(), AsyncAnswers(answers)
+    for _ in range(2):
+        auth = AuthClient(f"{URL}/auth/v1", storage=MemoryStorage(), transport=transport, auto_refresh=False)
+        auth.set_session(session["access_token"], session["refresh_token"])
+        auth.close()
+        del auth
+        gc.collect()
+    assert not transport.closed

@@ -210,14 +210,12 @@ def test_a_request_under_way_is_answered_when_the_client_is_closed_and_leaves_no
     auth = make_auth(proxy.auth_url)
     pair = server.sign_in()
     auth.set_session(pair["access_token"], pair["refresh_token"])
-    http = auth._manager.api._http
-    assert http is not None
     proxy.next(hang_after, path="/user")
     thread, outcome = in_thread(auth.get_user)
     proxy.wait_for(2, path="/user")
     auth.close()
-    assert not http.is_closed
+    assert proxy.connections
     proxy.recover()
     thread.join(20)
     assert outcome[0].email == "ada@example.com"  # type: ignore[attr-defined]
-    wait_until(lambda: http.is_closed)
+    wait_until(lambda: not proxy.connections)

@@ -137,11 +137,13 @@ class FaultProxy:
 
     Attributes:
         asked: What has arrived: ``"POST /auth/v1/token?grant_type=refresh_token"``, in order.
+        connections: The connections that are open.
     """
 
     def __init__(self, upstream: str) -> None:
         self.upstream = urlsplit(upstream).netloc
         self.asked: list[str] = []
+        self.connections: set[object] = set()
         self.arrived = threading.Condition()
         self._released = threading.Event()
         self._next: list[tuple[str, Fault]] = []
@@ -156,6 +158,13 @@ class FaultProxy:
                 fault(Exchange(self, handler, released))
 
             do_POST = do_PUT = do_GET
+
+            def handle(handler) -> None:
+                self.connections.add(handler)
+                try:
+                    super(Handler, handler).handle()
+                finally:
+                    self.connections.discard(handler)
 
             def log_message(handler, *_: object) -> None:
                 pass

@@ -1,37 +1,18 @@
-"""How requests to the auth server leave the owner loop: a pool of connections, or a given transport."""
+"""What sends requests from the owner loop: connections of our own, or a transport that was given."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 from ... import _http as httpx
 from ..._pool import open_connections
-from ..._threads import daemon_threads
-from .endpoints import LARGEST_RESPONSE, REQUEST_TIMEOUT
+from ..._threads import in_thread
+from .limits import LARGEST_RESPONSE, REQUEST_TIMEOUT
 
 
-class AsyncPool(httpx.AsyncBaseTransport):
-    """Connections to each host, opened at the first request, with the environment's proxies."""
-
-    def __init__(self) -> None:
-        self._opened: dict[tuple[str, str], httpx.AsyncHTTPTransport] = {}
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it."""
-        here = (request.url.scheme, request.url.host)
-        if here not in self._opened:
-            # Certificates are read from files.
-            made = await asyncio.get_running_loop().run_in_executor(
-                daemon_threads, lambda: open_connections(request.url, httpx.AsyncHTTPTransport)
-            )
-            self._opened.setdefault(here, made)
-        return await self._opened[here].handle_async_request(request)
-
-    async def aclose(self) -> None:
-        """Drop the connections."""
-        while self._opened:
-            await self._opened.popitem()[1].aclose()
+async def open_in_thread(url: str) -> httpx.AsyncHTTPTransport:
+    """Connections to one host, with the environment's proxies. Certificates are read from files."""
+    return await in_thread(lambda: open_connections(httpx.URL(url), httpx.AsyncHTTPTransport))
 
 
 class _InThreads(httpx.AsyncBaseTransport):
@@ -57,7 +38,7 @@ class _InThreads(httpx.AsyncBaseTransport):
             headers = [item for item in response.headers.multi_items() if item[0] not in decoded]
             return httpx.Response(response.status_code, headers=headers, content=content)
 
-        return await asyncio.get_running_loop().run_in_executor(daemon_threads, send)
+        return await in_thread(send)
 
 
 def _read(response: httpx.Response) -> bytes:
@@ -70,19 +51,6 @@ def _read(response: httpx.Response) -> bytes:
     return bytes(received)
 
 
-class _NotClosed(httpx.AsyncBaseTransport):
-    """An asynchronous transport that is not ours to close."""
-
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
-        self._transport = transport
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it."""
-        return await self._transport.handle_async_request(request)
-
-
 def in_threads(transport: httpx.BaseTransport | httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
     """A given transport as one for the owner loop."""
-    if isinstance(transport, httpx.BaseTransport):
-        return _InThreads(transport)
-    return _NotClosed(transport)
+    return _InThreads(transport) if isinstance(transport, httpx.BaseTransport) else transport

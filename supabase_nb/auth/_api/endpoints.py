@@ -17,9 +17,11 @@ from urllib.parse import quote
 
 from ... import errors, logs, tokens
 from ..._urls import check_url
+from ..._version import __version__
 from ...models import Session, User
 from ...tokens import Secret
 from .._loop import owner_loop
+from .limits import CONNECT_TIMEOUT, LARGEST_RESPONSE, READ_TIMEOUT, REQUEST_TIMEOUT
 from .responses import (
     Response,
     half_confirmed,
@@ -35,10 +37,13 @@ from .server_clock import ServerClock
 if TYPE_CHECKING:
     from ... import _http as httpx
 
-#: Seconds to connect, and to wait for an answer (design: "time-outs and retries"); and for all of a request.
-CONNECT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT = 5.0, 10.0, 15.0
-_API_VERSION = "2024-01-01"
-LARGEST_RESPONSE = 4 * 1024 * 1024
+_HEADERS = {
+    "X-Supabase-Api-Version": "2024-01-01",
+    "Accept": "application/json",
+    "Accept-Encoding": "gzip, deflate",
+    "User-Agent": f"supabase-nb/{__version__}",
+}
+_TIMEOUTS = {"connect": CONNECT_TIMEOUT, **dict.fromkeys(("read", "write", "pool"), READ_TIMEOUT)}
 
 
 class AuthAPI:
@@ -67,9 +72,9 @@ class AuthAPI:
         self.url = check_url(url, allow_http=allow_http)
         self.clock = clock
         self._headers = {name: Secret(value) for name, value in (headers or {}).items()}
-        self._transport = transport
-        self._http: httpx.AsyncClient | None = None
-        self._under_way: Counter[httpx.AsyncClient] = Counter()
+        self._given = transport
+        self._transport: httpx.AsyncBaseTransport | None = None
+        self._under_way: Counter[httpx.AsyncBaseTransport] = Counter()
         self._pid = 0
 
     # -- the endpoints ------------------------------------------------------------------------------------
@@ -141,14 +146,15 @@ class AuthAPI:
 
     def close(self) -> None:
         """Drop the connections, once no request is under way; the next one makes new ones."""
-        http, self._http = self._http, None
-        if http is not None and self._pid == os.getpid():
-            owner_loop.start_soon(lambda: self._close_if_unused(http))
+        transport, self._transport = self._transport, None
+        if transport is not None and self._pid == os.getpid():
+            owner_loop.start_soon(lambda: self._close_if_unused(transport))
 
-    async def _close_if_unused(self, http: httpx.AsyncClient) -> None:
-        if http is not self._http and not self._under_way[http]:
-            del self._under_way[http]
-            await http.aclose()
+    async def _close_if_unused(self, transport: httpx.AsyncBaseTransport) -> None:
+        if transport is not self._transport and not self._under_way[transport]:
+            del self._under_way[transport]
+            if self._given is None:
+                await transport.aclose()
 
     # -- how they are sent --------------------------------------------------------------------------------
 
@@ -181,19 +187,21 @@ class AuthAPI:
         """Send and receive. Failures are handed back, not raised: the frames below hold tokens."""
         from ... import _http as httpx
 
-        headers = {name: value.reveal() for name, value in self._headers.items()}
+        headers = _HEADERS | {name: value.reveal() for name, value in self._headers.items()}
         if token is not None:
             headers["Authorization"] = f"Bearer {token.reveal()}"
         content = None
         if body is not None:
             headers["Content-Type"] = "application/json;charset=UTF-8"
             content = json.dumps(body, default=_plain).encode()
-        http: httpx.AsyncClient | None = None
+        transport: httpx.AsyncBaseTransport | None = None
         try:
-            http = self._client()
-            self._under_way[http] += 1
-            request = http.build_request(method, self.url + path, headers=headers, content=content)
-            response = await http.send(request, stream=True)
+            transport = await self._open()
+            self._under_way[transport] += 1
+            request = httpx.Request(
+                method, self.url + path, headers=headers, content=content, extensions={"timeout": _TIMEOUTS}
+            )
+            response = await transport.handle_async_request(request)
             try:
                 received = bytearray()
                 async for chunk in response.aiter_bytes():
@@ -213,29 +221,27 @@ class AuthAPI:
         except Exception as error:  # noqa: BLE001  (raised anew, without these frames)
             kind = type(error).__name__
         finally:
-            if http is not None:
-                self._under_way[http] -= 1
-                await self._close_if_unused(http)
+            if transport is not None:
+                self._under_way[transport] -= 1
+                await self._close_if_unused(transport)
         return errors.AuthUnknownError(f"The request could not be sent ({kind}). Check the URL and the key.")
 
-    def _client(self) -> httpx.AsyncClient:
-        if self._http is None or self._pid != os.getpid():
-            from ... import _http as httpx
-            from .async_transport import AsyncPool, in_threads
+    async def _open(self) -> httpx.AsyncBaseTransport:
+        """What sends the requests: the given transport, or connections of our own."""
+        if self._transport is None or self._pid != os.getpid():
+            from .async_transport import in_threads, open_in_thread
 
             logs.install()
-            given = self._transport
-            transport = AsyncPool() if given is None else in_threads(given)
-            self._http = httpx.AsyncClient(
-                headers={"X-Supabase-Api-Version": _API_VERSION, "Accept": "application/json"},
-                timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
-                transport=transport,
-                follow_redirects=False,  # the next address would be handed the tokens
-            )
+            if self._given is not None:
+                self._transport = in_threads(self._given)
+            else:
+                opened = await open_in_thread(self.url)
+                if self._transport is None or self._pid != os.getpid():  # else another task was faster
+                    self._transport = opened
+                    # Dropped with the API; when the interpreter ends, they go anyway.
+                    weakref.finalize(self, _close, opened, os.getpid()).atexit = False
             self._pid = os.getpid()
-            # A client that is dropped takes its connections with it; when the interpreter ends, they go.
-            weakref.finalize(self, _close, self._http, self._pid).atexit = False
-        return self._http
+        return self._transport
 
 
 def _user(response: Response) -> User:
@@ -245,9 +251,9 @@ def _user(response: Response) -> User:
     return found
 
 
-def _close(http: httpx.AsyncClient, pid: int) -> None:
+def _close(transport: httpx.AsyncBaseTransport, pid: int) -> None:
     if os.getpid() == pid:
-        owner_loop.start_soon(http.aclose)
+        owner_loop.start_soon(transport.aclose)
 
 
 def _secrets(value: object) -> Iterator[Secret]:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from ...errors import AuthError, AuthRetryableError
-from .._api.endpoints import REQUEST_TIMEOUT
+from .._api.limits import REQUEST_TIMEOUT
 from .._api.server_clock import Clock
 
 #: Foreground calls answer, or say that they cannot, within so many seconds, after so many tries.
