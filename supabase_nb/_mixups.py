@@ -44,7 +44,7 @@ def refuse_mixed_up_tokens(access_token: Secret, refresh_token: Secret, auth_url
     Raises:
         AuthError: ``masked_token``, ``key_for_token``, ``swapped_tokens`` or ``wrong_project``.
     """
-    if any(set(token.reveal()) == {"*"} for token in (access_token, refresh_token)):
+    if any(token and not token.reveal().strip("*") for token in (access_token, refresh_token)):
         raise AuthError(
             "This is a mask: the token was removed from its cell. Nothing was sent. "
             "Run %supabase_set_session with no arguments to paste the tokens.",
