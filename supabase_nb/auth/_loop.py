@@ -49,6 +49,7 @@ class Waiter:
         self._woken = threading.Event()
         self._left = self._finished = False
         self._task: asyncio.Task[Any] | None = None
+        self._soon: asyncio.TimerHandle | None = None
         self._outcome: list[Any] = []
         self._failure: list[BaseException] = []
 
@@ -61,7 +62,12 @@ class Waiter:
 
     def changed(self) -> None:
         """A change is queued: the caller delivers it at the end of the call, or soon if that takes longer."""
-        asyncio.get_running_loop().call_later(_DELIVER_AFTER, self._woken.set)
+        if self._soon is None:
+            self._soon = asyncio.get_running_loop().call_later(_DELIVER_AFTER, self._deliver)
+
+    def _deliver(self) -> None:
+        self._soon = None
+        self._woken.set()
 
     def begin(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """Start the coroutine, unless the caller has left already."""
@@ -75,6 +81,8 @@ class Waiter:
             self._outcome.append(await make())
         except BaseException as error:  # noqa: BLE001  (raised in the thread that waits)
             self._failure.append(error)
+        if self._soon is not None:
+            self._soon.cancel()
         self._finished = True
         self._task = None
         self._woken.set()
