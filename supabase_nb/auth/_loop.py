@@ -241,15 +241,17 @@ class OwnerLoop:
             await asyncio.wait(tuple(self._tasks), timeout=_LONGEST_WAIT)  # connections are being closed
         asyncio.get_running_loop().stop()
 
-    def start_soon(self, make: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        """Run a coroutine without waiting for it. Safe anywhere, also in a finalizer."""
+    def call_soon(self, function: Callable[..., object], *args: object) -> None:
+        """Call a function on the loop, without waiting for it. Safe anywhere, also in a finalizer."""
         loop = self._loop
         if loop is not None and self.running:
-            context = contextvars.Context()  # it works for no call
-            loop.call_soon_threadsafe(self._start_made, make, context=context)
+            here = threading.current_thread() is self._thread
+            schedule = loop.call_soon if here else loop.call_soon_threadsafe
+            schedule(function, *args, context=contextvars.Context())  # it works for no call
 
-    def _start_made(self, make: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        self.start(make())
+    def start_soon(self, make: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        """Run a coroutine likewise."""
+        self.call_soon(lambda: self.start(make()))
 
     # -- on the loop (`Runtime`) --------------------------------------------------------------------------
 

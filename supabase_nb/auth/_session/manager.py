@@ -541,8 +541,6 @@ class SessionManager:
         """Seconds until `work` has something to do; ``None``: nothing by time."""
         if self.state.forked or not self.refresher.background:
             return None
-        if self.delivery.overdue:
-            return 0.0
         waits = (self.refresher.due_in(), self.signing_out.due_in())
         return min((wait for wait in waits if wait is not None), default=None)
 
@@ -551,7 +549,9 @@ class SessionManager:
         return self.store.version(self.refresher.session_id())
 
     def is_behind(self, version: object) -> bool:
-        """Whether the stored session has changed since it was last looked at."""
+        """Whether the stored session has changed since it was last looked at, or changes are undelivered."""
+        if self.delivery.overdue:
+            return True
         refresher = self.refresher
         return (
             refresher.attempt is None and self.snapshot.session is not None and version != refresher.version

@@ -1,11 +1,10 @@
-"""RefreshScheduler: one task on the owner loop that has clients refresh when something is due."""
+"""RefreshScheduler: one timer on the owner loop that has clients refresh when something is due."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import weakref
-from contextlib import suppress
 from typing import Protocol
 
 from ..._fork import renew_after_fork
@@ -60,64 +59,61 @@ class RefreshScheduler:
     def after_fork(self) -> None:
         """The child has no scheduler, and must not refresh: the tokens are its parent's."""
         self._clients: weakref.WeakKeyDictionary[Refreshable, _Client] = weakref.WeakKeyDictionary()
-        self._task: asyncio.Task[None] | None = None
-        self._changed: asyncio.Event | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_look = 0.0
         self._looking: asyncio.Future[None] | None = None
-        # When the task looks again by itself, on the loop's clock.
-        self._wakes_at = float("inf")
 
     # -- from any thread ----------------------------------------------------------------------------------
 
     def register(self, client: Refreshable) -> None:
         """Wake this client from now on."""
-        reference = weakref.ref(client)
-        owner_loop.start_soon(lambda: self._register(reference))
+        owner_loop.call_soon(self._register, weakref.ref(client))
 
     def unregister(self, client: Refreshable) -> None:
         """Wake this client no more."""
-        reference = weakref.ref(client)
-        owner_loop.start_soon(lambda: self._unregister(reference))
+        owner_loop.call_soon(self._unregister, weakref.ref(client))
 
     # -- on the loop --------------------------------------------------------------------------------------
 
-    async def _register(self, reference: weakref.ref[Refreshable]) -> None:
+    def _register(self, reference: weakref.ref[Refreshable]) -> None:
         client = reference()
-        if client is None:
-            return
-        self._clients.setdefault(client, _Client())
-        if self._task is None or self._task.done():
-            self._changed = asyncio.Event()
-            self._task = owner_loop.start(self._run())
-        self._wake_for(client)
+        if client is not None:
+            self._clients.setdefault(client, _Client())
+            self._wake_for(client)
 
-    async def _unregister(self, reference: weakref.ref[Refreshable]) -> None:
+    def _unregister(self, reference: weakref.ref[Refreshable]) -> None:
         client = reference()
         if client is not None:
             self._clients.pop(client, None)
-        if self._changed is not None and not self._clients:
-            self._changed.set()
+        if self._timer is not None and not self._clients:
+            self._timer.cancel()
+            self._timer = None
 
     def _wake_for(self, client: Refreshable) -> None:
-        """A client's time has changed. Only what is due before the next look wakes the task."""
+        """A client's time has changed: look when it is due, if not before."""
         due = client.due_in()
-        now = asyncio.get_running_loop().time()
-        if self._changed is not None and due is not None and now + due < self._wakes_at:
-            self._changed.set()
+        self._wake_in(TICK if due is None else max(due, 0.0))
 
-    async def _run(self) -> None:
-        assert self._changed is not None
-        loop, next_look = asyncio.get_running_loop(), 0.0
-        while self._clients:
-            self._changed.clear()
-            if loop.time() >= next_look:
-                next_look = loop.time() + TICK
-                self._look_at_storage()
-            pause = self._start_what_is_due(loop.time())
-            # Bounded, because a loop's clock does not count the time that the machine sleeps.
-            pause = min(max(pause, 0.01), next_look - loop.time())
-            self._wakes_at = loop.time() + max(pause, 0.0)
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), max(pause, 0.0))
+    def _wake_in(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        # At most a tick: a loop's clock does not count the time that the machine sleeps.
+        then = loop.time() + min(seconds, TICK)
+        if self._timer is None or then < self._timer.when():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = loop.call_at(then, self._wake)
+
+    def _wake(self) -> None:
+        """Start what is due. The timer runs for as long as there are clients."""
+        self._timer = None
+        if not self._clients:
+            return
+        now = asyncio.get_running_loop().time()
+        if now >= self._next_look:
+            self._next_look = now + TICK
+            self._look_at_storage()
+        pause = self._start_what_is_due(now)
+        self._wake_in(min(max(pause, 0.01), self._next_look - now))
 
     def _start_what_is_due(self, now: float) -> float:
         """Start the work of clients that are due. Returns when the next one is, in seconds from now."""
