@@ -60,13 +60,13 @@ def remember(*values: str | Secret, given: bool = False) -> None:
         given: Whether a person passed them in, so that they may stand in a cell.
     """
     global _known
-    secrets = tuple(secret for secret in map(Secret, values) if _is_token(secret))
+    secrets = tuple(secret for secret in map(Secret, values) if secret in _remembered or _is_token(secret))
     with _lock:
         new = [secret for secret in secrets if secret not in _remembered]
         for secret in secrets:
             _remembered[secret] = _remembered.pop(secret, False) or given
-        for oldest in list(_remembered)[: max(0, len(_remembered) - AT_MOST)]:
-            del _remembered[oldest]
+        while len(_remembered) > AT_MOST:
+            del _remembered[next(iter(_remembered))]
         if new:
             _known = tuple(sorted(_remembered, key=lambda secret: -len(secret.reveal())))
     if given and secrets:
@@ -108,6 +108,9 @@ def remember_pair(access_token: Secret, refresh_token: Secret) -> None:
     only beside a user's access token, and a JWT as an access token only if it is a session's.
     """
     pair = (access_token, refresh_token)
+    if all(map(was_given, pair)):
+        remember(*pair, given=True)
+        return
     sessions = [token for token in pair if is_session_token(token)]
     others = [
         token
