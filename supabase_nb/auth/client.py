@@ -247,11 +247,13 @@ class AuthClient(traitlets.HasTraits):
 
         On failure an earlier session stays in force. Source: Supabase's reference, "Set the session data".
         """
-        pair = _arguments.token_pair(access_token, refresh_token, self._manager.snapshot.session)
+        in_force = self._manager.snapshot.record
+        pair = _arguments.token_pair(access_token, refresh_token, in_force.session if in_force else None)
         access_token = refresh_token = ""  # this frame may appear in a traceback with locals
         if pair is None:
             raise TypeError(_arguments.ONE_SESSION)
-        _mixups.refuse_mixed_up_tokens(pair.access_token, pair.refresh_token, self.url)
+        if in_force is None or pair != in_force.pair:  # else it was checked when it came
+            _mixups.refuse_mixed_up_tokens(pair.access_token, pair.refresh_token, self.url)
         return self._run(lambda: self._set_session(pair))
 
     async def _set_session(self, pair: TokenPair) -> SessionResponse:
