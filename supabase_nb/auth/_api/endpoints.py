@@ -12,6 +12,7 @@ import os
 import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -44,6 +45,7 @@ _HEADERS = {
     "User-Agent": f"supabase-nb/{__version__}",
 }
 _TIMEOUTS = {"connect": CONNECT_TIMEOUT, **dict.fromkeys(("read", "write", "pool"), READ_TIMEOUT)}
+_EXTENSIONS = {"timeout": _TIMEOUTS}
 
 
 class AuthAPI:
@@ -199,7 +201,7 @@ class AuthAPI:
             transport = await self._open()
             self._under_way[transport] += 1
             request = httpx.Request(
-                method, self.url + path, headers=headers, content=content, extensions={"timeout": _TIMEOUTS}
+                method, _parsed(self.url + path), headers=headers, content=content, extensions=_EXTENSIONS
             )
             response = await transport.handle_async_request(request)
             try:
@@ -242,6 +244,13 @@ class AuthAPI:
                     weakref.finalize(self, _close, opened, os.getpid()).atexit = False
             self._pid = os.getpid()
         return self._transport
+
+
+@lru_cache(maxsize=64)
+def _parsed(url: str) -> httpx.URL:
+    from ... import _http as httpx
+
+    return httpx.URL(url)
 
 
 def _user(response: Response) -> User:
