@@ -88,6 +88,8 @@ class SessionStore:
         self._project, self._older_keys = project, dict(older_keys or {})
         self._index_key = f"{project}-sessions"
         self._runtime = runtime
+        # A session and the copies of it are one text: what was read last need not be read anew.
+        self._last_read: tuple[Secret, StoredSession] | None = None
         # Memory is read at once; a file or a keyring may take its time.
         self._blocks = getattr(storage, "blocks", True)
 
@@ -220,8 +222,12 @@ class SessionStore:
         return secret, None
 
     def _parsed(self, key: str, text: Secret) -> tuple[StoredSession | None, AuthStorageError | None]:
+        last = self._last_read
+        if last is not None and last[0] == text:
+            return last[1], None
         record = StoredSession.from_text(text)
         if record is not None:
+            self._last_read = text, record
             return record, None
         aside = getattr(self.storage, "set_aside", None)
         try:
