@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from ..client import Client
-from .show import show
+from .panel import show_panel
 from .text import word
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Displays:
         return display_of(self.auth, kind)
 
     def _ipython_display_(self, **_: object) -> None:
-        show(self.auth)
+        show_panel(self.auth)
 
     def _display_(self) -> Display:
         # marimo's way to ask an object for what to show.

@@ -15,6 +15,7 @@ import traitlets
 
 from ..errors import AuthError
 from .assets import read_css, read_esm
+from .show import show
 from .text import WORDS
 from .view import describe
 
@@ -105,11 +106,9 @@ class Display(anywidget.AnyWidget):
         return self.comm is None or bool(getattr(self.comm, "_closed", False))
 
     def _ipython_display_(self, **_: object) -> None:
-        from .show import show
-
         auth = self._auth()
         if auth is not None:
-            show(auth, self._kind)
+            show(auth, lambda: display_of(auth, self._kind))
 
     def _on_change(self, change: object) -> None:
         # In whichever thread changed the trait, in the middle of a change.
