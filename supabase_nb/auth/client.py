@@ -31,8 +31,8 @@ from ._api.endpoints import AuthAPI
 from ._api.server_clock import Clock, ServerClock
 from ._api.verified_claims import Verifier
 from ._arguments import MISSING, Given, Scope, SignOutOptions, WholeSession
-from ._loop import owner_loop
-from ._session.delivery import Change, run_awaitable, running_loop
+from ._loop import owner_loop, running_loop
+from ._session.delivery import Change, run_awaitable
 from ._session.manager import SessionManager
 from ._session.scheduler import scheduler
 from ._session.stored_session import TokenPair

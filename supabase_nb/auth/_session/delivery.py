@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from ..._fork import renew_after_fork
 from ...logs import log_without_text
 from ...models import AuthCallback, AuthEvent, Session, Subscription
+from .._loop import running_loop
 
 logger = logging.getLogger("supabase_nb")
 
@@ -205,14 +206,6 @@ class Delivery:
                     run_awaitable(returned, subscription.loop)
                 except BaseException as error:  # noqa: BLE001  (a Ctrl-C: raised when all have been called)
                     return error
-        return None
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The event loop that runs in this thread, if one does."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
         return None
 
 
