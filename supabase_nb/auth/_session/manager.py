@@ -140,12 +140,11 @@ class SessionManager:
                 return snapshot.session
         try:
             return await self.refresher.refresh(Secret(snapshot.session.access_token))
-        except AuthError as error:
-            failure = error
-        session = self.state.snapshot.session
-        if session is None or not expired:
-            return session
-        raise failure
+        except AuthError:
+            session = self.state.snapshot.session
+            if session is None or not expired:
+                return session
+            raise
 
     async def get_fresh_or_raise(self) -> Session:
         """The same, where a session is needed.

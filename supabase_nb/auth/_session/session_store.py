@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ...errors import AuthStorageError
-from ...storage import SessionStorage, failure_of_storage
+from ...storage import SessionStorage, ask_storage, failure_of_storage
 from ...tokens import Secret
 from .._api.server_clock import ServerClock
 from .._loop import Runtime
@@ -115,21 +115,14 @@ class SessionStore:
     # -- the storage's calls: whatever they raise becomes an `AuthStorageError` ----------------------------
 
     def _get(self, key: str) -> str | None:
-        return self._ask("read", lambda: self.storage.get(key))
+        return ask_storage("read", lambda: self.storage.get(key))
 
     def _set(self, key: str, value: str) -> None:
         text, value = Secret(value), ""
-        self._ask("saved", lambda: self.storage.set(key, text.reveal()))
+        ask_storage("saved", lambda: self.storage.set(key, text.reveal()))
 
     def _remove(self, key: str) -> None:
-        self._ask("removed", lambda: self.storage.remove(key))
-
-    def _ask(self, done: str, call: Callable[[], _T]) -> _T:
-        try:
-            return call()
-        except BaseException as error:  # noqa: BLE001  (also a prompt that was cancelled by Ctrl-C)
-            failure = failure_of_storage(error, done)
-        raise failure  # without the frames below, which hold the value
+        ask_storage("removed", lambda: self.storage.remove(key))
 
     # -- locks --------------------------------------------------------------------------------------------
 
