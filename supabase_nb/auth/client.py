@@ -257,7 +257,7 @@ class AuthClient(traitlets.HasTraits):
         return self._run(lambda: self._set_session(pair))
 
     async def _set_session(self, pair: TokenPair) -> SessionResponse:
-        response = await _response(self._manager.restore_from_tokens(pair))
+        response = await _response(self._manager.adopter.restore_from_tokens(pair))
         if not redaction.was_given(pair.refresh_token):
             # The server took it for a refresh token, so it is one, though it may look like a word.
             await in_thread(lambda: redaction.remember(pair.refresh_token, given=True))

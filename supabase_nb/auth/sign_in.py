@@ -409,7 +409,7 @@ async def _sign_in(
     """
     request = manager.state.new_request()
     session = await manager.api.session(*await _prepare(manager, path, body))
-    await manager.adopt_new(session, AuthChangeEvent.SIGNED_IN, cause, request)
+    await manager.adopter.adopt_new(session, AuthChangeEvent.SIGNED_IN, cause, request)
     return SessionResponse(session.user, session)
 
 
@@ -436,7 +436,7 @@ async def _sign_in_or_confirm(
     found = await manager.api.session_or_user(*await _prepare(manager, path, body, pkce=pkce))
     if found is None or isinstance(found, User):
         return AuthResponse(found, None)
-    await manager.adopt_new(found, _event(recovery=recovery), cause, request)
+    await manager.adopter.adopt_new(found, _event(recovery=recovery), cause, request)
     return SessionResponse(found.user, found)
 
 
@@ -452,7 +452,7 @@ async def _oauth_url(manager: SessionManager, fields: Mapping[str, str]) -> str:
 
 
 async def _restore(manager: SessionManager, pair: TokenPair, event: AuthChangeEvent) -> SessionResponse:
-    session = await manager.restore_from_tokens(pair, event, "signed in with a link")
+    session = await manager.adopter.restore_from_tokens(pair, event, "signed in with a link")
     return SessionResponse(session.user, session)
 
 
@@ -472,7 +472,7 @@ async def _exchange_code(manager: SessionManager, fields: Mapping[str, Any]) -> 
     session = await manager.api.session(*await _prepare(manager, "/token?grant_type=pkce", body))
     try:
         event = _event(recovery=purpose == RECOVERY)
-        await manager.adopt_new(session, event, "signed in with a code", request)
+        await manager.adopter.adopt_new(session, event, "signed in with a code", request)
     finally:
         await manager.store.run(pkce.done)
     return SessionResponse(session.user, session)
