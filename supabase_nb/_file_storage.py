@@ -29,6 +29,12 @@ class FileStorage:
     Args:
         path: The folder; made when first needed. By default what ``SUPABASE_NB_SESSIONS`` names, else one in
             the user's data folder.
+
+    Raises:
+        AuthStorageError: The home folder is unknown.
+
+    Example:
+        ``create_client(url, key, storage=FileStorage("~/sessions"))``
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:

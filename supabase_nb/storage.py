@@ -39,9 +39,14 @@ _PORTS = {"http": 80, "https": 443}
 
 @runtime_checkable
 class SessionStorage(Protocol):
-    """What a session needs of a place to rest.
+    """What a session needs of the place where it is stored.
 
     Values are texts that hold tokens. Every method may raise `AuthStorageError`.
+
+    Source: supabase_auth's ``SyncSupportedStorage``, with other method names and a lock.
+
+    Example:
+        ``AuthClient(url, storage=MemoryStorage())``; a storage of your own has the same four methods.
     """
 
     def get(self, key: str) -> str | None:
@@ -117,7 +122,11 @@ def default_storage() -> SessionStorage:
 
 
 class MemoryStorage:
-    """Forgets everything when the kernel ends. Clients of one process may share one."""
+    """Forgets everything when the kernel ends. Clients of one process may share one.
+
+    Example:
+        ``create_client(url, key, storage=MemoryStorage())``
+    """
 
     #: Reading and writing take no time.
     blocks = False
@@ -172,7 +181,13 @@ class KeyringStorage:
     """The operating system's keyring (extra ``keyring``).
 
     Args:
-        service: The name under which the entries stand.
+        service: The name under which the entries are stored.
+
+    Raises:
+        AuthStorageError: The package ``keyring`` is missing.
+
+    Example:
+        ``create_client(url, key, storage=KeyringStorage())``
     """
 
     def __init__(self, service: str = "supabase-nb") -> None:

@@ -23,9 +23,7 @@ else:
 
 
 class SessionAuth(Signer, _AnyClientsAuth):
-    """Sends requests as the user of a session: ``httpx.Client(auth=SessionAuth(supabase))``, async too.
-
-    It works on clients of httpx2 as well.
+    """Sends requests of httpx and httpx2 clients, sync and async, as the user of a session.
 
     Each request carries the newest access token. One that would leave with a token about to expire waits for
     the refresh; one that is answered 401 is sent again, once, with a new token, if its body is in memory.
@@ -43,6 +41,9 @@ class SessionAuth(Signer, _AnyClientsAuth):
 
     In a request it may raise `AuthRetryableError` (the token has expired, and the auth server cannot be
     reached) and `AuthSessionMissing` (the session has ended). When no one is signed in, no token is sent.
+
+    Example:
+        ``httpx.Client(auth=SessionAuth(supabase)).get("https://abcd.supabase.co/rest/v1/trips")``
     """
 
     def __init__(self, session: Client | AuthClient, *, origins: Iterable[str] = ()) -> None:
