@@ -44,8 +44,6 @@ _HEADERS = {
     "Accept-Encoding": "gzip, deflate",
     "User-Agent": f"supabase-nb/{__version__}",
 }
-_TIMEOUTS = {"connect": CONNECT_TIMEOUT, **dict.fromkeys(("read", "write", "pool"), READ_TIMEOUT)}
-_EXTENSIONS = {"timeout": _TIMEOUTS}
 
 
 class AuthAPI:
@@ -201,7 +199,7 @@ class AuthAPI:
             transport = await self._open()
             self._under_way[transport] += 1
             request = httpx.Request(
-                method, _parsed(self.url + path), headers=headers, content=content, extensions=_EXTENSIONS
+                method, _parsed(self.url + path), headers=headers, content=content, extensions=_time_outs()
             )
             response = await transport.handle_async_request(request)
             try:
@@ -244,6 +242,11 @@ class AuthAPI:
                     weakref.finalize(self, _close, opened, os.getpid()).atexit = False
             self._pid = os.getpid()
         return self._transport
+
+
+def _time_outs() -> dict[str, object]:
+    others = dict.fromkeys(("read", "write", "pool"), READ_TIMEOUT)
+    return {"timeout": {"connect": CONNECT_TIMEOUT, **others}}
 
 
 @lru_cache(maxsize=64)
