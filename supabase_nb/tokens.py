@@ -110,33 +110,6 @@ class Secret:
         raise TypeError("tokens are not pickled: a pickle is a file that holds them in the clear")
 
 
-class HiddenText(str):
-    """A token as a text: code that wants a `str` can use it, but what shows variables shows a mask.
-
-    That is `repr`, and `str` too (`%whos`, `print`); ``f"Bearer {at}"`` and ``"Bearer " + at`` are as ever.
-    """
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"'{MASK}'"
-
-    def __str__(self) -> str:
-        return MASK
-
-    def __format__(self, spec: str) -> str:
-        return format(str.__str__(self), spec)
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("tokens are not pickled: a pickle is a file that holds them in the clear")
-
-    def __copy__(self) -> HiddenText:
-        return self
-
-    def __deepcopy__(self, memo: object) -> HiddenText:
-        return self
-
-
 def clean(value: object) -> Secret:
     """A pasted token without what comes along with it: spaces, quotes, ``Bearer``.
 
