@@ -6,7 +6,6 @@ Callers say which kinds they mask or report. All work is linear in the text's le
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -117,11 +116,15 @@ def _cookie(piece: str, *, last: bool) -> int | None:
 
 def tokens_in_cookie(cookie: str) -> list[Secret]:
     """The tokens in a session's JSON in base64, as supabase-ssr writes cookies, or in the beginning of it."""
-    try:
-        decoded = base64.urlsafe_b64decode(cookie[: len(cookie) // 4 * 4]).decode(errors="replace")
-    except (ValueError, binascii.Error):
-        return []
+    decoded = decoded_base64(cookie).decode(errors="replace")
     return [Secret(token) for token in _IN_JSON.findall(decoded)]
+
+
+def decoded_base64(data: str) -> bytes:
+    """What base64 of either alphabet says, as far as it goes: it may be cut off anywhere."""
+    data = data.rstrip("=").replace("-", "+").replace("_", "/")
+    data = data[: len(data) - (len(data) % 4 == 1)]
+    return base64.b64decode(data + "=" * (-len(data) % 4))
 
 
 def beside(text: str, end: int) -> tuple[int, int] | None:

@@ -199,7 +199,8 @@ class CellRedaction:
             (shape, Secret(code[shape.start : shape.end])) for shape in shapes(code) if not shape.is_public
         ]
         sessions = [value for shape, value in found if shape.is_session]
-        inside = [token for value in sessions for token in tokens_in_cookie(value.reveal())]
+        cookies = [value for shape, value in found if shape.kind == "session cookie"]
+        inside = [token for value in cookies for token in tokens_in_cookie(value.reveal())]
         redaction.remember(*sessions, *inside)
         keys = {value for shape, value in found if not shape.is_session}
         here = redaction.known_in(code) | set(inside)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import re
 import time
@@ -13,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .. import token_shapes
-from ..token_search import Shape, beside, has_shape, is_mixed, shapes
+from ..token_search import Shape, beside, decoded_base64, has_shape, is_mixed, shapes
 from ..tokens import Secret, session_id_of, text_claim
 from ..tokens import expiry as expiry_of
 from .views import View, plain, views
@@ -245,10 +244,7 @@ def _cookies(text: str, found: list[Finding]) -> Iterator[Finding]:
 
 def _in_base64(text: str, known: Set[Secret], depth: int, result: Search) -> Iterator[Finding]:
     for match in _BASE64.finditer(text) if depth < _DEEPEST else ():
-        data = match["data"].rstrip("=").replace("-", "+").replace("_", "/")
-        # A part of a cookie may end anywhere: with one character too many, leave it out.
-        data = data[: len(data) - (len(data) % 4 == 1)]
-        decoded = base64.b64decode(data + "=" * (-len(data) % 4)).decode("latin-1")
+        decoded = decoded_base64(match["data"]).decode("latin-1")
         if not known and not any(marker in decoded for marker in _MARKERS):
             continue
         inner = search(plain(decoded), strict=True, known=known, depth=depth + 1)
@@ -256,7 +252,7 @@ def _in_base64(text: str, known: Set[Secret], depth: int, result: Search) -> Ite
             result.values |= inner.values
             result.recurring |= inner.recurring
             secret = next((finding for finding in inner.findings if not finding.public), inner.findings[0])
-            kind = "session cookie" if data.startswith("eyJhY2Nlc3N") else secret.kind
+            kind = "session cookie" if match["data"].startswith("eyJhY2Nlc3N") else secret.kind
             yield Finding(*match.span("data"), kind, "in base64", secret.public)
 
 
