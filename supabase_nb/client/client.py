@@ -72,8 +72,6 @@ class Client:
 
     #: The session.
     auth: AuthClient
-    #: Whether `close` was called.
-    closed = False
 
     def __init__(
         self,
@@ -147,6 +145,11 @@ class Client:
         """The public names: this is what Tab offers."""
         return sorted(name for name in super().__dir__() if not name.startswith("_"))
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self.auth.closed
+
     def __enter__(self) -> Self:
         return self
 
@@ -159,7 +162,6 @@ class Client:
         Example:
             ``supabase.close()``
         """
-        self.closed = True
         while self._closing:
             self._closing.pop()()
         self.auth.close()
