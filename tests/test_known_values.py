@@ -79,7 +79,7 @@ _COOKIE = cookie(access_token=jwt(**SESSION), refresh_token=word())
         (f"base64-{(token := cookie(user=None, access_token=jwt(**SESSION)))}", token),
         (f"x = '{jwt(role='anon', ref='abcd')}'", ""),
         (f"x = '{jwt(sub='1234567890', name='John')}'", ""),
-        ("x = 'sb_publishable_abcdefghijklmnop1234'", ""),
+        (f"x = 'sb_publishable_{word(20)}'", ""),
         ("x = 'sb_secret_short'", ""),
         (f"x = '{jwt(**SESSION).rpartition('.')[0]}.signature'", ""),
     ],
