@@ -227,10 +227,12 @@ def home_folder(path: str | os.PathLike[str] | None, name: str = "sessions") -> 
     Raises:
         AuthStorageError: The home folder is unknown.
     """
-    from platformdirs import user_data_path
-
     try:
-        return (Path(path) if path else user_data_path("supabase-nb") / name).expanduser()
+        if path:
+            return Path(path).expanduser()
+        from platformdirs import user_data_path
+
+        return (user_data_path("supabase-nb") / name).expanduser()
     except RuntimeError:
         raise AuthStorageError(
             "There is no folder for the stored session, because the home folder is unknown. Set HOME, or "
