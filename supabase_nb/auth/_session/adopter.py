@@ -257,7 +257,6 @@ class SessionAdopter:
             self._state.carry_out(request)
             self._signing_out.drop(session)
             failure = await self._store.run(lambda: self._store.save(record, use=True, stored=stored))
-            self._other_kernels.look_again()
             self._state.note("detached", None)
             self._state.note("storage", notice)
             snapshot = SessionSnapshot(
@@ -280,7 +279,6 @@ class SessionAdopter:
         if issued and (same or request.withdrawn):
             # The tokens that the caller has, or those in force, are spent by now: these follow them.
             await self._store.run(lambda: self._store.save(record, use=False))
-            self._other_kernels.look_again()
         elif issued:
             self._signing_out.revoke_later(record.session, "local")
         if not same:

@@ -203,7 +203,6 @@ class SessionManager:
                 session = snapshot.session.with_user(user)
                 record = snapshot.record.rotated_to(session)
                 failure = await self.store.run(lambda: self.store.save(record, use=not snapshot.detached))
-                self.other_kernels.look_again()
                 changed = replace(
                     snapshot, session=session, record=record, saved=failure is None, error=failure
                 )

@@ -134,7 +134,6 @@ class OtherKernels:
         assert record is not None
         if locked:
             error = await self._store.run(lambda: self._store.save(record, use=not snapshot.detached))
-            self.look_again()
             self._state.replace(replace(snapshot, saved=error is None, error=error))
         elif snapshot.saved:
             self._state.replace(replace(snapshot, saved=False, error=error or snapshot.error))
@@ -142,7 +141,3 @@ class OtherKernels:
     def stored_version(self) -> object:
         """Changes when another kernel changes the stored session. Blocks, as storage does."""
         return self._store.version(self._state.session_id())
-
-    def look_again(self) -> None:
-        """Storage was written: read it once more, so that no other kernel's change is missed."""
-        self.version = None

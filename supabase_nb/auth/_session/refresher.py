@@ -276,7 +276,6 @@ class TokenRefresher:
                     return current.session
             detached = self.state.snapshot.detached
             failure = await self.store.run(lambda: self.store.save(record, use=not detached))
-            self._other_kernels.look_again()
             snapshot = SessionSnapshot(
                 session,
                 "active",
@@ -339,7 +338,6 @@ class TokenRefresher:
             if generation != snapshot.generation or snapshot.session is None:
                 return
             await self.store.run(lambda: self.store.forget(snapshot.record))
-            self._other_kernels.look_again()
             self.state.end(error)
 
     # -- in the background --------------------------------------------------------------------------------
