@@ -20,7 +20,17 @@ from waiting import wait_until
 
 from supabase_nb import logs, redaction
 from supabase_nb.errors import AuthError
-from supabase_nb.redaction import AT_MOST, hide, known_in, listen, mask, mask_colored, redact, remember
+from supabase_nb.redaction import (
+    AT_MOST,
+    hide,
+    known_in,
+    listen,
+    mask,
+    mask_colored,
+    redact,
+    remember,
+    remember_pair,
+)
 from supabase_nb.scan.secret_kinds import find
 from supabase_nb.token_search import shapes
 from supabase_nb.tokens import Secret
@@ -118,6 +128,13 @@ def test_what_is_remembered_is_masked_by_value():
 def test_what_can_be_no_token_is_not_remembered(value):
     remember(value, given=True)
     assert mask(f"x = '{value}'") == f"x = '{value}'"
+
+
+def test_a_key_beside_a_known_access_token_is_not_remembered():
+    session, key = Secret(jwt(**SESSION)), f"sb_publishable_{word(20)}"
+    remember_pair(session, Secret(word()))
+    remember_pair(session, Secret(key))
+    assert mask(f"x = '{key}'") == f"x = '{key}'"
 
 
 @pytest.mark.parametrize("shorter_first", [True, False])
