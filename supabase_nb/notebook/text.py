@@ -75,6 +75,7 @@ WORDS: dict[str, str] = {
     "event.TOKEN_REFRESHED": "Token refreshed",
     "event.USER_UPDATED": "User updated",
     "event.PASSWORD_RECOVERY": "Password recovery",
+    "event.MFA_CHALLENGE_VERIFIED": "Second factor verified",
     # Token entry
     "entry.title": "Restore a session",
     "entry.access": "Access token",

@@ -280,9 +280,7 @@ class SessionManager:
                 if later is not None:
                     known = replace(known, later=later)
                     try:
-                        session = await self.refresher.exchange(
-                            later.session._refresh_token, later.session.user.id
-                        )
+                        session = await self.refresher.exchange(later.pair, later.session.user)
                     except AuthApiError as error:
                         refused = error
                     else:
@@ -358,7 +356,7 @@ class SessionManager:
                 "Restore with both tokens of a session, or sign in.",
                 code="session_missing",
             )
-        return await self.refresher.exchange(pair.refresh_token, pair.user_id)
+        return await self.refresher.exchange(pair)
 
     async def _commit(
         self,
@@ -502,6 +500,31 @@ class SessionManager:
                 self.state.replace(changed, AuthChangeEvent.USER_UPDATED, "user changed")
         if failure is not None:
             raise failure
+        return session
+
+    async def verify_factor(self, path: str, body: Mapping[str, object]) -> Session:
+        """A second factor's code lifts the session in force to another level; its tokens are rotated.
+
+        Raises:
+            AuthStorageError: The new tokens are in force, but could not be saved.
+        """
+        await self.get_fresh_or_raise()
+        # As a task of its own: it rotates the refresh token, so that its answer is always saved.
+        return await asyncio.shield(self.runtime.start(self._verify_factor(path, body)))
+
+    async def _verify_factor(self, path: str, body: Mapping[str, object]) -> Session:
+        async with self.refresher.exclusively(self.refresher.session_id()):
+            await self.refresher.catch_up(locked=True)
+            before = self.state.snapshot
+            if before.session is None:
+                raise not_signed_in()
+            session = await self.api.session(path, body, Secret(before.session.access_token))
+            same_user(session.user, before.session.user.id)
+            event = AuthChangeEvent.MFA_CHALLENGE_VERIFIED
+            session = await self.refresher.put_in_force(session, before, event, "second factor verified")
+        failure = self.state.snapshot.error
+        if isinstance(failure, AuthStorageError):
+            raise errors.copy_error(failure)
         return session
 
     async def sign_out(self, scope: str) -> None:

@@ -1,0 +1,140 @@
+"""How sign-ins are sent to the auth server, and how what it issues is put in force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from .. import errors
+from ..models import AuthChangeEvent, AuthOtpResponse, AuthResponse, SessionResponse, User
+from ..tokens import Secret
+from .pkce import RECOVERY, Pkce
+
+if TYPE_CHECKING:
+    from ._session.manager import SessionManager
+
+
+async def sign_in(manager: SessionManager, path: str, body: Mapping[str, Any], cause: str) -> SessionResponse:
+    """Send a sign-in, and put in force what the server issues.
+
+    Args:
+        manager: Keeps the session.
+        path: Of the endpoint.
+        body: What to send.
+        cause: What was done, for people.
+    """
+    request = manager.state.new_request()
+    session = await manager.api.session(*await prepare(manager, path, body))
+    await manager.adopt_new(session, AuthChangeEvent.SIGNED_IN, cause, request)
+    return SessionResponse(session.user, session)
+
+
+async def sign_in_or_confirm(
+    manager: SessionManager,
+    path: str,
+    body: Mapping[str, Any],
+    cause: str,
+    *,
+    pkce: bool = False,
+    recovery: bool = False,
+) -> AuthResponse:
+    """The same, where the answer may be a user without a session, who must confirm something first.
+
+    Args:
+        manager: Keeps the session.
+        path: Of the endpoint.
+        body: What to send.
+        cause: What was done, for people.
+        pkce: Whether a link in a mail will lead to a code.
+        recovery: Whether this is for a user who has lost the password.
+    """
+    request = manager.state.new_request()
+    found = await manager.api.session_or_user(*await prepare(manager, path, body, pkce=pkce))
+    if found is None or isinstance(found, User):
+        return AuthResponse(found, None)
+    await manager.adopt_new(found, event_of(recovery=recovery), cause, request)
+    return SessionResponse(found.user, found)
+
+
+async def send_message(
+    manager: SessionManager,
+    path: str,
+    body: Mapping[str, Any],
+    *,
+    pkce: bool = False,
+    recovery: bool = False,
+) -> AuthOtpResponse:
+    """Have a mail or a text message sent.
+
+    Args:
+        manager: Keeps the session.
+        path: Of the endpoint.
+        body: What to send.
+        pkce: Whether a link in the mail will lead to a code.
+        recovery: Whether this is for a user who has lost the password.
+    """
+    prepared = await prepare(manager, path, body, pkce=pkce, recovery=recovery)
+    found = (await manager.api.ask("POST", prepared[0], body=prepared[1])).get("message_id")
+    return AuthOtpResponse(found if isinstance(found, str) else None)
+
+
+async def exchange_code(manager: SessionManager, fields: Mapping[str, Any]) -> SessionResponse:
+    """Exchange the code of a PKCE flow for a session, and put it in force.
+
+    Args:
+        manager: Keeps the session.
+        fields: ``auth_code``; ``code_verifier``, if it is another than the stored one; ``redirect_to``.
+    """
+    pkce, purpose = pkce_of(manager), ""
+    given = fields.get("code_verifier")
+    verifier: Secret = given or Secret("")
+    if not given:
+        verifier, purpose = await manager.store.run(pkce.verifier)
+    if not verifier:
+        raise errors.AuthError(
+            "This code belongs to a sign-in that was not begun here, or was finished. Begin again with "
+            "get_oauth_url or sign_in_with_otp.",
+            code="no_code_verifier",
+        )
+    request = manager.state.new_request()
+    body = {**fields, "code_verifier": verifier}
+    session = await manager.api.session(*await prepare(manager, "/token?grant_type=pkce", body))
+    try:
+        event = event_of(recovery=purpose == RECOVERY)
+        await manager.adopt_new(session, event, "signed in with a code", request)
+    finally:
+        if not given:
+            await manager.store.run(pkce.done)
+    return SessionResponse(session.user, session)
+
+
+def pkce_of(manager: SessionManager) -> Pkce:
+    """The verifier that is stored beside the session."""
+    return Pkce(manager.store.storage, manager.store.key)
+
+
+async def prepare(
+    manager: SessionManager,
+    path: str,
+    given: Mapping[str, Any],
+    *,
+    pkce: bool = False,
+    recovery: bool = False,
+) -> tuple[str, dict[str, object]]:
+    """Where to send what is given, and its JSON."""
+    body = dict(given)
+    redirect_to, captcha_token = body.pop("redirect_to", None), body.pop("captcha_token", None)
+    if captcha_token is not None:
+        body["gotrue_meta_security"] = {"captcha_token": captcha_token}
+    if redirect_to is not None:
+        path += f"{'&' if '?' in path else '?'}redirect_to={quote(redirect_to, safe='')}"
+    if pkce:
+        purpose = RECOVERY if recovery else ""
+        body |= await manager.store.run(lambda: pkce_of(manager).challenge(purpose))
+    return path, body
+
+
+def event_of(*, recovery: bool) -> AuthChangeEvent:
+    """What subscribers are told of a sign-in."""
+    return AuthChangeEvent.PASSWORD_RECOVERY if recovery else AuthChangeEvent.SIGNED_IN
