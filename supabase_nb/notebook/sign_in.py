@@ -7,8 +7,7 @@ import builtins
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..tokens import Secret
-from . import arguments, prompts
+from . import arguments, mfa, prompts
 from .arguments import MagicParser, SupabaseUsageError
 from .commands import name_argument
 from .magics import SupabaseMagics
@@ -48,10 +47,10 @@ def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
     elif given.anonymous:
         response = auth.sign_in_anonymously()
     elif given.link:
-        response = auth.sign_in_with_url(ask("The address the link led to (not shown): "))
+        response = auth.sign_in_with_url(prompts.ask("The address the link led to (not shown): "))
     elif given.provider:
         print(f"Open this in a browser and sign in:\n{auth.get_oauth_url(given.provider)}")  # noqa: T201
-        response = auth.sign_in_with_url(ask("The address you were sent back to (not shown): "))
+        response = auth.sign_in_with_url(prompts.ask("The address you were sent back to (not shown): "))
     else:
         response = _with_identifier(auth, who or _ask_who(), code=given.code)
     magics.show(client)
@@ -61,13 +60,13 @@ def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
 def _with_identifier(auth: AuthClient, who: str, *, code: bool) -> AuthResponse:
     identifier = {"email" if "@" in who else "phone": who}
     if not code:
-        return auth.sign_in_with_password(identifier, password=ask("Password (not shown): "))
+        return auth.sign_in_with_password(identifier, password=prompts.ask("Password (not shown): "))
     auth.sign_in_with_otp(identifier)
     from ..models import mask_email
 
     shown = mask_email(who) if "@" in who else who[-3:].rjust(6, "•")
     print(f"Sent to {shown}. It holds a code, a link, or both.")  # noqa: T201
-    answer = ask("The code, or the address the link led to (not shown): ")
+    answer = prompts.ask("The code, or the address the link led to (not shown): ")
     if "://" in answer.reveal():
         return auth.sign_in_with_url(answer)
     return auth.verify_otp(identifier, token=answer)
@@ -99,7 +98,7 @@ def _who(scope: Scope, word: str | None) -> str | None:
 def _ask_who() -> str:
     """Ask visibly; whoever asks unseen for the password next says whether there is anybody to ask."""
     if prompts.prompt() is None:
-        raise _nobody()
+        raise prompts.no_input()
     try:
         who = builtins.input("E-mail address: ").strip()
     except EOFError:
@@ -107,30 +106,6 @@ def _ask_who() -> str:
     if not who:
         raise SupabaseUsageError("Nothing was given. Run %supabase_sign_in again, with the e-mail address.")
     return who
-
-
-def ask(question: str) -> Secret:
-    """Ask for something that is not shown while it is typed, nor kept.
-
-    Raises:
-        SupabaseUsageError: There is nobody to ask, or nothing was answered.
-    """
-    asking = prompts.prompt()
-    if asking is None:
-        raise _nobody()
-    try:
-        answer = Secret(asking(question))
-    except EOFError:
-        answer = Secret("")
-    if not answer:
-        raise SupabaseUsageError("Nothing was given. Run %supabase_sign_in again.")
-    return answer
-
-
-def _nobody() -> SupabaseUsageError:
-    return SupabaseUsageError(
-        "Nobody can be asked here. Run this cell by hand first: the session is stored, and found next time."
-    )
 
 
 def _set_auth_arguments(parser: MagicParser) -> None:
@@ -157,5 +132,6 @@ def _set_auth(magics: SupabaseMagics, given: argparse.Namespace) -> None:
 
 WAYS_IN: dict[str, tuple[Callable[[MagicParser], object], Callable[..., Any]]] = {
     "supabase_sign_in": (_sign_in_arguments, _sign_in),
+    "supabase_mfa": (mfa.add_arguments, mfa.verify),
     "supabase_set_auth": (_set_auth_arguments, _set_auth),
 }

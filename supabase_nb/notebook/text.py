@@ -114,6 +114,16 @@ WORDS: dict[str, str] = {
     "entry.nothing": "Nothing was given. Run %supabase_set_session again when you have the tokens.",
     "entry.nobody": "Nobody can be asked here. Put the tokens into environment variables, then run "
     "%supabase_set_session $ACCESS_TOKEN $REFRESH_TOKEN.",
+    # Second factors
+    "mfa.title": "Add an authenticator app",
+    "mfa.scan": "Scan this with the app, then type the six digits that it shows into the prompt below.",
+    "mfa.image": "QR code of the new authenticator app",
+    "mfa.key": "Can’t scan it? Type this key into the app:",
+    "mfa.private": "Neither is kept in this notebook.",
+    "mfa.waiting": "Waiting for the kernel…",
+    "mfa.added": "The app was added. A new session asks for its six digits: %supabase_mfa",
+    "mfa.cancelled": "The app was not added. Run %supabase_mfa --enroll to try again.",
+    "mfa.snapshot": "The QR code of a new authenticator app was shown here. It is not kept in this notebook.",
     # Snapshots: static HTML and text
     "snapshot.title": "Supabase session, snapshot of {time}",
     "snapshot.then": "then {status}",
