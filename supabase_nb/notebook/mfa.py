@@ -29,7 +29,7 @@ def add_arguments(parser: MagicParser) -> None:
 
 
 def verify(magics: SupabaseMagics, given: argparse.Namespace) -> AuthMFAVerifyResponse | None:
-    """Verify your second factor: asks for the six digits of an authenticator app. The session is then at aal2.
+    """Verify your second factor: asks for an authenticator app's six digits. The session is at aal2 then.
 
     If it is already, nothing is asked. Verifying ends your other sessions that are at aal1.
 
