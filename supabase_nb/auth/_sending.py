@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from .. import errors
+from .._values import optional_text
 from ..models import AuthChangeEvent, AuthOtpResponse, AuthResponse, SessionResponse, User
 from ..tokens import Secret
 from .pkce import RECOVERY, Pkce
@@ -74,9 +75,10 @@ async def send_message(
         pkce: Whether a link in the mail will lead to a code.
         recovery: Whether this is for a user who has lost the password.
     """
-    prepared = await prepare(manager, path, body, pkce=pkce, recovery=recovery)
-    found = (await manager.api.ask("POST", prepared[0], body=prepared[1])).get("message_id")
-    return AuthOtpResponse(found if isinstance(found, str) else None)
+    where, sent = await prepare(manager, path, body, pkce=pkce, recovery=recovery)
+    return await manager.api.ask(
+        "POST", where, lambda answer: AuthOtpResponse(optional_text(answer, "message_id")), body=sent
+    )
 
 
 async def exchange_code(manager: SessionManager, fields: Mapping[str, Any]) -> SessionResponse:

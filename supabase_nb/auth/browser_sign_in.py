@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from .. import errors
+from .._values import optional_text
 from ..models import AuthChangeEvent, SessionResponse
 from ..tokens import Secret
 from . import _sending
@@ -194,10 +195,11 @@ def begin_with_oauth_server(
 
 async def _client_id(manager: SessionManager, given: str | None, name: str, redirect_to: str) -> str:
     """The id of the client to sign in as; it is registered, unless one was given."""
-    found = await manager.api.ask("GET", "/.well-known/oauth-authorization-server")
+    discovery = "/.well-known/oauth-authorization-server"
+    registers = await manager.api.ask("GET", discovery, lambda answer: "registration_endpoint" in answer)
     if given is not None:
         return given
-    if not found.get("registration_endpoint"):
+    if not registers:
         raise errors.AuthError(
             "The project's OAuth server takes no new clients. Register one in the project's settings and "
             "pass its client_id.",
@@ -209,7 +211,6 @@ async def _client_id(manager: SessionManager, given: str | None, name: str, redi
         "token_endpoint_auth_method": "none",
         "grant_types": ["authorization_code", "refresh_token"],
     }
-    made = (await manager.api.ask("POST", "/oauth/clients/register", body=asked)).get("client_id")
-    if not isinstance(made, str):
-        raise errors.AuthUnknownError("The project's OAuth server has registered no client.")
-    return made
+    return await manager.api.ask(
+        "POST", "/oauth/clients/register", lambda answer: optional_text(answer, "client_id"), body=asked
+    )

@@ -132,5 +132,5 @@ async def _send_recovery(manager: SessionManager, fields: Mapping[str, Any]) -> 
 
 async def _reauthenticate(manager: SessionManager) -> AuthResponse:
     session = await manager.get_fresh_or_raise()
-    await manager.api.ask("GET", "/reauthenticate", token=Secret(session.access_token))
+    await manager.api.ask("GET", "/reauthenticate", lambda _: True, token=Secret(session.access_token))
     return AuthResponse(None, None)

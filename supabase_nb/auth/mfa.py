@@ -7,11 +7,12 @@ devices; those at ``aal2`` stay (``tests/wire/mfa.json``).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from .. import redaction, tokens
+from .._values import optional_text
 from ..models import (
     AMREntry,
     AuthMFAChallengeResponse,
@@ -24,11 +25,15 @@ from ..models import (
     Session,
 )
 from ..tokens import Secret
-from ._api.responses import unexpected_response
 from ._arguments import Given, require
 
 if TYPE_CHECKING:
     from .client import AuthClient
+
+
+_T = TypeVar("_T")
+# In the order of `AuthMFAEnrollResponseTotp`.
+_TOTP = ("qr_code", "secret", "uri")
 
 
 class MFA:
@@ -231,39 +236,26 @@ class MFA:
 
     # -- how they are sent --------------------------------------------------------------------------------
 
-    async def _ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        read: Callable[[Mapping[str, Any]], _T | None],
+        body: Mapping[str, object] | None = None,
+    ) -> _T:
         manager = self._auth._manager
         session = await manager.get_fresh_or_raise()
-        return await manager.api.ask(method, path, token=Secret(session.access_token), body=body)
+        return await manager.api.ask(method, path, read, token=Secret(session.access_token), body=body)
 
     async def _enroll(self, fields: Mapping[str, Any]) -> AuthMFAEnrollResponse:
-        found = await self._ask("POST", "/factors", fields)
-        totp = found.pop("totp", None)
-        secrets = [totp.pop(name, None) for name in _TOTP] if isinstance(totp, dict) else []
-        hidden = [Secret(value) for value in secrets if isinstance(value, str)]
-        del totp, secrets  # this frame may appear in a traceback with locals
-        kind, factor_id = found.get("type"), found.get("id")
-        whole = len(hidden) == len(_TOTP) or kind != "totp"
-        if not isinstance(factor_id, str) or not isinstance(kind, str) or not whole:
-            raise unexpected_response()
-        for secret in hidden[1:]:
-            redaction.remember(secret)
-        name, phone = found.get("friendly_name"), found.get("phone")
-        return AuthMFAEnrollResponse(
-            factor_id,
-            kind,
-            AuthMFAEnrollResponseTotp(*hidden) if hidden else None,
-            name if isinstance(name, str) else "",
-            phone if isinstance(phone, str) else None,
-        )
+        enrolled = await self._ask("POST", "/factors", _enrolled, fields)
+        if enrolled.totp is not None:
+            redaction.remember(enrolled.totp._secret)
+        return enrolled
 
     async def _challenge(self, fields: Mapping[str, Any]) -> AuthMFAChallengeResponse:
         body = {name: value for name, value in fields.items() if name == "channel"}
-        found = await self._ask("POST", f"{_path(fields['factor_id'])}/challenge", body)
-        challenge_id, expires, kind = found.get("id"), tokens.number(found, "expires_at"), found.get("type")
-        if not isinstance(challenge_id, str) or expires is None:
-            raise unexpected_response()
-        return AuthMFAChallengeResponse(challenge_id, int(expires), kind if isinstance(kind, str) else None)
+        return await self._ask("POST", f"{_path(fields['factor_id'])}/challenge", _challenged, body)
 
     async def _verify(self, fields: Mapping[str, Any]) -> AuthMFAVerifyResponse:
         body = {**fields, "code": Secret("".join(fields["code"].reveal().split()))}
@@ -282,9 +274,7 @@ class MFA:
         return await self._verify({**fields, "challenge_id": challenge.id})
 
     async def _unenroll(self, factor_id: str) -> AuthMFAUnenrollResponse:
-        found = (await self._ask("DELETE", _path(factor_id))).get("id")
-        if not isinstance(found, str):
-            raise unexpected_response()
+        found = await self._ask("DELETE", _path(factor_id), lambda answer: optional_text(answer, "id"))
         return AuthMFAUnenrollResponse(found)
 
     async def _list_factors(self) -> AuthMFAListFactorsResponse:
@@ -308,8 +298,28 @@ class MFA:
         )
 
 
-# In the order of `AuthMFAEnrollResponseTotp`.
-_TOTP = ("qr_code", "secret", "uri")
+def _enrolled(answer: Mapping[str, Any]) -> AuthMFAEnrollResponse | None:
+    factor_id, kind = optional_text(answer, "id"), optional_text(answer, "type")
+    given = answer.get("totp")
+    secrets = [optional_text(given, name) for name in _TOTP] if isinstance(given, Mapping) else []
+    hidden = [Secret(secret) for secret in secrets if secret is not None]
+    whole = len(hidden) == len(_TOTP)
+    if factor_id is None or kind is None or (kind == "totp" and not whole):
+        return None
+    return AuthMFAEnrollResponse(
+        factor_id,
+        kind,
+        AuthMFAEnrollResponseTotp(*hidden) if whole else None,
+        optional_text(answer, "friendly_name") or "",
+        optional_text(answer, "phone"),
+    )
+
+
+def _challenged(answer: Mapping[str, Any]) -> AuthMFAChallengeResponse | None:
+    challenge_id, expires = optional_text(answer, "id"), tokens.number(answer, "expires_at")
+    if challenge_id is None or expires is None:
+        return None
+    return AuthMFAChallengeResponse(challenge_id, int(expires), optional_text(answer, "type"))
 
 
 def _path(factor_id: str) -> str:

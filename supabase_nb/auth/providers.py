@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from .. import errors, tokens
+from .._values import optional_text
 from ..models import (
     AuthChangeEvent,
     AuthResponse,
@@ -22,7 +23,6 @@ from ..models import (
 )
 from ..tokens import Secret
 from . import _sending, sign_in
-from ._api.responses import unexpected_response
 from ._arguments import Given, require
 from ._sending import event_of
 from ._sent_back import fields_of, nothing_to_sign_in_with, refusal_in
@@ -329,21 +329,18 @@ async def _begin_sso(manager: SessionManager, fields: dict[str, Any]) -> SSOResp
     # Here it is in the body: this endpoint doesn't read it from the query.
     leads_to = {"redirect_to": fields.pop("redirect_to")} if "redirect_to" in fields else {}
     path, body = await _sending.prepare(manager, "/sso", {"skip_http_redirect": True, **fields}, pkce=True)
-    return SSOResponse(_url_of(await manager.api.ask("POST", path, body={**body, **leads_to})))
+    return SSOResponse(await manager.api.ask("POST", path, _url_of, body={**body, **leads_to}))
 
 
 async def _begin_linking(manager: SessionManager, fields: Mapping[str, Any]) -> OAuthResponse:
     session = await manager.get_fresh_or_raise()
     path = f"/user/identities/authorize?{await _query(manager, fields)}&skip_http_redirect=true"
-    found = await manager.api.ask("GET", path, token=Secret(session.access_token))
-    return OAuthResponse(fields["provider"], _url_of(found))
+    url = await manager.api.ask("GET", path, _url_of, token=Secret(session.access_token))
+    return OAuthResponse(fields["provider"], url)
 
 
-def _url_of(answer: Mapping[str, Any]) -> str:
-    url = answer.get("url")
-    if not isinstance(url, str):
-        raise unexpected_response()
-    return url
+def _url_of(answer: Mapping[str, Any]) -> str | None:
+    return optional_text(answer, "url")
 
 
 async def _identities(manager: SessionManager) -> IdentitiesResponse:
@@ -354,7 +351,7 @@ async def _identities(manager: SessionManager) -> IdentitiesResponse:
 async def _unlink(manager: SessionManager, identity_id: str) -> None:
     session = await manager.get_fresh_or_raise()
     path = f"/user/identities/{quote(identity_id, safe='')}"
-    await manager.api.ask("DELETE", path, token=Secret(session.access_token))
+    await manager.api.ask("DELETE", path, lambda _: True, token=Secret(session.access_token))
 
 
 async def _restore(manager: SessionManager, pair: TokenPair, event: AuthChangeEvent) -> SessionResponse:

@@ -11,8 +11,8 @@ import json
 import os
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from ... import errors, logs, tokens
@@ -26,6 +26,7 @@ from .responses import (
     not_a_url,
     outage,
     read,
+    read_object,
     refusal,
     timed_out,
     unexpected_response,
@@ -34,6 +35,8 @@ from .server_clock import ServerClock
 
 if TYPE_CHECKING:
     from ... import _http as httpx
+
+_T = TypeVar("_T")
 
 #: Seconds to connect, and to wait for an answer (design: "time-outs and retries"); and for all of a request.
 CONNECT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT = 5.0, 10.0, 15.0
@@ -185,15 +188,24 @@ class AuthAPI:
         self,
         method: str,
         path: str,
+        read: Callable[[Mapping[str, Any]], _T | None],
         *,
         token: Secret | None = None,
         body: Mapping[str, object] | None = None,
-    ) -> dict[str, Any]:
-        """A request that is answered with a JSON object and no session. Returns it."""
+    ) -> _T:
+        """A request that is answered with a JSON object and no session.
+
+        Args:
+            method: The HTTP method.
+            path: Of the endpoint.
+            read: Reads the answer; ``None``: it is not what was asked for. The answer may hold anything, so
+                it stays out of the frames that raise.
+            token: The access token of the session that asks, if one does.
+            body: What to send.
+        """
         response = await self._request(method, path, token=token, body=body)
-        found = response.json()
-        if not isinstance(found, dict):
-            del found  # this frame may appear in a traceback with locals
+        found = read_object(response, read)
+        if found is None:
             raise unexpected_response(response.status)
         return found
 

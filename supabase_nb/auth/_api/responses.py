@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from ... import errors, tokens
@@ -15,6 +15,8 @@ from ...tokens import Secret, shown
 
 if TYPE_CHECKING:
     from ... import _http as httpx
+
+_T = TypeVar("_T")
 
 _RETRYABLE = frozenset({408, 409, 425, 429})
 
@@ -105,6 +107,12 @@ def read(response: Response, now: float, *, of_client: bool = False) -> Session 
         return User.from_wire(wire)
     except (ValueError, RecursionError):
         return None
+
+
+def read_object(response: Response, read: Callable[[Mapping[str, Any]], _T | None]) -> _T | None:
+    """A JSON object as `read` understands it; ``None`` where it is none, or not what was promised."""
+    wire = response.json()
+    return read(wire) if isinstance(wire, dict) else None
 
 
 def _user_in(access_token: object) -> dict[str, Any]:
