@@ -114,6 +114,19 @@ WORDS: dict[str, str] = {
     "entry.nothing": "Nothing was given. Run %supabase_set_session again when you have the tokens.",
     "entry.nobody": "Nobody can be asked here. Put the tokens into environment variables, then run "
     "%supabase_set_session $ACCESS_TOKEN $REFRESH_TOKEN.",
+    # Signing in with a browser
+    "browser.open": "Opening your browser to sign in with {provider}. If it doesn't open, visit:\n{url}",
+    "browser.visit": "Open this in a browser and sign in:\n{url}\nThen paste the address of the page that it "
+    "leads to, even if that page fails to load. If it says that you're signed in, just press Enter.",
+    "browser.wait": "Waiting for you to sign in. Press Ctrl-C to stop.",
+    "browser.prompt": "The address you were sent back to (not shown): ",
+    "browser.timeout": "The browser did not come back within five minutes. Run %supabase_sign_in again. "
+    "If it ended on another page, or runs on another machine, add --paste.",
+    "browser.done": "You're signed in as {who}",
+    "browser.failed": "You're not signed in",
+    "browser.back": "Close this tab and return to your notebook.",
+    "browser.over": "This sign-in has ended",
+    "browser.other": "This page belongs to another sign-in",
     # Second factors
     "mfa.title": "Add an authenticator app",
     "mfa.scan": "Scan this with the app, then type the six digits that it shows into the prompt below.",
