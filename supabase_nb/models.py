@@ -11,6 +11,19 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from . import redaction, tokens
+from ._responses import AMREntry as AMREntry
+from ._responses import AuthMFAChallengeResponse as AuthMFAChallengeResponse
+from ._responses import AuthMFAEnrollResponse as AuthMFAEnrollResponse
+from ._responses import AuthMFAEnrollResponseTotp as AuthMFAEnrollResponseTotp
+from ._responses import (
+    AuthMFAGetAuthenticatorAssuranceLevelResponse as AuthMFAGetAuthenticatorAssuranceLevelResponse,
+)
+from ._responses import AuthMFAListFactorsResponse as AuthMFAListFactorsResponse
+from ._responses import AuthMFAUnenrollResponse as AuthMFAUnenrollResponse
+from ._responses import AuthMFAVerifyResponse as AuthMFAVerifyResponse
+from ._responses import IdentitiesResponse as IdentitiesResponse
+from ._responses import OAuthResponse as OAuthResponse
+from ._responses import SSOResponse as SSOResponse
 from ._users import Factor as Factor
 from ._users import User as User
 from ._users import UserIdentity as UserIdentity
@@ -35,6 +48,7 @@ class AuthChangeEvent(str, Enum):
     TOKEN_REFRESHED = "TOKEN_REFRESHED"
     USER_UPDATED = "USER_UPDATED"
     PASSWORD_RECOVERY = "PASSWORD_RECOVERY"
+    MFA_CHALLENGE_VERIFIED = "MFA_CHALLENGE_VERIFIED"
 
     __str__ = str.__str__
 

@@ -12,24 +12,45 @@ from supabase_nb import errors
 #: Code -> what it means, for people. What to do about it stands in `errors.NEXT_STEPS`.
 MEANINGS = {
     "anonymous_provider_disabled": "The project lets nobody sign in anonymously.",
+    "bad_code_verifier": "The code belongs to another sign-in than the verifier.",
     "bad_jwt": "The access token cannot be verified: it is cut off, changed, expired, or another project's.",
     "email_address_invalid": "The project does not take this e-mail address.",
     "email_not_confirmed": "The account exists, but its e-mail address has not been confirmed.",
     "email_provider_disabled": "The project has no sign-in with e-mail and password.",
+    "flow_state_expired": "The sign-in was begun too long ago.",
+    "flow_state_not_found": "The code was used before, or is unknown.",
+    "identity_already_exists": "The account at the provider is linked already: to this user or to another "
+    "one.",
+    "insufficient_aal": "The user has a second factor, and has not shown it in this session.",
+    "invalid_client": "The session belongs to an app that signed in through the project's OAuth server.",
     "invalid_credentials": "E-mail address and password do not belong together.",
     "invalid_grant": "An older server refused the refresh token, without saying why.",
+    "manual_linking_disabled": "The project lets users link no accounts.",
+    "mfa_challenge_expired": "The code came too late.",
+    "mfa_factor_name_conflict": "The user has a factor of this name.",
+    "mfa_factor_not_found": "The factor was removed, is another user's, or the challenge is over.",
+    "mfa_ip_address_mismatch": "The challenge was used before, or was begun at another network address.",
+    "mfa_totp_enroll_not_enabled": "The project takes no authenticator apps.",
+    "mfa_verification_failed": "The code is wrong, or too old.",
     "no_authorization": "The request carried no access token.",
+    "oauth_client_refused": "The session belongs to an app that signs in at the project's OAuth server "
+    "with a secret.",
     "otp_expired": "The code or link was used before, or is too old.",
     "over_email_send_rate_limit": "The project has sent too many mails lately.",
     "over_request_rate_limit": "Too many requests came from this address.",
+    "provider_disabled": "The project does not take this provider.",
+    "reauthentication_needed": "The session is older than a day, so a new password needs a code.",
+    "reauthentication_not_valid": "The code is wrong, was used before, or is too old.",
     "refresh_token_already_used": "The refresh token is spent, and was sent again.",
     "refresh_token_not_found": "The refresh token is unknown: the session was signed out, or it is another "
     "project's.",
     "same_password": "The new password is the old one.",
+    "saml_provider_disabled": "The project has no single sign-on.",
     "session_expired": "The project ends sessions after a time, or when they are idle.",
     "session_mismatch": "The access token is one user's, the refresh token another's. Nothing was saved.",
     "session_not_found": "The session was signed out elsewhere.",
     "signup_disabled": "The project takes no new users.",
+    "single_identity_not_deletable": "It is the only account that the user signs in with.",
     "unexpected_redirect": "The server wants to send the request elsewhere.",
     "user_already_exists": "There is an account with this e-mail address.",
     "user_banned": "The user is locked out.",
@@ -78,6 +99,10 @@ OWN = {
         "What was pasted is incomplete, no session, or two of them.",
         "Paste two tokens, a stored session, its cookies, or the address that a link led to.",
     ),
+    "oauth_registration_disabled": (
+        "The project's OAuth server registers no new clients by itself.",
+        "Register a client in the project's settings, and pass its `client_id`.",
+    ),
     "secret_key": (
         "A service-role or secret key bypasses Row Level Security.",
         "Use the publishable (anon) key; if you must, `--allow-secret-key`.",
@@ -85,6 +110,10 @@ OWN = {
     "session_missing": (
         "Nobody is signed in, or the session cannot be renewed without a refresh token.",
         "Restore both tokens of a session, or sign in.",
+    ),
+    "state_mismatch": (
+        "The address that the browser was sent back to belongs to another sign-in.",
+        "Begin again, and finish in the window that opens.",
     ),
     "storage_open_to_others": (
         "Others may read the stored session's file.",

@@ -26,13 +26,18 @@ ONE_SESSION = (
 _SECRET_FIELDS = frozenset(
     {
         *("password", "current_password", "nonce", "token", "token_hash", "captcha_token"),
-        *("auth_code", "code_verifier", "refresh_token", "jwt"),
+        *("auth_code", "code_verifier", "access_token", "refresh_token", "jwt", "code"),
     }
 )
 # Where supabase_auth's dictionaries call something by another name.
 _ALIASES = {"email_redirect_to": "redirect_to"}
 _SHORTEST_TOKEN = 12  # characters of a refresh token
-_MISSING_FIELDS = {"token": "The code that was sent is missing.", "auth_code": "The code is missing."}
+_MISSING_FIELDS = {
+    "token": "The code that was sent is missing.",
+    "auth_code": "The code is missing.",
+    "factor_id": "The factor_id is missing: mfa.list_factors() has them.",
+    "factor_type": 'The factor_type is missing: "totp" for an authenticator app.',
+}
 
 
 class SignOutOptions(TypedDict, total=False):
@@ -112,9 +117,9 @@ class Given:
 def _wrong_type(name: str, value: object) -> str:
     kinds: tuple[type, ...] = (str, Secret)
     right = "a text"
-    if name in ("data", "jwks"):
+    if name in ("data", "jwks", "query_params"):
         kinds, right = (Mapping,), "a dictionary"
-    elif name == "should_create_user":
+    elif name in ("should_create_user", "skip_http_redirect"):
         kinds, right = (bool,), "True or False"
     return "" if isinstance(value, kinds) else f"{name} is {right}, not {type(value).__name__}."
 

@@ -7,25 +7,26 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from .client import AuthClient
+from .mfa import MFA
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
 def _awaited(
-    method: Callable[Concatenate[AuthClient, _P], _T],
-) -> Callable[Concatenate[AuthAio, _P], Coroutine[Any, Any, _T]]:
+    method: Callable[Concatenate[Any, _P], _T],
+) -> Callable[Concatenate[Any, _P], Coroutine[Any, Any, _T]]:
     @functools.wraps(method)
-    def call(self: AuthAio, *args: _P.args, **kwargs: _P.kwargs) -> Coroutine[Any, Any, _T]:
+    def call(self: AuthAio | MFAAio, *args: _P.args, **kwargs: _P.kwargs) -> Coroutine[Any, Any, _T]:
         # Not `async`: this frame, with the tokens in it, is gone before a request can fail.
         try:
-            return cast("Coroutine[Any, Any, _T]", method(cast("AuthClient", self._client), *args, **kwargs))
+            return cast("Coroutine[Any, Any, _T]", method(self._client, *args, **kwargs))
         except Exception as error:  # noqa: BLE001  (what the arguments are refused with)
             refused = error.with_traceback(None)
         del args, kwargs  # a traceback with local variables would show them
         raise refused
 
-    return cast("Callable[Concatenate[AuthAio, _P], Coroutine[Any, Any, _T]]", call)
+    return cast("Callable[Concatenate[Any, _P], Coroutine[Any, Any, _T]]", call)
 
 
 class _Awaiting:
@@ -76,5 +77,42 @@ class AuthAio:
     sign_in_anonymously = _awaited(AuthClient.sign_in_anonymously)
     sign_in_with_otp = _awaited(AuthClient.sign_in_with_otp)
     verify_otp = _awaited(AuthClient.verify_otp)
+    sign_in_with_id_token = _awaited(AuthClient.sign_in_with_id_token)
+    sign_in_with_oauth = _awaited(AuthClient.sign_in_with_oauth)
+    sign_in_with_sso = _awaited(AuthClient.sign_in_with_sso)
     sign_in_with_url = _awaited(AuthClient.sign_in_with_url)
     exchange_code_for_session = _awaited(AuthClient.exchange_code_for_session)
+    get_user_identities = _awaited(AuthClient.get_user_identities)
+    link_identity = _awaited(AuthClient.link_identity)
+    unlink_identity = _awaited(AuthClient.unlink_identity)
+    reset_password_for_email = _awaited(AuthClient.reset_password_for_email)
+    reset_password_email = _awaited(AuthClient.reset_password_email)
+    resend = _awaited(AuthClient.resend)
+    reauthenticate = _awaited(AuthClient.reauthenticate)
+
+    @property
+    def mfa(self) -> MFAAio:
+        """Second factors, awaited: ``await supabase.auth.aio.mfa.list_factors()``."""
+        return MFAAio(cast("AuthClient", self._client))
+
+
+class MFAAio:
+    """The methods of `MFA`, to be awaited.
+
+    Args:
+        auth: The client.
+
+    Example:
+        ``await supabase.auth.aio.mfa.challenge_and_verify(factor_id=factor_id, code=code)``
+    """
+
+    def __init__(self, auth: AuthClient) -> None:
+        self._client = MFA(auth)
+
+    enroll = _awaited(MFA.enroll)
+    challenge = _awaited(MFA.challenge)
+    verify = _awaited(MFA.verify)
+    challenge_and_verify = _awaited(MFA.challenge_and_verify)
+    unenroll = _awaited(MFA.unenroll)
+    list_factors = _awaited(MFA.list_factors)
+    get_authenticator_assurance_level = _awaited(MFA.get_authenticator_assurance_level)

@@ -26,7 +26,7 @@ from ..models import (
 from ..storage import SessionStorage, default_storage, older_storage_keys, project_key
 from ..storage import storage_key as key_of
 from ..tokens import Secret
-from . import _arguments, sign_in
+from . import _arguments, mails, providers, sign_in
 from ._api.endpoints import AuthAPI
 from ._api.server_clock import Clock, ServerClock
 from ._api.verified_claims import Verifier
@@ -36,6 +36,7 @@ from ._session.delivery import Change, run_awaitable
 from ._session.manager import SessionManager
 from ._session.scheduler import scheduler
 from ._session.stored_session import TokenPair
+from .mfa import MFA
 
 if TYPE_CHECKING:
     from .. import _http as httpx
@@ -468,16 +469,31 @@ class AuthClient(traitlets.HasTraits):
     async def _get_claims(self, token: Secret | None, jwks: Mapping[str, Any] | None) -> ClaimsResponse:
         return await self._verifier.verify(await self._token(token), jwks)
 
-    # -- signing in (each is documented in `sign_in`) -----------------------------------------------------
+    # -- signing in (documented in `sign_in`, `providers`, `mails`, `mfa`) --------------------------------
 
     sign_up = sign_in.sign_up
     sign_in_with_password = sign_in.sign_in_with_password
     sign_in_anonymously = sign_in.sign_in_anonymously
     sign_in_with_otp = sign_in.sign_in_with_otp
     verify_otp = sign_in.verify_otp
-    get_oauth_url = sign_in.get_oauth_url
-    sign_in_with_url = sign_in.sign_in_with_url
-    exchange_code_for_session = sign_in.exchange_code_for_session
+    sign_in_with_id_token = sign_in.sign_in_with_id_token
+    sign_in_with_oauth = providers.sign_in_with_oauth
+    get_oauth_url = providers.get_oauth_url
+    sign_in_with_sso = providers.sign_in_with_sso
+    sign_in_with_url = providers.sign_in_with_url
+    exchange_code_for_session = providers.exchange_code_for_session
+    get_user_identities = providers.get_user_identities
+    link_identity = providers.link_identity
+    unlink_identity = providers.unlink_identity
+    reset_password_for_email = mails.reset_password_for_email
+    reset_password_email = mails.reset_password_for_email
+    resend = mails.resend
+    reauthenticate = mails.reauthenticate
+
+    @property
+    def mfa(self) -> MFA:
+        """Second factors: `MFA`."""
+        return MFA(self)
 
     @property
     def aio(self) -> AuthAio:

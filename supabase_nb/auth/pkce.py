@@ -21,6 +21,18 @@ _T = TypeVar("_T")
 RECOVERY = "PASSWORD_RECOVERY"
 
 
+def new_verifier() -> Secret:
+    """A verifier nobody can guess."""
+    return Secret(secrets.token_urlsafe(64))
+
+
+def challenge_of(verifier: Secret) -> dict[str, str]:
+    """What is sent with the request for a code that is of use only with this verifier."""
+    digest = hashlib.sha256(verifier.reveal().encode()).digest()
+    challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    return {"code_challenge": challenge, "code_challenge_method": "s256"}
+
+
 class Pkce:
     """The verifier of a sign-in under way; it is stored where auth-js and supabase-py store theirs.
 
@@ -33,13 +45,16 @@ class Pkce:
         self._storage = storage
         self._key = f"{key}-code-verifier"
 
-    def challenge(self) -> dict[str, str]:
-        """Make a new verifier, and what is sent with the request for a code."""
-        verifier = Secret(secrets.token_urlsafe(64))
-        ask_storage("saved", lambda: self._storage.set(self._key, verifier.reveal()))
-        digest = hashlib.sha256(verifier.reveal().encode()).digest()
-        challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
-        return {"code_challenge": challenge, "code_challenge_method": "s256"}
+    def challenge(self, purpose: str = "") -> dict[str, str]:
+        """Make a new verifier, and what is sent with the request for a code.
+
+        Args:
+            purpose: `RECOVERY`, or nothing: what the verifier is marked with.
+        """
+        verifier = new_verifier()
+        marked = Secret(f"{verifier.reveal()}/{purpose}" if purpose else verifier)
+        ask_storage("saved", lambda: self._storage.set(self._key, marked.reveal()))
+        return challenge_of(verifier)
 
     def verifier(self) -> tuple[Secret, str]:
         """The verifier, empty where there is none, and what it was made for."""

@@ -1,4 +1,4 @@
-"""The sign-in methods: password, one-time code, link, provider, anonymous.
+"""Sign-in methods: password, one-time code, anonymous, a provider's ID token.
 
 They are methods of `AuthClient`, which each puts a session in force.
 
@@ -10,28 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
 
-from .. import errors, tokens
 from ..models import AuthOtpResponse, AuthResponse, SessionResponse
-from ..redaction import shown
 from ..tokens import Secret
 from ._arguments import Given, require, require_contact
 from ._session import sign_in as requests
-from ._session.stored_session import TokenPair
 
 if TYPE_CHECKING:
     from .client import AuthClient
-
-# The secrets in an address that a link or a provider's page leads to.
-_SECRET_IN_URL = (
-    "access_token",
-    "code",
-    "provider_refresh_token",
-    "provider_token",
-    "refresh_token",
-    "token_hash",
-)
 
 
 def sign_up(
@@ -221,7 +207,7 @@ def sign_in_with_otp(
     fields = given.fields()
     require_contact(fields)
     body = {**fields, "create_user": fields.pop("should_create_user", True)}
-    return auth._run(lambda: requests.send_otp(auth._manager, body))
+    return auth._run(lambda: requests.send_message(auth._manager, "/otp", body, pkce="email" in body))
 
 
 def verify_otp(
@@ -285,134 +271,47 @@ def verify_otp(
     )
 
 
-# -- by an address that one is sent back to -----------------------------------------------------------
-
-
-def get_oauth_url(
+def sign_in_with_id_token(
     auth: AuthClient,
-    provider: str,
+    credentials: Mapping[str, Any] | None = None,
     *,
-    redirect_to: str | None = None,
-    scopes: str | None = None,
-    query_params: Mapping[str, str] | None = None,
-) -> str:
-    """The address to open in a browser to sign in with a provider such as ``"github"``.
-
-    `sign_in_with_url` takes the address that one is sent back to. It holds a code that is of use only
-    together with the verifier that is made here and kept in storage (PKCE).
-
-    Args:
-        provider: The provider's name, as in the project's settings.
-        redirect_to: Where to be sent back to; must be among the project's redirect URLs.
-        scopes: What to ask of the provider, separated by spaces.
-        query_params: Further parameters for the provider.
-
-    Source: the auth server's ``/authorize``.
-
-    Example:
-        ``supabase.auth.get_oauth_url("github", scopes="read:user")``
-    """
-    params = {"provider": provider, "redirect_to": redirect_to, "scopes": scopes}
-    fields = {name: value for name, value in params.items() if value} | dict(query_params or {})
-    return auth._run(lambda: requests.oauth_url(auth._manager, fields))
-
-
-def sign_in_with_url(auth: AuthClient, address: str | Secret) -> AuthResponse:
-    """Sign in with the address that a link or a provider's page sent one back to.
-
-    Args:
-        address: Copied from the browser, whole: with its ``#access_token=…`` or its ``?code=…``.
-
-    Raises:
-        AuthApiError: The address says that the sign-in failed, or the server does.
-        AuthError: There is nothing in it to sign in with.
-
-    Source: supabase_auth's ``initialize_from_url``.
-
-    Example:
-        ``supabase.auth.sign_in_with_url(address).user``
-    """
-    secret, address = Secret(address), ""
-    fields = _fields(secret)
-    if fields.get("error_description") or fields.get("error_code") or fields.get("error"):
-        raise _failed(fields)
-    kind = fields["type"].reveal() if "type" in fields else ""
-    if "access_token" in fields:
-        pair = TokenPair.of(fields["access_token"], fields.get("refresh_token", ""))
-        event = requests.event_of(recovery=kind == "recovery")
-        return auth._run(lambda: requests.restore_from_link(auth._manager, pair, event))
-    if "code" in fields:
-        return exchange_code_for_session(auth, fields["code"])
-    if "token_hash" in fields:
-        return verify_otp(auth, token_hash=fields["token_hash"], type=kind or "email")
-    raise errors.AuthError(
-        "There is nothing in this address to sign in with. Copy the whole address, with everything after "
-        "the ? and the #.",
-        code="no_credentials",
-    )
-
-
-def exchange_code_for_session(
-    auth: AuthClient,
-    params: str | Secret | Mapping[str, Any] | None = None,
-    *,
-    auth_code: str | Secret | None = None,
-    code_verifier: str | Secret | None = None,
-    redirect_to: str | None = None,
+    provider: str | None = None,
+    token: str | Secret | None = None,
+    access_token: str | Secret | None = None,
+    nonce: str | Secret | None = None,
+    captcha_token: str | None = None,
 ) -> SessionResponse:
-    """Sign in with the code of an address (PKCE).
+    """Sign in with an ID token that a provider has issued to an app of yours.
 
     Args:
-        params: The code; or a dictionary of what follows.
-        auth_code: The code.
-        code_verifier: By default the one that was made for it and is kept in storage.
-        redirect_to: Where the sign-in was to lead.
+        credentials: The same as a dictionary.
+        provider: ``"google"``, ``"apple"``, ``"azure"``, ``"facebook"`` or ``"kakao"``.
+        token: The ID token.
+        access_token: The provider's access token, where the ID token was issued with one.
+        nonce: The nonce whose SHA-256 is in the ID token.
+        captcha_token: What a captcha gave, where the project asks for one.
 
     Raises:
-        AuthApiError: The server refused: the code is spent, too old, or of another verifier.
-        AuthError: There is no verifier: the sign-in was not begun here.
+        AuthApiError: The server refused (``provider_disabled``…).
         TypeError: An unknown key, or a value of the wrong type.
 
-    Source: supabase_auth's ``exchange_code_for_session``.
+    Source: supabase_auth's ``sign_in_with_id_token``.
 
     Example:
-        ``supabase.auth.exchange_code_for_session({"auth_code": code}).session``
+        ``supabase.auth.sign_in_with_id_token({"provider": "google", "token": token}).user``
     """
-    if isinstance(params, (str, Secret)):
-        auth_code, params = params, None
     given = Given(
-        "exchange_code_for_session",
-        params,
-        auth_code=auth_code,
-        code_verifier=code_verifier,
-        redirect_to=redirect_to,
+        "sign_in_with_id_token",
+        credentials,
+        provider=provider,
+        token=token,
+        access_token=access_token,
+        nonce=nonce,
+        captcha_token=captcha_token,
     )
-    params = auth_code = code_verifier = None
+    credentials = token = access_token = nonce = captcha_token = None
     fields = given.fields()
-    require(fields, "auth_code")
-    for name in {"auth_code", "code_verifier"} & fields.keys():
-        fields[name] = tokens.clean(fields[name])
-    return auth._run(lambda: requests.exchange_code(auth._manager, fields))
-
-
-def _fields(address: Secret) -> dict[str, Secret]:
-    """The parameters after the ``?`` and the ``#``."""
-    try:
-        parts = urlsplit(address.reveal().strip().strip("\"'<>"))
-        found = parse_qs(parts.query) | parse_qs(parts.fragment.lstrip("/?"))
-    except ValueError:
-        return {}
-    return {name: Secret(values[0]) for name, values in found.items()}
-
-
-def _failed(fields: Mapping[str, Secret]) -> errors.AuthApiError:
-    secrets = [value for name, value in fields.items() if name in _SECRET_IN_URL]
-    said, code, kind = (
-        shown(fields[name].reveal(), secrets=secrets) if name in fields else ""
-        for name in ("error_description", "error_code", "error")
-    )
-    code = code or kind
-    message = errors.with_next_step(f"The sign-in failed: {said or code.replace('_', ' ')}", code)
-    if code == "otp_expired":
-        return errors.AuthInvalidCredentials(message, code=code)
-    return errors.AuthImplicitGrantRedirectError(message, {"error": kind, "code": code}, code=code)
+    require(fields, "provider", "token")
+    fields["id_token"] = fields.pop("token")
+    path = "/token?grant_type=id_token"
+    return auth._run(lambda: requests.sign_in(auth._manager, path, fields, "signed in with an ID token"))

@@ -6,7 +6,9 @@ import re
 
 from starlette.responses import Response
 
-from .links import check_challenge, mail_confirmation, mail_email_change, pkce_grant
+from .factors import has_verified
+from .links import mail_confirmation, mail_email_change, spend_nonce
+from .pkce import check_challenge, pkce_grant
 from .project import (
     PROVIDERS,
     Call,
@@ -17,20 +19,24 @@ from .project import (
     merged,
     password_matches,
 )
+from .provider import id_token_grant
 from .refresh_tokens import parse_v2
-from .wire import ApiError, OAuthError, answer, invalid, read_params, rfc3339
+from .wire import ApiError, answer, invalid, read_params, rfc3339
 
-_GOOGLE = "https://accounts.google.com"
+# A session of this age needs a code for a new password, where a project asks for it.
+_RECENT = 24 * 3600.0
 
 
 def settings(call: Call) -> Response:
     """``GET /settings``."""
     options = call.project.options
     # The server lists zoom after email and phone.
-    external = {"anonymous_users": True} | dict.fromkeys(PROVIDERS[:-1], False)
+    enabled = {name: name in call.project.providers for name in PROVIDERS}
+    external = {"anonymous_users": True} | dict(list(enabled.items())[:-1])
+    last = {"email": not options.disable_email, "phone": False, "zoom": enabled["zoom"]}
     return answer(
         {
-            "external": external | {"email": not options.disable_email, "phone": False, "zoom": False},
+            "external": external | last,
             "disable_signup": options.disable_signup,
             "mailer_autoconfirm": options.autoconfirm,
             "phone_autoconfirm": options.autoconfirm,
@@ -101,7 +107,7 @@ def token(call: Call) -> Response:
         "password": _password,
         "refresh_token": _refresh,
         "pkce": pkce_grant,
-        "id_token": _id_token,
+        "id_token": id_token_grant,
         "web3": _web3,
     }
     grant = grants.get(call.query("grant_type"))
@@ -134,29 +140,30 @@ def _password(call: Call) -> Response:
 
 def _refresh(call: Call) -> Response:
     params = read_params(call.body, "RefreshTokenGrantParams", {"refresh_token": str})
-    refresh_token = params["refresh_token"]
+    check_refresh_token(params["refresh_token"])
+    return call.project.session_answer(call.project.store.exchange(params["refresh_token"]))
+
+
+def check_refresh_token(refresh_token: str) -> None:
+    """Refuse what can be no refresh token.
+
+    Raises:
+        ApiError: 400 ``validation_failed``.
+    """
     if not re.fullmatch(r"[a-z2-7]{12}", refresh_token):
         try:
             parse_v2(refresh_token)
         except ValueError:
             raise invalid("Refresh token is not valid") from None
-    return call.project.session_answer(call.project.store.exchange(refresh_token))
 
 
-def _id_token(call: Call) -> Response:
-    """No provider is enabled, so every token is refused (``id-token``)."""
-    names = ("id_token", "access_token", "nonce", "provider", "client_id", "issuer")
-    params = read_params(call.body, "IdTokenGrantParams", dict.fromkeys(names, str))
-    if not params["id_token"]:
-        raise OAuthError("invalid request", "id_token required")
-    provider, issuer = params["provider"], params["issuer"]
-    if not provider and not (params["client_id"] and issuer):
-        raise OAuthError("invalid request", "provider or client_id and issuer required")
-    if provider == "google" or (not provider and issuer == _GOOGLE):
-        raise ApiError(400, "provider_disabled", f'Provider (issuer "{_GOOGLE}") is not enabled')
-    if provider.startswith("custom:"):
-        raise invalid(f'Custom provider "{provider[:100]}" not found')
-    raise invalid(f'Custom OIDC provider "{provider[:100]}" not allowed')
+def sso(call: Call) -> Response:
+    """``POST /sso``: no organisation signs in here.
+
+    Raises:
+        ApiError: Always; as in the server's source, not recorded.
+    """
+    raise ApiError(404, "saml_provider_disabled", "SAML 2.0 is disabled")
 
 
 def _web3(call: Call) -> Response:
@@ -184,11 +191,22 @@ def update_user(call: Call) -> Response:
     if email and email != user.email and store.user_by_email(email):
         message = "A user with this email address has already been registered"
         raise ApiError(422, "email_exists", message)
+    wants_new = params["password"] or (email and email != user.email)
+    if wants_new and has_verified(user) and not project.at_aal2(session_id):
+        message = "AAL2 session is required to update email or password when MFA is enabled."
+        raise ApiError(401, "insufficient_aal", message)
     if params["password"]:
         if user.doc["is_anonymous"] and not user.email and not email:
             message = "Updating password of an anonymous user without an email or phone is not allowed"
             raise ApiError(422, "validation_failed", message)
         check_password(params["password"])
+        session = store.session(session_id or "")
+        old = session is None or store.now() > session["created_at"] + _RECENT
+        if project.options.secure_password_change and old:
+            if not params["nonce"]:
+                text = "Password update requires reauthentication"
+                raise ApiError(400, "reauthentication_needed", text)
+            spend_nonce(call, user, params["nonce"])
         if password_matches(user, params["password"]):
             message = "New password should be different from the old password."
             raise ApiError(422, "same_password", message)

@@ -1,75 +1,27 @@
-"""Ways in that go through a mail or a provider's page: one-time passwords, links, PKCE, the demo provider."""
+"""What goes through a mail: one-time passwords and links, sent again, redeemed; reauthentication."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import html
 import json
-import re
 import secrets
-import uuid
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote
 
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
-from .project import PROVIDERS, Call, check_email, check_phone
-from .store import Exchange, User
+from .pkce import PKCE_FIELDS, check_challenge, issue_code, new_flow
+from .project import Call, check_email, check_phone
+from .redirects import message_redirect, redirect, redirect_target, session_redirect, with_query
+from .store import User
 from .wire import ApiError, answer, from_rfc3339, invalid, read_params, rfc3339
 
-_PKCE = {"code_challenge": str, "code_challenge_method": str}
 _KINDS = {"signup": "confirmation", "invite": "confirmation", "magiclink": "recovery", "recovery": "recovery"}
 _EMAIL_CHANGE = ("email_change_current", "email_change_new")
 _HALF_CONFIRMED = "Confirmation link accepted. Please proceed to confirm link sent to the other email"
 _MAILS = {"signup": "confirmation email", "magiclink": "magic link email", "recovery": "recovery email"}
+_REAUTHENTICATION = "reauthentication"
 _LIFETIME = 3600.0
-_FLOW_LIFETIME = 300.0
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-def redirect_target(call: Call, wanted: str) -> str:
-    """Where a link leads: what was asked for if it is on this machine or on the site, else the site."""
-    site = call.project.site_url
-    try:
-        target, own = urlsplit(wanted), urlsplit(site)
-        good = target.scheme in ("http", "https") and target.hostname in (*_LOOPBACK, own.hostname)
-    except ValueError:
-        good = False
-    # Browsers read a backslash as a slash: what follows it may be another host than the one seen above.
-    plain = wanted.isascii() and wanted.isprintable() and not {" ", "\\"} & set(wanted)
-    return wanted if good and plain else site
-
-
-def check_challenge(params: dict[str, Any]) -> None:
-    """Refuse half a PKCE challenge or a malformed one.
-
-    Raises:
-        ApiError: 400 ``validation_failed``.
-    """
-    challenge, method = params["code_challenge"], params["code_challenge_method"]
-    if bool(challenge) != bool(method):
-        raise invalid("PKCE flow requires code_challenge_method and code_challenge")
-    if challenge and not 43 <= len(challenge) <= 128:
-        raise invalid("code challenge has to be between 43 and 128 characters")
-    if challenge and not re.fullmatch(r"[A-Za-z0-9._~-]+", challenge):
-        raise invalid(
-            "code challenge can only contain alphanumeric characters, hyphens, periods, underscores "
-            "and tildes"
-        )
-    if method and method.lower() not in ("s256", "plain"):
-        raise invalid("code challenge method is invalid")
-
-
-def _new_flow(call: Call, user_id: str | None, params: dict[str, Any], amr: str, redirect_to: str) -> str:
-    flow_id = str(uuid.uuid4())
-    values = (params["code_challenge"], params["code_challenge_method"].lower(), amr, redirect_to)
-    with call.project.store.transaction() as db:
-        db.execute(
-            "INSERT INTO flow_states VALUES (?, ?, NULL, ?, ?, ?, ?, ?)",
-            (flow_id, user_id, *values, call.project.store.now()),
-        )
-    return flow_id
 
 
 def new_link(
@@ -112,8 +64,7 @@ def new_link(
 
 def _sent_at(kind: str) -> str:
     """The field of a user that says when the last mail of this kind was sent."""
-    family = _KINDS.get(kind, kind)
-    return f"{family}_sent_at" if family in _KINDS.values() else "email_change_sent_at"
+    return "email_change_sent_at" if kind.startswith("email_change") else f"{_KINDS.get(kind, kind)}_sent_at"
 
 
 def _check_mail_interval(call: Call, user: User, kind: str) -> None:
@@ -146,13 +97,18 @@ def _send(
     redirect_to = redirect_target(call, call.query("redirect_to"))
     pkce = bool(params["code_challenge"])
     if pkce:
-        _new_flow(call, user.id, params, kind, redirect_to)
-    with call.project.store.transaction() as db:
+        new_flow(call, user.id, params, kind, redirect_to)
+    with call.project.store.transaction():
         for token_kind, to in (mails or {kind: user.email}).items():
             link = new_link(call, user, token_kind, redirect_to, pkce=pkce, email=to)
-            mail = {"to": to, "type": kind, "sent_at": rfc3339(call.project.store.now()), **link}
-            mail["verification_type"] = kind
-            db.execute("INSERT INTO outbox (mail) VALUES (?)", (json.dumps(mail),))
+            _put_in_outbox(call, to, kind, link)
+
+
+def _put_in_outbox(call: Call, to: str, kind: str, link: dict[str, str]) -> None:
+    sent_at = rfc3339(call.project.store.now())
+    mail = {"to": to, "type": kind, "sent_at": sent_at, **link, "verification_type": kind}
+    with call.project.store.transaction() as db:
+        db.execute("INSERT INTO outbox (mail) VALUES (?)", (json.dumps(mail),))
         db.execute("DELETE FROM outbox WHERE id <= (SELECT max(id) - 100 FROM outbox)")
 
 
@@ -173,7 +129,7 @@ def mail_email_change(call: Call, user: User, email: str, params: dict[str, Any]
 def otp(call: Call) -> Response:
     """``POST /otp``: a mail with six digits and a link."""
     project, store = call.project, call.project.store
-    fields: dict[str, type] = {"email": str, "phone": str, "channel": str, "data": dict, **_PKCE}
+    fields: dict[str, type] = {"email": str, "phone": str, "channel": str, "data": dict, **PKCE_FIELDS}
     params = read_params(call.body, "OtpParams", {**fields, "create_user": bool}, create_user=True)
     if params["email"] and params["phone"]:
         raise invalid("Only an email address or phone number should be provided")
@@ -202,7 +158,7 @@ def otp(call: Call) -> Response:
 
 def recover(call: Call) -> Response:
     """``POST /recover``: a mail for who forgot their password; strangers learn nothing."""
-    params = read_params(call.body, "RecoverParams", {"email": str, **_PKCE})
+    params = read_params(call.body, "RecoverParams", {"email": str, **PKCE_FIELDS})
     if not params["email"]:
         raise invalid("Password recovery requires an email")
     check_challenge(params)
@@ -211,6 +167,62 @@ def recover(call: Call) -> Response:
         with call.project.store.transaction():
             _send(call, user, "recovery", params)
     return answer({})
+
+
+_RESENT = ("signup", "email_change", "sms", "phone_change")
+
+
+def resend(call: Call) -> Response:
+    """``POST /resend``: the mail of a sign-up or of a new address once more; strangers learn nothing."""
+    fields = {**dict.fromkeys(("type", "email", "phone"), str), **PKCE_FIELDS}
+    params = read_params(call.body, "ResendConfirmationParams", fields)
+    kind = params["type"]
+    if kind not in _RESENT:
+        raise invalid(f"Missing one of these types: {', '.join(_RESENT)}")
+    if kind in ("sms", "phone_change"):
+        if not params["phone"]:
+            raise invalid("Type provided requires a phone number")
+        raise ApiError(400, "phone_provider_disabled", "Unsupported phone provider")
+    if not params["email"]:
+        raise invalid("Type provided requires an email address")
+    check_challenge(params)
+    user = call.project.store.user_by_email(check_email(params["email"]))
+    with call.project.store.transaction():
+        if user is not None and kind == "signup" and not user.confirmed:
+            _send(call, user, "signup", params)
+        elif user is not None and kind == "email_change" and "new_email" in user.doc:
+            mail_email_change(call, user, user.doc["new_email"], params)
+    return answer({})
+
+
+def reauthenticate(call: Call) -> Response:
+    """``GET /reauthenticate``: a mail with a code, which a new password may need."""
+    user, _ = call.project.require_user(call.request)
+    if not user.email:
+        raise invalid("Reauthentication requires the user to have an email or a phone number")
+    _check_mail_interval(call, user, _REAUTHENTICATION)
+    with call.project.store.transaction():
+        link = new_link(call, user, _REAUTHENTICATION, "")
+        mail = {**link, "action_link": "", "hashed_token": ""}  # the mail has a code and no link
+        _put_in_outbox(call, user.email, _REAUTHENTICATION, mail)
+    return answer({})
+
+
+def spend_nonce(call: Call, user: User, nonce: str) -> None:
+    """Accept the code of `reauthenticate`, once.
+
+    Raises:
+        ApiError: 422 ``reauthentication_not_valid``.
+    """
+    token_hash = hashlib.sha224(f"{user.email}{nonce}".encode()).hexdigest()
+    with call.project.store.transaction() as db:
+        spent = db.execute(
+            "DELETE FROM one_time_tokens WHERE user_id = ? AND kind = ? AND hash = ? AND created_at > ?",
+            (user.id, _REAUTHENTICATION, token_hash, call.project.store.now() - _LIFETIME),
+        ).rowcount
+    if not spent:
+        raise ApiError(422, "reauthentication_not_valid", "Nonce has expired or is invalid")
+    user.doc.pop(_sent_at(_REAUTHENTICATION), None)
 
 
 def _take(call: Call, kind: str, token_hash: str, message: str) -> tuple[User, bool]:
@@ -304,9 +316,9 @@ def verify_link(call: Call) -> Response:
         with store.transaction():
             user, complete = _take(call, kind, token_hash, "Email link is invalid or has expired")
             if not complete:
-                return _message_redirect(target, {"message": _HALF_CONFIRMED}, pkce=pkce)
+                return message_redirect(target, {"message": _HALF_CONFIRMED}, query=pkce)
             if pkce:
-                return _redirect(_with_query(target, {"code": _issue_code(call, user, kind=kind)}), 303)
+                return redirect(with_query(target, {"code": issue_code(call, user, kind=kind)}), 303)
             session = store.new_session(user, "otp")
     except ApiError as error:
         refusal = {
@@ -314,134 +326,5 @@ def verify_link(call: Call) -> Response:
             "error_code": error.code,
             "error_description": error.message,
         }
-        return _message_redirect(target, refusal, pkce=pkce)
-    return _session_redirect(call, target, session, kind)
-
-
-def _message_redirect(target: str, message: dict[str, str], *, pkce: bool) -> Response:
-    """The message stands in the fragment, with PKCE in the query as well (``recover``)."""
-    if pkce:
-        target = _with_query(target, message)
-    return _redirect(f"{target}#{urlencode({**message, 'sb': ''})}", 303)
-
-
-def _session_redirect(call: Call, target: str, session: Exchange, kind: str) -> Response:
-    body, headers = call.project.session_body(session)
-    names = ("access_token", "expires_at", "expires_in", "refresh_token", "token_type")
-    fragment = {name: body[name] for name in names} | {"sb": "", "type": kind}
-    return _redirect(f"{target}#{urlencode(sorted(fragment.items()))}", 303, headers)
-
-
-def _redirect(location: str, status: int, headers: dict[str, str] | None = None) -> Response:
-    text = "See Other" if status == 303 else "Found"
-    page = f'<a href="{html.escape(location)}">{text}</a>.\n\n'
-    return HTMLResponse(page, status, {**(headers or {}), "location": location})
-
-
-def _with_query(target: str, more: dict[str, str]) -> str:
-    parts = urlsplit(target)
-    query = [*parse_qsl(parts.query, keep_blank_values=True), *more.items()]
-    return urlunsplit(parts._replace(query=urlencode(query)))
-
-
-def _issue_code(call: Call, user: User, *, kind: str = "", flow_id: str = "") -> str:
-    """Give a waiting PKCE flow its code."""
-    code = str(uuid.uuid4())
-    with call.project.store.transaction() as db:
-        row = db.execute(
-            "SELECT id, created_at FROM flow_states WHERE auth_code IS NULL AND challenge != '' AND "
-            "(id = ? OR (user_id = ? AND amr = ?)) ORDER BY created_at DESC",
-            (flow_id, user.id, kind),
-        ).fetchone()
-        if row is None:
-            raise ApiError(404, "flow_state_not_found", "No associated flow state found")
-        # A magic link's flow lives from its code on, any other from its start (``otp``, ``recover``).
-        started = call.project.store.now() if kind == "magiclink" else row[1]
-        db.execute(
-            "UPDATE flow_states SET auth_code = ?, user_id = ?, created_at = ? WHERE id = ?",
-            (code, user.id, started, row[0]),
-        )
-    return code
-
-
-def pkce_grant(call: Call) -> Response:
-    """``POST /token?grant_type=pkce``: the code and its verifier become a session."""
-    params = read_params(call.body, "PKCEGrantParams", {"auth_code": str, "code_verifier": str})
-    if not params["auth_code"] or not params["code_verifier"]:
-        raise invalid("invalid request: both auth code and code verifier should be non-empty")
-    store = call.project.store
-    with store.transaction() as db:
-        row = db.execute(
-            "SELECT id, user_id, challenge, method, amr, created_at FROM flow_states WHERE auth_code = ?",
-            (params["auth_code"],),
-        ).fetchone()
-        if row is None:
-            message = "invalid flow state, no valid flow state found"
-            raise ApiError(404, "flow_state_not_found", message)
-        if store.now() > row[5] + _FLOW_LIFETIME:
-            raise ApiError(422, "flow_state_expired", "invalid flow state, flow state has expired")
-        given = params["code_verifier"]
-        if row[3] == "s256":
-            digest = hashlib.sha256(given.encode("utf-8", "replace")).digest()
-            given = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-        if not secrets.compare_digest(given.encode("utf-8", "replace"), row[2].encode()):
-            message = "code challenge does not match previously saved code verifier"
-            raise ApiError(400, "bad_code_verifier", message)
-        db.execute("DELETE FROM flow_states WHERE id = ?", (row[0],))
-        user = store.user(row[1])
-        assert user is not None
-        session = store.new_session(user, row[4])
-    return call.project.session_answer(session)
-
-
-def authorize(call: Call) -> Response:
-    """``GET /authorize?provider=demo``: to the page of the demo provider."""
-    provider = call.query("provider")
-    if provider in PROVIDERS:
-        raise invalid("Unsupported provider: provider is not enabled")
-    if provider != "demo":
-        raise invalid(f"Unsupported provider: Provider {provider[:100]} could not be found")
-    params = {name: call.query(name) for name in _PKCE}
-    if params["code_challenge_method"].lower() not in ("", "s256", "plain"):
-        raise invalid("Invalid code_challenge_method")
-    check_challenge(params)
-    flow = _new_flow(call, None, params, "oauth", redirect_target(call, call.query("redirect_to")))
-    return _redirect(f"{call.project.url}/demo/provider?state={flow}&prefix={quote(call.prefix)}", 302)
-
-
-def provider_page(call: Call) -> Response:
-    """``GET /demo/provider``: stands for the page on which one signs in with somebody else's account."""
-    prefix = "/auth/v1" if call.query("prefix") else ""
-    state = quote(call.query("state"), safe="")
-    users, _ = call.project.store.users(1, 20)
-    rows = "".join(
-        f'<li><a href="{prefix}/callback?state={state}&amp;code={user.id}">{html.escape(user.email)}</a></li>'
-        for user in reversed(users)
-        if user.email
-    )
-    return HTMLResponse(
-        f"<!doctype html><meta charset=utf-8><title>Demo provider</title><h1>Sign in as</h1><ul>{rows}</ul>"
-    )
-
-
-def callback(call: Call) -> Response:
-    """``GET /callback``: from the demo provider back to the app, with ``?code=`` or the session."""
-    store = call.project.store
-    with store.transaction() as db:
-        row = db.execute(
-            "SELECT challenge, redirect_to, created_at FROM flow_states WHERE id = ? AND auth_code IS NULL",
-            (call.query("state"),),
-        ).fetchone()
-        user = store.user(call.query("code"))
-        if row is None or store.now() > row[2] + _FLOW_LIFETIME:
-            raise ApiError(400, "bad_oauth_state", "OAuth state parameter is invalid")
-        if user is None:
-            raise ApiError(400, "bad_oauth_callback", "OAuth callback with invalid code")
-        if user.banned(store.now()):
-            raise ApiError(403, "user_banned", "User is banned")
-        if row[0]:
-            return _redirect(
-                _with_query(row[1], {"code": _issue_code(call, user, flow_id=call.query("state"))}), 302
-            )
-        db.execute("DELETE FROM flow_states WHERE id = ?", (call.query("state"),))
-        return _session_redirect(call, row[1], store.new_session(user, "oauth"), "")
+        return message_redirect(target, refusal, query=pkce)
+    return session_redirect(call, target, session, 303, {"type": kind})

@@ -39,6 +39,22 @@ class Options:
     site_url: str | None = _option(
         None, "where links lead that name no redirect_to (default: a page of the server)", metavar="URL"
     )
+    redirect_urls: str = _option(
+        "http://localhost/**,http://localhost:*/**",
+        "where else links and providers may lead, separated by commas; * and ** as in a project's settings; "
+        "the site and 127.0.0.1 may always",
+        metavar="URLS",
+    )
+    providers: str = _option(
+        "github",
+        "sign-in providers that are enabled, separated by commas; all lead to the demo's own page",
+        metavar="NAMES",
+    )
+    manual_linking: bool = _option(True, "users can link identities; --no-manual-linking: they can't")
+    oauth_server: bool = _option(True, "the project is an OAuth 2.1 server too; --no-oauth-server: it isn't")
+    secure_password_change: bool = _option(
+        False, "a new password asks for a code by mail, in sessions older than 24 hours"
+    )
     autoconfirm: bool = _option(True, "new users are confirmed at once; --no-autoconfirm: by e-mail")
     disable_signup: bool = _option(False, "nobody can sign up")
     disable_email: bool = _option(False, "the e-mail provider is off: no sign-in with e-mail and password")

@@ -104,7 +104,8 @@ class DemoServer:
             if response.status < 400:
                 return answer
             if isinstance(answer, dict):
-                why = answer.get("message") or answer.get("msg")
+                texts = (answer.get(name) for name in ("message", "msg", "error_description"))
+                why = next(filter(None, texts), None)
                 raise DemoServerError(f"{method} {path.partition('?')[0]}: {response.status} {why}")
         raise DemoServerError(f"{method} {path.partition('?')[0]}: {response.status}")
 
@@ -166,6 +167,22 @@ class DemoServer:
         """The mails that would have been sent (to this address), the newest last."""
         mails: list[dict[str, Any]] = self.request("GET", "/demo/outbox")
         return [mail for mail in mails if to is None or mail["to"] == to]
+
+    def totp_codes(self, email: str | None = None) -> list[dict[str, Any]]:
+        """What authenticator apps show now: ``factor_id``, ``email``, ``friendly_name``, ``code``."""
+        codes: list[dict[str, Any]] = self.request("GET", "/demo/totp")
+        return [code for code in codes if email is None or code["email"] == email]
+
+    def id_token(self, email: str = "ada@example.com", **claims: Any) -> str:
+        """An ID token of the demo provider, as an app of its own gets it.
+
+        Args:
+            email: Whose.
+            **claims: Other claims: ``nonce``, ``exp``, ``aud``…
+        """
+        asked = {"email": email, **claims}
+        found = self.request("POST", "/demo/id_token", asked, token=self.service_key)
+        return str(found["id_token"])
 
     def to_state(self) -> dict[str, Any]:
         """What the state file holds."""

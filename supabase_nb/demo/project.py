@@ -24,15 +24,20 @@ from .database import Database
 from .keys import BadToken, Keys
 from .options import PASSWORD, Options
 from .store import Exchange, Store, User
-from .wire import ApiError, answer, invalid, rfc3339
+from .wire import ApiError, OAuthError, answer, invalid, rfc3339
 
 # Far below what a real server should use: a demo signs in often, on small machines.
 _HASHER = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1)
-# Sign-in providers that the real server knows; none of them is enabled here.
+# Sign-in providers that the real server knows. The enabled ones lead to the page of the demo provider.
 PROVIDERS = """
 apple azure bitbucket discord facebook snapchat figma fly github gitlab google keycloak kakao linkedin
 linkedin_oidc notion spotify slack slack_oidc workos twitch twitter zoom
 """.split()  # noqa: SIM905
+_CLIENT_REFUSALS = {
+    "client_needed": "Client authentication required for OAuth session",
+    "other_client": "Client does not match the session's OAuth client",
+    "client_refused": "Client authentication not allowed for non-OAuth session",
+}
 _REFUSALS = {
     "refresh_token_not_found": "Invalid Refresh Token: Refresh Token Not Found",
     "refresh_token_already_used": "Invalid Refresh Token: Already Used",
@@ -78,7 +83,7 @@ class Project:
         self._buckets: dict[str, tuple[float, float]] = {}
         with self.store.transaction() as db:
             if db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                db.execute("PRAGMA user_version = 1")
+                db.execute("PRAGMA user_version = 2")
                 for email, data in seeds.USERS.items():
                     user = self.store.new_user(
                         email, hash_password(PASSWORD), {}, user_id=seeds.user_id(email)
@@ -99,6 +104,11 @@ class Project:
     def site_url(self) -> str:
         """Where links lead by default."""
         return self.options.site_url or f"{self.url}/demo/welcome"
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The enabled sign-in providers."""
+        return tuple(filter(None, self.options.providers.replace(" ", "").split(",")))
 
     def confirm_email(self, user: User, email: str) -> None:
         """They have shown that the address is theirs.
@@ -134,8 +144,11 @@ class Project:
         user.email = user.doc["email"] = email
         user.doc.pop("new_email", None)
         if user.doc["is_anonymous"]:
-            user.doc |= {"is_anonymous": False, "app_metadata": {"provider": "email", "providers": ["email"]}}
+            user.doc["is_anonymous"] = (
+                False  # and nothing else: ``app_metadata`` names no provider (``recover``)
+            )
             self.store.add_identity(user, {})
+            user.doc["identities"][0]["last_sign_in_at"] = rfc3339(self.store.now())
         for identity in user.doc["identities"]:
             identity["email"] = identity["identity_data"]["email"] = email
 
@@ -224,6 +237,11 @@ class Project:
             raise ApiError(403, "user_banned", "User is banned")
         return user, session_id or None
 
+    def at_aal2(self, session_id: str | None) -> bool:
+        """Whether the session's user has verified a second factor in it."""
+        session = self.store.session(session_id or "")
+        return session is not None and assurance_level(json.loads(session["amr"])) == "aal2"
+
     def require_admin(self, request: Request) -> None:
         """Let only the service role through.
 
@@ -246,6 +264,8 @@ class Project:
             headers["sb-auth-user-id"] = given.user.id
         if given.session_id is not None:
             headers["sb-auth-session-id"] = given.session_id
+        if given.code in _CLIENT_REFUSALS:
+            raise OAuthError("invalid_client", _CLIENT_REFUSALS[given.code], headers=headers)
         if given.code is not None:
             raise ApiError(400, given.code, _REFUSALS[given.code], headers=headers)
         assert given.user is not None
@@ -256,6 +276,8 @@ class Project:
         self.store.issued(given.session_id, now)
         session, user = self.store.session(given.session_id), given.user.wire()
         assert session is not None
+        amr = json.loads(session["amr"])
+        of_client = {name: session[name] for name in ("client_id", "scope") if session[name]}
         claims = {
             "iss": self.issuer,
             "sub": user["id"],
@@ -263,10 +285,11 @@ class Project:
             "exp": int(now) + lifetime,
             "iat": int(now),
             **{name: user[name] for name in ("email", "phone", "app_metadata", "user_metadata", "role")},
-            "aal": "aal1",
-            "amr": json.loads(session["amr"]),
+            "aal": assurance_level(amr),
+            "amr": amr,
             "session_id": given.session_id,
             "is_anonymous": user["is_anonymous"],
+            **of_client,
         }
         body = {
             "access_token": self.keys.sign(claims),
@@ -282,6 +305,11 @@ class Project:
         """The answer that hands out a session."""
         body, headers = self.session_body(given)
         return answer(body | extra, 200, headers)
+
+
+def assurance_level(amr: list[dict[str, Any]]) -> str:
+    """The level of a session whose user has used these methods."""
+    return "aal2" if any(entry["method"] == "totp" for entry in amr) else "aal1"
 
 
 def _uuid(value: Any, status: int, claim: str) -> str:

@@ -19,7 +19,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import admin, auth, controls, links, rest, switched_off
+from . import (
+    admin,
+    auth,
+    controls,
+    factors,
+    identities,
+    links,
+    oauth_clients,
+    oauth_consent,
+    oauth_server,
+    provider,
+    rest,
+)
 from .project import Call, Project
 from .wire import ApiError, answer
 
@@ -40,17 +52,31 @@ AUTH_ROUTES: dict[str, dict[str, Handler]] = {
     "/otp": {"POST": links.otp},
     "/recover": {"POST": links.recover},
     "/verify": {"GET": links.verify_link, "POST": links.verify},
-    "/authorize": {"GET": links.authorize},
-    "/callback": {"GET": links.callback},
+    "/authorize": {"GET": provider.authorize},
+    "/callback": {"GET": provider.callback},
     "/admin/users": {"GET": admin.users, "POST": admin.create_user},
     "/admin/users/{user_id}": {"GET": admin.get_user, "PUT": admin.update_user, "DELETE": admin.delete_user},
     "/admin/generate_link": {"POST": admin.generate_link},
-    "/factors": {"POST": switched_off.enroll},
-    "/user/identities/authorize": {"GET": switched_off.identities},
-    "/user/identities/{identity_id}": {"DELETE": switched_off.identities},
-    "/.well-known/oauth-authorization-server": {"GET": switched_off.oauth_server},
-    "/oauth/clients/register": {"POST": switched_off.oauth_server},
-    "/oauth/token": {"POST": switched_off.oauth_server},
+    "/admin/users/{user_id}/factors": {"GET": factors.admin_list},
+    "/admin/users/{user_id}/factors/{factor_id}": {"DELETE": factors.admin_delete},
+    "/sso": {"POST": auth.sso},
+    "/resend": {"POST": links.resend},
+    "/reauthenticate": {"GET": links.reauthenticate},
+    "/factors": {"POST": factors.enroll},
+    "/factors/{factor_id}": {"DELETE": factors.unenroll},
+    "/factors/{factor_id}/challenge": {"POST": factors.challenge},
+    "/factors/{factor_id}/verify": {"POST": factors.verify},
+    "/user/identities/authorize": {"GET": provider.link_identity},
+    "/user/identities/{identity_id}": {"DELETE": identities.unlink},
+    "/user/oauth/grants": {"GET": oauth_server.grants, "DELETE": oauth_server.revoke_grant},
+    "/.well-known/oauth-authorization-server": {"GET": oauth_server.discovery},
+    "/.well-known/openid-configuration": {"GET": oauth_server.openid_configuration},
+    "/oauth/clients/register": {"POST": oauth_clients.register},
+    "/oauth/authorize": {"GET": oauth_consent.authorize},
+    "/oauth/authorizations/{authorization_id}": {"GET": oauth_consent.read},
+    "/oauth/authorizations/{authorization_id}/consent": {"POST": oauth_consent.consent},
+    "/oauth/token": {"POST": oauth_server.token},
+    "/oauth/userinfo": {"GET": oauth_server.userinfo},
 }
 # The real server's router asks who it is before it looks further; these also end in a slash.
 GUARDED = {"/user": Project.require_user, "/factors": Project.require_user, "/admin": Project.require_admin}
@@ -65,7 +91,11 @@ DEMO_ROUTES: dict[str, dict[str, Handler]] = {
     "/demo/session": {"GET": controls.session},
     "/demo/stop": {"POST": controls.stop},
     "/demo/outbox": {"GET": controls.outbox},
-    "/demo/provider": {"GET": links.provider_page},
+    "/demo/totp": {"GET": factors.codes},
+    "/demo/provider": {"GET": provider.page},
+    "/demo/id_token": {"POST": provider.make_id_token},
+    "/demo/consent": {"GET": oauth_consent.page},
+    "/demo/consent/decide": {"GET": oauth_consent.decide},
     "/demo/welcome": {"GET": controls.welcome},
 }
 

@@ -18,32 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from .refresh_tokens import parse_v2, signature, write_v2
+from .schema import MIGRATION, SCHEMA
 from .wire import from_rfc3339, rfc3339
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, email TEXT UNIQUE, password TEXT, doc TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS sessions (
-  id TEXT PRIMARY KEY, user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE, created_at REAL NOT NULL,
-  refreshed_at REAL, amr TEXT NOT NULL, hmac_key BLOB NOT NULL, counter INTEGER NOT NULL DEFAULT 0,
-  issued_at REAL NOT NULL DEFAULT 0, expired_at REAL NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS refresh_tokens (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT NOT NULL UNIQUE, parent TEXT,
-  session_id TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE,
-  revoked INTEGER NOT NULL DEFAULT 0, updated_at REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS one_time_tokens (
-  hash TEXT PRIMARY KEY, user_id TEXT NOT NULL REFERENCES users(id) ON DELETE CASCADE, kind TEXT NOT NULL,
-  email TEXT NOT NULL, created_at REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS flow_states (
-  id TEXT PRIMARY KEY, user_id TEXT REFERENCES users(id) ON DELETE CASCADE, auth_code TEXT UNIQUE,
-  challenge TEXT NOT NULL, method TEXT NOT NULL, amr TEXT NOT NULL, redirect_to TEXT NOT NULL,
-  created_at REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, mail TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS by_user ON sessions(user_id);
-CREATE INDEX IF NOT EXISTS by_session ON refresh_tokens(session_id);
-"""
 _WIRE_ORDER = """
 id aud role email email_confirmed_at invited_at phone confirmation_sent_at confirmed_at recovery_sent_at
-new_email email_change_sent_at last_sign_in_at app_metadata user_metadata identities created_at
+new_email email_change_sent_at reauthentication_sent_at last_sign_in_at app_metadata user_metadata factors
+identities created_at
 updated_at banned_until deleted_at is_anonymous
 """.split()  # noqa: SIM905
 _NANOSECONDS = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6})\d+Z$")
@@ -106,7 +87,9 @@ class Store:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing that was committed
         self._db.execute("PRAGMA foreign_keys=ON")
-        self._db.executescript(_SCHEMA)
+        if self._db.execute("PRAGMA user_version").fetchone()[0] == 1:
+            self._db.executescript(MIGRATION)
+        self._db.executescript(SCHEMA)
         self.token_version, self.reuse_interval, self.timebox = token_version, reuse_interval, timebox
         self.clock_offset = 0.0
 
@@ -147,7 +130,30 @@ class Store:
             doc["confirmed_at"] = doc[
                 "email_confirmed_at"
             ]  # a generated column: only what is read back has it
+        if factors := self.factors(row[0]):
+            doc["factors"] = factors
         return User(row[0], row[1] or "", row[2], doc)
+
+    def factors(self, user_id: str) -> list[dict[str, Any]]:
+        """The user's second factors, as the user's JSON has them."""
+        rows = self._db.execute(
+            "SELECT id, created_at, updated_at, verified, name, challenged_at FROM factors "
+            "WHERE user_id = ? ORDER BY created_at",
+            (user_id,),
+        )
+        return [
+            {
+                "id": row[0],
+                "created_at": rfc3339(row[1]),
+                "updated_at": rfc3339(row[2]),
+                "status": "verified" if row[3] else "unverified",
+                **({"friendly_name": row[4]} if row[4] else {}),
+                "factor_type": "totp",
+                "phone": "",
+                "last_challenged_at": None if row[5] is None else rfc3339(row[5]),
+            }
+            for row in rows
+        ]
 
     def user(self, user_id: str) -> User | None:
         """The user with this id."""
@@ -169,11 +175,12 @@ class Store:
     def save_user(self, user: User) -> None:
         """Insert or update."""
         user.doc["updated_at"] = rfc3339(self.now())
+        doc = {name: value for name, value in user.doc.items() if name != "factors"}
         with self.transaction() as db:
             db.execute(
                 "INSERT INTO users VALUES (?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET email = excluded.email, "
                 "password = excluded.password, doc = excluded.doc",
-                (user.id, user.email or None, user.password, json.dumps(user.doc)),
+                (user.id, user.email or None, user.password, json.dumps(doc)),
             )
 
     def new_user(
@@ -236,12 +243,16 @@ class Store:
 
     # -- sessions ------------------------------------------------------------------------------------------
 
-    def new_session(self, user: User, method: str) -> Exchange:
+    def new_session(
+        self, user: User, method: str, *, client_id: str | None = None, scope: str | None = None
+    ) -> Exchange:
         """A session with its first refresh token.
 
         Args:
             user: Saved, with a new ``last_sign_in_at``.
-            method: How they signed in: ``password``, ``otp``, ``anonymous``, ``oauth``.
+            method: How they signed in: ``password``, ``otp``, ``anonymous``, ``oauth``…
+            client_id: The client of the OAuth server that it is for.
+            scope: What that client was allowed.
         """
         session_id, now = str(uuid.uuid4()), self.now()
         user.doc["last_sign_in_at"] = rfc3339(now, 9)
@@ -249,18 +260,17 @@ class Store:
         with self.transaction() as db:
             self.save_user(user)
             db.execute(
-                "INSERT INTO sessions (id, user_id, created_at, amr, hmac_key) VALUES (?, ?, ?, ?, ?)",
-                (session_id, user.id, now, amr, secrets.token_bytes(32)),
+                "INSERT INTO sessions (id, user_id, created_at, amr, hmac_key, client_id, scope) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (session_id, user.id, now, amr, secrets.token_bytes(32), client_id, scope),
             )
             signed = self.token_version == 2
             token = self._signed_token(session_id) if signed else self._next_token(session_id, None, now)
         return Exchange(user=user, session_id=session_id, refresh_token=token)
 
     def session(self, session_id: str) -> sqlite3.Row | None:
-        """``user_id, amr, issued_at, expired_at`` of a session."""
-        cursor = self._db.execute(
-            "SELECT user_id, amr, issued_at, expired_at FROM sessions WHERE id = ?", (session_id,)
-        )
+        """A session's row."""
+        cursor = self._db.execute("SELECT * FROM sessions WHERE id = ?", (session_id,))
         cursor.row_factory = sqlite3.Row
         row: sqlite3.Row | None = cursor.fetchone()
         return row
@@ -312,34 +322,58 @@ class Store:
         query = "SELECT hmac_key, counter FROM sessions WHERE id = ?"
         return write_v2(session_id, *self._db.execute(query, (session_id,)).fetchone())
 
-    def exchange(self, token: str) -> Exchange:
+    def swap_token(self, session_id: str) -> str:
+        """Replace the newest refresh token of a session that is at another level now (``mfa``)."""
+        now = self.now()
+        with self.transaction() as db:
+            if self.token_version == 2:
+                db.execute("UPDATE sessions SET counter = counter + 1 WHERE id = ?", (session_id,))
+                return self._signed_token(session_id)
+            parent: str = db.execute(
+                "SELECT token FROM refresh_tokens WHERE session_id = ? ORDER BY revoked, id DESC",
+                (session_id,),
+            ).fetchone()[0]
+            update = "UPDATE refresh_tokens SET revoked = 1, updated_at = ? WHERE token = ?"
+            db.execute(update, (now, parent))
+            return self._next_token(session_id, parent, now)
+
+    def exchange(self, token: str, client_id: str | None = None) -> Exchange:
         """Spend a refresh token: rotation, reuse and revocation as in ``rotation*.json``.
 
         All of it is one transaction: whoever comes second with the same token finds it spent.
+
+        Args:
+            token: The refresh token.
+            client_id: The client of the OAuth server that asks.
         """
         now = self.now()
         with self.transaction():
-            return self._exchange_v1(token, now) if len(token) == 12 else self._exchange_v2(token, now)
+            exchange = self._exchange_v1 if len(token) == 12 else self._exchange_v2
+            return exchange(token, now, client_id)
 
-    def _usable(self, session_id: str, user_id: str, created_at: float, now: float) -> Exchange:
-        user = self.user(user_id)
+    def _usable(self, session_id: str, now: float, client_id: str | None) -> Exchange:
+        session = self.session(session_id)
+        user = self.user(session["user_id"]) if session else None
+        assert session is not None
         assert user is not None
         if user.banned(now):
             return Exchange("user_banned", user)
-        expired = self.timebox and now > created_at + self.timebox
+        if session["client_id"] != client_id:
+            # Sessions of the OAuth server's clients are refreshed by that client alone (``oauth-server``).
+            code = "other_client" if session["client_id"] and client_id else "client_needed"
+            return Exchange(code if session["client_id"] else "client_refused", user, session_id)
+        expired = self.timebox and now > session["created_at"] + self.timebox
         return Exchange("session_expired" if expired else None, user, session_id)
 
-    def _exchange_v1(self, token: str, now: float) -> Exchange:
+    def _exchange_v1(self, token: str, now: float, client_id: str | None) -> Exchange:
         db = self._db
         row = db.execute(
-            "SELECT t.id, t.revoked, t.updated_at, s.id, s.user_id, s.created_at FROM refresh_tokens t "
-            "JOIN sessions s ON s.id = t.session_id WHERE t.token = ?",
-            (token,),
+            "SELECT id, revoked, updated_at, session_id FROM refresh_tokens WHERE token = ?", (token,)
         ).fetchone()
         if row is None:
             return Exchange("refresh_token_not_found")
-        token_id, revoked, updated_at, session_id, user_id, created_at = row
-        result = self._usable(session_id, user_id, created_at, now)
+        token_id, revoked, updated_at, session_id = row
+        result = self._usable(session_id, now, client_id)
         if result.code:
             return result
         assert result.user is not None
@@ -367,16 +401,15 @@ class Store:
         db.execute("UPDATE sessions SET refreshed_at = ? WHERE id = ?", (now, session_id))
         return result
 
-    def _exchange_v2(self, token: str, now: float) -> Exchange:
+    def _exchange_v2(self, token: str, now: float, client_id: str | None) -> Exchange:
         session_id, counter, signed = parse_v2(token)
         row = self._db.execute(
-            "SELECT hmac_key, counter, user_id, created_at, refreshed_at FROM sessions WHERE id = ?",
-            (session_id,),
+            "SELECT hmac_key, counter, created_at, refreshed_at FROM sessions WHERE id = ?", (session_id,)
         ).fetchone()
         if row is None or not hmac.compare_digest(signature(row[0], signed[0]), signed[1]):
             return Exchange("refresh_token_not_found")
-        _, newest, user_id, created_at, refreshed_at = row
-        result = self._usable(session_id, user_id, created_at, now)
+        _, newest, created_at, refreshed_at = row
+        result = self._usable(session_id, now, client_id)
         if result.code:
             return result
         behind = newest - counter

@@ -39,25 +39,28 @@ class ApiError(Exception):
         if self.code != "weak_password":  # the real server leaves it out there
             headers["x-sb-error-code"] = self.code
         body: dict[str, Any] = {"code": self.status, "error_code": self.code, "msg": self.message}
-        if (
-            api_version is not None
-            and re.fullmatch(r"\d{4}-\d\d-\d\d", api_version)
-            and api_version >= API_VERSION
-        ):
+        if _is_current(api_version):
             headers["x-supabase-api-version"] = API_VERSION
             body = {"code": self.code, "message": self.message}
         return answer(body | self.extra, self.status, headers)
 
 
+def _is_current(api_version: str | None) -> bool:
+    given = api_version is not None and re.fullmatch(r"\d{4}-\d\d-\d\d", api_version)
+    return bool(given) and str(api_version) >= API_VERSION
+
+
 class OAuthError(ApiError):
     """A refusal in the shape of OAuth 2, which ``/token`` has beside the other two (``id-token``)."""
 
-    def __init__(self, error: str, description: str) -> None:
-        super().__init__(400, error, description)
+    def __init__(self, error: str, description: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(400, error, description, headers=headers)
 
     def response(self, api_version: str | None) -> Response:
-        """The same for every version, without an error code's header."""
-        return answer({"error": self.code, "error_description": self.message}, self.status)
+        """The same body for every version, without an error code's header."""
+        version = {"x-supabase-api-version": API_VERSION} if _is_current(api_version) else {}
+        body = {"error": self.code, "error_description": self.message}
+        return answer(body, self.status, {**self.headers, **version})
 
 
 def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

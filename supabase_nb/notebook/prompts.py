@@ -53,6 +53,35 @@ def ask_for_tokens() -> Pair:
     return pair
 
 
+def ask(question: str, magic: str = "%supabase_sign_in") -> Secret:
+    """Ask for something that is not shown while it is typed, nor kept.
+
+    Args:
+        question: What to ask.
+        magic: The magic to run again if nothing was answered.
+
+    Raises:
+        SupabaseUsageError: No input is possible here, or nothing was answered.
+    """
+    asking = prompt()
+    if asking is None:
+        raise no_input()
+    try:
+        answer = Secret(asking(question))
+    except EOFError:
+        answer = Secret("")
+    if not answer:
+        raise SupabaseUsageError(f"Nothing was given. Run {magic} again.")
+    return answer
+
+
+def no_input() -> SupabaseUsageError:
+    """The error of a question where no input is possible."""
+    return SupabaseUsageError(
+        "Nobody can be asked here. Run this cell by hand first: the session is stored, and found next time."
+    )
+
+
 def prompt() -> Any:
     """A function that asks without an echo, or ``None`` where nobody can be asked."""
     shell: Any = get_ipython()

@@ -41,8 +41,13 @@ def publish(widget: Display, plain: str, html: str) -> None:
     # First the news, which the browser keeps for the view that it is about to draw: while a cell runs it gets
     # no other answer, and what is on screen already would be drawn a second time.
     widget.push()
+    publish_widget(widget.mimebundle(), plain, html)
+
+
+def publish_widget(bundle: tuple[dict[str, Any], dict[str, Any]], plain: str, html: str) -> None:
+    """Publish a snapshot, and then what shows a widget, as data and metadata."""
     _publish({"text/plain": plain, "text/html": html})
-    data, metadata = widget.mimebundle()
+    data, metadata = bundle
     _publish({**data, "text/plain": ""}, metadata)
 
 

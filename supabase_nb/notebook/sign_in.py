@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import argparse
 import builtins
+import os
+import webbrowser
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..tokens import Secret
-from . import arguments, prompts
+from IPython.core.getipython import get_ipython
+
+from . import arguments, mfa, prompts
 from .arguments import MagicParser, SupabaseUsageError
 from .commands import name_argument
 from .scope import Scope
+from .text import word
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
+    from ..auth.browser_sign_in import BrowserSignIn
     from ..models import AuthResponse, Session
     from .magics import SupabaseMagics
 
@@ -25,8 +30,15 @@ def _sign_in_arguments(parser: MagicParser) -> None:
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--code", action="store_true", help="have a one-time code sent instead of a password")
     how.add_argument("--provider", metavar="P", help="sign in with a provider, such as github")
+    how.add_argument(
+        "--oauth", action="store_true", help="at the project itself, where it is an OAuth 2.1 server"
+    )
     how.add_argument("--link", action="store_true", help="with the address that a link led to")
     how.add_argument("--anonymous", action="store_true", help="as a new user without a name")
+    parser.add_argument("--client-id", metavar="ID", help="with --oauth: a client that is registered already")
+    parser.add_argument(
+        "--paste", action="store_true", help="paste the address you were sent back to: for a remote browser"
+    )
 
 
 def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
@@ -48,26 +60,60 @@ def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
     elif given.anonymous:
         response = auth.sign_in_anonymously()
     elif given.link:
-        response = auth.sign_in_with_url(ask("The address the link led to (not shown): "))
-    elif given.provider:
-        print(f"Open this in a browser and sign in:\n{auth.get_oauth_url(given.provider)}")  # noqa: T201
-        response = auth.sign_in_with_url(ask("The address you were sent back to (not shown): "))
+        response = auth.sign_in_with_url(prompts.ask("The address the link led to (not shown): "))
+    elif given.provider or given.oauth:
+        response = _in_browser(auth, given)
     else:
         response = _with_identifier(auth, who or _ask_who(), code=given.code)
     magics.show(client)
     return response
 
 
+def _in_browser(auth: AuthClient, given: argparse.Namespace) -> AuthResponse:
+    """Sign in in a browser that comes back to this machine, or whose last address is pasted."""
+    from .loopback_listener import LoopbackListener
+
+    with LoopbackListener() as listener:
+        sign_in = _begin(auth, given, listener.address)
+        listener.finish = sign_in.finish
+        if not given.paste and _has_browser() and webbrowser.open(sign_in.url):
+            print(word("browser.open", provider=given.provider or auth.url, url=sign_in.url))  # noqa: T201
+            print(word("browser.wait"))  # noqa: T201
+            return listener.wait()
+        print(word("browser.visit", url=sign_in.url))  # noqa: T201
+        try:
+            address = prompts.ask(word("browser.prompt"))
+        except SupabaseUsageError:
+            if listener.ended:  # the browser is on this machine after all, and Enter was pressed here
+                return listener.wait()
+            raise
+        return sign_in.finish(address)
+
+
+def _begin(auth: AuthClient, given: argparse.Namespace, redirect_to: str) -> BrowserSignIn:
+    from ..auth.browser_sign_in import begin_with_oauth_server, begin_with_provider
+
+    if given.oauth:
+        return begin_with_oauth_server(auth, redirect_to, client_id=given.client_id)
+    return begin_with_provider(auth, given.provider, redirect_to)
+
+
+def _has_browser() -> bool:
+    """Whether a browser that opens here is seen: not beside a notebook's kernel, nor behind SSH."""
+    in_kernel = getattr(get_ipython(), "kernel", None) is not None
+    return not in_kernel and "SSH_CONNECTION" not in os.environ
+
+
 def _with_identifier(auth: AuthClient, who: str, *, code: bool) -> AuthResponse:
     identifier = {"email" if "@" in who else "phone": who}
     if not code:
-        return auth.sign_in_with_password(identifier, password=ask("Password (not shown): "))
+        return auth.sign_in_with_password(identifier, password=prompts.ask("Password (not shown): "))
     auth.sign_in_with_otp(identifier)
     from ..models import mask_email
 
     shown = mask_email(who) if "@" in who else who[-3:].rjust(6, "•")
     print(f"Sent to {shown}. It holds a code, a link, or both.")  # noqa: T201
-    answer = ask("The code, or the address the link led to (not shown): ")
+    answer = prompts.ask("The code, or the address the link led to (not shown): ")
     if "://" in answer.reveal():
         return auth.sign_in_with_url(answer)
     return auth.verify_otp(identifier, token=answer)
@@ -99,7 +145,7 @@ def _who(scope: Scope, word: str | None) -> str | None:
 def _ask_who() -> str:
     """Ask visibly; whoever asks unseen for the password next says whether there is anybody to ask."""
     if prompts.prompt() is None:
-        raise _nobody()
+        raise prompts.no_input()
     try:
         who = builtins.input("E-mail address: ").strip()
     except EOFError:
@@ -107,30 +153,6 @@ def _ask_who() -> str:
     if not who:
         raise SupabaseUsageError("Nothing was given. Run %supabase_sign_in again, with the e-mail address.")
     return who
-
-
-def ask(question: str) -> Secret:
-    """Ask for something that is not shown while it is typed, nor kept.
-
-    Raises:
-        SupabaseUsageError: There is nobody to ask, or nothing was answered.
-    """
-    asking = prompts.prompt()
-    if asking is None:
-        raise _nobody()
-    try:
-        answer = Secret(asking(question))
-    except EOFError:
-        answer = Secret("")
-    if not answer:
-        raise SupabaseUsageError("Nothing was given. Run %supabase_sign_in again.")
-    return answer
-
-
-def _nobody() -> SupabaseUsageError:
-    return SupabaseUsageError(
-        "Nobody can be asked here. Run this cell by hand first: the session is stored, and found next time."
-    )
 
 
 def _set_auth_arguments(parser: MagicParser) -> None:
@@ -157,5 +179,6 @@ def _set_auth(magics: SupabaseMagics, given: argparse.Namespace) -> None:
 
 WAYS_IN: dict[str, tuple[Callable[[MagicParser], object], Callable[..., Any]]] = {
     "supabase_sign_in": (_sign_in_arguments, _sign_in),
+    "supabase_mfa": (mfa.add_arguments, mfa.verify),
     "supabase_set_auth": (_set_auth_arguments, _set_auth),
 }

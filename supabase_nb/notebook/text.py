@@ -75,6 +75,7 @@ WORDS: dict[str, str] = {
     "event.TOKEN_REFRESHED": "Token refreshed",
     "event.USER_UPDATED": "User updated",
     "event.PASSWORD_RECOVERY": "Password recovery",
+    "event.MFA_CHALLENGE_VERIFIED": "Second factor verified",
     # Token entry
     "entry.title": "Restore a session",
     "entry.access": "Access token",
@@ -113,6 +114,29 @@ WORDS: dict[str, str] = {
     "entry.nothing": "Nothing was given. Run %supabase_set_session again when you have the tokens.",
     "entry.nobody": "Nobody can be asked here. Put the tokens into environment variables, then run "
     "%supabase_set_session $ACCESS_TOKEN $REFRESH_TOKEN.",
+    # Signing in with a browser
+    "browser.open": "Opening your browser to sign in with {provider}. If it doesn't open, visit:\n{url}",
+    "browser.visit": "Open this in a browser and sign in:\n{url}\nThen paste the address of the page that it "
+    "leads to, even if that page fails to load. If it says that you're signed in, just press Enter.",
+    "browser.wait": "Waiting for you to sign in. Press Ctrl-C to stop.",
+    "browser.prompt": "The address you were sent back to (not shown): ",
+    "browser.timeout": "The browser did not come back within five minutes. Run %supabase_sign_in again. "
+    "If it ended on another page, or runs on another machine, add --paste.",
+    "browser.done": "You're signed in as {who}",
+    "browser.failed": "You're not signed in",
+    "browser.back": "Close this tab and return to your notebook.",
+    "browser.over": "This sign-in has ended",
+    "browser.other": "This page belongs to another sign-in",
+    # Second factors
+    "mfa.title": "Add an authenticator app",
+    "mfa.scan": "Scan this with the app, then type the six digits that it shows into the prompt below.",
+    "mfa.image": "QR code of the new authenticator app",
+    "mfa.key": "Can’t scan it? Type this key into the app:",
+    "mfa.private": "Neither is kept in this notebook.",
+    "mfa.waiting": "Waiting for the kernel…",
+    "mfa.added": "The app was added. A new session asks for its six digits: %supabase_mfa",
+    "mfa.cancelled": "The app was not added. Run %supabase_mfa --enroll to try again.",
+    "mfa.snapshot": "The QR code of a new authenticator app was shown here. It is not kept in this notebook.",
     # Snapshots: static HTML and text
     "snapshot.title": "Supabase session, snapshot of {time}",
     "snapshot.then": "then {status}",

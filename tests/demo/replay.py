@@ -8,112 +8,20 @@ import hmac
 import http.client
 import json
 import re
+import sqlite3
+import time
+from contextlib import ExitStack, closing
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+from replay_setup import AGED, ELSEWHERE, MADE_BY_ADMIN, NOT_SERVED, ONCE, OPTIONS, PRELUDES, SECRET
 
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
 
 WIRE = Path(__file__).parent.parent / "wire"
-SECRET = "a secret of the replay, long enough for HS256"
-HS256 = {"signing_alg": "HS256"}
-# How the recorded servers were set up.
-OPTIONS: dict[str, dict[str, Any]] = {
-    "otp": {"site_url": "https://app.example.com", "autoconfirm": False},
-    "public-confirm-by-email": {**HS256, "autoconfirm": False, "outbox": False},
-    "public-es256": {},
-    "public-hs256": HS256,
-    "public-signup-disabled": {**HS256, "disable_signup": True, "disable_email": True},
-    "rate-limit": {**HS256, "rate_limit": 1},
-    "recover": {"site_url": "https://app.example.com", "autoconfirm": False},
-    "rotation": {},
-    "rotation-no-reuse-interval": {**HS256, "reuse_interval": 0, "access_token_lifetime": 20},
-    "rotation-v2-refresh-tokens": {"refresh_token_version": 2},
-    "sessions-es256": {},
-    "sessions-hs256": HS256,
-    "sign-out": {},
-    "time-box": {**HS256, "timebox": 5},
-    "users": {"site_url": "http://localhost:9990"},
-}
-AGED = "made by ageing rows of the database, which the clock of this server can't imitate"
-RESEND = "POST /resend is not there"
-REAUTHENTICATION = "reauthentication is not there"
-PHONES = "no phones"
-EARLIER_TOKEN = "the claims of a token before the last one, which replay.py doesn't keep"
-CONFIRMS_AT_ONCE = "of a second server, which confirms at once; see test_demo_email_change.py"
-_NOT_SERVED: dict[str, dict[str, tuple[str, ...]]] = {
-    "otp": {
-        AGED: ("verify: code expired", "verify: hash expired", "pkce: magic link, code 301 s old"),
-        PHONES: (
-            "otp: phone, create_user false, unknown",
-            "otp: bad phone",
-            "otp: phone, new user",
-            "the SMS",
-            "otp: phone, again at once",
-            "verify: sms, right code",
-        ),
-    },
-    "recover": {
-        AGED: (
-            "verify: code expired",
-            "the link, expired",
-            "pkce: recovery, mail asked for 301 s ago, code fresh",
-        ),
-        EARLIER_TOKEN: ("its access token still says",),
-        REAUTHENTICATION: (
-            "reauthenticate: no Authorization",
-            "reauthenticate: POST",
-            "update user: password, session older than 24 h",
-            "update user: password, session older than 24 h, old error shape",
-            "update user: a nonce that was never asked for",
-            "reauthenticate",
-            "its mail (7)",
-            "reauthenticate: again at once",
-            "update user: wrong nonce",
-            "update user: right nonce",
-            "update user: nonce again",
-            "anonymous: reauthenticate",
-        ),
-        RESEND: (
-            "resend: no type",
-            "resend: unknown type",
-            "resend: no email",
-            "resend: email is a number",
-            "resend: no type, old error shape",
-            "resend: unknown email",
-            "resend: recovery is no such type",
-            "resend: signup, within 60 s",
-            "resend: signup",
-            "resend: signup, already confirmed",
-            "no mail went out",
-            "resend: email change, within 60 s",
-            "resend: email change",
-            "the link of the first mail, after a second one was sent",
-        ),
-        CONFIRMS_AT_ONCE: (
-            "signup on a server that confirms at once",
-            "email change: on a server that confirms at once",
-            "mails to the old address",
-            "mails to the new address",
-            "email change: the new address's code is enough there",
-            "anonymous signup",
-            "anonymous: password alone",
-            "anonymous: an email, on a server that confirms at once",
-            "refresh: no longer anonymous",
-            "its claims",
-        ),
-    },
-}
-# The recorded scenarios that are not replayed, with the reason.
-NOT_SERVED = {
-    (name, scenario): reason
-    for name, reasons in _NOT_SERVED.items()
-    for reason, names in reasons.items()
-    for scenario in names
-}
-# The user of the first request was made by the service role before.
-MADE_BY_ADMIN = ("otp", "recover")
 # Where the recorded servers had what this one leaves out: the answer's field, what they say, what it says.
 DIFFERENT_ON_PURPOSE = {"body.external.phone": (True, False)}  # no phone can sign in here
 # Headers whose presence and value are compared; the recording kept no others.
@@ -123,17 +31,25 @@ VOLATILE = re.compile(
     rf"(?P<jwt>{JWT})|(?P<uuid>[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})"
     r"|(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z)|(?P<hash>\b[0-9a-f]{56}\b)"
     r"|(?P<date>\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT)"
-    r"|(?P<at>(?<=expires_at=)\d+)|(?P<refresh>(?<=refresh_token=)[a-z2-7]{12})"
+    r"|(?P<wait>(?<=you can only request this after )\d+)"
+    r"|(?P<at>(?<=expires_at=)\d+)|(?P<provider>provider-(?:access|refresh)-[0-9a-f]{8})"
+    r"|(?P<refresh>(?<=refresh_token=)[a-z2-7]{12})"
+    r"|(?P<authorization>\b[a-z2-7]{32}\b)|(?P<secret>\b[A-Z2-7]{32}\b)"
 )
 # Fields whose values are new each time, with what every value of theirs looks like.
 VOLATILE_FIELDS = {
     "refresh_token": r"[a-z2-7]{12}|[\w-]{51}",
     "sb-auth-refresh-token-prefix": r"[a-z2-7]{5}",
     "email_otp": r"\d{6}",
+    "client_secret": r"[\w-]{43}",
     "x": r"[\w-]{43}",
     "y": r"[\w-]{43}",
 }
-VOLATILE_NUMBERS = ("exp", "iat", "expires_at", "timestamp")
+QR_CODE = r"(?s)<\?xml version=\"1\.0\"\?>\n.*<svg .*</svg>\n"
+VOLATILE_NUMBERS = ("exp", "iat", "expires_at", "timestamp", "auth_time", "updated_at")
+# Lists that the real server answers in no certain order.
+UNORDERED = {"amr": "method", "identities": "provider", "factors": "created_at"}
+PROVIDER = "http://127.0.0.1:9983/realms/demo"
 
 
 def scenarios(name: str) -> list[dict[str, Any]]:
@@ -152,21 +68,18 @@ def sign(claims: dict[str, Any]) -> str:
     return f"{message}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
 
 
-def asks_for_a_mail(request: dict[str, Any]) -> bool:
-    path, body = request["path"].partition("?")[0], request["body"]
-    return path in ("/otp", "/recover") or (path == "/user" and isinstance(body, dict) and "email" in body)
-
-
 class Replay:
     """One recorded file against one server."""
 
-    def __init__(self, server: DemoServer, prefix: str) -> None:
-        self.server, self.prefix = server, prefix
+    def __init__(self, server: DemoServer, prefix: str, name: str) -> None:
+        self.server, self.prefix, self.name, self.entries = server, prefix, name, scenarios(name)
         self.live: dict[str, str] = {}  # what stands here for what was recorded
         self.shift = 0
         self.advanced = 0  # beyond what passed while recording; a session's sign-in seems so much older
         self.differences: list[str] = []
-        self.issued: tuple[str, str] = ("", "")
+        self.began: tuple[Any, float] | None = None
+        self.waited = 0.0  # by the server's clock, instead of the recorder's waiting
+        self.mails = 0  # in the outbox, when the last recorded mail was learned
 
     # -- sending
 
@@ -185,10 +98,22 @@ class Replay:
         claims = json.loads(self.translate(json.dumps(decoded(token)[1])))
         return sign({key: v + self.shift if key in ("exp", "iat", "nbf") else v for key, v in claims.items()})
 
+    def ask(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, dict[str, str], Any]:
+        """A request that was not recorded."""
+        return self.send({"method": method, "path": path, "body": body, "headers": headers or {}})
+
     def send(self, request: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
         headers = {name: self.translate(value) for name, value in request["headers"].items()}
+        for name, value in headers.items():
+            if value.startswith("Basic ") and request["path"] == "/oauth/token":
+                known = self.translate(base64.b64decode(value[6:]).decode())
+                headers[name] = f"Basic {base64.b64encode(known.encode()).decode()}"
         body = request["body"]
-        if body is not None and not isinstance(body, str):
+        if isinstance(body, str):
+            body = self.translate(body)
+        elif body is not None:
             body = self.translate(json.dumps(body))
             headers.setdefault("Content-Type", "application/json")
         connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=10)
@@ -203,29 +128,45 @@ class Replay:
     def learn_mail(self, recorded: dict[str, str]) -> None:
         """The newest mail to this address stands for the recorded one."""
         mail = self.server.outbox(self.translate(recorded["to"]))[-1]
+        self.mails = len(self.server.outbox())
         for name, live in (("code", mail["email_otp"]), ("token_hash", mail["hashed_token"])):
             if recorded[name]:
                 self.live[recorded[name]] = live
 
     # -- comparing
 
-    def play(self, entry: dict[str, Any], before: dict[str, Any] | None) -> list[str]:
+    def play(self, entry: dict[str, Any], after: dict[str, Any]) -> list[str]:
         self.differences = []
         if "mail" in entry:
             self.learn_mail(entry["mail"])
             return self.differences
-        if "request" not in entry:
-            for name, part in zip(("header", "claims"), decoded(self.issued[1]), strict=True):
+        if "mails" in entry:
+            if not entry["mails"] and len(self.server.outbox()) != self.mails:
+                self.differences.append("a mail went out")
+            for mail in entry["mails"]:
+                self.learn_mail(mail)
+            return self.differences
+        if "claims" in entry:
+            issued = [token for token in self.live if re.fullmatch(JWT, token)]
+            recorded = [token for token in issued if decoded(token)[1] == entry["claims"]]
+            if not recorded:
+                return ["no token with these claims was issued"]
+            parts, now = decoded(self.live[recorded[-1]]), self.shift
+            self.shift = parts[1]["iat"] - entry["claims"]["iat"]
+            for name, part in zip(("header", "claims"), parts, strict=True):
                 self.compare(name, entry[name], part, keyed=True)
+            self.shift = now
+            return self.differences
+        if "request" not in entry:
             return self.differences
         recorded = entry["response"]
-        if before is not None and "request" in before:
-            waited = (date(recorded) - date(before["response"])).total_seconds()
-            if waited > 2:
-                self.server.advance(waited)
-        if recorded["status"] == 200 and asks_for_a_mail(entry["request"]):
+        behind = self.behind(recorded)
+        if behind > 1:
+            self.server.advance(behind)
+        if after.get("mail") or after.get("mails"):
             self.advanced += 61
             self.server.advance(61)  # the recorder aged the last mail in the database
+        self.prepare(entry)
         status, headers, body = self.send(entry["request"])
         if status != recorded["status"]:
             self.differences.append(f"status {status}, recorded {recorded['status']}: {body}")
@@ -233,9 +174,26 @@ class Replay:
         self.shift = int((date({"headers": kept}) - date(recorded)).total_seconds())
         self.compare("headers", recorded["headers"], kept, keyed=True)
         self.compare("body", recorded["body"], body)
-        if isinstance(recorded["body"], dict) and "access_token" in recorded["body"]:
-            self.issued = (recorded["body"]["access_token"], body["access_token"])
         return self.differences
+
+    def behind(self, recorded: dict[str, Any]) -> float:
+        """How much longer the recorder took until here; two seconds of the recording are not waited for."""
+        if self.began is None:
+            self.began = date(recorded), time.monotonic()
+        taken = time.monotonic() - self.began[1] + self.waited
+        behind = (date(recorded) - self.began[0]).total_seconds() - taken
+        if behind > 1:
+            self.waited += behind
+        return float(behind)
+
+    def prepare(self, entry: dict[str, Any]) -> None:
+        """What the recorder did before, without recording it."""
+        scenario = (self.name, entry["name"])
+        for prelude in (*PRELUDES.get(self.name, ()), *([ONCE[scenario]] if scenario in ONCE else ())):
+            prelude(self, entry)
+        if scenario in AGED:
+            with closing(sqlite3.connect(self.server.state_dir / "demo.sqlite", timeout=10)) as db, db:
+                db.execute(self.translate(AGED[scenario]))
 
     def compare(self, where: str, recorded: Any, live: Any, *, keyed: bool = False) -> None:
         name = where.rpartition(".")[2]
@@ -253,8 +211,15 @@ class Replay:
         elif isinstance(recorded, list):
             if len(recorded) != len(live):
                 self.differences.append(f"{where}: {len(live)} items, recorded {len(recorded)}")
+            if name in UNORDERED:
+                recorded, live = (
+                    sorted(each, key=lambda e: _rank(e, UNORDERED[name])) for each in (recorded, live)
+                )
             for one, other in zip(recorded, live, strict=False):
                 self.compare(where, one, other)
+        elif name == "qr_code":
+            if not all(re.fullmatch(QR_CODE, text) for text in (recorded, live)):
+                self.differences.append(f"{where}: not of the recorded form: {live!r}")
         elif name in VOLATILE_FIELDS:
             if not all(re.fullmatch(VOLATILE_FIELDS[name], text) for text in (recorded, live)):
                 self.differences.append(f"{where}: not of the recorded form: {live!r}")
@@ -268,13 +233,23 @@ class Replay:
             self.differences.append(f"{where}: {live!r}, recorded {recorded!r}")
 
     def compare_text(self, where: str, recorded: str, live: str) -> None:
-        live = live.replace(f"{self.server.url}{self.prefix}/verify", "http://localhost:9990/verify")
+        own, back = f"{self.server.url}{self.prefix}", "http://localhost:9984/callback"
+        for ours, theirs in {
+            f"{own}/verify": "http://localhost:9990/verify",
+            quote(f"{own}/callback", safe=""): quote(back, safe=""),
+            f"{self.server.url}/demo/provider?": f"{PROVIDER}/protocol/openid-connect/auth?",
+            f"{self.server.url}/demo/provider": PROVIDER,
+        }.items():
+            live = live.replace(ours, theirs)
         if VOLATILE.sub("*", recorded) != VOLATILE.sub("*", live):
             self.differences.append(f"{where}: {live!r}, recorded {recorded!r}")
             return
         for one, other in zip(VOLATILE.finditer(recorded), VOLATILE.finditer(live), strict=True):
-            if one.lastgroup in ("uuid", "hash", "refresh"):
+            if one.lastgroup in ("uuid", "hash", "refresh", "provider", "authorization", "secret"):
                 self.same(where, one[0], other[0])
+            elif one.lastgroup == "wait":
+                if abs(int(one[0]) - int(other[0])) > 2:
+                    self.differences.append(f"{where}: {live!r}, recorded {recorded!r}")
             elif one.lastgroup == "time":
                 # What was read back shows microseconds; what was just set nanoseconds, or fewer by chance.
                 digits = [len(text.partition(".")[2]) - 1 for text in (one[0], other[0])]
@@ -308,22 +283,32 @@ def replay(name: str, prefix: str) -> dict[str, list[str]]:
         and isinstance(entry["response"]["body"], dict)
         and "access_token" in entry["response"]["body"]
     ]
-    options = {"jwt_secret": SECRET, "issuer": issuers[0] if issuers else None, **OPTIONS[name]}
-    with running_server(**options) as server:
+    options = {"jwt_secret": SECRET, "issuer": issuers[0] if issuers else None, "providers": ""}
+    options |= OPTIONS[name]
+    results = {}
+    with ExitStack() as servers:
+        server = servers.enter_context(running_server(**options))
         # The recorded servers had no users to begin with.
         for user in server.admin("GET", "/users")["users"]:
             server.admin("DELETE", f"/users/{user['id']}")
         if name in MADE_BY_ADMIN:
-            sign_in = entries[0]["request"]["body"]
+            path = "/token?grant_type=password"
+            sign_in = next(e["request"] for e in entries if e.get("request", {}).get("path") == path)["body"]
             server.admin("POST", "/users", {**sign_in, "email_confirm": True})
-        player = Replay(server, prefix)
+        player = first = Replay(server, prefix, name)
         if name == "rate-limit":
             player.send(entries[1]["request"])  # the one that is allowed
-        before = None
-        results = {}
-        for entry in entries:
+        for entry, after in zip(entries, [*entries[1:], {}], strict=True):
+            if (name, entry["name"]) in ELSEWHERE:
+                other = ELSEWHERE[name, entry["name"]]
+                more = {"jwt_secret": SECRET, "providers": "", **(other or {})}
+                server = servers.enter_context(running_server(**more)) if other else None
+                player = Replay(server, prefix, name) if server else first
             if (name, entry["name"]) in NOT_SERVED:
                 continue
-            results[entry["name"]] = player.play(entry, before)
-            before = entry
+            results[entry["name"]] = player.play(entry, after)
         return results
+
+
+def _rank(entry: dict[str, Any], name: str) -> tuple[str, str]:
+    return entry[name], entry.get("email", "")

@@ -109,8 +109,10 @@ def test_what_is_switched_off_is_told_as_such(make: Any) -> None:
     client = make()
     client.sign_up(NEW)
     calls = {
-        "mfa_totp_enroll_not_enabled": lambda: client.mfa.enroll({"factor_type": "totp"}),
-        "manual_linking_disabled": lambda: client.link_identity({"provider": "github"}),
+        "mfa_phone_enroll_not_enabled": lambda: client.mfa.enroll(
+            {"factor_type": "phone", "phone": "+15550000000"}
+        ),
+        "validation_failed": lambda: client.link_identity({"provider": "google"}),
         "phone_provider_disabled": lambda: client.update_user({"phone": "+15550000000"}),
         "over_email_send_rate_limit": lambda: client.reset_password_for_email(NEW["email"]),
     }

@@ -48,6 +48,8 @@ from supabase_nb import (
     UserResponse, create_client,
 )
 
+from supabase_nb.models import AuthMFAEnrollResponse, AuthMFAListFactorsResponse, OAuthResponse
+
 supabase = create_client(supabase_url="https://abcd.supabase.co", supabase_key="key")
 auth = supabase.auth
 Status = Literal["signed_out", "restoring", "active", "refreshing", "retrying", "expired"]
@@ -73,6 +75,10 @@ assert_type(auth.get_user(), UserResponse)
 assert_type(auth.get_user().user, User)
 assert_type(auth.get_user().identities[0].provider, str)
 assert_type(auth.get_claims(), ClaimsResponse)
+assert_type(auth.sign_in_with_oauth({"provider": "github"}), OAuthResponse)
+assert_type(auth.get_user_identities().identities[0].provider, str)
+assert_type(auth.mfa.enroll({"factor_type": "totp"}), AuthMFAEnrollResponse)
+assert_type(auth.mfa.challenge_and_verify(factor_id="f", code="c").user, User)
 auth.sign_out({"scope": "local"})
 auth.sign_out("others")
 auth.on_auth_state_change(lambda event, session: None).unsubscribe()
@@ -82,6 +88,7 @@ async def main() -> None:
     assert_type(await auth.aio.set_session("at", "rt"), SessionResponse)
     assert_type((await auth.aio.refresh_session()).session.expires_at, int)
     assert_type(await auth.aio.get_user(), UserResponse)
+    assert_type(await auth.aio.mfa.list_factors(), AuthMFAListFactorsResponse)
 """
 # Each of these lines is a mistake.
 MISTAKES = [
@@ -172,7 +179,9 @@ def test_each_method_has_one_example_without_type_errors(
     }
     assert [name for name, found in examples.items() if len(found) != 1] == []
     code = "\n".join(found for [found] in examples.values())
-    (tmp_path / "docstrings.py").write_text(f"{BEFORE}password = address = code\n{code}\n", "utf-8")
+    (tmp_path / "docstrings.py").write_text(
+        f"{BEFORE}password = address = token = factor_id = challenge_id = code\n{code}\n", "utf-8"
+    )
     assert errors(pyright, tmp_path) == []
 
 

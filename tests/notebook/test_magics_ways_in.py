@@ -127,30 +127,6 @@ def test_an_address_with_tokens(here: Shell, person: Person, server: DemoServer)
     assert parse_qs(urlsplit(address).fragment)["access_token"][0] not in ran.text
 
 
-def test_a_provider(here: Shell, person: Person, server: DemoServer) -> None:
-    said: list[str] = []
-
-    def sign_in_there() -> str:
-        with httpx.Client(follow_redirects=True) as browser:
-            page = browser.get(said[0])
-            choice = page.text.split('href="')[1].split('"')[0].replace("&amp;", "&")
-            browser.follow_redirects = False
-            return browser.get(f"{server.url}{choice}").headers["location"]
-
-    get_oauth_url = here.ns["supabase"].auth.get_oauth_url  # type: ignore[attr-defined]
-
-    def told(provider: str) -> str:
-        said.append(get_oauth_url(provider))
-        return said[0]
-
-    here.ns["supabase"].auth.get_oauth_url = told  # type: ignore[attr-defined]
-    person.answers = [sign_in_there]
-    ran = here.run("%supabase_sign_in --provider demo")
-    assert ran.ok
-    assert said[0] in ran.text
-    assert who(here)
-
-
 def test_anonymous_and_still_the_same_tomorrow(here: Shell, person: Person) -> None:
     assert here.run("%supabase_sign_in --anonymous").ok
     user = here.ns["supabase"].auth.user  # type: ignore[attr-defined]

@@ -21,20 +21,31 @@ import made
 import pytest
 
 from supabase_nb import AuthClient, MemoryStorage, Session
+from supabase_nb.auth.browser_sign_in import BrowserSignIn, begin_with_oauth_server, begin_with_provider
 from supabase_nb.errors import AuthError
 
 REFRESH = "plantedrefr3"
 PASSWORD = "planted-passw0rd"
 CODE = "9090909090"  # as long as codes get: six digits would turn up by chance, in some local time
 VERIFIER = "plantedverifier"
+TOTP = "PLANTEDTOTPSECRET2345672345672AB"
+CAPTCHA = "planted-captcha-token"
 OTHER = made.session("otherplanted", user_id="0b1c7e0e-0000-4000-8000-000000000000", marker="other")
 VALID = made.session(REFRESH, marker="planted")
 EXPIRED = VALID | {"access_token": made.expired(marker="planted")}
+# A session of a client of the OAuth server: it is refreshed elsewhere.
+OF_CLIENT = EXPIRED | {"access_token": made.expired(marker="planted", client_id="app")}
 SECRETS = (
-    *(wire["access_token"].split(".")[1] for wire in (VALID, EXPIRED, OTHER)),
-    REFRESH, OTHER["refresh_token"], PASSWORD, CODE, VERIFIER,
+    *(wire["access_token"].split(".")[1] for wire in (VALID, EXPIRED, OTHER, OF_CLIENT)),
+    REFRESH, OTHER["refresh_token"], PASSWORD, CODE, VERIFIER, TOTP, CAPTCHA,
 )  # fmt: skip
 ECHO = f"of {VALID['access_token']}, {EXPIRED['access_token']} and refresh_token={REFRESH}"
+
+
+ENROLLED = {
+    "id": "f", "type": "totp", "friendly_name": "",
+    "totp": {"qr_code": f"<svg>{TOTP}</svg>", "secret": TOTP, "uri": f"otpauth://totp/x?secret={TOTP}"},
+}  # fmt: skip
 
 
 def html(status):
@@ -98,6 +109,8 @@ ANSWERS: dict[str, Any] = {
     "protocol": httpx.LocalProtocolError(f"Illegal header value b'Bearer {VALID['access_token']}'"),
     "decoding": httpx.DecodingError(ECHO),
     "bad URL": httpx.InvalidURL(ECHO),
+    "an enrolment": httpx.Response(200, json=ENROLLED),
+    "half an enrolment": httpx.Response(200, json={"id": "f", "type": "totp", "totp": {"secret": TOTP}}),
     "a defect": ValueError(ECHO),
     "a defect with arguments": KeyError(VALID["access_token"], REFRESH),
     "Ctrl-C": KeyboardInterrupt(ECHO),
@@ -114,7 +127,7 @@ class Secretive:
         self.refresh = lambda: wire["refresh_token"]
 
 
-GIVEN = {"valid": Secretive(VALID), "expired": Secretive(EXPIRED)}
+GIVEN = {"valid": Secretive(VALID), "expired": Secretive(EXPIRED), "of a client": Secretive(OF_CLIENT)}
 
 CALLS: dict[str, Any] = {
     "set_session, valid": lambda auth: auth.set_session(GIVEN["valid"].access(), GIVEN["valid"].refresh()),
@@ -140,13 +153,51 @@ CALLS: dict[str, Any] = {
     "exchange_code_for_session": lambda auth: auth.exchange_code_for_session(
         {"auth_code": CODE * 3, "code_verifier": VERIFIER[:]}
     ),
+    "a browser's address": lambda auth: begin_with_provider(auth, "github", "http://127.0.0.1:1/").finish(
+        f"http://site.example/?code={CODE * 3}"
+    ),
+    "a browser's address of another sign-in": lambda auth: begin_with_provider(
+        auth, "github", "http://127.0.0.1:1/"
+    ).finish(f"http://127.0.0.1:1/?code={CODE * 3}&supabase_nb={VERIFIER}"),
+    "sign_in_with_id_token": lambda auth: auth.sign_in_with_id_token(
+        provider="google",
+        token=GIVEN["valid"].access(),
+        access_token=PASSWORD[:],
+        nonce=VERIFIER[:],
+        captcha_token=CAPTCHA[:],
+    ),
+    "sign_in_with_sso": lambda auth: auth.sign_in_with_sso(domain="x.example", captcha_token=CAPTCHA[:]),
+    "link_identity": lambda auth: auth.link_identity(provider="github"),
+    "unlink_identity": lambda auth: auth.unlink_identity({"identity_id": "identity"}),
+    "get_user_identities": lambda auth: auth.get_user_identities(),
+    "reset_password_for_email": lambda auth: auth.reset_password_for_email(
+        "ada@example.com", {"captcha_token": CAPTCHA[:]}
+    ),
+    "resend": lambda auth: auth.resend(type="signup", email="ada@example.com", captcha_token=CAPTCHA[:]),
+    "reauthenticate": lambda auth: auth.reauthenticate(),
+    "update_user with a nonce": lambda auth: auth.update_user(password=PASSWORD[:], nonce=CODE[:]),
+    "mfa.enroll": lambda auth: auth.mfa.enroll(factor_type="totp"),
+    "mfa.challenge": lambda auth: auth.mfa.challenge(factor_id="f"),
+    "mfa.verify": lambda auth: auth.mfa.verify(factor_id="f", challenge_id="c", code=CODE[:]),
+    "mfa.challenge_and_verify": lambda auth: auth.mfa.challenge_and_verify(factor_id="f", code=CODE[:]),
+    "mfa.unenroll": lambda auth: auth.mfa.unenroll(factor_id="f"),
+    "mfa.list_factors": lambda auth: auth.mfa.list_factors(),
+    "aio.mfa.verify": lambda auth: asyncio.run(
+        auth.aio.mfa.verify({"factor_id": "f", "challenge_id": "c", "code": CODE[:]})
+    ),
+    "set_session of a client": lambda auth: auth.set_session(
+        GIVEN["of a client"].access(), GIVEN["of a client"].refresh()
+    ),
     "aio.set_session": lambda auth: asyncio.run(
         auth.aio.set_session(GIVEN["expired"].access(), GIVEN["expired"].refresh())
     ),
 }
 
 
-EXCHANGES = ("set_session, expired", "refresh_session", "refresh_session of another", "aio.set_session")
+EXCHANGES = (
+    "set_session, expired", "set_session of a client", "refresh_session", "refresh_session of another",
+    "aio.set_session", "mfa.verify", "aio.mfa.verify",
+)  # fmt: skip
 
 
 def caught(call):
@@ -269,6 +320,17 @@ def network():
         "POST /auth/v1/verify": VALID,
         "POST /auth/v1/logout": httpx.Response(204),
         "GET /auth/v1/.well-known/jwks.json": {"keys": []},
+        "POST /auth/v1/oauth/token": VALID,
+        "POST /auth/v1/sso": {"url": "https://sso.example/"},
+        "GET /auth/v1/user/identities/authorize": {"url": "https://provider.example/"},
+        "DELETE /auth/v1/user/identities/identity": {},
+        "POST /auth/v1/recover": {},
+        "POST /auth/v1/resend": {},
+        "GET /auth/v1/reauthenticate": {},
+        "POST /auth/v1/factors": ENROLLED,
+        "POST /auth/v1/factors/f/challenge": {"id": "c", "type": "totp", "expires_at": 1795738074},
+        "POST /auth/v1/factors/f/verify": VALID,
+        "DELETE /auth/v1/factors/f": {"id": "f"},
     })  # fmt: skip
 
 
@@ -297,6 +359,54 @@ def test_failures_of_the_network(call, answer, network, auth, caplog, capfd):
         assert isinstance(error, (AuthError, KeyboardInterrupt, SystemExit, MemoryError))
     said = caplog.text + "".join(capfd.readouterr()) + repr(auth.last_error) + repr(auth.events)
     assert not [secret for secret in SECRETS if secret in said]
+
+
+def shown_of(value):
+    """What tools show of a value: its repr, its attributes, what they hold, and copies of it."""
+    yield repr(value)
+    yield str(value)
+    yield repr(vars(value))
+    yield repr([vars(each) for each in vars(value).values() if hasattr(each, "__dict__")])
+    yield repr(copy.deepcopy(value)) if not isinstance(value, BrowserSignIn) else ""
+
+
+def test_values_of_second_factors_show_nothing(auth, caplog):
+    caplog.set_level(logging.DEBUG)
+    enrolled = auth.mfa.enroll(factor_type="totp")
+    assert enrolled.totp.secret == TOTP
+    for value in (
+        enrolled,
+        enrolled.totp,
+        auth.mfa.challenge(factor_id="f"),
+        auth.mfa.verify(factor_id="f", challenge_id="c", code=CODE),
+        auth.mfa.get_authenticator_assurance_level(),
+        auth.mfa,
+        auth.aio.mfa,
+    ):
+        assert not [secret for text in shown_of(value) for secret in SECRETS if secret in text]
+    traits = repr(auth.trait_values()) + repr(auth.events)
+    assert not [secret for secret in SECRETS if secret in traits + caplog.text]
+
+
+def test_a_sign_in_under_way_shows_no_verifier(network, auth, caplog):
+    caplog.set_level(logging.DEBUG)
+    network["GET /auth/v1/.well-known/oauth-authorization-server"] = {"registration_endpoint": "x"}
+    network["POST /auth/v1/oauth/clients/register"] = {"client_id": "app"}
+    sent = {}
+
+    def answer(request):
+        sent.update(json.loads(request.content))
+        return httpx.Response(200, json=VALID)
+
+    network["POST /auth/v1/token"] = network["POST /auth/v1/oauth/token"] = answer
+    for begin in (lambda: begin_with_provider(auth, "github", "http://127.0.0.1:1/"),
+                  lambda: begin_with_oauth_server(auth, "http://127.0.0.1:1/")):  # fmt: skip
+        under_way = begin()
+        under_way.finish(f"http://site.example/?code={CODE * 3}")
+        shown = "".join(shown_of(under_way)) + under_way.url + caplog.text
+        assert len(sent["code_verifier"]) > 40
+        assert sent["code_verifier"] not in shown
+        assert CODE not in shown
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,12 @@ class Run:
             file.write_text(json.dumps([at, rt]))
         return fill
 
+    def plant_apps(self, name: str) -> None:
+        """Plant the secrets of authenticator apps that were made on the way."""
+        with closing(sqlite3.connect(self.server.state_dir / "demo.sqlite", timeout=10)) as database:
+            for (secret,) in database.execute("SELECT secret FROM factors"):
+                self.planted.add(name, password=secret)
+
     def take(self, name: str, way: Way) -> None:
         fill = self.begin(name, way.tokens)
         if way.before:
@@ -65,6 +73,7 @@ class Run:
             self.kernel.run(filled(USE, **fill))
         self.kernel.remember(name)
         self.planted.add_stored(name, self.sessions)
+        self.plant_apps(name)
         if way.after:
             self.kernel.run(way.after)
         self.kernel.run("%xmode Context", silent=True)

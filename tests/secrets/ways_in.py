@@ -34,6 +34,8 @@ class Way(NamedTuple):
 _OUT = "%supabase_sign_out"
 _READ = 'at, rt = __import__("json").load(open("{file}"))\n'
 
+_PASSWORD = 'supabase.auth.sign_in_with_password(email="{email}", password=open("{file}").read())'
+
 WAYS: dict[str, Way] = {
     # -- no literal in the cell
     "variables": Way(_READ + "%supabase_set_session at rt"),
@@ -141,8 +143,27 @@ WAYS: dict[str, Way] = {
         'pw = "planted" + open("{file}").read()\n'
         'supabase.auth.update_user({{"password": pw}})',
         "user",
-        before='supabase.auth.sign_in_with_password(email="{email}", password=open("{file}").read())',
+        before=_PASSWORD,
         after="del pw",
+    ),
+    # -- second factors; the app's secret is planted once it is made
+    "second factor, call": Way(
+        'f = supabase.auth.mfa.enroll(factor_type="totp")\n'
+        "import copy, pprint\nprint(f, f.totp, vars(f), vars(f.totp), copy.deepcopy(f))\n"
+        "pprint.pprint(vars(supabase.auth.mfa))\ndisplay(f, f.totp)\nf",
+        "user", before=_PASSWORD,
+    ),
+    "second factor, wrong code, call": Way(
+        'f = supabase.auth.mfa.enroll(factor_type="totp")\n'
+        'supabase.auth.mfa.challenge_and_verify(factor_id=f.id, code="000000")',
+        "user", True, _PASSWORD + "\n%xmode Verbose",
+    ),
+    "second factor, a failure behind it": Way(
+        'f = supabase.auth.mfa.enroll(factor_type="totp")\nkey = f.totp.secret\n1 / len("") ',
+        "user", True, _PASSWORD + "\n%xmode Verbose", "del key",
+    ),
+    "second factor, magic": Way(
+        "%supabase_mfa --enroll", "user", True, _PASSWORD, answers=("000000", "111111", "222222"),
     ),
     "a link": Way(
         "%supabase_sign_in --link", before=_OUT,

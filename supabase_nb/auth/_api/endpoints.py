@@ -11,9 +11,9 @@ import json
 import os
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from ... import errors, logs, tokens
@@ -29,6 +29,7 @@ from .responses import (
     not_a_url,
     outage,
     read,
+    read_object,
     refusal,
     timed_out,
     unexpected_response,
@@ -37,6 +38,8 @@ from .server_clock import ServerClock
 
 if TYPE_CHECKING:
     from ... import _http as httpx
+
+_T = TypeVar("_T")
 
 _HEADERS = {
     "X-Supabase-Api-Version": "2024-01-01",
@@ -90,43 +93,124 @@ class AuthAPI:
         path = "/user" if redirect_to is None else f"/user?redirect_to={quote(redirect_to, safe='')}"
         return _user(await self._request("PUT", path, token=access_token, body=attributes))
 
-    async def refresh(self, refresh_token: Secret) -> Session:
-        """``POST /token?grant_type=refresh_token`` (``tests/wire/rotation.json``)."""
+    async def refresh(
+        self, refresh_token: Secret, claims: Mapping[str, Any] | None, known: User | None = None
+    ) -> Session:
+        """``POST /token?grant_type=refresh_token`` (``tests/wire/rotation.json``).
+
+        A session of one of the OAuth server's clients refreshes at ``/oauth/token`` only, for this client.
+
+        Args:
+            refresh_token: What to exchange.
+            claims: The access token's: they name the client, if there is one.
+            known: Whose session it is, if that is known.
+        """
+        client_id = tokens.text_claim(claims, "client_id")
+        if client_id is not None:
+            body = {"grant_type": "refresh_token", "refresh_token": refresh_token, "client_id": client_id}
+            return await self._refresh_of_client(body, known)
         session = await self.session("/token?grant_type=refresh_token", {"refresh_token": refresh_token})
         if not session.refresh_token:
             raise unexpected_response()
         return session
 
-    async def session(self, path: str, body: Mapping[str, object]) -> Session:
-        """A ``POST`` that is promised to be answered with a session: the sign-ins and the exchange."""
-        found = await self.session_or_user(path, body)
+    async def _refresh_of_client(self, body: Mapping[str, object], known: User | None) -> Session:
+        try:
+            return await self.client_session(body, known)
+        except errors.AuthApiError as error:
+            if error.code not in ("invalid_client", "invalid_credentials"):
+                raise
+            refused = error
+        # Without the secret of its app (``tests/wire/oauth-server.json``): no other try helps.
+        code = "oauth_client_refused"
+        message = errors.with_next_step("The auth server refreshes this session for its app only", code)
+        raise errors.AuthApiError(message, status=refused.status, code=code)
+
+    async def client_session(self, body: Mapping[str, object], known: User | None = None) -> Session:
+        """``POST /oauth/token``: a session of one of the OAuth server's clients.
+
+        The answer holds no user: they are what was known, with what the token's claims say now. If nothing
+        was known the server is asked. If it can't be asked, the claims have to do: what was issued must not
+        be lost.
+
+        Args:
+            body: What to send.
+            known: Whose session it is, if that is known.
+        """
+        session = await self._session_or_user("/oauth/token", body, of_client=True)
+        if not isinstance(session, Session) or not session.refresh_token:
+            raise unexpected_response()
+        if known is not None:
+            return session.with_user(User.from_wire({**known.to_wire(), **session.user.to_wire()}))
+        try:
+            return session.with_user(await self.get_user(Secret(session.access_token)))
+        except errors.AuthError:
+            return session
+
+    async def session(self, path: str, body: Mapping[str, object], token: Secret | None = None) -> Session:
+        """A ``POST`` that is promised to be answered with a session: sign-ins, the exchange, a second factor.
+
+        Args:
+            path: Of the endpoint.
+            body: What to send.
+            token: The access token of the session that asks, if one does.
+        """
+        found = await self.session_or_user(path, body, token)
         if not isinstance(found, Session):
             raise unexpected_response()
         return found
 
-    async def session_or_user(self, path: str, body: Mapping[str, object]) -> Session | User | None:
+    async def session_or_user(
+        self, path: str, body: Mapping[str, object], token: Secret | None = None
+    ) -> Session | User | None:
         """The same, where something may have to be confirmed first.
 
         Returns:
             A user without a session: of a sign-up that must be confirmed. ``None``: one of two addresses is
             confirmed (``tests/wire/recover.json``).
         """
+        return await self._session_or_user(path, body, token)
+
+    async def _session_or_user(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        token: Secret | None = None,
+        *,
+        of_client: bool = False,
+    ) -> Session | User | None:
         steady = self.clock.clock.steady
         sent = steady()
-        response = await self._request("POST", path, body=body)
-        found = read(response, self.clock.now())
+        response = await self._request("POST", path, token=token, body=body)
+        found = read(response, self.clock.now(), of_client=of_client)
         if found is None and not half_confirmed(response):
             raise unexpected_response(response.status)
         if isinstance(found, Session):
             self.clock.learn_issued(found.issued_at, sent, steady())
         return found
 
-    async def post(self, path: str, body: Mapping[str, object]) -> Any:
-        """A ``POST`` whose answer holds no token (a mail is sent). Returns its JSON."""
-        response = await self._request("POST", path, body=body)
-        found = response.json()
-        if not isinstance(found, dict):
-            del found  # this frame may appear in a traceback with locals
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        read: Callable[[Mapping[str, Any]], _T | None],
+        *,
+        token: Secret | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> _T:
+        """A request that is answered with a JSON object and no session.
+
+        Args:
+            method: The HTTP method.
+            path: Of the endpoint.
+            read: Reads the answer; ``None``: it is not what was asked for. The answer may hold anything, so
+                it stays out of the frames that raise.
+            token: The access token of the session that asks, if one does.
+            body: What to send.
+        """
+        response = await self._request(method, path, token=token, body=body)
+        found = read_object(response, read)
+        if found is None:
             raise unexpected_response(response.status)
         return found
 

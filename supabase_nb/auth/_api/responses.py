@@ -6,16 +6,18 @@ import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from ... import errors
+from ... import errors, tokens
 from ...models import Session, User
 from ...redaction import shown
 from ...tokens import Secret
 
 if TYPE_CHECKING:
     from ... import _http as httpx
+
+_T = TypeVar("_T")
 
 _RETRYABLE = frozenset({408, 409, 425, 429})
 
@@ -85,11 +87,20 @@ class Response:
         return f"Response({self.status})"
 
 
-def read(response: Response, now: float) -> Session | User | None:
-    """What a 200 holds; ``None`` where it is not what was promised."""
+def read(response: Response, now: float, *, of_client: bool = False) -> Session | User | None:
+    """What a 200 holds; ``None`` where it is not what was promised.
+
+    Args:
+        response: The response.
+        now: The server's time in Unix seconds.
+        of_client: Whether it is the answer of the OAuth server, which names no user: the token's claims do.
+    """
     wire = response.json()
     try:
         if isinstance(wire, dict) and "access_token" in wire:
+            if of_client:
+                wire = {**wire, "user": _user_in(wire["access_token"])}
+                wire.pop("id_token", None)
             return Session.from_wire(wire, now=now)
         # PUT /user and sign-up answer with the user itself, some versions wrap it.
         if isinstance(wire, dict) and isinstance(wire.get("user"), dict):
@@ -97,6 +108,19 @@ def read(response: Response, now: float) -> Session | User | None:
         return User.from_wire(wire)
     except (ValueError, RecursionError):
         return None
+
+
+def read_object(response: Response, read: Callable[[Mapping[str, Any]], _T | None]) -> _T | None:
+    """A JSON object as `read` understands it; ``None`` where it is none, or not what was promised."""
+    wire = response.json()
+    return read(wire) if isinstance(wire, dict) else None
+
+
+def _user_in(access_token: object) -> dict[str, Any]:
+    """The user as far as the claims of an access token say."""
+    claims = tokens.read_claims(tokens.clean(access_token)) or {}
+    names = ("aud", "role", "email", "phone", "app_metadata", "user_metadata", "is_anonymous")
+    return {"id": claims.get("sub"), **{name: claims[name] for name in names if name in claims}}
 
 
 def half_confirmed(response: Response) -> bool:
@@ -233,8 +257,9 @@ def _code_by_text(body: Mapping[str, object]) -> str | None:
             for part, code in _CODES_BY_TEXT.items():
                 if part in text:
                     return code
-    # OAuth's word for a refresh token, code or password that is no good (RFC 6749, section 5.2).
-    return "invalid_grant" if body.get("error") == "invalid_grant" else None
+    # RFC 6749, section 5.2 (``tests/wire/oauth-server.json``).
+    error = body.get("error")
+    return error if error in ("invalid_grant", "invalid_client") else None
 
 
 def retry_after(value: str | None, now: float) -> float | None:

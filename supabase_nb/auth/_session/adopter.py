@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 from ... import errors, tokens
 from ...errors import FINAL_CODES, AuthApiError, AuthError, AuthRetryableError, AuthSessionMissing
 from ...models import AuthChangeEvent, Session, User
-from ...tokens import Secret
 from .._api.endpoints import AuthAPI
 from .._loop import Runtime
 from .other_kernels import OtherKernels
@@ -140,7 +139,7 @@ class SessionAdopter:
                 later = _named_by(session, pair, known.records)
                 if later is not None:
                     known = replace(known, later=later)
-                    session = await self._exchange(later.session._refresh_token, later.session.user.id)
+                    session = await self._exchange(later.pair, later.session.user)
             if isinstance(session, AuthApiError):
                 await self._refuse(session, pair, known)
             continued = known.later is not None
@@ -214,11 +213,11 @@ class SessionAdopter:
                 "Restore with both tokens of a session, or sign in.",
                 code="session_missing",
             )
-        return await self._exchange(pair.refresh_token, pair.user_id)
+        return await self._exchange(pair)
 
-    async def _exchange(self, refresh_token: Secret, user_id: str | None) -> Session | AuthApiError:
+    async def _exchange(self, pair: TokenPair, user: User | None = None) -> Session | AuthApiError:
         try:
-            return await self._refresher.exchange(refresh_token, user_id)
+            return await self._refresher.exchange(pair, user)
         except AuthApiError as error:
             return error
 

@@ -211,6 +211,31 @@ class SessionManager:
             raise failure
         return session
 
+    async def verify_factor(self, path: str, body: Mapping[str, object]) -> Session:
+        """A second factor's code lifts the session in force to another level; its tokens are rotated.
+
+        Raises:
+            AuthStorageError: The new tokens are in force, but could not be saved.
+        """
+        await self.get_fresh_or_raise()
+        # As a task of its own: it rotates the refresh token, so that its answer is always saved.
+        return await asyncio.shield(self.runtime.start(self._verify_factor(path, body)))
+
+    async def _verify_factor(self, path: str, body: Mapping[str, object]) -> Session:
+        async with self.other_kernels.exclusively(self.state.session_id()):
+            await self.other_kernels.catch_up(locked=True)
+            before = self.state.snapshot
+            if before.session is None:
+                raise not_signed_in()
+            session = await self.api.session(path, body, Secret(before.session.access_token))
+            same_user(session.user, before.session.user.id)
+            event = AuthChangeEvent.MFA_CHALLENGE_VERIFIED
+            session = await self.refresher.put_in_force(session, before, event, "second factor verified")
+        failure = self.state.snapshot.error
+        if isinstance(failure, AuthStorageError):
+            raise errors.copy_error(failure)
+        return session
+
     async def sign_out(self, scope: str) -> None:
         """`sign_out` for the scopes that end this session: here at once; then the server is told.
 

@@ -1,7 +1,7 @@
 """TokenRefresher: one exchange of the refresh token for everyone who needs it, through outages.
 
 A refresh from top to bottom: `refresh` -> `_join_or_start` -> `_run` -> `_attempt` -> `exchange_current` ->
-`_put_in_force`.
+`put_in_force`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .retry import asked_to_wait, pause_after, retry, time_until
 from .session_store import SessionStore
 from .snapshot import Freshness, SessionSnapshot
 from .state import SessionState, not_signed_in
-from .stored_session import StoredSession
+from .stored_session import StoredSession, TokenPair
 
 logger = logging.getLogger("supabase_nb")
 
@@ -225,11 +225,11 @@ class TokenRefresher:
             raise missing
         logger.debug("refreshing the access token")
         try:
-            session = await self.exchange(sent, snapshot.session.user.id)
+            session = await self.exchange(TokenPair.of_session(snapshot.session), snapshot.session.user)
         except AuthApiError as error:
             refused = error
         else:
-            return await self._put_in_force(session, snapshot)
+            return await self.put_in_force(session, snapshot)
         if refused.code in FINAL_CODES:
             stored = (await self._other_kernels.read()).record
             if stored and not last and stored.session.refresh_token != sent.reveal():
@@ -242,19 +242,38 @@ class TokenRefresher:
             await self.end(refused, snapshot.generation)
         raise refused
 
-    async def exchange(self, refresh_token: Secret, user_id: str | None) -> Session:
-        """Send a refresh token.
+    async def exchange(self, pair: TokenPair, user: User | None = None) -> Session:
+        """Send the refresh token of a pair.
+
+        Args:
+            pair: The tokens.
+            user: Whose they are, if that is known.
 
         Raises:
             AuthSessionMismatch: The answer is another user's.
         """
-        session = await self.api.refresh(refresh_token)
+        session = await self.api.refresh(pair.refresh_token, pair.claims, user)
         self.state.exchanged_at = self._clock.clock.steady()
-        same_user(session.user, user_id)
+        same_user(session.user, user.id if user else pair.user_id)
         return session
 
-    async def _put_in_force(self, session: Session, before: SessionSnapshot) -> Session:
-        """Save what the server has issued for the session in force, then replace the snapshot."""
+    async def put_in_force(
+        self,
+        session: Session,
+        before: SessionSnapshot,
+        event: AuthChangeEvent = AuthChangeEvent.TOKEN_REFRESHED,
+        cause: str = "refreshed",
+    ) -> Session:
+        """Save what the server has issued for the session in force, then replace the snapshot.
+
+        With the session's lock.
+
+        Args:
+            session: The same session with its new tokens.
+            before: What was in force when the server was asked.
+            event: What to tell subscribers.
+            cause: Why, for people.
+        """
         async with self.state.commit:
             current = self.state.snapshot
             if current.generation != before.generation:
@@ -287,7 +306,7 @@ class TokenRefresher:
             )
             if session.lifetime <= _TOO_SHORT:
                 snapshot = self._paused(snapshot, before.failures, failure)
-            self.state.replace(snapshot, AuthChangeEvent.TOKEN_REFRESHED, "refreshed")
+            self.state.replace(snapshot, event, cause)
         return session
 
     def _paused(

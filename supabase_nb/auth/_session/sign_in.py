@@ -1,15 +1,16 @@
-"""The sign-ins: what each sends, and the session that it puts in force."""
+"""The sign-ins: what each sends, and how what the auth server issues is put in force."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from ... import errors
+from ..._values import optional_text
 from ...models import AuthChangeEvent, AuthOtpResponse, AuthResponse, SessionResponse, User
+from ...tokens import Secret
 from ..pkce import RECOVERY, Pkce
-from .stored_session import TokenPair
 
 if TYPE_CHECKING:
     from .manager import SessionManager
@@ -25,7 +26,7 @@ async def sign_in(manager: SessionManager, path: str, body: Mapping[str, Any], c
         cause: What was done, for people.
     """
     request = manager.state.new_request()
-    session = await manager.api.session(*await _prepare(manager, path, body))
+    session = await manager.api.session(*await prepare(manager, path, body))
     await manager.adopter.adopt_new(session, AuthChangeEvent.SIGNED_IN, cause, request)
     return SessionResponse(session.user, session)
 
@@ -50,39 +51,47 @@ async def sign_in_or_confirm(
         recovery: Whether this is for a user who has lost the password.
     """
     request = manager.state.new_request()
-    found = await manager.api.session_or_user(*await _prepare(manager, path, body, pkce=pkce))
+    found = await manager.api.session_or_user(*await prepare(manager, path, body, pkce=pkce))
     if found is None or isinstance(found, User):
         return AuthResponse(found, None)
     await manager.adopter.adopt_new(found, event_of(recovery=recovery), cause, request)
     return SessionResponse(found.user, found)
 
 
-async def send_otp(manager: SessionManager, body: Mapping[str, Any]) -> AuthOtpResponse:
-    """Have a code or a link sent."""
-    answer = await manager.api.post(*await _prepare(manager, "/otp", body, pkce="email" in body))
-    message_id = answer.get("message_id")
-    return AuthOtpResponse(message_id if isinstance(message_id, str) else None)
+async def send_message(
+    manager: SessionManager,
+    path: str,
+    body: Mapping[str, Any],
+    *,
+    pkce: bool = False,
+    recovery: bool = False,
+) -> AuthOtpResponse:
+    """Have a mail or a text message sent.
 
-
-async def oauth_url(manager: SessionManager, fields: Mapping[str, str]) -> str:
-    """Where a provider's page is, and a verifier for the code that it will lead to."""
-    challenge = await manager.store.run(_pkce(manager).challenge)
-    return f"{manager.api.url}/authorize?{urlencode({**fields, **challenge})}"
-
-
-async def restore_from_link(
-    manager: SessionManager, pair: TokenPair, event: AuthChangeEvent
-) -> SessionResponse:
-    """Put the session in force whose tokens an address holds."""
-    session = await manager.adopter.restore_from_tokens(pair, event, "signed in with a link")
-    return SessionResponse(session.user, session)
+    Args:
+        manager: Keeps the session.
+        path: Of the endpoint.
+        body: What to send.
+        pkce: Whether a link in the mail will lead to a code.
+        recovery: Whether this is for a user who has lost the password.
+    """
+    where, sent = await prepare(manager, path, body, pkce=pkce, recovery=recovery)
+    return await manager.api.ask(
+        "POST", where, lambda answer: AuthOtpResponse(optional_text(answer, "message_id")), body=sent
+    )
 
 
 async def exchange_code(manager: SessionManager, fields: Mapping[str, Any]) -> SessionResponse:
-    """Send a code with its verifier, and put in force what the server issues."""
-    pkce, purpose = _pkce(manager), ""
-    verifier = fields.get("code_verifier")
-    if not verifier:
+    """Exchange the code of a PKCE flow for a session, and put it in force.
+
+    Args:
+        manager: Keeps the session.
+        fields: ``auth_code``; ``code_verifier``, if it is another than the stored one; ``redirect_to``.
+    """
+    pkce, purpose = pkce_of(manager), ""
+    given = fields.get("code_verifier")
+    verifier: Secret = given or Secret("")
+    if not given:
         verifier, purpose = await manager.store.run(pkce.verifier)
     if not verifier:
         raise errors.AuthError(
@@ -92,21 +101,28 @@ async def exchange_code(manager: SessionManager, fields: Mapping[str, Any]) -> S
         )
     request = manager.state.new_request()
     body = {**fields, "code_verifier": verifier}
-    session = await manager.api.session(*await _prepare(manager, "/token?grant_type=pkce", body))
+    session = await manager.api.session(*await prepare(manager, "/token?grant_type=pkce", body))
     try:
         event = event_of(recovery=purpose == RECOVERY)
         await manager.adopter.adopt_new(session, event, "signed in with a code", request)
     finally:
-        await manager.store.run(pkce.done)
+        if not given:
+            await manager.store.run(pkce.done)
     return SessionResponse(session.user, session)
 
 
-def _pkce(manager: SessionManager) -> Pkce:
+def pkce_of(manager: SessionManager) -> Pkce:
+    """The verifier that is stored beside the session."""
     return Pkce(manager.store.storage, manager.store.key)
 
 
-async def _prepare(
-    manager: SessionManager, path: str, given: Mapping[str, Any], *, pkce: bool = False
+async def prepare(
+    manager: SessionManager,
+    path: str,
+    given: Mapping[str, Any],
+    *,
+    pkce: bool = False,
+    recovery: bool = False,
 ) -> tuple[str, dict[str, object]]:
     """Where to send what is given, and its JSON."""
     body = dict(given)
@@ -115,8 +131,10 @@ async def _prepare(
         body["gotrue_meta_security"] = {"captcha_token": captcha_token}
     if redirect_to is not None:
         path += f"{'&' if '?' in path else '?'}redirect_to={quote(redirect_to, safe='')}"
-    challenge = await manager.store.run(_pkce(manager).challenge) if pkce else {}
-    return path, {**body, **challenge}
+    if pkce:
+        purpose = RECOVERY if recovery else ""
+        body |= await manager.store.run(lambda: pkce_of(manager).challenge(purpose))
+    return path, body
 
 
 def event_of(*, recovery: bool) -> AuthChangeEvent:

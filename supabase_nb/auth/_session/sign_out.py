@@ -128,7 +128,8 @@ class SignOut:
             try:
                 if expired:
                     # The server refuses a logout with an expired token.
-                    refreshed = await self._api.refresh(Secret(pending.session.refresh_token))
+                    session = pending.session
+                    refreshed = await self._api.refresh(session._refresh_token, session.claims)
                     token = Secret(refreshed.access_token)
                 await self._api.logout(token, pending.scope)
             except AuthError as error:

@@ -37,6 +37,11 @@ class TokenPair:
         claims = known.claims if known is not None and is_known else tokens.read_claims(access)
         return cls(access, refresh, claims)
 
+    @classmethod
+    def of_session(cls, session: Session) -> TokenPair:
+        """The tokens of a session."""
+        return cls(session._access_token, session._refresh_token, session.claims)
+
     @property
     def session_id(self) -> str | None:
         """The server's id of the session, from the claims or from a version 2 refresh token."""
@@ -72,8 +77,7 @@ class StoredSession:
     @property
     def pair(self) -> TokenPair:
         """Its tokens."""
-        session = self.session
-        return TokenPair(session._access_token, session._refresh_token, session.claims)
+        return TokenPair.of_session(self.session)
 
     @classmethod
     def begin(cls, session: Session, *, spent: Secret | None = None) -> StoredSession:

@@ -1,0 +1,284 @@
+"""What methods for second factors, providers and identities return: immutable values, secrets hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import tokens
+from ._users import Factor, User, UserIdentity
+from ._values import ModelDump
+from .tokens import Secret
+
+
+@dataclass(frozen=True)
+class OAuthResponse(ModelDump):
+    """What `sign_in_with_oauth` and `link_identity` return: the address to open in a browser.
+
+    Args:
+        provider: The provider.
+        url: The address. No secret is in it: the verifier of its code stays in storage.
+
+    Source: ``OAuthResponse`` of supabase_auth.
+
+    Example:
+        ``supabase.auth.sign_in_with_oauth({"provider": "github"}).url``
+    """
+
+    provider: str
+    url: str
+
+    def _fields(self) -> Mapping[str, Any]:
+        return {"provider": self.provider, "url": self.url}
+
+
+@dataclass(frozen=True)
+class SSOResponse(ModelDump):
+    """What `sign_in_with_sso` returns: the address of the organisation's sign-in page.
+
+    Source: ``SSOResponse`` of supabase_auth.
+
+    Example:
+        ``supabase.auth.sign_in_with_sso(domain="example.com").url``
+    """
+
+    url: str
+
+    def _fields(self) -> Mapping[str, Any]:
+        return {"url": self.url}
+
+
+@dataclass(frozen=True)
+class IdentitiesResponse(ModelDump):
+    """What `get_user_identities` returns.
+
+    Source: ``IdentitiesResponse`` of supabase_auth.
+
+    Example:
+        ``supabase.auth.get_user_identities().identities[0].provider``
+    """
+
+    identities: tuple[UserIdentity, ...]
+
+    def _fields(self) -> Mapping[str, Any]:
+        return {"identities": self.identities}
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class AuthMFAEnrollResponseTotp(ModelDump):
+    """How an authenticator app learns the new factor's secret. Each of the three is that secret.
+
+    Source: ``AuthMFAEnrollResponseTotp`` of supabase_auth.
+
+    Example:
+        ``supabase.auth.mfa.enroll(factor_type="totp").totp.secret``
+    """
+
+    _qr_code: Secret
+    _secret: Secret
+    _uri: Secret
+
+    def __init__(self, qr_code: Secret, secret: Secret, uri: Secret) -> None:
+        self.__dict__.update(_qr_code=qr_code, _secret=secret, _uri=uri)
+
+    @property
+    def qr_code(self) -> str:
+        """A QR code to scan: the address of an SVG image. A secret: ``%supabase_mfa --enroll`` shows it."""
+        return f"data:image/svg+xml;utf-8,{self._qr_code.reveal()}"
+
+    @property
+    def secret(self) -> str:
+        """What to type where no camera can scan it. A secret: don't print it."""
+        return self._secret.reveal()
+
+    @property
+    def uri(self) -> str:
+        """What the QR code says. A secret: don't print it."""
+        return self._uri.reveal()
+
+    def _fields(self) -> Mapping[str, Any]:
+        return {name: getattr(self, name) for name in ("qr_code", "secret", "uri")}
+
+    def __repr__(self) -> str:
+        return f"AuthMFAEnrollResponseTotp({tokens.MASK})"
+
+
+@dataclass(frozen=True)
+class AuthMFAEnrollResponse(ModelDump):
+    """What `MFA.enroll` returns: a factor that is of use once a code of it has been verified.
+
+    Args:
+        id: The factor's id.
+        type: ``"totp"`` or ``"phone"``.
+        totp: What to put into the authenticator app.
+        friendly_name: What the user calls it.
+        phone: The number of a factor of the type ``"phone"``.
+
+    Source: ``AuthMFAEnrollResponse`` of supabase_auth.
+
+    Example:
+        ``supabase.auth.mfa.enroll(factor_type="totp").id``
+    """
+
+    id: str
+    type: str
+    totp: AuthMFAEnrollResponseTotp | None = None
+    friendly_name: str = ""
+    phone: str | None = None
+
+    def _fields(self) -> Mapping[str, Any]:
+        names = ("id", "type", "totp", "friendly_name", "phone")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class AuthMFAChallengeResponse(ModelDump):
+    """What `MFA.challenge` returns: what a code is sent for.
+
+    Args:
+        id: The challenge's id.
+        expires_at: When it can't be used any more: Unix seconds, by the server's clock.
+        factor_type: ``"totp"`` or ``"phone"``.
+
+    Source: ``AuthMFAChallengeResponse`` of supabase_auth.
+
+    Example:
+        ``supabase.auth.mfa.challenge(factor_id=factor_id).id``
+    """
+
+    id: str
+    expires_at: int
+    factor_type: str | None = None
+
+    def _fields(self) -> Mapping[str, Any]:
+        return {"id": self.id, "expires_at": self.expires_at, "factor_type": self.factor_type}
+
+
+@dataclass(frozen=True, init=False, repr=False)
+class AuthMFAVerifyResponse(ModelDump):
+    """What `MFA.verify` returns: the session's tokens, which say ``aal2`` now.
+
+    Source: ``AuthMFAVerifyResponse`` of supabase_auth.
+
+    Example:
+        ``supabase.auth.mfa.challenge_and_verify(factor_id=factor_id, code=code).user``
+    """
+
+    _access_token: Secret
+    _refresh_token: Secret
+    token_type: str
+    expires_in: int
+    user: User
+
+    def __init__(
+        self, access_token: Secret, refresh_token: Secret, token_type: str, expires_in: int, user: User
+    ) -> None:
+        self.__dict__.update(
+            _access_token=access_token,
+            _refresh_token=refresh_token,
+            token_type=token_type,
+            expires_in=expires_in,
+            user=user,
+        )
+
+    @property
+    def access_token(self) -> str:
+        """The new access token. A secret: don't print it."""
+        return self._access_token.reveal()
+
+    @property
+    def refresh_token(self) -> str:
+        """The new refresh token. A secret: don't print it."""
+        return self._refresh_token.reveal()
+
+    def _fields(self) -> Mapping[str, Any]:
+        names = ("access_token", "token_type", "expires_in", "refresh_token", "user")
+        return {name: getattr(self, name) for name in names}
+
+    def __repr__(self) -> str:
+        return f"AuthMFAVerifyResponse({self.user!r}, tokens={tokens.MASK})"
+
+
+@dataclass(frozen=True)
+class AuthMFAUnenrollResponse(ModelDump):
+    """What `MFA.unenroll` returns: the id of the factor that was removed.
+
+    Source: ``AuthMFAUnenrollResponse`` of supabase_auth.
+
+    Example:
+        ``supabase.auth.mfa.unenroll(factor_id=factor_id).id``
+    """
+
+    id: str
+
+    def _fields(self) -> Mapping[str, Any]:
+        return {"id": self.id}
+
+
+@dataclass(frozen=True)
+class AuthMFAListFactorsResponse(ModelDump):
+    """What `MFA.list_factors` returns.
+
+    Args:
+        all: All factors.
+        totp: The verified ones of an authenticator app.
+        phone: The verified ones of a phone.
+
+    Source: ``AuthMFAListFactorsResponse`` of supabase_auth.
+
+    Example:
+        ``[factor.id for factor in supabase.auth.mfa.list_factors().totp]``
+    """
+
+    all: tuple[Factor, ...]
+    totp: tuple[Factor, ...]
+    phone: tuple[Factor, ...]
+
+    def _fields(self) -> Mapping[str, Any]:
+        return {"all": self.all, "totp": self.totp, "phone": self.phone}
+
+
+@dataclass(frozen=True)
+class AMREntry(ModelDump):
+    """One way by which a session's user has shown who they are.
+
+    Args:
+        method: ``"password"``, ``"otp"``, ``"oauth"``, ``"totp"`` and so on.
+        timestamp: When: Unix seconds, by the server's clock.
+
+    Source: ``AMREntry`` of supabase_auth.
+
+    Example:
+        ``supabase.auth.mfa.get_authenticator_assurance_level().current_authentication_methods[0].method``
+    """
+
+    method: str
+    timestamp: int
+
+    def _fields(self) -> Mapping[str, Any]:
+        return {"method": self.method, "timestamp": self.timestamp}
+
+
+@dataclass(frozen=True)
+class AuthMFAGetAuthenticatorAssuranceLevelResponse(ModelDump):
+    """What `MFA.get_authenticator_assurance_level` returns.
+
+    Args:
+        current_level: ``"aal1"``: one factor was shown; ``"aal2"``: two.
+        next_level: The level that the user can reach; ``"aal2"`` if they have a verified factor.
+        current_authentication_methods: How the user has shown who they are in this session.
+
+    Source: ``AuthMFAGetAuthenticatorAssuranceLevelResponse`` of supabase_auth.
+
+    Example:
+        ``supabase.auth.mfa.get_authenticator_assurance_level().current_level``
+    """
+
+    current_level: str | None
+    next_level: str | None
+    current_authentication_methods: tuple[AMREntry, ...]
+
+    def _fields(self) -> Mapping[str, Any]:
+        names = ("current_level", "next_level", "current_authentication_methods")
+        return {name: getattr(self, name) for name in names}

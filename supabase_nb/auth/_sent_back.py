@@ -1,0 +1,55 @@
+"""Reads the addresses that links and providers' pages send a browser back to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import parse_qs, urlsplit
+
+from .. import errors
+from ..redaction import shown
+from ..tokens import Secret
+
+# The secrets in such an address.
+_SECRET = (
+    "access_token",
+    "code",
+    "provider_refresh_token",
+    "provider_token",
+    "refresh_token",
+    "token_hash",
+)
+
+
+def fields_of(address: Secret) -> dict[str, Secret]:
+    """The parameters after the ``?`` and the ``#``."""
+    try:
+        parts = urlsplit(address.reveal().strip().strip("\"'<>"))
+        found = parse_qs(parts.query) | parse_qs(parts.fragment.lstrip("/?"))
+    except ValueError:
+        return {}
+    return {name: Secret(values[0]) for name, values in found.items()}
+
+
+def refusal_in(fields: Mapping[str, Secret]) -> errors.AuthApiError | None:
+    """The error that the address tells of, if it tells of one."""
+    if not any(fields.get(name) for name in ("error_description", "error_code", "error")):
+        return None
+    secrets = [value for name, value in fields.items() if name in _SECRET]
+    said, code, kind = (
+        shown(fields[name].reveal(), secrets=secrets) if name in fields else ""
+        for name in ("error_description", "error_code", "error")
+    )
+    code = code or kind
+    message = errors.with_next_step(f"The sign-in failed: {said or code.replace('_', ' ')}", code)
+    if code == "otp_expired":
+        return errors.AuthInvalidCredentials(message, code=code)
+    return errors.AuthImplicitGrantRedirectError(message, {"error": kind, "code": code}, code=code)
+
+
+def nothing_to_sign_in_with() -> errors.AuthError:
+    """The error of an address without tokens and without a code."""
+    return errors.AuthError(
+        "There is nothing in this address to sign in with. Copy the whole address, with everything after "
+        "the ? and the #.",
+        code="no_credentials",
+    )

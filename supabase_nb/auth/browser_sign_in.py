@@ -1,0 +1,216 @@
+"""BrowserSignIn: a sign-in under way in a browser, whose verifier stays in this process.
+
+`begin_with_provider` and `begin_with_oauth_server` make one. Open its `url` in a browser, wait at
+`redirect_to`, and give `finish` the address that the browser was sent back to. Several may be under way at
+once, in one process or in many: each has a verifier and a nonce of its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from .. import errors
+from .._values import optional_text
+from ..models import AuthChangeEvent, SessionResponse
+from ..tokens import Secret
+from ._sent_back import fields_of, nothing_to_sign_in_with, refusal_in
+from ._session import sign_in as requests
+from .pkce import challenge_of, new_verifier
+
+if TYPE_CHECKING:
+    from ._session.manager import SessionManager
+    from .client import AuthClient
+
+# The auth server drops a `state` of ours, but keeps the query of `redirect_to`.
+_NONCE = "supabase_nb"
+_CLIENT_NAME = "supabase-nb"
+
+_Exchange = Callable[["SessionManager", Secret], Coroutine[Any, Any, SessionResponse]]
+
+
+class BrowserSignIn:
+    """One sign-in that is under way in a browser.
+
+    Attributes:
+        url: The address to open. It holds no secret that is of use to others.
+        redirect_to: Where the browser is sent back to.
+
+    Args:
+        auth: The client.
+        url: The address to open.
+        redirect_to: Where the browser is sent back to.
+        nonce: The parameter that the address it is sent back to must have, and its value.
+        exchange: Exchanges the code for a session.
+    """
+
+    def __init__(
+        self, auth: AuthClient, url: str, redirect_to: str, nonce: tuple[str, Secret], exchange: _Exchange
+    ) -> None:
+        self.url, self.redirect_to = url, redirect_to
+        self._auth, self._nonce, self._exchange = auth, nonce, exchange
+
+    def __repr__(self) -> str:
+        return f"BrowserSignIn(redirect_to={self.redirect_to!r})"
+
+    def finish(self, address: str | Secret) -> SessionResponse:
+        """Sign in with the address that the browser was sent back to.
+
+        Args:
+            address: The whole address.
+
+        Raises:
+            AuthApiError: The address says that the sign-in failed (``access_denied``…), or the server does.
+            AuthError: ``state_mismatch``: the address belongs to another sign-in; or there is no code in it.
+        """
+        secret, address = Secret(address), ""
+        fields = fields_of(secret)
+        if not self._is_ours(secret, fields):
+            raise errors.AuthError(
+                "This address belongs to another sign-in. Begin again, and finish in the window that opens.",
+                code="state_mismatch",
+            )
+        refused = refusal_in(fields)
+        if refused is not None:
+            raise refused
+        code = fields.get("code")
+        if not code:
+            raise nothing_to_sign_in_with()
+        return self._auth._run(lambda: self._exchange(self._auth._manager, code))
+
+    def _is_ours(self, address: Secret, fields: Mapping[str, Secret]) -> bool:
+        """Whether the nonce is there and right.
+
+        If `redirect_to` isn't in the project's list, the server silently leads to the site instead, without
+        the nonce. Such an address may be pasted: the verifier alone decides then.
+        """
+        name, nonce = self._nonce
+        found = fields.get(name)
+        if found is None:
+            return not is_address_of(address.reveal(), self.redirect_to)
+        return secrets.compare_digest(found.reveal().encode(), nonce.reveal().encode())
+
+
+def is_address_of(address: str, redirect_to: str) -> bool:
+    """Whether an address is `redirect_to` with other parameters."""
+    try:
+        found, wanted = urlsplit(address.strip()), urlsplit(redirect_to)
+    except ValueError:
+        return False
+    return (found.scheme, found.netloc, found.path or "/") == (
+        wanted.scheme,
+        wanted.netloc,
+        wanted.path or "/",
+    )
+
+
+def begin_with_provider(
+    auth: AuthClient,
+    provider: str,
+    redirect_to: str,
+    *,
+    scopes: str | None = None,
+    query_params: Mapping[str, str] | None = None,
+) -> BrowserSignIn:
+    """Begin a sign-in with a provider such as ``"github"``. Nothing is sent and nothing stored.
+
+    Args:
+        auth: The client.
+        provider: The provider's name, as in the project's settings.
+        redirect_to: Where the browser is sent back to. Allowed are the project's redirect URLs, and
+            ``http://127.0.0.1`` with any port.
+        scopes: What to ask of the provider, separated by spaces.
+        query_params: Further parameters for the provider.
+    """
+    verifier, nonce = new_verifier(), Secret(secrets.token_urlsafe(24))
+    parts = urlsplit(redirect_to)
+    query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), (_NONCE, nonce.reveal())])
+    fields = {
+        **(query_params or {}),
+        "provider": provider,
+        "redirect_to": urlunsplit(parts._replace(query=query)),
+        **({"scopes": scopes} if scopes else {}),
+        **challenge_of(verifier),
+    }
+
+    async def exchange(manager: SessionManager, code: Secret) -> SessionResponse:
+        return await requests.exchange_code(manager, {"auth_code": code, "code_verifier": verifier})
+
+    url = f"{auth.url}/authorize?{urlencode(fields)}"
+    return BrowserSignIn(auth, url, redirect_to, (_NONCE, nonce), exchange)
+
+
+def begin_with_oauth_server(
+    auth: AuthClient,
+    redirect_to: str,
+    *,
+    client_id: str | None = None,
+    client_name: str = _CLIENT_NAME,
+    scope: str = "email",
+) -> BrowserSignIn:
+    """Begin a sign-in as a client of the project's OAuth 2.1 server (``tests/wire/oauth-server.json``).
+
+    Args:
+        auth: The client.
+        redirect_to: Where the browser is sent back to: exactly as registered, its port included.
+        client_id: The id of a registered client; by default a new one is registered for this address.
+        client_name: What the user is shown as the name of a new client.
+        scope: What to ask for, separated by spaces.
+
+    Raises:
+        AuthApiError: ``feature_disabled``: the project is no OAuth server.
+        AuthError: ``oauth_registration_disabled``: it takes no new clients, so that ``client_id`` is needed.
+    """
+    verifier, state = new_verifier(), Secret(secrets.token_urlsafe(24))
+    known = auth._run(lambda: _client_id(auth._manager, client_id, client_name, redirect_to))
+    fields = {
+        "response_type": "code",
+        "client_id": known,
+        "redirect_uri": redirect_to,
+        "scope": scope,
+        "state": state.reveal(),
+        **challenge_of(verifier),
+    }
+
+    async def exchange(manager: SessionManager, code: Secret) -> SessionResponse:
+        request = manager.state.new_request()
+        session = await manager.api.client_session(
+            {
+                "grant_type": "authorization_code",
+                "client_id": known,
+                "code": code,
+                "code_verifier": verifier,
+                "redirect_uri": redirect_to,
+            }
+        )
+        cause = "signed in at the project's OAuth server"
+        await manager.adopter.adopt_new(session, AuthChangeEvent.SIGNED_IN, cause, request)
+        return SessionResponse(session.user, session)
+
+    url = f"{auth.url}/oauth/authorize?{urlencode(fields)}"
+    return BrowserSignIn(auth, url, redirect_to, ("state", state), exchange)
+
+
+async def _client_id(manager: SessionManager, given: str | None, name: str, redirect_to: str) -> str:
+    """The id of the client to sign in as; it is registered, unless one was given."""
+    discovery = "/.well-known/oauth-authorization-server"
+    registers = await manager.api.ask("GET", discovery, lambda answer: "registration_endpoint" in answer)
+    if given is not None:
+        return given
+    if not registers:
+        raise errors.AuthError(
+            "The project's OAuth server takes no new clients. Register one in the project's settings and "
+            "pass its client_id.",
+            code="oauth_registration_disabled",
+        )
+    asked = {
+        "client_name": name,
+        "redirect_uris": [redirect_to],
+        "token_endpoint_auth_method": "none",
+        "grant_types": ["authorization_code", "refresh_token"],
+    }
+    return await manager.api.ask(
+        "POST", "/oauth/clients/register", lambda answer: optional_text(answer, "client_id"), body=asked
+    )

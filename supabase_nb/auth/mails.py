@@ -1,0 +1,136 @@
+"""Methods that have a mail or a text message sent: a new password, once more, reauthentication.
+
+They are methods of `AuthClient`. One-time codes and links are in `sign_in`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..models import AuthOtpResponse, AuthResponse
+from ..tokens import Secret
+from ._arguments import Given, require, require_contact
+from ._session import sign_in as requests
+
+if TYPE_CHECKING:
+    from ._session.manager import SessionManager
+    from .client import AuthClient
+
+
+def reset_password_for_email(
+    auth: AuthClient,
+    email: str,
+    options: Mapping[str, str] | None = None,
+    *,
+    redirect_to: str | None = None,
+    captcha_token: str | None = None,
+) -> None:
+    """Have a mail sent to someone who has forgotten the password.
+
+    Its code goes to `verify_otp` with the type ``"recovery"``, the address its link leads to to
+    `sign_in_with_url`. The event is then `PASSWORD_RECOVERY`, and `update_user` sets a new password.
+    Unknown addresses are answered alike.
+
+    Args:
+        email: The address.
+        options: ``{"redirect_to": ..., "captcha_token": ...}``.
+        redirect_to: Where the link leads; must be among the project's redirect URLs.
+        captcha_token: What a captcha gave, where the project asks for one.
+
+    Raises:
+        AuthApiError: The server refused.
+        AuthRetryableError: ``over_email_send_rate_limit``: a mail was sent a moment ago.
+        TypeError: An unknown option, or a value of the wrong type.
+
+    Source: supabase_auth's ``reset_password_for_email``.
+
+    Example:
+        ``supabase.auth.reset_password_for_email("ada@example.com")``
+    """
+    given = Given(
+        "reset_password_for_email",
+        None,
+        options,
+        email=email,
+        redirect_to=redirect_to,
+        captcha_token=captcha_token,
+    )
+    options = captcha_token = None
+    fields = given.fields()
+    require(fields, "email")
+    return auth._run(lambda: _send_recovery(auth._manager, fields))
+
+
+def resend(
+    auth: AuthClient,
+    credentials: Mapping[str, Any] | None = None,
+    *,
+    type: str | None = None,
+    email: str | None = None,
+    phone: str | None = None,
+    redirect_to: str | None = None,
+    captcha_token: str | None = None,
+) -> AuthOtpResponse:
+    """Have the mail or message of a sign-up, or of a new address, sent once more.
+
+    Args:
+        credentials: The same as a dictionary.
+        type: ``"signup"`` or ``"email_change"``; for a phone ``"sms"`` or ``"phone_change"``.
+        email: The address; or
+        phone: the number.
+        redirect_to: Where the link leads; must be among the project's redirect URLs.
+        captcha_token: What a captcha gave, where the project asks for one.
+
+    Raises:
+        AuthApiError: The server refused.
+        AuthRetryableError: ``over_email_send_rate_limit``: a mail was sent a moment ago.
+        TypeError: An unknown key, or a value of the wrong type.
+
+    Source: supabase_auth's ``resend``.
+
+    Example:
+        ``supabase.auth.resend({"type": "signup", "email": "ada@example.com"})``
+    """
+    given = Given(
+        "resend",
+        credentials,
+        type=type,
+        email=email,
+        phone=phone,
+        redirect_to=redirect_to,
+        captcha_token=captcha_token,
+    )
+    credentials = captcha_token = None
+    fields = given.fields()
+    require_contact(fields)
+    return auth._run(lambda: requests.send_message(auth._manager, "/resend", fields))
+
+
+def reauthenticate(auth: AuthClient) -> AuthResponse:
+    """Have a code sent that a new password needs, where the project asks for one: `update_user`'s ``nonce``.
+
+    Returns:
+        Neither user nor session.
+
+    Raises:
+        AuthSessionMissing: Not signed in.
+        AuthApiError: The server refused.
+        AuthRetryableError: ``over_email_send_rate_limit``: a mail was sent a moment ago.
+
+    Source: supabase_auth's ``reauthenticate``.
+
+    Example:
+        ``supabase.auth.reauthenticate()``
+    """
+    return auth._run(lambda: _reauthenticate(auth._manager))
+
+
+async def _send_recovery(manager: SessionManager, fields: Mapping[str, Any]) -> None:
+    await requests.send_message(manager, "/recover", fields, pkce=True, recovery=True)
+
+
+async def _reauthenticate(manager: SessionManager) -> AuthResponse:
+    session = await manager.get_fresh_or_raise()
+    await manager.api.ask("GET", "/reauthenticate", lambda _: True, token=Secret(session.access_token))
+    return AuthResponse(None, None)

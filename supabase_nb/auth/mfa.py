@@ -1,0 +1,336 @@
+"""`auth.mfa`: second factors, as Supabase's clients have them. The first kind is an authenticator app (TOTP).
+
+A session begins at the level ``aal1``. Verifying a code lifts it to ``aal2``: the same session, with new
+tokens. Refreshing keeps the level. Verifying ends the user's other sessions that are at ``aal1``, on all
+devices; those at ``aal2`` stay (``tests/wire/mfa.json``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+from .. import redaction, tokens
+from .._values import optional_text
+from ..models import (
+    AMREntry,
+    AuthMFAChallengeResponse,
+    AuthMFAEnrollResponse,
+    AuthMFAEnrollResponseTotp,
+    AuthMFAGetAuthenticatorAssuranceLevelResponse,
+    AuthMFAListFactorsResponse,
+    AuthMFAUnenrollResponse,
+    AuthMFAVerifyResponse,
+    Session,
+)
+from ..tokens import Secret
+from ._arguments import Given, require
+
+if TYPE_CHECKING:
+    from .client import AuthClient
+
+
+_T = TypeVar("_T")
+# In the order of `AuthMFAEnrollResponseTotp`.
+_TOTP = ("qr_code", "secret", "uri")
+
+
+class MFA:
+    """The second factors of the session's user.
+
+    Args:
+        auth: The client.
+
+    Source: ``mfa`` of supabase_auth.
+    """
+
+    def __init__(self, auth: AuthClient) -> None:
+        self._auth = auth
+
+    def enroll(
+        self,
+        params: Mapping[str, Any] | None = None,
+        *,
+        factor_type: str | None = None,
+        friendly_name: str | None = None,
+        issuer: str | None = None,
+        phone: str | None = None,
+    ) -> AuthMFAEnrollResponse:
+        """Make a new factor. It counts once `challenge_and_verify` has taken a code of it.
+
+        Args:
+            params: The same as a dictionary.
+            factor_type: ``"totp"`` (an authenticator app) or ``"phone"``.
+            friendly_name: What to call it, such as ``"my phone"``.
+            issuer: What the authenticator app shows as its origin; by default the site's host.
+            phone: The number of a factor of the type ``"phone"``.
+
+        Returns:
+            With ``totp``: QR code, secret and address for the app. Each of them is a secret.
+
+        Raises:
+            AuthSessionMissing: Not signed in.
+            AuthApiError: The server refused (``insufficient_aal``, ``mfa_factor_name_conflict``…).
+            TypeError: An unknown key, or a value of the wrong type.
+
+        Source: supabase_auth's ``mfa.enroll``.
+
+        Example:
+            ``factor = supabase.auth.mfa.enroll({"factor_type": "totp", "friendly_name": "my phone"})``
+        """
+        given = Given(
+            "enroll",
+            params,
+            factor_type=factor_type,
+            friendly_name=friendly_name,
+            issuer=issuer,
+            phone=phone,
+        )
+        fields = given.fields()
+        require(fields, "factor_type")
+        return self._auth._run(lambda: self._enroll(fields))
+
+    def challenge(
+        self,
+        params: Mapping[str, Any] | None = None,
+        *,
+        factor_id: str | None = None,
+        channel: str | None = None,
+    ) -> AuthMFAChallengeResponse:
+        """Begin a verification: `verify` takes its id with a code. It lives for five minutes.
+
+        Args:
+            params: The same as a dictionary.
+            factor_id: The factor.
+            channel: ``"sms"`` or ``"whatsapp"``, for a phone.
+
+        Raises:
+            AuthSessionMissing: Not signed in.
+            AuthApiError: The server refused (``mfa_factor_not_found``…).
+            TypeError: An unknown key, or a value of the wrong type.
+
+        Source: supabase_auth's ``mfa.challenge``.
+
+        Example:
+            ``challenge_id = supabase.auth.mfa.challenge({"factor_id": factor_id}).id``
+        """
+        given = Given("challenge", params, factor_id=factor_id, channel=channel)
+        fields = given.fields()
+        require(fields, "factor_id")
+        return self._auth._run(lambda: self._challenge(fields))
+
+    def verify(
+        self,
+        params: Mapping[str, Any] | None = None,
+        *,
+        factor_id: str | None = None,
+        challenge_id: str | None = None,
+        code: str | Secret | None = None,
+    ) -> AuthMFAVerifyResponse:
+        """Verify a code: the session is at ``aal2`` then, with new tokens.
+
+        It ends the user's other sessions that are at ``aal1``. The event is `MFA_CHALLENGE_VERIFIED`.
+
+        Args:
+            params: The same as a dictionary.
+            factor_id: The factor.
+            challenge_id: The id that `challenge` has returned.
+            code: The six digits. Spaces in them do not matter.
+
+        Raises:
+            AuthSessionMissing: Not signed in.
+            AuthApiError: The server refused (``mfa_verification_failed``, ``mfa_challenge_expired``…).
+            AuthStorageError: Verified, but the new tokens could not be saved.
+            TypeError: An unknown key, or a value of the wrong type.
+
+        Source: supabase_auth's ``mfa.verify``.
+
+        Example:
+            ``supabase.auth.mfa.verify(factor_id=factor_id, challenge_id=challenge_id, code=code)``
+        """
+        given = Given("verify", params, factor_id=factor_id, challenge_id=challenge_id, code=code)
+        params = code = None
+        fields = given.fields()
+        require(fields, "factor_id", "challenge_id", "code")
+        return self._auth._run(lambda: self._verify(fields))
+
+    def challenge_and_verify(
+        self,
+        params: Mapping[str, Any] | None = None,
+        *,
+        factor_id: str | None = None,
+        code: str | Secret | None = None,
+    ) -> AuthMFAVerifyResponse:
+        """`challenge` and `verify` in one.
+
+        Args:
+            params: The same as a dictionary.
+            factor_id: The factor.
+            code: The six digits.
+
+        Raises:
+            AuthSessionMissing: Not signed in.
+            AuthApiError: The server refused (``mfa_verification_failed``…).
+            TypeError: An unknown key, or a value of the wrong type.
+
+        Source: supabase_auth's ``mfa.challenge_and_verify``.
+
+        Example:
+            ``supabase.auth.mfa.challenge_and_verify({"factor_id": factor_id, "code": code})``
+        """
+        given = Given("challenge_and_verify", params, factor_id=factor_id, code=code)
+        params = code = None
+        fields = given.fields()
+        require(fields, "factor_id", "code")
+        return self._auth._run(lambda: self._challenge_and_verify(fields))
+
+    def unenroll(
+        self, params: Mapping[str, Any] | None = None, *, factor_id: str | None = None
+    ) -> AuthMFAUnenrollResponse:
+        """Remove a factor. Tokens say ``aal2`` until the next refresh: `refresh_session` makes it now.
+
+        Args:
+            params: The same as a dictionary.
+            factor_id: The factor.
+
+        Raises:
+            AuthSessionMissing: Not signed in.
+            AuthApiError: The server refused (``insufficient_aal``: a verified factor needs ``aal2``…).
+            TypeError: An unknown key, or a value of the wrong type.
+
+        Source: supabase_auth's ``mfa.unenroll``.
+
+        Example:
+            ``supabase.auth.mfa.unenroll({"factor_id": factor_id})``
+        """
+        given = Given("unenroll", params, factor_id=factor_id)
+        fields = given.fields()
+        require(fields, "factor_id")
+        return self._auth._run(lambda: self._unenroll(fields["factor_id"]))
+
+    def list_factors(self) -> AuthMFAListFactorsResponse:
+        """The user's factors, as the server knows them now.
+
+        Raises:
+            AuthSessionMissing: Not signed in.
+
+        Source: supabase_auth's ``mfa.list_factors``.
+
+        Example:
+            ``factor_id = supabase.auth.mfa.list_factors().totp[0].id``
+        """
+        return self._auth._run(self._list_factors)
+
+    def get_authenticator_assurance_level(self) -> AuthMFAGetAuthenticatorAssuranceLevelResponse:
+        """The session's level and the one that its user can reach. Asks no server while the token is fresh.
+
+        Where the next level is higher, the user has a factor and hasn't shown it in this session.
+
+        Source: supabase_auth's ``mfa.get_authenticator_assurance_level``.
+
+        Example:
+            ``supabase.auth.mfa.get_authenticator_assurance_level().current_level``
+        """
+        return self._auth._run(self._level)
+
+    # -- how they are sent --------------------------------------------------------------------------------
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        read: Callable[[Mapping[str, Any]], _T | None],
+        body: Mapping[str, object] | None = None,
+    ) -> _T:
+        manager = self._auth._manager
+        session = await manager.get_fresh_or_raise()
+        return await manager.api.ask(method, path, read, token=Secret(session.access_token), body=body)
+
+    async def _enroll(self, fields: Mapping[str, Any]) -> AuthMFAEnrollResponse:
+        enrolled = await self._ask("POST", "/factors", _enrolled, fields)
+        if enrolled.totp is not None:
+            redaction.remember(enrolled.totp._secret)
+        return enrolled
+
+    async def _challenge(self, fields: Mapping[str, Any]) -> AuthMFAChallengeResponse:
+        body = {name: value for name, value in fields.items() if name == "channel"}
+        return await self._ask("POST", f"{_path(fields['factor_id'])}/challenge", _challenged, body)
+
+    async def _verify(self, fields: Mapping[str, Any]) -> AuthMFAVerifyResponse:
+        body = {**fields, "code": Secret("".join(fields["code"].reveal().split()))}
+        path = f"{_path(fields['factor_id'])}/verify"
+        session = await self._auth._manager.verify_factor(path, body)
+        return AuthMFAVerifyResponse(
+            session._access_token,
+            session._refresh_token,
+            session.token_type,
+            session.expires_in,
+            session.user,
+        )
+
+    async def _challenge_and_verify(self, fields: Mapping[str, Any]) -> AuthMFAVerifyResponse:
+        challenge = await self._challenge({"factor_id": fields["factor_id"]})
+        return await self._verify({**fields, "challenge_id": challenge.id})
+
+    async def _unenroll(self, factor_id: str) -> AuthMFAUnenrollResponse:
+        found = await self._ask("DELETE", _path(factor_id), lambda answer: optional_text(answer, "id"))
+        return AuthMFAUnenrollResponse(found)
+
+    async def _list_factors(self) -> AuthMFAListFactorsResponse:
+        manager = self._auth._manager
+        session = await manager.get_fresh_or_raise()
+        factors = (await manager.api.get_user(Secret(session.access_token))).factors
+        totp, phone = (
+            tuple(factor for factor in factors if (factor.factor_type, factor.status) == (kind, "verified"))
+            for kind in ("totp", "phone")
+        )
+        return AuthMFAListFactorsResponse(factors, totp, phone)
+
+    async def _level(self) -> AuthMFAGetAuthenticatorAssuranceLevelResponse:
+        session = await self._auth._manager.get_fresh()
+        if session is None:
+            return AuthMFAGetAuthenticatorAssuranceLevelResponse(None, None, ())
+        current = tokens.text_claim(session.claims, "aal")
+        verified = any(factor.status == "verified" for factor in session.user.factors)
+        return AuthMFAGetAuthenticatorAssuranceLevelResponse(
+            current, "aal2" if verified else current, _methods(session)
+        )
+
+
+def _enrolled(answer: Mapping[str, Any]) -> AuthMFAEnrollResponse | None:
+    factor_id, kind = optional_text(answer, "id"), optional_text(answer, "type")
+    given = answer.get("totp")
+    secrets = [optional_text(given, name) for name in _TOTP] if isinstance(given, Mapping) else []
+    hidden = [Secret(secret) for secret in secrets if secret is not None]
+    whole = len(hidden) == len(_TOTP)
+    if factor_id is None or kind is None or (kind == "totp" and not whole):
+        return None
+    return AuthMFAEnrollResponse(
+        factor_id,
+        kind,
+        AuthMFAEnrollResponseTotp(*hidden) if whole else None,
+        optional_text(answer, "friendly_name") or "",
+        optional_text(answer, "phone"),
+    )
+
+
+def _challenged(answer: Mapping[str, Any]) -> AuthMFAChallengeResponse | None:
+    challenge_id, expires = optional_text(answer, "id"), tokens.number(answer, "expires_at")
+    if challenge_id is None or expires is None:
+        return None
+    return AuthMFAChallengeResponse(challenge_id, int(expires), optional_text(answer, "type"))
+
+
+def _path(factor_id: str) -> str:
+    return f"/factors/{quote(factor_id, safe='')}"
+
+
+def _methods(session: Session) -> tuple[AMREntry, ...]:
+    """How the user has shown who they are; a claim of another shape counts as none."""
+    entries = session.claims.get("amr")
+    return tuple(
+        AMREntry(str(entry.get("method")), int(tokens.number(entry, "timestamp") or 0))
+        for entry in (entries if isinstance(entries, list) else ())
+        if isinstance(entry, Mapping)
+    )

@@ -1,0 +1,359 @@
+"""Sign-in methods that go through a browser: a provider's or an organisation's page, a link, identities.
+
+They are methods of `AuthClient`. The code that comes back is of use only together with its verifier (PKCE),
+which never leaves this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from .. import errors, tokens
+from .._values import optional_text
+from ..models import (
+    AuthChangeEvent,
+    AuthResponse,
+    IdentitiesResponse,
+    OAuthResponse,
+    SessionResponse,
+    SSOResponse,
+    UserIdentity,
+)
+from ..tokens import Secret
+from . import sign_in
+from ._arguments import Given, require
+from ._sent_back import fields_of, nothing_to_sign_in_with, refusal_in
+from ._session import sign_in as requests
+from ._session.stored_session import TokenPair
+
+if TYPE_CHECKING:
+    from ._session.manager import SessionManager
+    from .client import AuthClient
+
+
+def sign_in_with_oauth(
+    auth: AuthClient,
+    credentials: Mapping[str, Any] | None = None,
+    *,
+    provider: str | None = None,
+    redirect_to: str | None = None,
+    scopes: str | None = None,
+    query_params: Mapping[str, str] | None = None,
+) -> OAuthResponse:
+    """Begin a sign-in with a provider such as ``"github"``: returns the address to open in a browser.
+
+    `sign_in_with_url` takes the address that one is sent back to. Nothing is sent yet.
+
+    Args:
+        credentials: The same as a dictionary.
+        provider: The provider's name, as in the project's settings.
+        redirect_to: Where to be sent back to; must be among the project's redirect URLs.
+        scopes: What to ask of the provider, separated by spaces.
+        query_params: Further parameters for the provider.
+
+    Raises:
+        AuthStorageError: The verifier could not be saved.
+        TypeError: An unknown key, or a value of the wrong type.
+
+    Source: supabase_auth's ``sign_in_with_oauth``.
+
+    Example:
+        ``supabase.auth.sign_in_with_oauth({"provider": "github"}).url``
+    """
+    given = Given(
+        "sign_in_with_oauth",
+        credentials,
+        provider=provider,
+        redirect_to=redirect_to,
+        scopes=scopes,
+        query_params=query_params,
+    )
+    fields = given.fields()
+    require(fields, "provider")
+    return auth._run(lambda: _begin_oauth(auth._manager, fields))
+
+
+def get_oauth_url(
+    auth: AuthClient,
+    provider: str,
+    *,
+    redirect_to: str | None = None,
+    scopes: str | None = None,
+    query_params: Mapping[str, str] | None = None,
+) -> str:
+    """The address of `sign_in_with_oauth` alone.
+
+    Args:
+        provider: The provider's name, as in the project's settings.
+        redirect_to: Where to be sent back to; must be among the project's redirect URLs.
+        scopes: What to ask of the provider, separated by spaces.
+        query_params: Further parameters for the provider.
+
+    Source: the auth server's ``/authorize``.
+
+    Example:
+        ``supabase.auth.get_oauth_url("github", scopes="read:user")``
+    """
+    return sign_in_with_oauth(
+        auth, provider=provider, redirect_to=redirect_to, scopes=scopes, query_params=query_params
+    ).url
+
+
+def sign_in_with_sso(
+    auth: AuthClient,
+    credentials: Mapping[str, Any] | None = None,
+    *,
+    domain: str | None = None,
+    provider_id: str | None = None,
+    redirect_to: str | None = None,
+    skip_http_redirect: bool | None = None,
+    captcha_token: str | None = None,
+) -> SSOResponse:
+    """Begin a sign-in at an organisation (SAML): returns the address to open in a browser.
+
+    `sign_in_with_url` takes the address that one is sent back to.
+
+    Args:
+        credentials: The same as a dictionary.
+        domain: The organisation's domain; or
+        provider_id: the id of its identity provider.
+        redirect_to: Where to be sent back to; must be among the project's redirect URLs.
+        skip_http_redirect: Have the address answered; yes by default, as no redirect is followed here.
+        captcha_token: What a captcha gave, where the project asks for one.
+
+    Raises:
+        AuthInvalidCredentials: Neither domain nor id.
+        AuthApiError: The server refused (``saml_provider_disabled``, ``sso_provider_not_found``…).
+        TypeError: An unknown key, or a value of the wrong type.
+
+    Source: supabase_auth's ``sign_in_with_sso``.
+
+    Example:
+        ``supabase.auth.sign_in_with_sso({"domain": "example.com"}).url``
+    """
+    given = Given(
+        "sign_in_with_sso",
+        credentials,
+        domain=domain,
+        provider_id=provider_id,
+        redirect_to=redirect_to,
+        skip_http_redirect=skip_http_redirect,
+        captcha_token=captcha_token,
+    )
+    credentials = captcha_token = None
+    fields = given.fields()
+    if not fields.get("domain") and not fields.get("provider_id"):
+        raise errors.AuthInvalidCredentials("Pass either domain or provider_id.", code="validation_failed")
+    return auth._run(lambda: _begin_sso(auth._manager, fields))
+
+
+def sign_in_with_url(auth: AuthClient, address: str | Secret) -> AuthResponse:
+    """Sign in with the address that a link or a provider's page sent one back to.
+
+    Args:
+        address: Copied from the browser, whole: with its ``#access_token=…`` or its ``?code=…``.
+
+    Raises:
+        AuthApiError: The address says that the sign-in failed, or the server does.
+        AuthError: There is nothing in it to sign in with.
+
+    Source: supabase_auth's ``initialize_from_url``.
+
+    Example:
+        ``supabase.auth.sign_in_with_url(address).user``
+    """
+    secret, address = Secret(address), ""
+    fields = fields_of(secret)
+    refused = refusal_in(fields)
+    if refused is not None:
+        raise refused
+    kind = fields["type"].reveal() if "type" in fields else ""
+    if "access_token" in fields:
+        pair = TokenPair.of(fields["access_token"], fields.get("refresh_token", ""))
+        event = requests.event_of(recovery=kind == "recovery")
+        return auth._run(lambda: _restore(auth._manager, pair, event))
+    if "code" in fields:
+        return exchange_code_for_session(auth, fields["code"])
+    if "token_hash" in fields:
+        return sign_in.verify_otp(auth, token_hash=fields["token_hash"], type=kind or "email")
+    raise nothing_to_sign_in_with()
+
+
+def exchange_code_for_session(
+    auth: AuthClient,
+    params: str | Secret | Mapping[str, Any] | None = None,
+    *,
+    auth_code: str | Secret | None = None,
+    code_verifier: str | Secret | None = None,
+    redirect_to: str | None = None,
+) -> SessionResponse:
+    """Sign in with the code of an address (PKCE).
+
+    Args:
+        params: The code; or a dictionary of what follows.
+        auth_code: The code.
+        code_verifier: By default the one that was made for it and is kept in storage.
+        redirect_to: Where the sign-in was to lead.
+
+    Raises:
+        AuthApiError: The server refused: the code is spent, too old, or of another verifier.
+        AuthError: There is no verifier: the sign-in was not begun here.
+        TypeError: An unknown key, or a value of the wrong type.
+
+    Source: supabase_auth's ``exchange_code_for_session``.
+
+    Example:
+        ``supabase.auth.exchange_code_for_session({"auth_code": code}).session``
+    """
+    if isinstance(params, (str, Secret)):
+        auth_code, params = params, None
+    given = Given(
+        "exchange_code_for_session",
+        params,
+        auth_code=auth_code,
+        code_verifier=code_verifier,
+        redirect_to=redirect_to,
+    )
+    params = auth_code = code_verifier = None
+    fields = given.fields()
+    require(fields, "auth_code")
+    for name in {"auth_code", "code_verifier"} & fields.keys():
+        fields[name] = tokens.clean(fields[name])
+    return auth._run(lambda: requests.exchange_code(auth._manager, fields))
+
+
+# -- identities -------------------------------------------------------------------------------------------
+
+
+def get_user_identities(auth: AuthClient) -> IdentitiesResponse:
+    """The accounts that the user signs in with, as the server knows them now.
+
+    Raises:
+        AuthSessionMissing: Not signed in.
+
+    Source: supabase_auth's ``get_user_identities``.
+
+    Example:
+        ``[identity.provider for identity in supabase.auth.get_user_identities().identities]``
+    """
+    return auth._run(lambda: _identities(auth._manager))
+
+
+def link_identity(
+    auth: AuthClient,
+    credentials: Mapping[str, Any] | None = None,
+    *,
+    provider: str | None = None,
+    redirect_to: str | None = None,
+    scopes: str | None = None,
+    query_params: Mapping[str, str] | None = None,
+) -> OAuthResponse:
+    """Begin to link a provider's account to the user: returns the address to open in a browser.
+
+    `sign_in_with_url` takes the address that one is sent back to. What comes of it is a new session; the one
+    that asked lives on.
+
+    Args:
+        credentials: The same as a dictionary.
+        provider: The provider's name, as in the project's settings.
+        redirect_to: Where to be sent back to; must be among the project's redirect URLs.
+        scopes: What to ask of the provider, separated by spaces.
+        query_params: Further parameters for the provider.
+
+    Raises:
+        AuthSessionMissing: Not signed in.
+        AuthApiError: The server refused (``manual_linking_disabled``…).
+        TypeError: An unknown key, or a value of the wrong type.
+
+    Source: supabase_auth's ``link_identity``.
+
+    Example:
+        ``supabase.auth.link_identity({"provider": "github"}).url``
+    """
+    given = Given(
+        "link_identity",
+        credentials,
+        provider=provider,
+        redirect_to=redirect_to,
+        scopes=scopes,
+        query_params=query_params,
+    )
+    fields = given.fields()
+    require(fields, "provider")
+    return auth._run(lambda: _begin_linking(auth._manager, fields))
+
+
+def unlink_identity(auth: AuthClient, identity: UserIdentity | Mapping[str, Any]) -> None:
+    """Remove an account from those that the user signs in with.
+
+    Unlinking the email identity moves the user's address to a remaining one; the password stays.
+
+    Args:
+        identity: One of `get_user_identities`.
+
+    Raises:
+        AuthSessionMissing: Not signed in.
+        AuthApiError: The server refused (``single_identity_not_deletable``, ``identity_not_found``…).
+        TypeError: This is no identity.
+
+    Source: supabase_auth's ``unlink_identity``.
+
+    Example:
+        ``supabase.auth.unlink_identity(supabase.auth.get_user_identities().identities[0])``
+    """
+    found = identity.get("identity_id") if isinstance(identity, Mapping) else None
+    identity_id = getattr(identity, "identity_id", found)
+    if not isinstance(identity_id, str) or not identity_id:
+        raise TypeError("unlink_identity takes one of get_user_identities().identities.")
+    return auth._run(lambda: _unlink(auth._manager, identity_id))
+
+
+# -- how they are sent ------------------------------------------------------------------------------------
+
+
+async def _query(manager: SessionManager, fields: Mapping[str, Any]) -> str:
+    """The parameters of a request for a provider's page, with a new challenge."""
+    own = {name: value for name, value in fields.items() if name != "query_params"}
+    challenge = await manager.store.run(requests.pkce_of(manager).challenge)
+    return urlencode({**fields.get("query_params", {}), **own, **challenge})
+
+
+async def _begin_oauth(manager: SessionManager, fields: Mapping[str, Any]) -> OAuthResponse:
+    query = await _query(manager, fields)
+    return OAuthResponse(fields["provider"], f"{manager.api.url}/authorize?{query}")
+
+
+async def _begin_sso(manager: SessionManager, fields: dict[str, Any]) -> SSOResponse:
+    # Here it is in the body: this endpoint doesn't read it from the query.
+    leads_to = {"redirect_to": fields.pop("redirect_to")} if "redirect_to" in fields else {}
+    path, body = await requests.prepare(manager, "/sso", {"skip_http_redirect": True, **fields}, pkce=True)
+    return SSOResponse(await manager.api.ask("POST", path, _url_of, body={**body, **leads_to}))
+
+
+async def _begin_linking(manager: SessionManager, fields: Mapping[str, Any]) -> OAuthResponse:
+    session = await manager.get_fresh_or_raise()
+    path = f"/user/identities/authorize?{await _query(manager, fields)}&skip_http_redirect=true"
+    url = await manager.api.ask("GET", path, _url_of, token=Secret(session.access_token))
+    return OAuthResponse(fields["provider"], url)
+
+
+def _url_of(answer: Mapping[str, Any]) -> str | None:
+    return optional_text(answer, "url")
+
+
+async def _identities(manager: SessionManager) -> IdentitiesResponse:
+    session = await manager.get_fresh_or_raise()
+    return IdentitiesResponse((await manager.api.get_user(Secret(session.access_token))).identities)
+
+
+async def _unlink(manager: SessionManager, identity_id: str) -> None:
+    session = await manager.get_fresh_or_raise()
+    path = f"/user/identities/{quote(identity_id, safe='')}"
+    await manager.api.ask("DELETE", path, lambda _: True, token=Secret(session.access_token))
+
+
+async def _restore(manager: SessionManager, pair: TokenPair, event: AuthChangeEvent) -> SessionResponse:
+    session = await manager.adopter.restore_from_tokens(pair, event, "signed in with a link")
+    return SessionResponse(session.user, session)

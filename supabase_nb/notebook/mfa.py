@@ -1,0 +1,158 @@
+"""`%supabase_mfa`: asks for the six digits of an authenticator app, and adds one to the user."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ..errors import AuthApiError, AuthError
+from . import arguments, prompts
+from .arguments import MagicParser, SupabaseUsageError
+from .commands import name_argument
+
+if TYPE_CHECKING:
+    from ..auth import AuthClient
+    from ..models import AuthMFAVerifyResponse, Factor
+    from .magics import SupabaseMagics
+
+_TRIES = 3
+_MAGIC = "%supabase_mfa"
+
+
+def add_arguments(parser: MagicParser) -> None:
+    """What `%supabase_mfa` takes."""
+    name_argument(parser)
+    parser.add_argument("factor", nargs="?", metavar="FACTOR", help="which app, by the name you gave it")
+    parser.add_argument("--enroll", action="store_true", help="add an authenticator app: shows a QR code")
+
+
+def verify(magics: SupabaseMagics, given: argparse.Namespace) -> AuthMFAVerifyResponse | None:
+    """Verify your second factor: asks for an authenticator app's six digits. The session is at aal2 then.
+
+    If it is already, nothing is asked. Verifying ends your other sessions that are at aal1.
+
+    For example:
+
+        %supabase_mfa
+        %supabase_mfa --enroll "my phone"
+    """
+    client = magics.client(given)
+    auth, name = client.auth, _plain(given)
+    if given.enroll:
+        response: AuthMFAVerifyResponse | None = _enroll(auth, name)
+    elif auth.mfa.get_authenticator_assurance_level().current_level == "aal2":
+        response = None
+    else:
+        response = _verify(auth, _factor(auth, name).id)
+    magics.show(client)
+    return response
+
+
+def _plain(given: argparse.Namespace) -> str | None:
+    """The factor's name: as it is written, or what a variable of this name holds."""
+    word: str | None = given.factor
+    if word is None:
+        return None
+    quoted = word[:1] in ("'", '"')
+    if not quoted and arguments.is_name(word) and word in given.variables:
+        return arguments.resolve_text(word, given.variables, what="the factor's name").reveal()
+    return word.strip("\"'")
+
+
+def _factor(auth: AuthClient, name: str | None) -> Factor:
+    """The verified factor of this name, or the only one.
+
+    Raises:
+        SupabaseUsageError: There is none, or several to choose from.
+    """
+    factors = auth.mfa.list_factors().totp
+    names = ", ".join(factor.friendly_name or "(without a name)" for factor in factors)
+    if not factors:
+        raise SupabaseUsageError(f"There is no authenticator app yet: {_MAGIC} --enroll adds one.")
+    if name is None and len(factors) == 1:
+        return factors[0]
+    if name is None:
+        raise SupabaseUsageError(f"There are several authenticator apps: {names}. Say which: {_MAGIC} NAME")
+    found = next((factor for factor in factors if factor.friendly_name == name), None)
+    if found is None:
+        raise SupabaseUsageError(f"There is no authenticator app by that name. There is: {names}.")
+    return found
+
+
+def _verify(auth: AuthClient, factor_id: str) -> AuthMFAVerifyResponse:
+    """Ask for a code until one is right, a few times at most."""
+    for left in reversed(range(_TRIES)):
+        code = prompts.ask("The six digits that your authenticator app shows (not shown): ", _MAGIC)
+        try:
+            response = auth.mfa.challenge_and_verify(factor_id=factor_id, code=code)
+        except AuthApiError as error:
+            if error.code != "mfa_verification_failed" or not left:
+                raise
+            print(error.message)  # noqa: T201
+        else:
+            print("Verified: this session is at aal2. Your other sessions at aal1 have ended.")  # noqa: T201
+            return response
+    raise AssertionError("unreachable")
+
+
+def _enroll(auth: AuthClient, name: str | None) -> AuthMFAVerifyResponse:
+    if prompts.prompt() is None:
+        raise prompts.no_input()
+    show = _display()
+    factor = auth.mfa.enroll(factor_type="totp", friendly_name=name)
+    assert factor.totp is not None
+    hide = show(factor.totp)
+    done = False
+    try:
+        response = _verify(auth, factor.id)
+        done = True
+    finally:
+        hide(done)
+        if not done:
+            _forget(auth, factor.id)
+    return response
+
+
+def _forget(auth: AuthClient, factor_id: str) -> None:
+    """Remove a factor that was not verified: the next try makes a new one."""
+    with suppress(AuthError):  # it is of no use unverified, and goes when another one is verified
+        auth.mfa.unenroll(factor_id=factor_id)
+
+
+def _display() -> Callable[[Any], Callable[[bool], None]]:
+    """How to show a QR code here without saving it.
+
+    Raises:
+        SupabaseUsageError: There is no such way.
+    """
+    from .show import in_terminal
+
+    if in_terminal():
+        return _print
+    if not prompts.can_show_form():
+        raise SupabaseUsageError(
+            "The QR code can't be shown here without being saved. Install anywidget, or run "
+            f"{_MAGIC} --enroll in a terminal (ipython)."
+        )
+    from .enrolment import show_enrolment
+
+    return show_enrolment
+
+
+def _print(totp: Any) -> Callable[[bool], None]:
+    """In a terminal: the QR code, if segno is installed, and the key to type."""
+    try:
+        import segno
+    except ImportError:
+        pass
+    else:
+        segno.make(totp.uri).terminal(compact=True)
+    print(f"Add this key to your authenticator app: {grouped(totp.secret)}")  # noqa: T201
+    return lambda done: None
+
+
+def grouped(key: str) -> str:
+    """A key in groups of four, for reading it off."""
+    return " ".join(key[start : start + 4] for start in range(0, len(key), 4))
