@@ -41,7 +41,7 @@ lowest: $(READY)
 	tools/lowest "$(VENV)"
 
 docs: $(READY)
-	$(BIN)/mkdocs build --strict
+	$(BIN)/python -m zensical build --strict --clean
 
 # Renews the pictures of the documentation.
 screenshots: $(READY)

@@ -1,4 +1,4 @@
-"""Parts of the documentation that the package itself knows: the magics reference and the errors table."""
+"""A Markdown extension for the documentation: the magics reference, the tables of errors and traits."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import argparse
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from markdown import Markdown
+from markdown.extensions import Extension
+from markdown.preprocessors import Preprocessor
 
 from supabase_nb import errors
 
@@ -113,16 +117,26 @@ OWN = {
 }
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Called by mkdocs for each page."""
-    for mark, make in (
-        ("<!-- magics -->", magics),
-        ("<!-- errors -->", error_table),
-        ("<!-- traits -->", traits),
-    ):
-        if mark in markdown:
-            markdown = markdown.replace(mark, make())
-    return markdown
+class GeneratedParts(Preprocessor):
+    """Puts each generated part in the place of its mark."""
+
+    def run(self, lines: list[str]) -> list[str]:
+        """Called by Python-Markdown with the lines of each page."""
+        parts = {"<!-- magics -->": magics, "<!-- errors -->": error_table, "<!-- traits -->": traits}
+        return [part for line in lines for part in (parts[line]().split("\n") if line in parts else [line])]
+
+
+class DocsExtension(Extension):
+    """Named in mkdocs.yml."""
+
+    def extendMarkdown(self, md: Markdown) -> None:
+        """Run before everything else, so that the parts are Markdown like any other."""
+        md.preprocessors.register(GeneratedParts(md), "supabase_nb_parts", 100)
+
+
+def makeExtension() -> Extension:
+    """Called by Python-Markdown."""
+    return DocsExtension()
 
 
 def magics() -> str:
