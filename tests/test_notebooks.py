@@ -23,7 +23,7 @@ each = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOT
 
 
 def test_the_docs_list_them() -> None:
-    page = (FOLDER.parent / "docs" / "notebooks.md").read_text("utf-8")
+    page = (FOLDER.parent / "docs" / "tour.md").read_text("utf-8")
     listed = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
     assert sorted(listed) == [path.stem for path in NOTEBOOKS]
 
