@@ -274,6 +274,14 @@ AuthWeakPasswordError = AuthWeakPassword
 """The same class under supabase_auth's name."""
 
 
+def client_closed() -> AuthError:
+    """A call on a client that was closed."""
+    return AuthError(
+        "This client was closed. Run %supabase_connect to connect again, or make another client.",
+        code="client_closed",
+    )
+
+
 def with_next_step(message: str, code: str | None) -> str:
     """The server's message with the next step for a person behind it."""
     message = message.strip().rstrip(".")

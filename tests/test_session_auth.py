@@ -376,6 +376,7 @@ def test_every_method_that_waits_can_be_awaited() -> None:
     no_network = {
         "aio",
         "close",
+        "closed",
         "events",
         "get_oauth_url",
         "last_error",

@@ -44,6 +44,10 @@ MEANINGS = {
 
 #: Codes of this package's own, whose messages say all: code -> what it means, what to do.
 OWN = {
+    "client_closed": (
+        "The client was closed, or the extension was unloaded.",
+        "Run `%supabase_connect` again, or make another client.",
+    ),
     "forked_process": (
         "A forked child process would have to refresh its parent's session.",
         "Create a client in the child, after the fork.",

@@ -143,7 +143,7 @@ class AuthClient(traitlets.HasTraits):
         self._verifier = Verifier(api)
 
     def __repr__(self) -> str:
-        return f"AuthClient({self.url!r}, status={self.status!r})"
+        return f"AuthClient({self.url!r}, {'closed' if self.closed else f'status={self.status!r}'})"
 
     def __dir__(self) -> list[str]:
         """The public names, of traitlets' many only those that observe; this is what Tab offers."""
@@ -154,11 +154,17 @@ class AuthClient(traitlets.HasTraits):
 
     def _run(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Run a coroutine on the owner loop and wait for it (`aio` awaits it instead)."""
+        self._check_open()
         return owner_loop.call(make, self._manager.delivery)
 
     async def _await(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """The same, awaited on another event loop."""
+        self._check_open()
         return await owner_loop.wait(make, self._manager.delivery)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise errors.client_closed()
 
     def _answer(self, value: _T) -> _T:
         """Return what is known without waiting (`aio` has it awaited)."""
@@ -267,7 +273,7 @@ class AuthClient(traitlets.HasTraits):
         Example:
             ``session = supabase.auth.get_session()``
         """
-        fresh = self._manager.session_if_fresh()
+        fresh = None if self.closed else self._manager.session_if_fresh()
         return self._answer(fresh) if fresh else self._run(self._manager.get_fresh)
 
     def refresh_session(self, refresh_token: str | Secret | None = None) -> SessionResponse:
@@ -504,6 +510,7 @@ class AuthClient(traitlets.HasTraits):
         Example:
             ``supabase.auth.start_auto_refresh()``
         """
+        self._check_open()
         self._manager.refresher.background = True
         if self._manager.snapshot.session is not None:
             scheduler.register(self._manager)
@@ -522,16 +529,22 @@ class AuthClient(traitlets.HasTraits):
     def close(self) -> None:
         """Stop refreshing and drop the connections. The session stays stored. Harmless when done twice.
 
+        What is known can still be read. A method that would need the server or the storage raises from now on
+        (``client_closed``).
+
         Source: supabase_auth's ``close``.
 
         Example:
             ``supabase.auth.close()``
         """
+        self.closed = True
         self.stop_auto_refresh()
         self._manager.api.close()
 
     # -- traits -------------------------------------------------------------------------------------------
 
+    #: Whether `close` was called.
+    closed = False
     _interrupt: BaseException | None = None
     # Whether traits are being set: what is to be told of them waits in `_untold` until all of them are.
     _setting = False

@@ -38,6 +38,8 @@ class TokenSource:
     def current(self) -> Secret | None:
         """The token, if it can be sent without waiting; `NO_TOKEN`: not signed in; ``None``: call `fetch`."""
         snapshot = self._manager.snapshot
+        if self.auth.closed:
+            return None  # `fetch` says so
         if snapshot.session is None:
             return NO_TOKEN if self._restored and snapshot.status != "expired" else None
         freshness = self._manager.state.freshness(snapshot)

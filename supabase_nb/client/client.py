@@ -10,7 +10,7 @@ from .._mixups import project_url
 from .._pool import Pool
 from .._urls import check_url
 from ..auth import AuthClient
-from ..errors import AuthError
+from ..errors import AuthError, client_closed
 from ..storage import SessionStorage
 from ..tokens import Secret
 from .client_options import ClientOptions, client_arguments
@@ -31,6 +31,16 @@ if TYPE_CHECKING:
 
 # Seconds to connect, and to wait for data: as long as a query may take (postgrest's own default).
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 5.0, 120.0
+
+
+class _DataRequests(_http.Client):
+    """What sends a client's requests for data."""
+
+    def send(self, request: _http.Request, **options: Any) -> _http.Response:
+        """Send it; a closed client's error is ours, with the next step."""
+        if self.is_closed:
+            raise client_closed()
+        return super().send(request, **options)
 
 
 class Client:
@@ -94,7 +104,7 @@ class Client:
         self._bearer = SessionTokens(self.auth, self._key, [self.url])
         self._row_limit = RowLimit()
         # Redirects carry nothing of ours: the transport signs each hop, if it is for the project.
-        self.http = _http.Client(
+        self.http: _http.Client = _DataRequests(
             transport=SessionTransport(Signer(self._bearer), transport or Pool()),
             base_url=self.url,
             headers=headers,
@@ -126,7 +136,7 @@ class Client:
         return self.key
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r}, {self.auth.status})"
+        return f"{type(self).__name__}({self.url!r}, {'closed' if self.closed else self.auth.status})"
 
     def __dir__(self) -> list[str]:
         """The public names: this is what Tab offers."""

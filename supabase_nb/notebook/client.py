@@ -75,12 +75,9 @@ class NotebookClient(Displays, Client):
         supabase.set_auth(token)                            # requests with another token
     """
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.url!r}, closed)" if self.closed else super().__repr__()
-
     def _ipython_display_(self, **_: object) -> None:
         if self.closed:
-            print(word("closed.text"))  # noqa: T201
+            print(word("hint.closed"))  # noqa: T201
         else:
             super()._ipython_display_()
 

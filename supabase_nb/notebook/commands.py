@@ -91,6 +91,7 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
     connection = magics.connections.get(name)
     if (
         connection is None
+        or connection.client.closed
         or connection.made_from != made_from
         or namespace.get(name) is not connection.client
     ):

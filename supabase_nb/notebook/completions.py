@@ -45,7 +45,7 @@ def _offers(parser: MagicParser, words: list[str], begun: str, magics: SupabaseM
     actions = parser._option_string_actions
     before = actions.get(words[-1]) if words else None
     if before is not None and before.dest == "name":
-        yield from magics.clients()
+        yield from (name for name, client in magics.clients().items() if not client.closed)
         return
     if before is not None and before.nargs != 0:
         yield from map(str, before.choices or ())

@@ -100,6 +100,6 @@ def token_entry(auth: AuthClient) -> TokenEntry:
 
 def show_entry(auth: AuthClient) -> None:
     """Show the form, with what is left of it where nobody is behind it."""
-    sentence = word("entry.snapshot")
+    sentence = word("hint.closed" if auth.closed else "entry.snapshot")
     html = f'{fallback.STYLE}<div class="sb-snap"><p>{escape(sentence)}</p></div>'
     publish(token_entry(auth), sentence, html)

@@ -19,6 +19,7 @@ SHAPES: Mapping[str, str] = {
     "refreshing": "↻",
     "retrying": "▲",
     "expired": "✕",
+    "closed": "⊖",
 }
 #: ANSI colours of the states.
 _COLORS: Mapping[str, str] = {
@@ -28,6 +29,7 @@ _COLORS: Mapping[str, str] = {
     "refreshing": "36",
     "retrying": "33",
     "expired": "31",
+    "closed": "2",
 }
 
 # The two outputs of a display are this snapshot and the widget. The snapshot hides the widget until the
@@ -70,7 +72,8 @@ def html(view: View) -> str:
     state, *facts = (escape(fact) for fact in (_then(view), *_facts(view)))
     lines = [f"<strong>{escape(_title())}</strong>", " · ".join((f"<strong>{state}</strong>", *facts))]
     lines += [escape(text) for text in (next_step(view), *view["notices"]) if text]
-    lines.append(f"<em>{escape(word('snapshot.note'))}</em>")
+    if view["status"] != "closed":
+        lines.append(f"<em>{escape(word('snapshot.note'))}</em>")
     body = "".join(f"<p>{text}</p>" for text in lines)
     # Front ends typeset what stands between dollar signs, but not below these classes (MathJax 3 and 2).
     return f'{STYLE}<div class="sb-snap mathjax_ignore tex2jax_ignore">{body}</div>'

@@ -11,6 +11,7 @@ WORDS: dict[str, str] = {
     "status.refreshing": "Refreshing",
     "status.retrying": "Retrying",
     "status.expired": "Expired",
+    "status.closed": "Closed",
     # What a state means, where that helps
     "hint.signed_out": "No session. Run %supabase_set_session to restore one.",
     "hint.restoring": "Read from storage. The auth server has not confirmed it yet.",
@@ -23,8 +24,7 @@ WORDS: dict[str, str] = {
     "dead.gone": "The kernel is gone: last seen {time}, then “{status}”. Run the cell again.",
     "dead.silent": "The kernel does not answer: last seen {time}, then “{status}”.",
     # The client was closed
-    "closed.badge": "Closed",
-    "closed.text": "This client was closed. Run %supabase_connect to connect again.",
+    "hint.closed": "This client was closed. Run %supabase_connect to connect again.",
     # The panel
     "panel.title": "Supabase session",
     "panel.refresh": "Refresh",

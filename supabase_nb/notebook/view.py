@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
 from ..models import AuthChangeEvent, Session, Status, User, mask_email
@@ -37,7 +37,7 @@ class EventView(TypedDict):
 class View(TypedDict):
     """All that a display shows. Spans are in seconds, counted from when this was taken."""
 
-    status: Status
+    status: Status | Literal["closed"]
     host: str
     time_left: float | None
     lifetime: float | None
@@ -58,15 +58,15 @@ def describe(auth: AuthClient) -> View:
     events = auth.events
     refreshed = [event.time for event in events if event.kind == AuthChangeEvent.TOKEN_REFRESHED]
     view: View = {
-        "status": auth.status,
+        "status": "closed" if auth.closed else auth.status,
         "host": urlsplit(auth.url).netloc.rpartition("@")[2],
         "time_left": auth.time_left() if session else None,
         "lifetime": session.lifetime if session else None,
-        "refresh_in": due - now if due is not None else None,
+        "refresh_in": due - now if due is not None and not auth.closed else None,
         "refreshable": bool(session and session.refresh_token),
         "refreshed": refreshed[-1] if refreshed else None,
         "user": _user(user, session) if user else None,
-        "message": error.message if error else None,
+        "message": error.message if error and not auth.closed else None,
         "notices": list(auth.notices),
         "events": [
             {"kind": str(event.kind), "ago": now - event.time, "cause": event.cause}

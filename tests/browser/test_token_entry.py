@@ -241,3 +241,23 @@ def test_accessible_and_narrow_in_both_themes(
             page.keyboard.press("Enter")
             expect(form.get_by_text("Local storage", exact=True)).to_be_hidden()
             assert form.evaluate("form => form.scrollWidth <= form.clientWidth + 1")
+
+
+def test_the_labels_of_two_forms_name_fields_of_their_own(
+    page: Page,
+    write_notebook: Callable[..., Path],
+    jupyter_lab: Callable[[Path], str],
+    run_all: Callable[[Page], None],
+) -> None:
+    setup = (
+        "from fake_auth import FakeAuth\nfrom supabase_nb.notebook.client import Displays\n"
+        "class Client(Displays):\n    def __init__(self): self.auth = FakeAuth()\n"
+        "one, two = Client(), Client()"
+    )
+    page.goto(jupyter_lab(write_notebook("two-forms", setup, "one.token_entry()", "two.token_entry()")))
+    run_all(page)
+    forms = page.locator(".sb[data-kind=token_entry]")
+    expect(forms).to_have_count(2)
+    for form in forms.all():
+        form.get_by_text("Refresh token", exact=True).click()
+        expect(form.get_by_label("Refresh token")).to_be_focused()

@@ -339,6 +339,23 @@ def test_connecting_again_keeps_the_client_or_leaves_it_running(connected):
     assert (first.closed, second.closed) == (1, 1)
 
 
+def test_connecting_again_after_closing_makes_another_client(shell):
+    shell.run("%load_ext supabase_nb")
+    connect = "%supabase_connect https://abcd.supabase.co --key 'k' --storage memory"
+    assert shell.run(connect).ok
+    first = shell.ns["supabase"]
+    first.close()
+    assert "supabase" not in shell.complete("%supabase_session --name ")
+    for magic in ("refresh", "sign_out"):
+        assert shell.run(f"%supabase_{magic}").text.startswith(
+            "AuthError: This client was closed. Run %supab"
+        )
+    assert shell.run(connect).ok
+    assert shell.ns["supabase"] is not first
+    assert not shell.ns["supabase"].closed
+    assert shell.run("%supabase_session").ok
+
+
 def test_reloading_goes_on_with_the_clients(connected):
     first = connected.ns["supabase"]
     connected.run("%supabase_connect https://two.supabase.co --key 'k' --name two")

@@ -10,8 +10,6 @@ import { followTheme, h, say, write } from "./shared.mjs";
 /** When tokens that the kernel has not taken yet need an explanation, in ms. */
 const BUSY_AFTER = 2_000;
 
-let forms = 0;
-
 /**
  * Whether a text is more than one token. An input of one line would lose the line breaks between two.
  * @param {string} text
@@ -29,7 +27,8 @@ export function holdsSeveral(text) {
  */
 function draw(model, el, line) {
   const words = /** @type {Words} */ (model.get("words"));
-  const number = (forms += 1);
+  // Not counted: each widget loads a module of its own, and ids have to differ on the whole page.
+  const number = Math.random().toString(36).slice(2);
   const { shown } = line;
   const host = h("span", { class: "sb-host" });
   const message = h("p", { class: "sb-message", role: "status" });
@@ -183,7 +182,7 @@ function draw(model, el, line) {
     const who = user?.name ?? say(words, user?.anonymous ? "user.anonymous" : "user.unnamed");
     const standing = user && closed ? say(words, "entry.in_force", { who }) : say(words, "entry.private");
     message.dataset.mood = gone() ? "" : mood || (user && closed ? "good" : "");
-    const over = say(words, shown.life === "closed" ? "closed.text" : "dead.never");
+    const over = say(words, shown.life === "closed" ? "hint.closed" : "dead.never");
     write(message, gone() ? over : spoken || standing);
   }
 

@@ -115,7 +115,7 @@ export function panel(words, line) {
  * @returns {string}
  */
 export function explain(words, { view, at, life }) {
-  if (life === "closed") return say(words, "closed.text");
+  if (life === "closed") return say(words, "hint.closed");
   if (!view) return say(words, life === "waiting" ? "dead.waiting" : "dead.never");
   if (life !== "live") {
     const status = say(words, `status.${view.status}`);

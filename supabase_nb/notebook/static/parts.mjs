@@ -2,7 +2,7 @@
 import { clock, h, moment, say, svg, write } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
-/** @typedef {"signed_out" | "restoring" | "active" | "refreshing" | "retrying" | "expired"} Status */
+/** @typedef {"signed_out" | "restoring" | "active" | "refreshing" | "retrying" | "expired" | "closed"} Status */
 /**
  * What the kernel sends (`view.py`). Spans are in seconds, counted from when it came.
  * @typedef {object} View
@@ -70,7 +70,7 @@ export function badge(words) {
         drawn = state;
       }
       element.dataset.status = state;
-      const dead = life === "closed" ? "closed.badge" : "dead.badge";
+      const dead = life === "closed" ? "status.closed" : "dead.badge";
       write(label, say(words, state === "dead" ? dead : `status.${state}`));
     },
   };
