@@ -141,7 +141,7 @@ def test_a_refresh_token_that_another_program_has_used(own_server: DemoServer, s
         newest = answer["refresh_token"]
     own_server.expire("grace@example.com")
     own_server.advance(60)
-    with error_of(AuthApiError, "refresh_token_already_used", "sign in again"):
+    with error_of(AuthApiError, "refresh_token_already_used", "Sign in again"):
         supabase.auth.set_session(access_token, refresh_token)
     own_server.advance(-60)
 

@@ -84,10 +84,10 @@ class AuthClient(traitlets.HasTraits):
     """
 
     session: _Trait[Session | None] = _read_only(
-        traitlets.Instance, Session, allow_none=True, help="The session in force."
+        traitlets.Instance, Session, allow_none=True, help="The current session."
     )
     user: _Trait[User | None] = _read_only(
-        traitlets.Instance, User, allow_none=True, help="Whose session it is."
+        traitlets.Instance, User, allow_none=True, help="The session's user."
     )
     status: _Trait[Status] = _read_only(
         traitlets.Enum,
@@ -96,22 +96,22 @@ class AuthClient(traitlets.HasTraits):
         help="signed_out, restoring, active, refreshing, retrying or expired.",
     )
     last_event: _Trait[AuthEvent | None] = _read_only(
-        traitlets.Instance, AuthEvent, allow_none=True, help="What happened last: kind, time, cause."
+        traitlets.Instance, AuthEvent, allow_none=True, help="The last event: its kind, time and cause."
     )
     last_error: _Trait[errors.AuthError | None] = _read_only(
         traitlets.Instance,
         errors.AuthError,
         allow_none=True,
-        help="Why it is retrying, expired or not saved.",
+        help="Why the session is retrying, expired or not saved.",
     )
     next_refresh_at: _Trait[float | None] = _read_only(
         traitlets.Float,
         None,
         allow_none=True,
-        help="When it is refreshed or tried next: Unix seconds, by this machine's clock.",
+        help="Time of the next refresh or retry: Unix seconds, by this machine's clock.",
     )
     notices: _Trait[tuple[str, ...]] = _read_only(
-        traitlets.Tuple, default_value=(), help="Sentences to show with the session."
+        traitlets.Tuple, default_value=(), help="Notes that the panel shows."
     )
 
     def __init__(

@@ -147,7 +147,7 @@ def sign_in_anonymously(
     data: Mapping[str, Any] | None = None,
     captcha_token: str | None = None,
 ) -> SessionResponse:
-    """Sign in as a new user without a name.
+    """Sign in as a new anonymous user.
 
     Args:
         credentials: The same as a dictionary.

@@ -85,7 +85,7 @@ class Client:
         **options: Any,
     ) -> None:
         if not isinstance(key, str):
-            raise AuthError("The project's key is missing: it is a text.", code="no_key")
+            raise AuthError("The project's key is missing. Pass it as a string.", code="no_key")
         self._key, key = Secret(key), ""
         url = project_url(url)
         check_key(self._key, url, allow_secret_key=allow_secret_key)

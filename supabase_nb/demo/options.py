@@ -25,7 +25,7 @@ class Options:
     port: int = _option(0, "port on 127.0.0.1; 0: the one of last time, or a free one", metavar="P")
     access_token_lifetime: int = _option(3600, "lifetime of access tokens", metavar="SECONDS")
     reuse_interval: int = _option(
-        10, "how long a spent refresh token may be used again (hosted projects: 10)", metavar="SECONDS"
+        10, "how long a used refresh token is still accepted (hosted projects: 10)", metavar="SECONDS"
     )
     signing_alg: str = _option("ES256", "how access tokens are signed", choices=ALGORITHMS)
     jwt_secret: str | None = _option(
@@ -40,7 +40,7 @@ class Options:
         None, "where links lead that name no redirect_to (default: a page of the server)", metavar="URL"
     )
     autoconfirm: bool = _option(True, "new users are confirmed at once; --no-autoconfirm: by e-mail")
-    disable_signup: bool = _option(False, "nobody can sign up")
+    disable_signup: bool = _option(False, "new users can't sign up")
     disable_email: bool = _option(False, "the e-mail provider is off: no sign-in with e-mail and password")
     outbox: bool = _option(
         True, "mails go to GET /demo/outbox; --no-outbox: a project whose mail server fails"

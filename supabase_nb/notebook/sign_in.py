@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 def _sign_in_arguments(parser: MagicParser) -> None:
     name_argument(parser)
-    parser.add_argument("who", nargs="?", metavar="EMAIL", help="e-mail address or phone number; asked for")
+    parser.add_argument("who", nargs="?", metavar="EMAIL", help="e-mail address or phone number")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--code", action="store_true", help="have a one-time code sent instead of a password")
+    how.add_argument("--code", action="store_true", help="send a one-time code instead of a password")
     how.add_argument("--provider", metavar="P", help="sign in with a provider, such as github")
-    how.add_argument("--link", action="store_true", help="with the address that a link led to")
-    how.add_argument("--anonymous", action="store_true", help="as a new user without a name")
+    how.add_argument("--link", action="store_true", help="use the address of the page that a link opened")
+    how.add_argument("--anonymous", action="store_true", help="sign in as a new anonymous user")
 
 
 def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
-    """Sign in. Password, code or address are asked for and not shown; never write them behind the magic.
+    """Sign in. The password, code or address is asked for and not shown; don't write it in the cell.
 
-    Whoever is signed in already is not asked again: run the notebook again tomorrow, and it goes on.
+    If you are signed in already, it doesn't ask again, so you can run the whole notebook again.
 
     For example:
 
@@ -48,10 +48,10 @@ def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
     elif given.anonymous:
         response = auth.sign_in_anonymously()
     elif given.link:
-        response = auth.sign_in_with_url(ask("The address the link led to (not shown): "))
+        response = auth.sign_in_with_url(ask("Address of the page that the link opened (not shown): "))
     elif given.provider:
         print(f"Open this in a browser and sign in:\n{auth.get_oauth_url(given.provider)}")  # noqa: T201
-        response = auth.sign_in_with_url(ask("The address you were sent back to (not shown): "))
+        response = auth.sign_in_with_url(ask("Address of the page you were sent back to (not shown): "))
     else:
         response = _with_identifier(auth, who or _ask_who(), code=given.code)
     magics.show(client)
@@ -66,8 +66,8 @@ def _with_identifier(auth: AuthClient, who: str, *, code: bool) -> AuthResponse:
     from ..models import mask_email
 
     shown = mask_email(who) if "@" in who else who[-3:].rjust(6, "•")
-    print(f"Sent to {shown}. It holds a code, a link, or both.")  # noqa: T201
-    answer = ask("The code, or the address the link led to (not shown): ")
+    print(f"Sent to {shown}. The message contains a code, a link, or both.")  # noqa: T201
+    answer = ask("Code, or address of the page that the link opened (not shown): ")
     if "://" in answer.reveal():
         return auth.sign_in_with_url(answer)
     return auth.verify_otp(identifier, token=answer)
@@ -105,7 +105,7 @@ def _ask_who() -> str:
     except EOFError:
         who = ""
     if not who:
-        raise SupabaseUsageError("Nothing was given. Run %supabase_sign_in again, with the e-mail address.")
+        raise SupabaseUsageError("No e-mail address was entered. Run %supabase_sign_in again.")
     return who
 
 
@@ -123,23 +123,23 @@ def ask(question: str) -> Secret:
     except EOFError:
         answer = Secret("")
     if not answer:
-        raise SupabaseUsageError("Nothing was given. Run %supabase_sign_in again.")
+        raise SupabaseUsageError("Nothing was entered. Run %supabase_sign_in again.")
     return answer
 
 
 def _nobody() -> SupabaseUsageError:
     return SupabaseUsageError(
-        "Nobody can be asked here. Run this cell by hand first: the session is stored, and found next time."
+        "No interactive input is available here. Run this cell by hand once: the session is stored."
     )
 
 
 def _set_auth_arguments(parser: MagicParser) -> None:
     name_argument(parser)
-    parser.add_argument("token", metavar="token", help="an access token; None: the session's again")
+    parser.add_argument("token", metavar="token", help="an access token; None: use the session's token again")
 
 
 def _set_auth(magics: SupabaseMagics, given: argparse.Namespace) -> None:
-    """Send requests with another access token than the session's; the session is kept beside it.
+    """Send requests with another access token. The session stays as it is.
 
     For example:
 

@@ -111,8 +111,8 @@ WORDS: dict[str, str] = {
     "entry.prompt_access": "Access token (or both, or the JSON, or the address): ",
     "entry.prompt_refresh": "Refresh token: ",
     "entry.nothing": "Nothing was given. Run %supabase_set_session again when you have the tokens.",
-    "entry.nobody": "Nobody can be asked here. Put the tokens into environment variables, then run "
-    "%supabase_set_session $ACCESS_TOKEN $REFRESH_TOKEN.",
+    "entry.nobody": "No interactive input is available here. Put the tokens into environment variables, "
+    "then run %supabase_set_session $ACCESS_TOKEN $REFRESH_TOKEN.",
     # Snapshots: static HTML and text
     "snapshot.title": "Supabase session, snapshot of {time}",
     "snapshot.then": "then {status}",

@@ -26,7 +26,7 @@ import distributed
 import supabase as supabase_py
 from supabase_nb.notebook.client import NotebookClient
 
-supabase = NotebookClient("https://abcd.supabase.co", "key")
+supabase = other = NotebookClient("https://abcd.supabase.co", "key")
 at = rt = access_token = refresh_token = url = key = URL = code = ""
 theirs = supabase_py.create_client(url, key)
 cluster = distributed.Client()
