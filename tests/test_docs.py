@@ -127,8 +127,62 @@ def loads(site: Path) -> Iterator[tuple[Path, str]]:
         yield from ((file, address) for address in parser.found)
 
 
+class Targets(HTMLParser):
+    """The links of a page, and what on it can be linked to."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.ids: set[str] = set()
+        self.feed(file.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.ids |= {value for name in ("id", "name") if (value := given.get(name))}
+        if tag == "a" and (link := given.get("href")):
+            self.links.append(link)
+
+
+def test_links_of_the_site_lead_somewhere(site: Path) -> None:
+    pages = {file: Targets(file) for file in site.rglob("*.html") if file.name != "404.html"}
+    checked, broken = 0, []
+    for file, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc:
+                continue
+            target = (file.parent / unquote(parts.path)).resolve() if parts.path else file
+            target = target / "index.html" if target.is_dir() else target
+            checked += 1
+            if not target.is_file() or (
+                parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].ids
+            ):
+                broken.append(f"{file.relative_to(site)}: {link}")
+    assert checked > 500
+    assert broken == []
+
+
 def test_links_of_the_readme_lead_somewhere() -> None:
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+    """A package index shows the README too, so its links are absolute."""
+    site, source, raw = (
+        "https://supabase-nb.readthedocs.io/",
+        "https://github.com/supabase-nb/supabase-nb/blob/main/",
+        "https://raw.githubusercontent.com/supabase-nb/supabase-nb/main/",
+    )
+    links = re.findall(r"\]\(([^)\s]+)\)", (ROOT / "README.md").read_text("utf-8"))
+    for link in links:
+        assert urlsplit(link).scheme == "https", link
+        path = unquote(urlsplit(link).path)
+        if link.startswith(site):
+            assert (ROOT / "docs" / f"{path.strip('/') or 'index'}.md").is_file(), link
+        for files in (source, raw):
+            if link.startswith(files):
+                assert (ROOT / link.removeprefix(files)).is_file(), link
+    assert all(any(link.startswith(start) for link in links) for start in (site, source, raw))
+
+
+def test_links_of_the_other_pages_lead_somewhere() -> None:
+    for name in ("CONTRIBUTING.md", "CHANGELOG.md"):
         for address in re.findall(r"\]\(([^)\s]+)\)", (ROOT / name).read_text("utf-8")):
             if not urlsplit(address).scheme:
                 assert (ROOT / address.partition("#")[0]).exists(), f"{name}: {address}"

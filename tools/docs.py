@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
+import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -157,6 +159,11 @@ def _magic(kind: Any, name: str, build: Callable[[Any], object], run: Callable[.
     parser = kind(name, run.__doc__ or "")
     build(parser)
     usage = " ".join(parser.format_usage().replace("::", "").split())
+    options = re.findall(r"\[[^]]*\]|\S+", usage)
+    usage = textwrap.fill(
+        " ".join(option.replace(" ", "\0") for option in options), 76, subsequent_indent="    "
+    )
+    usage = usage.replace("\0", " ")
     about = inspect.cleandoc(run.__doc__ or "")
     lines = [f"## `%{name}`", "", about, "", "```text", usage, "```", ""]
     rows = [f"| {words} | {text} |" for words, text in _arguments(parser)]
