@@ -1,4 +1,4 @@
-"""Where a session rests: in a file, in memory, or in the operating system's keyring."""
+"""Where a session is stored: in a file, in memory, or in the operating system's keyring."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _PORTS = {"http": 80, "https": 443}
 
 @runtime_checkable
 class SessionStorage(Protocol):
-    """What a session needs of a place to rest.
+    """What a storage has to do.
 
-    Values are texts that hold tokens. Every method may raise `AuthStorageError`.
+    Values are strings that contain tokens. Every method may raise `AuthStorageError`.
     """
 
     def get(self, key: str) -> str | None:
@@ -45,7 +45,7 @@ class SessionStorage(Protocol):
         """Store the value, whole or not at all."""
 
     def remove(self, key: str) -> None:
-        """Forget the value; harmless when there is none."""
+        """Remove the value, if there is one."""
 
     def lock(self, key: str, timeout: float = LOCK_TIMEOUT) -> Any:
         """A context manager that keeps all others out; enters with ``False`` when waiting took too long."""
@@ -111,7 +111,7 @@ def default_storage() -> SessionStorage:
 
 
 class MemoryStorage:
-    """Forgets everything when the kernel ends. Clients of one process may share one."""
+    """Keeps sessions until the kernel stops. Clients of one process may share one."""
 
     #: Reading and writing take no time.
     blocks = False
@@ -140,7 +140,7 @@ class MemoryStorage:
             self._versions[key] = self._versions.get(key, 0) + 1
 
     def remove(self, key: str) -> None:
-        """Forget the value."""
+        """Remove the value."""
         with self._guard:
             self._values.pop(key, None)
             self._versions[key] = self._versions.get(key, 0) + 1
@@ -224,7 +224,7 @@ class FileStorage:
         return data.decode("utf-8", "replace")
 
     def set(self, key: str, value: str) -> None:
-        """Replace the file: at any moment it holds the old value or the new one, whole.
+        """Replace the file atomically.
 
         Raises:
             AuthStorageError: The folder cannot be written, the disk is full, or others may write the folder.
@@ -346,7 +346,7 @@ class KeyringStorage:
     """The operating system's keyring (extra ``keyring``).
 
     Args:
-        service: The name under which the entries stand.
+        service: The name of the entries.
     """
 
     def __init__(self, service: str = "supabase-nb") -> None:
@@ -372,7 +372,7 @@ class KeyringStorage:
         self._beside.set(key, str(time.time_ns()))
 
     def remove(self, key: str) -> None:
-        """Forget the value."""
+        """Remove the value."""
         if self.get(key) is not None:
             self._ask("removed", lambda: self._keyring.delete_password(self._service, key))
         self._beside.set(key, str(time.time_ns()))

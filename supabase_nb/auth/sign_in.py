@@ -1,9 +1,9 @@
 """The sign-in methods: password, one-time code, link, provider, anonymous.
 
-They are methods of `AuthClient`, which each puts a session in force.
+They are methods of `AuthClient`. Each starts a new session.
 
-Where Supabase's Python client takes a dictionary of credentials, so do these; keywords say the same.
-Passwords and codes are wrapped as they enter: no ``repr``, log or traceback of ours shows them.
+They take a dictionary, like Supabase's Python client, or keywords.
+Passwords and codes are wrapped at once: no ``repr``, log or traceback of this package shows them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def sign_up(
     channel: str | None = None,
     captcha_token: str | None = None,
 ) -> AuthResponse:
-    """Make a new user.
+    """Create a user.
 
     Args:
         credentials: The same as a dictionary.
@@ -56,10 +56,10 @@ def sign_up(
         data: The user's metadata.
         redirect_to: Where the link in the confirmation mail leads.
         channel: ``"sms"`` or ``"whatsapp"``, for a phone.
-        captcha_token: What a captcha gave, where the project asks for one.
+        captcha_token: The result of a captcha, if the project requires one.
 
     Returns:
-        The user and the session; no session when the project wants the address confirmed first.
+        The user and the session; no session if the project requires the address to be confirmed first.
 
     Raises:
         AuthWeakPassword: ``reasons`` says in what.
@@ -110,8 +110,8 @@ def sign_in_with_password(
         email: The address; or
         phone: the number.
         password: The password.
-        data: Sent along, as supabase_auth does; the auth server makes nothing of it.
-        captcha_token: What a captcha gave, where the project asks for one.
+        data: Sent as supabase_auth does; the auth server ignores it.
+        captcha_token: The result of a captcha, if the project requires one.
 
     Raises:
         AuthInvalidCredentials: Wrong e-mail or password.
@@ -152,7 +152,7 @@ def sign_in_anonymously(
     Args:
         credentials: The same as a dictionary.
         data: The user's metadata.
-        captcha_token: What a captcha gave, where the project asks for one.
+        captcha_token: The result of a captcha, if the project requires one.
 
     Raises:
         AuthApiError: ``anonymous_provider_disabled``: the project does not allow it.
@@ -182,20 +182,20 @@ def sign_in_with_otp(
     channel: str | None = None,
     captcha_token: str | None = None,
 ) -> AuthOtpResponse:
-    """Have a one-time code, and by mail a link, sent; `verify_otp` or `sign_in_with_url` takes it.
+    """Send a one-time code, by e-mail also a link; pass it to `verify_otp` or `sign_in_with_url`.
 
     Args:
         credentials: The same as a dictionary.
         email: The address; or
         phone: the number, with its country's code.
-        should_create_user: Whether a stranger becomes a new user; yes by default.
+        should_create_user: Whether to create the user if there is none; yes by default.
         data: The metadata of a new user.
         redirect_to: Where the link leads.
         channel: ``"sms"`` or ``"whatsapp"``, for a phone.
-        captcha_token: What a captcha gave, where the project asks for one.
+        captcha_token: The result of a captcha, if the project requires one.
 
     Returns:
-        Neither user nor session: these come with the code. ``message_id`` is the SMS provider's.
+        Neither user nor session: you get these with the code. ``message_id`` is the SMS provider's.
 
     Raises:
         AuthApiError: The server refused (``otp_disabled``, ``over_email_send_rate_limit``…).
@@ -247,13 +247,13 @@ def verify_otp(
         type: What it was sent for: ``"email"`` (default), ``"sms"`` (default with a phone),
             ``"recovery"``, ``"invite"``, ``"email_change"``…
         redirect_to: Where a link would lead.
-        captcha_token: What a captcha gave, where the project asks for one.
+        captcha_token: The result of a captcha, if the project requires one.
 
     Returns:
         The user and the session; neither, when the other address has to confirm a change too.
 
     Raises:
-        AuthInvalidCredentials: The code is wrong, spent or too old.
+        AuthInvalidCredentials: The code is wrong, used or too old.
         AuthApiError: The server refused.
         TypeError: An unknown key, or a value of the wrong type.
 
@@ -294,7 +294,7 @@ def get_oauth_url(
     scopes: str | None = None,
     query_params: Mapping[str, str] | None = None,
 ) -> str:
-    """The address to open in a browser to sign in with a provider such as ``"github"``.
+    """The address to open in a browser, to sign in with a provider such as ``"github"``.
 
     `sign_in_with_url` takes the address that one is sent back to. It holds a code that is of use only
     together with the verifier that is made here and kept in storage (PKCE).
@@ -316,14 +316,14 @@ def get_oauth_url(
 
 
 def sign_in_with_url(auth: AuthClient, address: str | Secret) -> AuthResponse:
-    """Sign in with the address that a link or a provider's page sent one back to.
+    """Sign in with the address of the page that a link or a provider's page led to.
 
     Args:
-        address: Copied from the browser, whole: with its ``#access_token=…`` or its ``?code=…``.
+        address: The whole address from the browser, with its ``#access_token=…`` or its ``?code=…``.
 
     Raises:
         AuthApiError: The address says that the sign-in failed, or the server does.
-        AuthError: There is nothing in it to sign in with.
+        AuthError: It contains neither a code nor tokens.
 
     Source: supabase_auth's ``initialize_from_url``.
 
@@ -367,8 +367,8 @@ def exchange_code_for_session(
         redirect_to: Where the sign-in was to lead.
 
     Raises:
-        AuthApiError: The server refused: the code is spent, too old, or of another verifier.
-        AuthError: There is no verifier: the sign-in was not begun here.
+        AuthApiError: The server refused: the code is used, too old, or of another verifier.
+        AuthError: There is no verifier: the sign-in was started elsewhere.
         TypeError: An unknown key, or a value of the wrong type.
 
     Source: supabase_auth's ``exchange_code_for_session``.

@@ -132,7 +132,7 @@ class SessionTokens:
         """Send this token instead of the session's; ``None``: the session's again.
 
         Raises:
-            AuthInvalidJwt: It does not have a token's shape. What was in force stays.
+            AuthInvalidJwt: It does not look like a token. What was in force stays.
         """
         secret = None if token is None else tokens.clean(token)
         token = None

@@ -24,7 +24,7 @@ else:
 class SessionAuth(Signer, _AnyClientsAuth):
     """Sends requests as the user of a session: ``httpx.Client(auth=SessionAuth(supabase))``, async too.
 
-    It works on clients of httpx2 as well.
+    It works with clients of httpx2 too.
 
     Each request carries the newest access token. One that would leave with a token about to expire waits for
     the refresh; one that is answered 401 is sent again, once, with a new token, if its body is in memory.
@@ -35,13 +35,13 @@ class SessionAuth(Signer, _AnyClientsAuth):
 
     Args:
         session: A `Client`, or its ``auth``.
-        origins: Further addresses that may be told the token, such as ``https://api.example.com``.
+        origins: Further addresses that the token may be sent to, such as ``https://api.example.com``.
 
     Raises:
-        AuthError: An origin is not a valid URL, or the token would travel in the clear.
+        AuthError: An origin is not a valid URL, or the token would be sent unencrypted.
 
     In a request it may raise `AuthRetryableError` (the token has expired, and the auth server cannot be
-    reached) and `AuthSessionMissing` (the session has ended). When no one is signed in, no token is sent.
+    reached) and `AuthSessionMissing` (the session has ended). Without a session, no token is sent.
     """
 
     def __init__(self, session: Client | AuthClient, *, origins: Iterable[str] = ()) -> None:
