@@ -22,7 +22,7 @@ class ClientOptions:
         storage: Where the session is stored; by default a file in the user's data folder.
         flow_type: Only ``"pkce"``: links carry a code, never tokens.
 
-    Source: ``ClientOptions`` of supabase-py. Its time-outs, ``httpx_client`` and ``realtime`` do not work here.
+    Source: ``ClientOptions`` of supabase-py. Its time-outs, ``httpx_client`` and ``realtime`` do not apply.
 
     Example:
         ``create_client(url, key, options=ClientOptions(schema="private"))``
