@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := $(VENV)/.ready-for-demo
+# IPython warns if another virtual environment is active, and the tests treat warnings as errors.
+unexport VIRTUAL_ENV
 
 .PHONY: demo test lint format soak bench lowest docs screenshots clean
 
