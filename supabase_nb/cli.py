@@ -53,7 +53,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="supabase-nb", description="Supabase Auth sessions in notebooks.")
+    parser = _Parser(
+        prog="supabase-nb",
+        description="An auth server for demos, and a search for leaked tokens.",
+    )
     parser.add_argument("--version", action="version", version=f"supabase-nb {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)

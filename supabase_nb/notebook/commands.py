@@ -57,7 +57,7 @@ def _connect_arguments(parser: MagicParser) -> None:
     parser.add_argument(
         "--allow-http",
         action="store_true",
-        help="accept an http:// URL of another machine, where others could read the tokens",
+        help="accept an http:// URL of another machine, although tokens are sent unencrypted",
     )
 
 
@@ -124,7 +124,7 @@ def _is_local_http(url: str) -> bool:
 
 
 def _storage_kind(given: str | None) -> str:
-    """Where the session rests. Nothing is left on a machine of Binder's."""
+    """Where the session is stored. On Binder, only in memory."""
     if not on_binder():
         return given or "file"
     if given not in (None, "memory"):
