@@ -138,7 +138,7 @@ class SessionTokens:
         token = None
         if secret is not None and not tokens.is_jwt(secret):
             raise AuthInvalidJwt(
-                "This is not an access token. Copy it again, whole, three parts with dots between.",
+                "This is not an access token. Copy the whole token: three parts, separated by dots.",
                 code="bad_jwt",
             )
         if secret is not None:
