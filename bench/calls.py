@@ -54,12 +54,12 @@ def _set_session(rounds: int, times: int) -> Row:
     mine = statistics.median((ours - bare) / bare for ours, _, bare in found)
     its = statistics.median((theirs - bare) / bare for _, theirs, bare in found)
     return Row.of_ratios(
-        "`set_session` of a valid pair, warm: own time, without the request",
-        "supabase_auth's own time",
+        "`set_session` with valid tokens, repeated: time without the request",
+        "the same with supabase_auth",
         [(ours - bare) / (theirs - bare) for ours, theirs, bare in found],
         1.0,
-        "the session in force, as when a cell is run again; the request is answered from memory. In such requests "
-        f"of a bare `httpx` client, ours takes {mine:.2f} and supabase_auth's {its:.2f}",
+        "for the current session, as when a cell is run again; the response comes from memory. Measured in requests "
+        f"of a bare `httpx` client, it takes {mine:.2f} and supabase_auth's {its:.2f}",
     )
 
 
@@ -78,9 +78,9 @@ def _requesting(rounds: int, times: int) -> list[tuple[float, ...]]:
 def _token_on_request(rounds: int, times: int) -> Row:
     found = in_processes(rounds, _requesting, times)
     return Row.of_ratios(
-        "a request with a token (`SessionAuth`, no refresh due)",
-        "the request without it",
+        "a request with `SessionAuth`, no refresh due",
+        "the same request without it",
         [signed / bare for signed, bare in found],
         1.10,
-        "answered from memory",
+        "the response comes from memory",
     )

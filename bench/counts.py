@@ -69,16 +69,16 @@ def rows(quick: bool) -> list[Row]:
     return [
         _row(f"threads for {many:,} clients in one kernel", peer, threads, "each with a session to refresh"),
         _row(
-            f"exchanges at an expiry: {_THREADS} threads",
+            f"refresh requests when the token expires: {_THREADS} threads",
             peer,
             in_threads,
-            "one client; `get_session` at the same moment in each; all got a session",
+            "they share one client and call `get_session` at the same moment; all get a session",
         ),
         _row(
-            f"exchanges at an expiry: {_KERNELS} kernels",
-            peer + " with a file as its storage",
+            f"refresh requests when the token expires: {_KERNELS} kernels",
+            peer + " with file storage",
             in_kernels,
-            "processes that share the stored session; `get_session` at the same moment in each; all got a session",
+            "they share the stored session and call `get_session` at the same moment; all get a session",
         ),
     ]
 

@@ -74,7 +74,7 @@ def _rows(count: int, quick: bool) -> list[Row]:
             ]
         finally:
             server.kill()
-    note = f"each answer {DELAY * 1000:.0f} ms away; the embedded data API on the same machine"
+    note = f"each response {DELAY * 1000:.0f} ms away; on the embedded auth server"
     made = []
     for place, (what, goal) in enumerate((("time", 0.33), ("peak memory", 0.5))):
         ratios = [ours[place] / theirs[place] for ours, theirs in found]

@@ -61,11 +61,11 @@ def rows(quick: bool) -> list[Row]:
     ours = len(messages) - of_label
     return [
         Row(
-            f"messages in {seconds} s while idle: {_VIEWS} live panels that count down",
-            "one ipywidgets `Label` that is updated each second",
+            f"messages in {seconds} s while idle: {_VIEWS} panels with a countdown",
+            "one ipywidgets `Label` that is updated every second",
             "0",
             f"{ours} against {of_label:,}",
             ours == 0,
-            note="both ways, counted at the browser's websocket",
+            note="in both directions, counted at the browser's websocket",
         )
     ]

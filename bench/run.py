@@ -16,7 +16,7 @@ _PEERS = ("supabase", "supabase-auth", "httpx", "pandas", "ipywidgets", "ipykern
 
 def table(rows: list[Row]) -> str:
     """The rows as Markdown."""
-    lines = ["| what | against | goal | found | quartiles | met |", "|---|---|---|---|---|---|"]
+    lines = ["| what | compared with | goal | result | quartiles | met |", "|---|---|---|---|---|---|"]
     for row in rows:
         cells = (
             row.what,
@@ -37,8 +37,8 @@ def report(rows: list[Row]) -> str:
         [
             "# Performance",
             "",
-            "Ratios are of CPU time (user and system), measured in turn in the same run: the median of the rounds.",
-            "No times are given, since they would be this machine's. `make bench` measures again.",
+            "Ratios compare CPU time (user and system). Both sides take turns in the same run; the median of all rounds counts.",
+            "Absolute times depend on the machine, so they are left out. `make bench` measures again.",
             "",
             table(rows),
             "",

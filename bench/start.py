@@ -86,7 +86,7 @@ def _load_ext(rounds: int) -> Row:
         "`import supabase` in it",
         [ours / theirs for ours, theirs in json.loads("".join(printed))],
         0.10,
-        "each in a fork of one running kernel, so that neither finds what the other imported",
+        "each in a fork of one running kernel, so that neither uses modules that the other imported",
     )
 
 
@@ -98,17 +98,17 @@ def _fresh_process(rounds: int) -> list[Row]:
         found = in_turn(rounds, *programs)
     return [
         Row.of_ratios(
-            "fresh process to a restored session (import, connect, `set_session`)",
+            "new process until the session is restored (import, connect, `set_session`)",
             "the same with supabase_auth",
             [ours / theirs for ours, theirs, _ in found],
             0.65,
-            "the whole process, with the start of Python; on the embedded server. Ours also saves the session to a file",
+            "the whole process, including Python's start, on the embedded auth server. supabase-nb also saves the session to a file",
         ),
         Row.of_ratios(
             "the same process",
-            "the floor: a bare `httpx` client with the same request",
+            "a bare `httpx` client that sends the same request",
             [ours / floor for ours, _, floor in found],
             1.30,
-            "likewise",
+            "as above",
         ),
     ]

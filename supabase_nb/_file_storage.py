@@ -79,7 +79,7 @@ class FileStorage:
         return data.decode("utf-8", "replace")
 
     def set(self, key: str, value: str) -> None:
-        """Replace the file: at any moment it holds the old value or the new one, whole.
+        """Replace the file atomically.
 
         Raises:
             AuthStorageError: The folder cannot be written, the disk is full, or others may write the folder.

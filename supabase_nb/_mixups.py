@@ -33,7 +33,7 @@ def refuse_key_for_token(token: Secret, place: str) -> None:
     if key:
         raise AuthError(
             f"This is {key}, not a user's {place}. Nothing was sent. "
-            "Take both tokens from the user's session, or sign in.",
+            "Use both tokens of the user's session, or sign in.",
             code="key_for_token",
         )
 
@@ -56,7 +56,7 @@ def refuse_mixed_up_tokens(access_token: Secret, refresh_token: Secret, auth_url
         raise AuthError(
             "These seem to be swapped: the access token comes first, then the refresh token."
             if not is_jwt(access_token)
-            else "Both of these are access tokens. The refresh token is the short one beside it.",
+            else "Both of these are access tokens. The refresh token is the shorter one.",
             code="swapped_tokens",
         )
     refuse_token_of_another_project(access_token, auth_url)
@@ -75,15 +75,15 @@ def refuse_token_of_another_project(access_token: Secret, auth_url: str) -> None
     there = _PROJECT_HOST.fullmatch(issuer)
     if here and there and here[1] != there[1]:
         raise AuthError(
-            f"This access token is from another project ({there[0]}), this client's is {here[0]}. "
+            f"This access token is from another project ({there[0]}); this client uses {here[0]}. "
             "Nothing was sent. Connect to the project that the tokens are from.",
             code="wrong_project",
         )
     if _THIRD_PARTIES.fullmatch(issuer):
         raise AuthError(
-            "This access token was issued by a third party, not by the project's auth server, so it is no "
-            "session here. Nothing was sent. Sign in to the project; or if the project accepts such tokens, "
-            "use set_auth.",
+            "This access token was issued by a third party, not by the project's auth server, so it "
+            "can't be used as a session. Nothing was sent. Sign in to the project, or use set_auth if the "
+            "project accepts such tokens.",
             code="wrong_project",
         )
 
@@ -100,7 +100,7 @@ def refuse_token_for_key(key: Secret) -> None:
     )
     if users or _THIRD_PARTIES.fullmatch(_host(text_claim(claims, "iss") or "")):
         raise AuthError(
-            "This is a user's access token, not the project's key. Give the publishable (anon) key: "
+            "This is a user's access token, not the project's key. Use the publishable (anon) key: "
             "Project Settings, API keys.",
             code="token_for_key",
         )

@@ -26,11 +26,11 @@ def check_url(url: str, *, allow_http: bool = False) -> str:
         pass
     problem = ""
     if parts is not None and "@" in parts.netloc:
-        problem = "A project's URL holds no user name or password: take out all up to the @."
+        problem = "A project's URL has no user name or password. Remove everything up to the @."
     elif parts is None or not host or parts.scheme not in ("http", "https"):
         problem = "This is not a project's URL."
     elif "?" in address or "#" in address:
-        problem = "A project's URL has no query or fragment: take out the ? or # and all behind it."
+        problem = "A project's URL has no query or fragment. Remove the ? or # and everything after it."
     if problem or parts is None:
         raise errors.AuthError(
             f"{problem} It looks like https://abcd.supabase.co: see Project Settings, API.",
@@ -38,7 +38,7 @@ def check_url(url: str, *, allow_http: bool = False) -> str:
         )
     if parts.scheme == "http" and not allow_http and not is_this_machine(host):
         raise errors.AuthError(
-            f"http://{host} would send tokens in the clear. Use https://. If you must: --allow-http, or "
+            f"http://{host} would send tokens unencrypted. Use https://, or pass --allow-http or "
             "allow_http=True.",
             code="insecure_url",
         )

@@ -53,13 +53,16 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="supabase-nb", description="Supabase Auth sessions in notebooks.")
+    parser = _Parser(
+        prog="supabase-nb",
+        description="An auth server for demos, and a search for leaked tokens.",
+    )
     parser.add_argument("--version", action="version", version=f"supabase-nb {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)
     for name, text, run in (
-        ("stop", "end the embedded auth server; its state stays", _stop),
-        ("status", "say whether the embedded auth server runs, and where", _status),
+        ("stop", "stop the embedded auth server and keep its state", _stop),
+        ("status", "show whether the embedded auth server is running, and its address", _status),
     ):
         command = commands.add_parser(name, help=text, description=text)
         _add_state(command)
@@ -78,15 +81,14 @@ def _add_serve(commands: Any) -> None:
     command = commands.add_parser(
         "serve",
         help="start the embedded auth server for demos and tests",
-        description="Start a small, faithful Supabase Auth server on 127.0.0.1, for demos and tests. It goes "
-        "on in the background; three users stand ready: ada@, grace@ and alan@example.com, all with the "
-        'password "correct horse battery". Running already, with other options: it is started anew with '
-        "these.",
+        description="Start a small Supabase Auth server on 127.0.0.1, for demos and tests. It runs in the "
+        "background and has three users: ada@, grace@ and alan@example.com, all with the password "
+        '"correct horse battery". If it is already running with other options, it is restarted with these.',
         epilog='While it runs: POST /demo/outage {"seconds": n}, /demo/expire {"email": ...}, /demo/clock '
         '{"advance": seconds}, /demo/keys {"do": "standby|rotate|revoke"}; GET /demo/stats, /demo/outbox. '
-        "Data with row level security: GET /rest/v1/trips.",
+        "Tables with Row Level Security: GET /rest/v1/trips, /rest/v1/readings.",
     )
-    command.add_argument("--foreground", action="store_true", help="stay in this process; Ctrl-C ends it")
+    command.add_argument("--foreground", action="store_true", help="run in this process until Ctrl-C")
     command.add_argument("--announce", action="store_true", help=argparse.SUPPRESS)
     _add_state(command)
     for field in dataclasses.fields(Options):

@@ -1,4 +1,4 @@
-"""Session, responses and events: immutable values that know their wire form and hide tokens."""
+"""Session, responses and events: immutable values that hide tokens."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class AuthChangeEvent(str, Enum):
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class Session(ModelDump):
-    """An access token, its refresh token, and whose they are.
+    """An access token, its refresh token, and their user.
 
     Args:
         access_token: The JWT that requests carry.
-        refresh_token: What is exchanged for the next pair; may be empty.
+        refresh_token: Exchanged for the next tokens; may be empty.
         expires_at: Expiry in Unix seconds, by the server's clock.
         expires_in: Lifetime in seconds, counted from when the session came.
         token_type: ``"bearer"``.

@@ -39,9 +39,9 @@ _PORTS = {"http": 80, "https": 443}
 
 @runtime_checkable
 class SessionStorage(Protocol):
-    """What a session needs of the place where it is stored.
+    """What a storage has to do.
 
-    Values are texts that hold tokens. Every method may raise `AuthStorageError`.
+    Values are strings that contain tokens. Every method may raise `AuthStorageError`.
 
     Source: supabase_auth's ``SyncSupportedStorage``, with other method names and a lock.
 
@@ -56,7 +56,7 @@ class SessionStorage(Protocol):
         """Store the value, whole or not at all."""
 
     def remove(self, key: str) -> None:
-        """Forget the value; harmless when there is none."""
+        """Remove the value, if there is one."""
 
     def lock(self, key: str, timeout: float = LOCK_TIMEOUT) -> Any:
         """A context manager that keeps all others out; enters with ``False`` when waiting took too long."""
@@ -122,7 +122,7 @@ def default_storage() -> SessionStorage:
 
 
 class MemoryStorage:
-    """Forgets everything when the kernel ends. Clients of one process may share one.
+    """Keeps sessions until the kernel stops. Clients of one process may share one.
 
     Example:
         ``create_client(url, key, storage=MemoryStorage())``
@@ -155,7 +155,7 @@ class MemoryStorage:
             self._versions[key] = self._versions.get(key, 0) + 1
 
     def remove(self, key: str) -> None:
-        """Forget the value."""
+        """Remove the value."""
         with self._guard:
             self._values.pop(key, None)
             self._versions[key] = self._versions.get(key, 0) + 1
@@ -181,7 +181,7 @@ class KeyringStorage:
     """The operating system's keyring (extra ``keyring``).
 
     Args:
-        service: The name under which the entries are stored.
+        service: The name of the entries.
 
     Raises:
         AuthStorageError: The package ``keyring`` is missing.
@@ -213,7 +213,7 @@ class KeyringStorage:
         self._beside.set(key, str(time.time_ns()))
 
     def remove(self, key: str) -> None:
-        """Forget the value."""
+        """Remove the value."""
         if self.get(key) is not None:
             self._ask("removed", lambda: self._keyring.delete_password(self._service, key))
         self._beside.set(key, str(time.time_ns()))

@@ -44,6 +44,29 @@ def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation, built as `make docs` does."""
+    pytest.importorskip(
+        "zensical", reason='the documentation needs the extra "docs", on Python 3.11 or newer'
+    )
+    root = Path(__file__).parents[1]
+    folder = tmp_path_factory.mktemp("docs")  # Zensical builds inside the project's folder only
+    for name in ("docs", "tools", "bench"):
+        shutil.copytree(root / name, folder / name, ignore=shutil.ignore_patterns(".venv"))
+    for name in ("mkdocs.yml", "CHANGELOG.md", "CONTRIBUTING.md"):
+        shutil.copy(root / name, folder)
+    built = subprocess.run(
+        [sys.executable, "-m", "zensical", "build", "--strict"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    return folder / "site"
+
+
 @pytest.fixture
 def server(supabase_auth_server: DemoServer) -> DemoServer:
     """The embedded auth server, one for all tests that leave it as it was."""

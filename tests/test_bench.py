@@ -35,8 +35,10 @@ def test_one_thread_for_all_clients_and_one_exchange_at_an_expiry() -> None:
     found = measure("counts")
     assert found["threads for 50 clients in one kernel"] == "1 against 50"
     # On a busy machine some of the others come when it is over.
-    assert re.fullmatch("1 against (1[0-6]|[2-9])", found["exchanges at an expiry: 16 threads"])
-    assert re.fullmatch("1 against [2-8]", found["exchanges at an expiry: 8 kernels"])
+    assert re.fullmatch(
+        "1 against (1[0-6]|[2-9])", found["refresh requests when the token expires: 16 threads"]
+    )
+    assert re.fullmatch("1 against [2-8]", found["refresh requests when the token expires: 8 kernels"])
 
 
 @pytest.mark.browser

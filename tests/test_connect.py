@@ -58,7 +58,7 @@ def test_what_is_set_but_empty_does_not_count(folder: Path) -> None:
 def test_the_nearest_file_counts(folder: Path) -> None:
     (folder.parent / ".env").write_text("SUPABASE_ANON_KEY=nearer\n")
     assert resolve_project(ARGUMENT, environ={}, folder=folder).key == "nearer"
-    with pytest.raises(AuthError, match="No project is named"):
+    with pytest.raises(AuthError, match="No project URL was found"):
         resolve_project(environ={}, folder=folder)
 
 
@@ -77,14 +77,14 @@ def test_reading_the_file_sets_no_variable(folder: Path, monkeypatch: pytest.Mon
 
 def test_a_file_that_is_no_text_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"\xff\xfe\x00SUPABASE_URL")
-    with pytest.raises(AuthError, match="No project is named"):
+    with pytest.raises(AuthError, match="No project URL was found"):
         resolve_project(environ={}, folder=tmp_path)
 
 
 def test_what_is_missing_is_said_with_the_next_step(tmp_path: Path) -> None:
     with pytest.raises(AuthError, match=r"set SUPABASE_URL \(in the environment or a \.env\)") as no_url:
         resolve_project(environ={}, folder=tmp_path)
-    with pytest.raises(AuthError, match="Give it with --key, or set SUPABASE_ANON_KEY") as no_key:
+    with pytest.raises(AuthError, match="Pass --key, or set SUPABASE_ANON_KEY") as no_key:
         resolve_project(ARGUMENT, environ={}, folder=tmp_path)
     assert (no_url.value.code, no_key.value.code) == ("no_url", "no_key")
 
@@ -108,7 +108,7 @@ def test_a_secret_key_is_refused_with_the_reason_unless_one_insists(tmp_path: Pa
 def test_another_projects_key_is_refused(folder: Path) -> None:
     """The URL is given, the key comes from the file of another project."""
     (folder / ".env").write_text(f"SUPABASE_KEY={made.jwt({'role': 'anon', 'ref': 'file'})}\n")
-    with pytest.raises(AuthError, match=r"\(SUPABASE_KEY in \.env\) is another project's"):
+    with pytest.raises(AuthError, match=r"\(SUPABASE_KEY in \.env\) is from another project"):
         resolve_project(ARGUMENT, environ={}, folder=folder)
     assert resolve_project(FILE, environ={}, folder=folder).url == FILE
     # A project of one's own host has no ref in its address.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import urllib.request
 from pathlib import Path
@@ -15,7 +16,8 @@ ROOT = Path(__file__).parents[1]
 pexpect = pytest.importorskip("pexpect")
 
 
-def test_it_opens_a_copy_of_the_quickstart_and_stops_with_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "SIGHUP"])
+def test_it_opens_a_copy_of_the_quickstart_and_stops_completely(tmp_path: Path, how: str) -> None:
     environment = {
         **{name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")},
         "HOME": str(tmp_path),
@@ -30,13 +32,16 @@ def test_it_opens_a_copy_of_the_quickstart_and_stops_with_ctrl_c(tmp_path: Path)
     )
     terminal.expect(r"Open the quickstart:\s+(http://\S+)/lab/tree/quickstart\.ipynb\?token=(\S+)")
     server, token = terminal.match.groups()
-    terminal.expect(r"copies, in (\S+)\.\s+Press Ctrl-C to stop")
+    terminal.expect(r"copies of the notebooks, in (\S+)\.\s+Press Ctrl-C to stop")
     copy = Path(terminal.match.group(1)) / "quickstart.ipynb"
     assert copy.read_bytes() == (ROOT / "notebooks" / "quickstart.ipynb").read_bytes()
     with urllib.request.urlopen(f"{server}/api/contents/quickstart.ipynb?content=0&token={token}") as answer:
         assert json.load(answer)["type"] == "notebook"
 
-    terminal.sendintr()
+    if how == "Ctrl-C":
+        terminal.sendintr()
+    else:
+        terminal.kill(getattr(signal, how))
     terminal.expect(pexpect.EOF)
     assert "Stopping" in terminal.before
     terminal.close()

@@ -71,7 +71,7 @@ def enter(access_token: str, refresh_token: str, url: str = f"{URL}/auth/v1") ->
             token(iss="https://efgh.supabase.co/auth/v1"),
             RT,
             "wrong_project",
-            "another project (efgh.supabase.co), this client's is abcd.supabase.co",
+            "another project (efgh.supabase.co); this client uses abcd.supabase.co",
         ),
         (
             made.expired(iss="https://efgh.supabase.co/auth/v1"),

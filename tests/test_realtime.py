@@ -195,7 +195,7 @@ def test_a_token_that_cannot_be_pushed_hinders_nobody(caplog: pytest.LogCaptureF
 
             channel.push = fail  # type: ignore[assignment, method-assign]
             await client.auth.aio.refresh_session()
-            while "could not be pushed to realtime" not in caplog.text:
+            while "could not be sent to realtime" not in caplog.text:
                 await asyncio.sleep(0)
             assert client.auth.status == "active"
             assert token(client) not in caplog.text

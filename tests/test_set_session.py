@@ -164,7 +164,7 @@ def test_rule_2_expired_without_a_refresh_token_asks_nobody(
 def test_a_refresh_token_that_cannot_be_one_is_never_sent(
     scripted: AuthClient, answers: made.Answers
 ) -> None:
-    with pytest.raises(AuthApiError, match="Copy it again") as caught:
+    with pytest.raises(AuthApiError, match="Copy the whole") as caught:
         scripted.set_session(made.expired(), "hello, world")
     assert caught.value.code == "validation_failed"
     assert answers.asked == []

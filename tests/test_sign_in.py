@@ -197,7 +197,7 @@ def test_a_code_by_mail(auth: AuthClient, mails: DemoServer, between: str) -> No
     code = newest_mail(mails, "ada@example.com")["email_otp"]
     written = f" {code[:3]}{between}{code[3:]} "
     assert auth.verify_otp(email="ada@example.com", token=written).session is auth.session is not None
-    with pytest.raises(AuthInvalidCredentials, match="each works once"):
+    with pytest.raises(AuthInvalidCredentials, match="Each works once"):
         auth.verify_otp(email="ada@example.com", token=code)
 
 
@@ -301,7 +301,7 @@ def test_the_address_tells_that_it_failed(scripted: AuthClient, answers: made.An
     )
     with pytest.raises(AuthInvalidCredentials) as refused:
         scripted.sign_in_with_url(address)
-    assert str(refused.value).startswith("The sign-in failed: Email link is invalid [31m. Ask for a new code")
+    assert str(refused.value).startswith("The sign-in failed: Email link is invalid [31m. Request a new code")
     with pytest.raises(AuthApiError, match="The sign-in failed: access denied"):
         scripted.sign_in_with_url(f"{APP}?error=access_denied")
     assert answers.asked == []

@@ -1,13 +1,15 @@
-"""The demo: the quickstart notebook in JupyterLab (`lab`), or without a browser, a line per step (`run`)."""
+"""The demo: the quickstart in JupyterLab (`lab`), or without a browser, one line per step (`run`)."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 import webbrowser
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,12 @@ def lab(folder: Path) -> int:
     for notebook in NOTEBOOKS.glob("*.ipynb"):
         shutil.copy(notebook, copies)
     print("Starting JupyterLab …", flush=True)
-    runtime, log = folder / "runtime", folder / "jupyter.log"
+    runtime, log, config = folder / "runtime", folder / "jupyter.log", folder / "config"
+    # JupyterLab would open with a question about its news.
+    (config / "labconfig").mkdir(parents=True)
+    (config / "labconfig" / "page_config.json").write_text(
+        '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}', "utf-8"
+    )
     command = [
         "-m",
         "jupyterlab",
@@ -38,21 +45,21 @@ def lab(folder: Path) -> int:
         # In a session of its own: Ctrl-C reaches this process only, which then stops the server.
         server = subprocess.Popen(
             [sys.executable, *command],
-            env=os.environ | {"JUPYTER_RUNTIME_DIR": str(runtime)},
+            env=os.environ | {"JUPYTER_RUNTIME_DIR": str(runtime), "JUPYTER_CONFIG_PATH": str(config)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        while not (running := list(list_running_servers(str(runtime)))):
+        while not ((running := list(list_running_servers(str(runtime)))) and _responds(running[0]["url"])):
             if server.poll() is not None:
                 print(f"JupyterLab did not start:\n{log.read_text('utf-8')}", file=sys.stderr)
                 return 1
             time.sleep(0.1)
         address = f"{running[0]['url']}lab/tree/{QUICKSTART}?token={running[0]['token']}"
         print(f"\n  Open the quickstart:  {address}\n")
-        print(f"You are working on copies, in {copies}.")
+        print(f"You are working on copies of the notebooks, in {copies}.")
         print("Press Ctrl-C to stop JupyterLab and the demo's auth server.", flush=True)
         if sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
             webbrowser.open(address)  # elsewhere it may start a text browser in this terminal
@@ -65,8 +72,17 @@ def lab(folder: Path) -> int:
         server.wait()
 
 
+def _responds(url: str) -> bool:
+    """Whether the server is listening: it writes its address into a file before."""
+    try:
+        with urllib.request.urlopen(f"{url}api", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
 def run() -> int:
-    """Execute the quickstart in a real kernel; restart the kernel and run it again."""
+    """Run the quickstart in a real kernel, restart the kernel, and run it again."""
     import nbformat
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
@@ -123,6 +139,10 @@ def main() -> int:
     """Run the demo with folders of its own; its sessions and its auth server end with it."""
     from supabase_nb.demo import stop_server
 
+    # `kill`, or a terminal that is closed, stops it as Ctrl-C does.
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="supabase-nb-demo-") as name:
         folder = Path(name)
         os.environ["SUPABASE_NB_DEMO_STATE"] = str(folder / "server")

@@ -1,30 +1,36 @@
-"""Parts of the documentation that the package itself knows: the magics reference and the errors table."""
+"""A Markdown extension for the documentation: the magics reference, the tables of errors and traits."""
 
 from __future__ import annotations
 
 import argparse
 import inspect
+import re
+import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from markdown import Markdown
+from markdown.extensions import Extension
+from markdown.preprocessors import Preprocessor
+
 from supabase_nb import errors
 
-#: Code -> what it means, for people. What to do about it stands in `errors.NEXT_STEPS`.
+#: Code -> what it means. What to do is in `errors.NEXT_STEPS`.
 MEANINGS = {
-    "anonymous_provider_disabled": "The project lets nobody sign in anonymously.",
+    "anonymous_provider_disabled": "The project doesn't allow anonymous sign-ins.",
     "bad_code_verifier": "The code belongs to another sign-in than the verifier.",
-    "bad_jwt": "The access token cannot be verified: it is cut off, changed, expired, or another project's.",
-    "email_address_invalid": "The project does not take this e-mail address.",
+    "bad_jwt": "The access token can't be verified: it is incomplete, changed, expired or from elsewhere.",
+    "email_address_invalid": "The project doesn't accept this e-mail address.",
     "email_not_confirmed": "The account exists, but its e-mail address has not been confirmed.",
-    "email_provider_disabled": "The project has no sign-in with e-mail and password.",
+    "email_provider_disabled": "The project doesn't allow signing in with e-mail and password.",
     "flow_state_expired": "The sign-in was begun too long ago.",
     "flow_state_not_found": "The code was used before, or is unknown.",
     "identity_already_exists": "The account at the provider is linked already: to this user or to another "
     "one.",
     "insufficient_aal": "The user has a second factor, and has not shown it in this session.",
     "invalid_client": "The session belongs to an app that signed in through the project's OAuth server.",
-    "invalid_credentials": "E-mail address and password do not belong together.",
-    "invalid_grant": "An older server refused the refresh token, without saying why.",
+    "invalid_credentials": "The e-mail address or the password is wrong.",
+    "invalid_grant": "The server refused the refresh token without giving a reason. Older servers do this.",
     "manual_linking_disabled": "The project lets users link no accounts.",
     "mfa_challenge_expired": "The code came too late.",
     "mfa_factor_name_conflict": "The user has a factor of this name.",
@@ -35,69 +41,70 @@ MEANINGS = {
     "no_authorization": "The request carried no access token.",
     "oauth_client_refused": "The session belongs to an app that signs in at the project's OAuth server "
     "with a secret.",
-    "otp_expired": "The code or link was used before, or is too old.",
-    "over_email_send_rate_limit": "The project has sent too many mails lately.",
+    "otp_expired": "The code or link was already used, or has expired.",
+    "over_email_send_rate_limit": "The project has sent too many e-mails recently.",
     "over_request_rate_limit": "Too many requests came from this address.",
     "provider_disabled": "The project does not take this provider.",
     "reauthentication_needed": "The session is older than a day, so a new password needs a code.",
     "reauthentication_not_valid": "The code is wrong, was used before, or is too old.",
-    "refresh_token_already_used": "The refresh token is spent, and was sent again.",
-    "refresh_token_not_found": "The refresh token is unknown: the session was signed out, or it is another "
-    "project's.",
-    "same_password": "The new password is the old one.",
+    "refresh_token_already_used": "The refresh token was already used.",
+    "refresh_token_not_found": "The refresh token is unknown: the session was signed out, or the token is "
+    "from another project.",
+    "same_password": "The new password is the same as the old one.",
     "saml_provider_disabled": "The project has no single sign-on.",
-    "session_expired": "The project ends sessions after a time, or when they are idle.",
-    "session_mismatch": "The access token is one user's, the refresh token another's. Nothing was saved.",
-    "session_not_found": "The session was signed out elsewhere.",
-    "signup_disabled": "The project takes no new users.",
+    "session_expired": "The session was too old or unused for too long: the project limits this.",
+    "session_mismatch": "The access token and the refresh token are of different users. Nothing was saved.",
+    "session_not_found": "The session was signed out in another place.",
+    "signup_disabled": "The project doesn't accept new users.",
     "single_identity_not_deletable": "It is the only account that the user signs in with.",
-    "unexpected_redirect": "The server wants to send the request elsewhere.",
-    "user_already_exists": "There is an account with this e-mail address.",
-    "user_banned": "The user is locked out.",
+    "unexpected_redirect": "The server redirects requests to another address.",
+    "user_already_exists": "There is already an account with this e-mail address.",
+    "user_banned": "The user is banned.",
     "user_not_found": "The user was deleted.",
-    "validation_failed": "The server, or this package before it, could not make sense of what was given.",
-    "weak_password": "The password does not do; `error.reasons` says in what.",
+    "validation_failed": "The server, or this package before sending anything, found invalid input.",
+    "weak_password": "The password is too weak; `error.reasons` says why.",
 }
 
-#: Codes of this package's own, whose messages say all: code -> what it means, what to do.
+#: This package's own codes: code -> what it means, what to do.
 OWN = {
     "client_closed": (
         "The client was closed, or the extension was unloaded.",
         "Run `%supabase_connect` again, or make another client.",
     ),
     "forked_process": (
-        "A forked child process would have to refresh its parent's session.",
+        "A forked child process can't refresh its parent's session.",
         "Create a client in the child, after the fork.",
     ),
     "insecure_url": (
-        "The project's URL is `http://`: tokens could be read on the way.",
-        "Use `https://`; if you must, `--allow-http`.",
+        "The project's URL starts with `http://`, so others on the network could read the tokens.",
+        "Use `https://`, or pass `--allow-http`.",
     ),
     "invalid_url": (
-        "The project's URL is no address, or holds more than one: a password, a query, a fragment.",
+        "The project's URL is not valid, or contains a password, a query or a fragment.",
         "Copy it again from the project's settings.",
     ),
     "key_for_token": (
-        "A project's key was given where a user's token belongs. Nothing was sent.",
+        "You passed a project's key instead of a user's token. Nothing was sent.",
         "Take both tokens from the user's session.",
     ),
     "network": (
-        "The server cannot be reached, or does not answer in time. The session is kept.",
+        "The server can't be reached or doesn't respond in time. The session is kept.",
         "Wait, or check the network and the project's URL.",
     ),
     "no_code_verifier": (
-        "The code belongs to a sign-in that was not begun here, or is over.",
-        "Ask for a new link here, and open that one.",
+        "The code belongs to a sign-in that was started in another client, or is already complete.",
+        "Request a new link with this client and open that one.",
     ),
     "no_credentials": (
-        "The address holds nothing to sign in with.",
-        "Copy it again, whole, with all that stands behind `#` or `?`.",
+        "The address contains neither a code nor tokens.",
+        "Copy the whole address, including everything after `#` or `?`.",
     ),
-    "no_key": ("The project's key was found nowhere.", "Give `--key`, or set `SUPABASE_ANON_KEY`."),
-    "no_url": ("No project was named.", "Give its URL, or set `SUPABASE_URL`; or use `--demo`."),
+    "no_key": ("No key for the project was found.", "Pass `--key`, or set `SUPABASE_KEY`."),
+    "no_url": ("No project URL was found.", "Pass the URL, set `SUPABASE_URL`, or use `--demo`."),
     "paste": (
-        "What was pasted is incomplete, no session, or two of them.",
-        "Paste two tokens, a stored session, its cookies, or the address that a link led to.",
+        "The pasted text is incomplete, is not a session, or contains two sessions.",
+        "Paste both tokens, a stored session, its cookies, or the address of a magic link. "
+        "See [Sign in](sign-in.md#paste-them).",
     ),
     "oauth_registration_disabled": (
         "The project's OAuth server registers no new clients by itself.",
@@ -105,61 +112,71 @@ OWN = {
     ),
     "secret_key": (
         "A service-role or secret key bypasses Row Level Security.",
-        "Use the publishable (anon) key; if you must, `--allow-secret-key`.",
+        "Use the publishable (anon) key, or pass `--allow-secret-key`.",
     ),
     "session_missing": (
-        "Nobody is signed in, or the session cannot be renewed without a refresh token.",
-        "Restore both tokens of a session, or sign in.",
+        "You aren't signed in, or the session has expired and has no refresh token.",
+        "Restore a session from both tokens, or sign in.",
     ),
     "state_mismatch": (
         "The address that the browser was sent back to belongs to another sign-in.",
         "Begin again, and finish in the window that opens.",
     ),
     "storage_open_to_others": (
-        "Others may read the stored session's file.",
-        "Take their permission away, as the message says, and sign in again.",
+        "Other users can read the file of the stored session.",
+        "Change its permissions as the message says, and sign in again.",
     ),
     "superseded": (
-        "A later sign-out, sign-in or `set_session` was carried out while this call was waiting.",
-        "Call it again if you want its session. The server is told to end what it issued for this call.",
+        "Another sign-out, sign-in or `set_session` finished while this call was waiting.",
+        "Call it again if you want its session. The session that this call obtained is ended.",
     ),
     "masked_token": (
-        "The token was removed from its cell, and what is left is a mask. Nothing was sent.",
-        "Run `%supabase_set_session` with no arguments and paste the tokens.",
+        "The token was removed from the cell; only a mask is left. Nothing was sent.",
+        "Run `%supabase_set_session` without arguments and paste the tokens.",
     ),
     "swapped_tokens": (
-        "An access token was given where the refresh token belongs. Nothing was sent.",
-        "Give the access token first, then the refresh token.",
+        "You passed an access token instead of the refresh token. Nothing was sent.",
+        "Pass the access token first, then the refresh token.",
     ),
     "token_for_key": (
-        "A user's access token was given where the project's key belongs.",
-        "Give the publishable (anon) key.",
+        "You passed a user's access token instead of the project's key.",
+        "Pass the publishable (anon) key.",
     ),
     "user_changed": (
-        "Another user signed in, or out, while a DataFrame was read.",
-        "Run the cell again: the rows of one frame are one user's.",
+        "The user signed out, or another user signed in, while a DataFrame was loading.",
+        "Run the cell again.",
     ),
     "wrong_project": (
-        "The key or the access token is another project's than the URL, or a third party's.",
-        "Take all of them from the same project.",
+        "The key or the access token is from another project or another service.",
+        "Use the URL, the key and the tokens of the same project.",
     ),
 }
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Called by mkdocs for each page."""
-    for mark, make in (
-        ("<!-- magics -->", magics),
-        ("<!-- errors -->", error_table),
-        ("<!-- traits -->", traits),
-    ):
-        if mark in markdown:
-            markdown = markdown.replace(mark, make())
-    return markdown
+class GeneratedParts(Preprocessor):
+    """Replaces each mark with its generated part."""
+
+    def run(self, lines: list[str]) -> list[str]:
+        """Called by Python-Markdown with the lines of each page."""
+        parts = {"<!-- magics -->": magics, "<!-- errors -->": error_table, "<!-- traits -->": traits}
+        return [part for line in lines for part in (parts[line]().split("\n") if line in parts else [line])]
+
+
+class DocsExtension(Extension):
+    """Named in mkdocs.yml."""
+
+    def extendMarkdown(self, md: Markdown) -> None:
+        """Run before everything else, so that the parts are Markdown like any other."""
+        md.preprocessors.register(GeneratedParts(md), "supabase_nb_parts", 100)
+
+
+def makeExtension() -> Extension:
+    """Called by Python-Markdown."""
+    return DocsExtension()
 
 
 def magics() -> str:
-    """Each magic: what it does, its usage, what it takes."""
+    """Each magic: what it does, its usage, its arguments."""
     from supabase_nb.notebook.arguments import MagicParser
     from supabase_nb.notebook.commands import COMMANDS
     from supabase_nb.notebook.sign_in import WAYS_IN
@@ -171,6 +188,11 @@ def _magic(kind: Any, name: str, build: Callable[[Any], object], run: Callable[.
     parser = kind(name, run.__doc__ or "")
     build(parser)
     usage = " ".join(parser.format_usage().replace("::", "").split())
+    options = re.findall(r"\[[^]]*\]|\S+", usage)
+    usage = textwrap.fill(
+        " ".join(option.replace(" ", "\0") for option in options), 76, subsequent_indent="    "
+    )
+    usage = usage.replace("\0", " ")
     about = inspect.cleandoc(run.__doc__ or "")
     lines = [f"## `%{name}`", "", about, "", "```text", usage, "```", ""]
     rows = [f"| {words} | {text} |" for words, text in _arguments(parser)]
@@ -198,7 +220,7 @@ def error_table() -> str:
 
 
 def traits() -> str:
-    """What of a session can be observed."""
+    """The traits of a session that can be observed."""
     from supabase_nb import AuthClient
 
     rows = ["| trait | what it is |", "|---|---|"]

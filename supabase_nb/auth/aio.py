@@ -49,7 +49,7 @@ class _Awaiting:
 
 
 class AuthAio:
-    """The methods of an `AuthClient` that ask the server, to be awaited.
+    """The methods of an `AuthClient` that send requests, as coroutines.
 
     It is the same client: same session, same exchange for threads and tasks, same events. A task that is
     cancelled stops waiting. A request that has left with a refresh token is still answered and saved.

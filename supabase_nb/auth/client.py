@@ -62,7 +62,7 @@ def _read_only(kind: Callable[..., traitlets.TraitType[Any, Any]], *args: Any, *
 class AuthClient(traitlets.HasTraits):
     """One user's session with one auth server.
 
-    Constructing touches nothing: no network, no file, no thread. The stored session is read by `get_session`,
+    Creating a client uses no network, file or thread. The stored session is read by `get_session`,
     by the first subscription and by `%supabase_connect`.
 
     Traits are read-only, and `observe` works as for any `traitlets.HasTraits`. Observers are called in the
@@ -77,7 +77,7 @@ class AuthClient(traitlets.HasTraits):
             project. Sessions under another key are not found by clients without it.
         auto_refresh: Refresh in the background.
         transport: An httpx transport that sends all requests.
-        allow_http: Allow ``http://`` to other machines than this one. Tokens can be read on the way.
+        allow_http: Allow ``http://`` to other machines than this one. Others could read the tokens.
         clock: This machine's clocks; tests put others in their place.
 
     Raises:
@@ -85,10 +85,10 @@ class AuthClient(traitlets.HasTraits):
     """
 
     session: _Trait[Session | None] = _read_only(
-        traitlets.Instance, Session, allow_none=True, help="The session in force."
+        traitlets.Instance, Session, allow_none=True, help="The current session."
     )
     user: _Trait[User | None] = _read_only(
-        traitlets.Instance, User, allow_none=True, help="Whose session it is."
+        traitlets.Instance, User, allow_none=True, help="The session's user."
     )
     status: _Trait[Status] = _read_only(
         traitlets.Enum,
@@ -97,22 +97,22 @@ class AuthClient(traitlets.HasTraits):
         help="signed_out, restoring, active, refreshing, retrying or expired.",
     )
     last_event: _Trait[AuthEvent | None] = _read_only(
-        traitlets.Instance, AuthEvent, allow_none=True, help="What happened last: kind, time, cause."
+        traitlets.Instance, AuthEvent, allow_none=True, help="The last event: its kind, time and cause."
     )
     last_error: _Trait[errors.AuthError | None] = _read_only(
         traitlets.Instance,
         errors.AuthError,
         allow_none=True,
-        help="Why it is retrying, expired or not saved.",
+        help="Why the session is retrying, expired or not saved.",
     )
     next_refresh_at: _Trait[float | None] = _read_only(
         traitlets.Float,
         None,
         allow_none=True,
-        help="When it is refreshed or tried next: Unix seconds, by this machine's clock.",
+        help="Time of the next refresh or retry: Unix seconds, by this machine's clock.",
     )
     notices: _Trait[tuple[str, ...]] = _read_only(
-        traitlets.Tuple, default_value=(), help="Sentences to show with the session."
+        traitlets.Tuple, default_value=(), help="Notes that the panel shows."
     )
     closed: _Trait[bool] = _read_only(traitlets.Bool, False, help="Whether `close` was called.")
 
@@ -200,7 +200,7 @@ class AuthClient(traitlets.HasTraits):
         return self._manager.state.time_left()
 
     def set_notice(self, name: str, text: str | None) -> None:
-        """Show a sentence with the session (trait `notices`); ``None`` takes it away.
+        """Show a note with the session (trait `notices`); ``None`` removes it.
 
         Example:
             ``supabase.auth.set_notice("demo", "Data of this project is deleted every night.")``
@@ -218,16 +218,16 @@ class AuthClient(traitlets.HasTraits):
     ) -> SessionResponse:
         """Restore a session from its tokens.
 
-        An expired pair is exchanged, a valid one verified with the server. When storage holds a later
-        rotation of the very same session, that one is continued; the spent refresh token is never sent.
+        If the access token has expired, the refresh token is exchanged; otherwise the server verifies it. If
+        storage has newer tokens of the same session, these are used, and no used refresh token is sent.
 
         Args:
             access_token: The JWT. One that cannot be read counts as expired. Or, as the only argument, a
                 whole session: this package's or supabase-py's, a response that holds it, or a dictionary.
-            refresh_token: What it is renewed with; ``""``: the session lasts until the access token expires.
+            refresh_token: Refreshes the session. ``""``: the session ends when the access token expires.
 
         Returns:
-            The user, fresh from the server, and the session: the supplied tokens, or the rotated ones.
+            The user, as the server knows them now, and the session, with the tokens passed or new ones.
 
         Raises:
             AuthError: A key in a token's place, swapped tokens, another project's (``key_for_token``,
@@ -283,7 +283,7 @@ class AuthClient(traitlets.HasTraits):
     def refresh_session(self, refresh_token: str | Secret | None = None) -> SessionResponse:
         """Exchange the refresh token now.
 
-        Any number of threads, tasks and kernels that ask at once cause one exchange.
+        Threads, tasks and kernels that refresh at the same moment share one request.
 
         Args:
             refresh_token: Another than the current session's; then like `set_session` with an expired token.
@@ -310,9 +310,9 @@ class AuthClient(traitlets.HasTraits):
     def sign_out(
         self, scope: Scope | SignOutOptions | None = "global", *, options: SignOutOptions | None = None
     ) -> None:
-        """End the session: here at once, whatever the network does. The server is told in the background.
+        """End the session here at once, even in an outage. The server is told in the background.
 
-        It waits a second for the server's answer, so that a script may end right after it.
+        It waits a second for the server's response, so that a script may end right after it.
 
         Args:
             scope: ``"global"``: all of the user's sessions; ``"local"``: this one; ``"others"``: all
@@ -497,7 +497,7 @@ class AuthClient(traitlets.HasTraits):
 
     @property
     def aio(self) -> AuthAio:
-        """The same methods, to be awaited: ``await supabase.auth.aio.set_session(at, rt)``."""
+        """The same methods as coroutines: ``await supabase.auth.aio.set_session(at, rt)``."""
         from .aio import AuthAio
 
         return AuthAio(self)
@@ -546,7 +546,7 @@ class AuthClient(traitlets.HasTraits):
         scheduler.unregister(self._manager)
 
     def close(self) -> None:
-        """Stop refreshing and drop the connections. The session stays stored. Harmless when done twice.
+        """Stop refreshing and close the connections. The session stays stored. May be called twice.
 
         What is known can still be read. A method that would need the server or the storage raises from now on
         (``client_closed``).

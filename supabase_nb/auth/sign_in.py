@@ -1,9 +1,9 @@
 """Sign-in methods: password, one-time code, anonymous, a provider's ID token.
 
-They are methods of `AuthClient`, which each puts a session in force.
+They are methods of `AuthClient`. Each starts a new session.
 
-Where Supabase's Python client takes a dictionary of credentials, so do these; keywords say the same.
-Passwords and codes are wrapped as they enter: no ``repr``, log or traceback of ours shows them.
+They take a dictionary, like Supabase's Python client, or keywords.
+Passwords and codes are wrapped at once: no ``repr``, log or traceback of this package shows them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def sign_up(
     channel: str | None = None,
     captcha_token: str | None = None,
 ) -> AuthResponse:
-    """Make a new user.
+    """Create a user.
 
     Args:
         credentials: The same as a dictionary.
@@ -42,10 +42,10 @@ def sign_up(
         data: The user's metadata.
         redirect_to: Where the link in the confirmation mail leads.
         channel: ``"sms"`` or ``"whatsapp"``, for a phone.
-        captcha_token: What a captcha gave, where the project asks for one.
+        captcha_token: The result of a captcha, if the project requires one.
 
     Returns:
-        The user and the session; no session when the project wants the address confirmed first.
+        The user and the session; no session if the project requires the address to be confirmed first.
 
     Raises:
         AuthWeakPassword: ``reasons`` says in what.
@@ -96,8 +96,8 @@ def sign_in_with_password(
         email: The address; or
         phone: the number.
         password: The password.
-        data: Sent along, as supabase_auth does; the auth server makes nothing of it.
-        captcha_token: What a captcha gave, where the project asks for one.
+        data: Sent as supabase_auth does; the auth server ignores it.
+        captcha_token: The result of a captcha, if the project requires one.
 
     Raises:
         AuthInvalidCredentials: Wrong e-mail or password.
@@ -133,12 +133,12 @@ def sign_in_anonymously(
     data: Mapping[str, Any] | None = None,
     captcha_token: str | None = None,
 ) -> SessionResponse:
-    """Sign in as a new user without a name.
+    """Sign in as a new anonymous user.
 
     Args:
         credentials: The same as a dictionary.
         data: The user's metadata.
-        captcha_token: What a captcha gave, where the project asks for one.
+        captcha_token: The result of a captcha, if the project requires one.
 
     Raises:
         AuthApiError: ``anonymous_provider_disabled``: the project does not allow it.
@@ -168,20 +168,20 @@ def sign_in_with_otp(
     channel: str | None = None,
     captcha_token: str | None = None,
 ) -> AuthOtpResponse:
-    """Have a one-time code, and by mail a link, sent; `verify_otp` or `sign_in_with_url` takes it.
+    """Send a one-time code, by e-mail also a link; pass it to `verify_otp` or `sign_in_with_url`.
 
     Args:
         credentials: The same as a dictionary.
         email: The address; or
         phone: the number, with its country's code.
-        should_create_user: Whether a stranger becomes a new user; yes by default.
+        should_create_user: Whether to create the user if there is none; yes by default.
         data: The metadata of a new user.
         redirect_to: Where the link leads.
         channel: ``"sms"`` or ``"whatsapp"``, for a phone.
-        captcha_token: What a captcha gave, where the project asks for one.
+        captcha_token: The result of a captcha, if the project requires one.
 
     Returns:
-        Neither user nor session: these come with the code. ``message_id`` is the SMS provider's.
+        Neither user nor session: you get these with the code. ``message_id`` is the SMS provider's.
 
     Raises:
         AuthApiError: The server refused (``otp_disabled``, ``over_email_send_rate_limit``…).
@@ -233,13 +233,13 @@ def verify_otp(
         type: What it was sent for: ``"email"`` (default), ``"sms"`` (default with a phone),
             ``"recovery"``, ``"invite"``, ``"email_change"``…
         redirect_to: Where a link would lead.
-        captcha_token: What a captcha gave, where the project asks for one.
+        captcha_token: The result of a captcha, if the project requires one.
 
     Returns:
         The user and the session; neither, when the other address has to confirm a change too.
 
     Raises:
-        AuthInvalidCredentials: The code is wrong, spent or too old.
+        AuthInvalidCredentials: The code is wrong, used or too old.
         AuthApiError: The server refused.
         TypeError: An unknown key, or a value of the wrong type.
 

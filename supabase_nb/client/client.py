@@ -50,7 +50,7 @@ class Client:
     through one connection pool, and each carries the newest access token.
 
     Args:
-        url: The project's URL, ``https://abcd.supabase.co``; its page of the dashboard will do too.
+        url: The project's URL, ``https://abcd.supabase.co``, or its page in the dashboard.
         key: Its publishable (anon) key.
         name: Tells several sessions of one project apart.
         storage: Where the session is stored; by default a file in the user's data folder.
@@ -58,7 +58,7 @@ class Client:
             session of its own.
         transport: What sends all requests; by default a connection pool of its own for data, and one for
             the auth server.
-        allow_secret_key: Take a service-role or secret key. It bypasses Row Level Security.
+        allow_secret_key: Accept a service-role or secret key. It bypasses Row Level Security.
         **options: Further arguments of `AuthClient`.
 
     Raises:
@@ -88,7 +88,7 @@ class Client:
         **options: Any,
     ) -> None:
         if not isinstance(key, str):
-            raise AuthError("The project's key is missing: it is a text.", code="no_key")
+            raise AuthError("The project's key is missing. Pass it as a string.", code="no_key")
         self._key, key = Secret(key), ""
         url = project_url(url)
         check_key(self._key, url, allow_secret_key=allow_secret_key)
@@ -157,7 +157,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Stop refreshing and drop the connections. The session stays stored. Harmless when done twice.
+        """Stop refreshing and close the connections. The session stays stored. May be called twice.
 
         Example:
             ``supabase.close()``
@@ -170,16 +170,16 @@ class Client:
     # -- as whom ------------------------------------------------------------------------------------------
 
     def set_auth(self, token: str | Secret | None) -> None:
-        """Send requests with another token than the session's, realtime's too.
+        """Send all requests, including realtime's, with another token.
 
         Another thing than `AuthClient.set_session`: the session, its storage, its refreshes, events and
         subscribers stay as they are. The panel says that it is in force.
 
         Args:
-            token: An access token of this project; ``None``: the session's again.
+            token: An access token of this project; ``None``: use the session's token again.
 
         Raises:
-            AuthInvalidJwt: It does not have a token's shape.
+            AuthInvalidJwt: It does not look like a token.
 
         Example:
             ``supabase.set_auth(at)``
@@ -269,7 +269,7 @@ class Client:
             as_: ``"pandas"``, ``"polars"`` or ``"pyarrow"``.
             dtype_backend: pandas' types: ``"numpy_nullable"`` or ``"pyarrow"`` instead of its own.
             key: Columns that are unique together, where the server tells no primary key and it isn't ``id``.
-            progress: Show a bar when it takes longer than a second.
+            progress: Show a progress bar after a second.
 
         Returns:
             The frame. ``frame.attrs["supabase"]`` says as whom, when, and how many rows (pyarrow: in the
@@ -278,7 +278,7 @@ class Client:
         Raises:
             postgrest.APIError: The server refused.
             AuthError: The session has ended, or another user signed in meanwhile.
-            TypeError: This is no query that reads.
+            TypeError: It isn't a query that reads.
             ImportError: The library isn't installed.
 
         Example:
@@ -323,7 +323,7 @@ class Client:
 
     @property
     def realtime(self) -> SessionRealtime:
-        """Changes as they happen, to be awaited: ``await supabase.realtime.channel("room").subscribe()``."""
+        """Changes as they happen (async): ``await supabase.realtime.channel("room").subscribe()``."""
         if self._realtime is None:
             try:
                 from .realtime import SessionRealtime
@@ -353,19 +353,19 @@ def create_client(
     supabase_key: str | None = None,
     **more: Any,
 ) -> Client:
-    """Make a `Client`; the name that Supabase's own packages use.
+    """Create a `Client`. Supabase's own packages use the same name.
 
     Args:
-        url: The project's URL, ``https://abcd.supabase.co``; its page of the dashboard will do too.
+        url: The project's URL, ``https://abcd.supabase.co``, or its page in the dashboard.
         key: Its publishable (anon) key.
         options: A `ClientOptions`, or supabase-py's.
         supabase_url: The URL, by its name in supabase-py.
         supabase_key: The key, by its name in supabase-py.
-        **more: Further arguments of `Client`. They win over ``options``.
+        **more: Further arguments of `Client`. They override ``options``.
 
     Raises:
         AuthError: The URL or the key is missing (``no_url``, ``no_key``), and as `Client` does.
-        TypeError: Something is given twice, or an option cannot be met here.
+        TypeError: Something is given twice, or an option isn't supported.
 
     Source: ``create_client`` of supabase-py.
 

@@ -12,7 +12,7 @@ from ..storage import MemoryStorage, SessionStorage
 
 @dataclass
 class ClientOptions:
-    """Options of `create_client`, as in supabase-py; its own ``ClientOptions`` is taken too.
+    """Options of `create_client`, as in supabase-py; its own ``ClientOptions`` works too.
 
     Args:
         schema: The database's schema; must be among the exposed ones.
@@ -22,7 +22,7 @@ class ClientOptions:
         storage: Where the session is stored; by default a file in the user's data folder.
         flow_type: Only ``"pkce"``: links carry a code, never tokens.
 
-    Source: ``ClientOptions`` of supabase-py. Its time-outs, ``httpx_client`` and ``realtime`` are not taken.
+    Source: ``ClientOptions`` of supabase-py. Its time-outs, ``httpx_client`` and ``realtime`` do not apply.
 
     Example:
         ``create_client(url, key, options=ClientOptions(schema="private"))``

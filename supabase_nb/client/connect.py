@@ -84,13 +84,13 @@ def resolve_project(
     del environ, places  # they hold keys, and this frame may appear in a traceback with locals
     if not url:
         raise AuthError(
-            f"No project is named. Give its URL, or set {URL_VARIABLE} (in the environment or a {DOTENV}); "
+            f"No project URL was found. Pass one, or set {URL_VARIABLE} (in the environment or a {DOTENV}); "
             "`%supabase_connect --demo` needs no project.",
             code="no_url",
         )
     if not secret:
         raise AuthError(
-            f"The project's key is missing. Give it with --key, or set {KEY_VARIABLES[1]} in the environment "
+            f"No key for the project was found. Pass --key, or set {KEY_VARIABLES[1]} in the environment "
             f"or a {DOTENV} (Project Settings, API keys: the publishable or anon key).",
             code="no_key",
         )
@@ -120,7 +120,7 @@ def check_key(key: Secret, url: str, *, allow_secret_key: bool = False, found: s
         raise AuthError(
             f"This is a secret key{place}: it bypasses Row Level Security, so anyone with access to this "
             "kernel or notebook could read and change every user's data, and queries would not show "
-            "what the user may see. Use the publishable (anon) key. If you must: --allow-secret-key, or "
+            "what the user may see. Use the publishable (anon) key, or pass --allow-secret-key or "
             "allow_secret_key=True.",
             code="secret_key",
         )
@@ -128,7 +128,8 @@ def check_key(key: Secret, url: str, *, allow_secret_key: bool = False, found: s
     host = urlsplit(url).hostname or ""
     if ref and host.endswith(".supabase.co") and host != f"{ref}.supabase.co":
         raise AuthError(
-            f"This key{place} is another project's. Take URL and key from the same one.", code="wrong_project"
+            f"This key{place} is from another project. Take both from the same one.",
+            code="wrong_project",
         )
 
 

@@ -82,6 +82,4 @@ class SessionRealtime(AsyncRealtimeClient):
         try:
             await super().set_auth(MASK)
         except Exception:  # noqa: BLE001
-            log_without_text(
-                "the new token could not be pushed to realtime; channels that join anew carry it"
-            )
+            log_without_text("the new token could not be sent to realtime; channels that join later use it")

@@ -132,13 +132,13 @@ class SessionTokens:
         """Send this token instead of the session's; ``None``: the session's again.
 
         Raises:
-            AuthInvalidJwt: It does not have a token's shape. What was in force stays.
+            AuthInvalidJwt: It does not look like a token. What was in force stays.
         """
         secret = None if token is None else tokens.clean(token)
         token = None
         if secret is not None and not tokens.is_jwt(secret):
             raise AuthInvalidJwt(
-                "This is not an access token. Copy it again, whole, three parts with dots between.",
+                "This is not an access token. Copy the whole token: three parts, separated by dots.",
                 code="bad_jwt",
             )
         if secret is not None:

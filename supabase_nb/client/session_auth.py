@@ -34,13 +34,13 @@ class SessionAuth(Signer, _AnyClientsAuth):
 
     Args:
         session: A `Client`, or its ``auth``.
-        origins: Further addresses that may be told the token, such as ``https://api.example.com``.
+        origins: Further addresses that the token may be sent to, such as ``https://api.example.com``.
 
     Raises:
-        AuthError: An origin is not a valid URL, or the token would travel in the clear.
+        AuthError: An origin is not a valid URL, or the token would be sent unencrypted.
 
     In a request it may raise `AuthRetryableError` (the token has expired, and the auth server cannot be
-    reached) and `AuthSessionMissing` (the session has ended). When no one is signed in, no token is sent.
+    reached) and `AuthSessionMissing` (the session has ended). Without a session, no token is sent.
 
     Example:
         ``httpx.Client(auth=SessionAuth(supabase)).get("https://abcd.supabase.co/rest/v1/trips")``

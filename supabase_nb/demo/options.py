@@ -22,15 +22,15 @@ def _option(default: Any, text: str, **more: Any) -> Any:
 class Options:
     """The settings of one server; times in seconds."""
 
-    port: int = _option(0, "port on 127.0.0.1; 0: the one of last time, or a free one", metavar="P")
+    port: int = _option(0, "port on 127.0.0.1; 0: the same as last time, or a free one", metavar="P")
     access_token_lifetime: int = _option(3600, "lifetime of access tokens", metavar="SECONDS")
     reuse_interval: int = _option(
-        10, "how long a spent refresh token may be used again (hosted projects: 10)", metavar="SECONDS"
+        10, "how long a used refresh token is still accepted (hosted projects: 10)", metavar="SECONDS"
     )
     signing_alg: str = _option("ES256", "how access tokens are signed", choices=ALGORITHMS)
     jwt_secret: str | None = _option(
         None,
-        f"HS256 secret; tokens signed with it are accepted, service_role too (also: ${SECRET_VARIABLE}, "
+        f"also accept HS256 tokens signed with this secret, also service_role (or use ${SECRET_VARIABLE}, "
         "which other users of the machine can't see)",
         metavar="S",
         secret=True,
@@ -55,25 +55,25 @@ class Options:
     secure_password_change: bool = _option(
         False, "a new password asks for a code by mail, in sessions older than 24 hours"
     )
-    autoconfirm: bool = _option(True, "new users are confirmed at once; --no-autoconfirm: by e-mail")
-    disable_signup: bool = _option(False, "nobody can sign up")
-    disable_email: bool = _option(False, "the e-mail provider is off: no sign-in with e-mail and password")
-    outbox: bool = _option(
-        True, "mails go to GET /demo/outbox; --no-outbox: a project whose mail server fails"
-    )
+    autoconfirm: bool = _option(True, "confirm new users at once; --no-autoconfirm: by e-mail")
+    disable_signup: bool = _option(False, "refuse new users")
+    disable_email: bool = _option(False, "turn off sign-in with e-mail and password")
+    outbox: bool = _option(True, "e-mails can be read at GET /demo/outbox; --no-outbox: sending them fails")
     rate_limit: int = _option(
         0, "requests to /token, /signup, /otp, /verify per address in 5 minutes; 0: no limit", metavar="N"
     )
     mail_interval: int = _option(
-        60, "between two mails of a kind to a user; 0: no limit (hosted projects: 60)", metavar="SECONDS"
+        60,
+        "time between two such e-mails to a user; 0: no limit (hosted projects: 60)",
+        metavar="SECONDS",
     )
-    timebox: int = _option(0, "a session ends so long after it began; 0: never", metavar="SECONDS")
-    refresh_token_version: int = _option(1, "2: refresh tokens that hold the session's id", choices=(1, 2))
+    timebox: int = _option(0, "sessions end after this time; 0: never", metavar="SECONDS")
+    refresh_token_version: int = _option(1, "2: refresh tokens that contain the session's id", choices=(1, 2))
     idle_timeout: int = _option(
-        8 * 3600, "the server ends after so long without a request; 0: never", metavar="SECONDS"
+        8 * 3600, "stop after this time without a request; 0: never", metavar="SECONDS"
     )
     body_timeout: float = _option(
-        10.0, "whoever sends headers or a body more slowly is cut off", metavar="SECONDS"
+        10.0, "disconnect clients that take longer to send headers or a body", metavar="SECONDS"
     )
 
     def __post_init__(self) -> None:

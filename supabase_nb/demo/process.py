@@ -1,4 +1,4 @@
-"""Start, find and stop the embedded auth server: a process of its own that outlives its starter."""
+"""Start, find and stop the embedded auth server, a process that keeps running when its starter ends."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class DemoServer:
     Attributes:
         url: The project's URL, ``http://127.0.0.1:PORT``.
         auth_url: Its auth server, ``url + "/auth/v1"``.
-        anon_key: What clients send as ``apikey``; no secret.
-        service_key: Stands for the service role: may do everything.
+        anon_key: What clients send as ``apikey``; not a secret.
+        service_key: The key of the service role, which may do everything.
         pid: The process that serves.
         port: Where it listens, on 127.0.0.1.
         state_dir: Where it keeps its state.
@@ -116,9 +116,9 @@ class DemoServer:
         return session
 
     def copied_tokens(self, email: str = "ada@example.com") -> tuple[str, str]:
-        """An access token and its refresh token, as somebody copied them once from an app.
+        """An access token and its refresh token, as if copied from an app once.
 
-        The same two each time, however often the session has been renewed since; new ones after it was signed
+        The same two each time, even if the session has been refreshed since; new ones after it was signed
         out. So a notebook that holds "yesterday's tokens" can be run again and again.
         """
         kept = self.state_dir / f"copied-{email}.json"
@@ -139,11 +139,11 @@ class DemoServer:
         return self.request(method, f"/auth/v1/admin{path}", body, token=self.service_key)
 
     def outage(self, seconds: float) -> None:
-        """Answer everything with 503 for so long; 0 ends it."""
+        """Answer all requests with 503 for this long; 0 ends it."""
         self.request("POST", "/demo/outage", {"seconds": seconds})
 
     def expire(self, email: str | None = None) -> None:
-        """Let the access tokens of this user, or everybody's, count as expired from now on."""
+        """Treat the access tokens of this user, or of all users, as expired from now on."""
         self.request("POST", "/demo/expire", {"email": email})
 
     def advance(self, seconds: float) -> None:
@@ -155,7 +155,7 @@ class DemoServer:
         self.request("POST", "/demo/keys", {"do": what}, token=self.service_key)
 
     def stats(self) -> dict[str, int]:
-        """How many requests each endpoint and grant had, such as ``{"token.refresh_token": 3}``."""
+        """The number of requests to each endpoint and grant, such as ``{"token.refresh_token": 3}``."""
         counts: dict[str, int] = self.request("GET", "/demo/stats")
         return counts
 
@@ -164,7 +164,7 @@ class DemoServer:
         self.request("POST", "/demo/stats/reset")
 
     def outbox(self, to: str | None = None) -> list[dict[str, Any]]:
-        """The mails that would have been sent (to this address), the newest last."""
+        """The e-mails that were not really sent (to this address), newest last."""
         mails: list[dict[str, Any]] = self.request("GET", "/demo/outbox")
         return [mail for mail in mails if to is None or mail["to"] == to]
 
@@ -215,14 +215,14 @@ def ensure_server(
     timeout: float = 20,
     **options: Any,
 ) -> DemoServer:
-    """Find the server of this state folder, or start it. Safe against two that start at once.
+    """Find the server of this state folder, or start it. Several callers at once get the same server.
 
-    A running server whose options differ from those given here is started anew; its state stays.
+    A running server with other options is restarted with these; its state stays.
 
     Args:
         state_dir: Default: ``$SUPABASE_NB_DEMO_STATE``, or ``demo`` in the user's data folder.
         access_token_lifetime: Seconds; default 3600.
-        reuse_interval: Seconds that a spent refresh token may be used again; default 10.
+        reuse_interval: Seconds that a used refresh token is still accepted; default 10.
         timeout: Seconds to wait for a server that starts.
         **options: Other fields of `Options`.
 

@@ -57,9 +57,9 @@ class MagicParser(MagicArgumentParser):
         if "expected one argument" in message:
             return f"{name} needs a value."
         if "required" in message:
-            return "Something is missing."
+            return "An argument is missing."
         if "not allowed with" in message:
-            return f"{name} cannot be combined with another option that was given."
+            return f"{name} can't be combined with the other options."
         return "There are too many arguments, or an option is unknown."
 
     def read(self, line: str) -> argparse.Namespace:
@@ -162,8 +162,8 @@ def resolve(
         return Secret(word)  # the quotation marks were forgotten
     if not is_path(word):
         raise SupabaseUsageError(
-            f"This is not the name of a variable. Put {what} into a variable and name that; "
-            "or run %supabase_set_session alone, it asks for the tokens."
+            f"This is not a variable. Assign {what} to a variable and pass its name, "
+            "or run %supabase_set_session without arguments to paste the tokens."
         )
     return _follow(word, scope, what)
 
@@ -185,9 +185,9 @@ def resolve_text(
     name = named(word, otherwise=what.capitalize())
     secret = text_of(value)
     if secret is None:
-        raise SupabaseUsageError(f"{name} is no text but of type {type(value).__name__}: {what} is a text.")
+        raise SupabaseUsageError(f"{name} is of type {type(value).__name__}, but {what} is a string.")
     if not secret.reveal().strip():
-        raise SupabaseUsageError(f"{name} is empty. Put {what} into it, then run this again.")
+        raise SupabaseUsageError(f"{name} is empty. It should contain {what}.")
     return secret
 
 
@@ -202,7 +202,7 @@ def without_names(words: list[str]) -> list[str]:
         return words
     order = [_TOKEN_NAMES.get(pair[1]) if pair else None for pair in pairs]
     if None in order or len(set(order)) < len(order):
-        raise SupabaseUsageError("Name only the two values, without `=`: %supabase_set_session at rt.")
+        raise SupabaseUsageError("Pass the two tokens without `=`: %supabase_set_session at rt")
     return [pair[2] for _, pair in sorted(zip(order, pairs, strict=True)) if pair]
 
 
@@ -280,7 +280,7 @@ def _follow(word: str, scope: Mapping[str, Any], what: str) -> Any:
         steps.append(node)
         node = node.value
     if not isinstance(node, ast.Name):
-        raise SupabaseUsageError("This is not the name of a variable. Name the one that holds the value.")
+        raise SupabaseUsageError("This is not a variable. Pass the variable that contains the value.")
     missing = False
     try:
         value = scope[node.id]
@@ -297,20 +297,18 @@ def _follow(word: str, scope: Mapping[str, Any], what: str) -> Any:
             missing = True
             break
     if missing:
-        raise SupabaseUsageError(
-            f"{named(node.id)} has no such part. Look at what it holds, then run this again."
-        )
+        raise SupabaseUsageError(f"{named(node.id)} has no such attribute or key. Check what it contains.")
     return value
 
 
 def _unknown(name: str, known: Mapping[str, Any], what: str, kind: str) -> str:
-    said = f"There is no {kind} `{name}`" if _sayable(name) else f"There is no {kind} of that name"
+    said = f"There is no {kind} `{name}`" if _sayable(name) else f"There is no {kind} with that name"
     close = _close_names(name, known)
     if close:
         return f"{said}. Did you mean {' or '.join(f'`{found}`' for found in close)}?"
     if kind == "variable":
-        asks = ", or run %supabase_set_session alone: it asks" if "token" in what else ""
-        return f"{said}. Put {what} into a variable first{asks}."
+        asks = ", or run %supabase_set_session without arguments" if "token" in what else ""
+        return f"{said}. Assign {what} to a variable first{asks}."
     return f"{said}. Set it before the kernel starts, or use a variable of the notebook."
 
 

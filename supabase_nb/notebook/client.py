@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class Displays:
-    """The displays of whatever has an `auth`: each is one model, however often it is shown."""
+    """The displays of a client: each is one widget, however often it is shown."""
 
     auth: AuthClient
 
     @property
     def badge(self) -> Display:
-        """The status, as a word with a shape and a colour."""
+        """The status, as text, shape and colour."""
         return self._display("badge")
 
     @property
@@ -44,7 +44,7 @@ class Displays:
         return self._display("panel")
 
     def token_entry(self) -> TokenEntry:
-        """A form that asks for both tokens; what is typed there never stands in a cell."""
+        """A form for both tokens, so that no cell contains them."""
         from .entry import token_entry
 
         return token_entry(self.auth)

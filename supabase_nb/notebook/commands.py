@@ -41,23 +41,23 @@ def name_argument(parser: MagicParser) -> None:
 def _connect_arguments(parser: MagicParser) -> None:
     name_argument(parser)
     parser.add_argument("url", nargs="?", metavar="URL", help="the project's URL (default: SUPABASE_URL)")
-    parser.add_argument("--key", metavar="K", help="its anon or publishable key (default: SUPABASE_KEY …)")
+    parser.add_argument("--key", metavar="K", help="its publishable or anon key (default: SUPABASE_KEY, …)")
     parser.add_argument("--auth-url", metavar="U", help="the auth server's address, if not URL/auth/v1")
     parser.add_argument(
-        "--storage", choices=STORAGES, help="where the session rests (file; on Binder only memory)"
+        "--storage", choices=STORAGES, help="where the session is stored (default: file; on Binder: memory)"
     )
     parser.add_argument(
-        "--demo", action="store_true", help="an auth server on this machine, to try things out"
+        "--demo", action="store_true", help="use a small auth server on this machine instead of a project"
     )
     parser.add_argument(
         "--allow-secret-key",
         action="store_true",
-        help="take a service-role or secret key, which passes over row level security",
+        help="accept a service-role or secret key, which bypasses Row Level Security",
     )
     parser.add_argument(
         "--allow-http",
         action="store_true",
-        help="take an http:// URL of another machine: tokens can be read on the way",
+        help="accept an http:// URL of another machine, although tokens are sent unencrypted",
     )
 
 
@@ -76,7 +76,7 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
     namespace = magics.shell.user_ns
     if given.demo:
         if url or key or auth_url:
-            raise SupabaseUsageError("--demo brings its own URL and key: leave yours out.")
+            raise SupabaseUsageError("--demo has its own URL and key. Leave yours out.")
         from ..demo import ensure_server
 
         server = ensure_server()
@@ -101,7 +101,7 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
             print(f"{project.url} is not encrypted: fine between containers on one machine.")  # noqa: T201
         client = _make_client(project.url, project.key, project.auth_url, storage, name, **insisted)
         if connection is None and name in namespace:
-            print(f"The variable `{name}` held something else; it is the client now.")  # noqa: T201
+            print(f"The variable `{name}` had another value. It is the client now.")  # noqa: T201
         magics.connect(name, client, made_from)
     else:
         client = connection.client
@@ -124,11 +124,11 @@ def _is_local_http(url: str) -> bool:
 
 
 def _storage_kind(given: str | None) -> str:
-    """Where the session rests. Nothing is left on a machine of Binder's."""
+    """Where the session is stored. On Binder, only in memory."""
     if not on_binder():
         return given or "file"
     if given not in (None, "memory"):
-        raise SupabaseUsageError("On Binder a session rests in memory only: leave --storage out.")
+        raise SupabaseUsageError("On Binder, sessions are kept in memory only. Leave --storage out.")
     return "memory"
 
 
@@ -186,9 +186,9 @@ def _set_session_arguments(parser: MagicParser) -> None:
 
 
 def _set_session(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse | None:
-    """Restore the session that an access token and a refresh token stand for.
+    """Restore a session from its access token and refresh token.
 
-    Name two variables, or one that holds both; without arguments a form asks for the tokens.
+    Pass two variables, or one that contains both tokens. Without arguments, a form opens for them.
 
     For example:
 
@@ -208,7 +208,7 @@ def _set_session(magics: SupabaseMagics, given: argparse.Namespace) -> AuthRespo
             words[1] = f'"{words[1]}"'  # beside a bare access token: a bare refresh token
         refresh_token = arguments.resolve_text(words[1], scope, what="the refresh token")
     else:
-        raise SupabaseUsageError("There are too many arguments: %supabase_set_session at rt takes two.")
+        raise SupabaseUsageError("Too many arguments. Pass two: %supabase_set_session at rt")
     refuse_key_for_token(access_token, "access token")
     refuse_key_for_token(refresh_token, "refresh token")
     response = client.auth.set_session(access_token, refresh_token)
@@ -239,11 +239,11 @@ def _whole_session(word: str, scope: Scope) -> tuple[Secret, Secret]:
         return pair
     if holds_no_session(value):
         raise SupabaseUsageError(
-            f"{arguments.named(word)} holds no session: its session is None. Sign in first "
-            "(after a sign-up, the address has to be confirmed)."
+            f"{arguments.named(word)} contains no session: its session is None. Sign in first "
+            "(after a sign-up, confirm the address first)."
         )
     raise SupabaseUsageError(
-        "Give both tokens: %supabase_set_session at rt (or one variable that holds a session)."
+        "Pass both tokens: %supabase_set_session at rt (or one variable that contains a session)."
     )
 
 
@@ -261,7 +261,7 @@ def _ask(magics: SupabaseMagics, client: Client, *, prompt: bool) -> AuthRespons
 
 
 def _session(magics: SupabaseMagics, given: argparse.Namespace) -> Session | None:
-    """Show the session: its status, its user, and when it expires.
+    """Show the session: its status, its user, and its next refresh.
 
     For example:
 
@@ -273,7 +273,7 @@ def _session(magics: SupabaseMagics, given: argparse.Namespace) -> Session | Non
 
 
 def _refresh(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
-    """Exchange the refresh token for new tokens now, without waiting for the expiry.
+    """Refresh the session now, instead of shortly before the access token expires.
 
     For example:
 
@@ -291,12 +291,12 @@ def _sign_out_arguments(parser: MagicParser) -> None:
         "--scope",
         choices=("local", "global", "others"),
         default="local",
-        help="this session (local), all of the user's (global), all but this one (others)",
+        help="local: this session (default); global: all of the user's; others: all except this one",
     )
 
 
 def _sign_out(magics: SupabaseMagics, given: argparse.Namespace) -> None:
-    """Sign out: here, unless --scope says more.
+    """Sign out of this session, or of all of the user's sessions.
 
     For example:
 
@@ -308,11 +308,11 @@ def _sign_out(magics: SupabaseMagics, given: argparse.Namespace) -> None:
 
 
 def _debug_arguments(parser: MagicParser) -> None:
-    parser.add_argument("state", choices=("on", "off"), help="on: errors come with their traceback, redacted")
+    parser.add_argument("state", choices=("on", "off"), help="on: show errors with their traceback")
 
 
 def _debug(magics: SupabaseMagics, given: argparse.Namespace) -> None:
-    """Show errors of supabase-nb in full (tokens are left out), or short again.
+    """Show errors with their traceback, without tokens, or only their message.
 
     For example:
 

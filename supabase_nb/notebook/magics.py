@@ -32,7 +32,7 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C during a magic, told in one line."""
 
     def _render_traceback_(self, *_: object) -> list[str]:
-        return ["Interrupted. The session is as it was; run the cell again whenever you like."]
+        return ["Interrupted. The session is unchanged; you can run the cell again."]
 
 
 class MagicFailed(RuntimeError):
@@ -50,7 +50,7 @@ class MagicFailed(RuntimeError):
     def _render_traceback_(self, *_: object) -> list[str]:
         if AuthError.show_traceback:
             return self._lines
-        return [f"{self}. %supabase_debug on, then the cell again, shows where."]
+        return [f"{self}. To see where, run %supabase_debug on, then this cell again."]
 
 
 class Connection(NamedTuple):
@@ -225,17 +225,19 @@ class SupabaseMagics:
             if name in known:
                 return known[name]
             others = f" There is {', '.join(f'`{other}`' for other in known)}." if known else ""
-            raise SupabaseUsageError(f"There is no client by that name.{others} %supabase_connect makes one.")
+            raise SupabaseUsageError(
+                f"There is no client with that name.{others} %supabase_connect makes one."
+            )
         if DEFAULT_NAME in known:
             return known[DEFAULT_NAME]
         if len(known) == 1:
             return next(iter(known.values()))
         if known:
             raise SupabaseUsageError(
-                f"There are several clients: say which one, --name {' or --name '.join(known)}."
+                f"There are several clients. Choose one: --name {' or --name '.join(known)}."
             )
         raise SupabaseUsageError(
-            "Nothing is connected yet. Run %supabase_connect first (--demo, to try things out)."
+            "Not connected yet. Run %supabase_connect first (with --demo to try it out)."
         )
 
     def _own_client(self, scope: Scope, name: str) -> Client | None:
@@ -255,8 +257,8 @@ class SupabaseMagics:
         if name not in scope.own or isinstance(scope.own[name], ModuleType):
             return None
         raise SupabaseUsageError(
-            f"{named(name)} is a variable of this function and holds no client. "
-            "Give the variable that does: --name …"
+            f"{named(name)} is a variable of this function, but not a client. "
+            "Pass the client's variable: --name …"
         )
 
     def clients(self) -> dict[str, Client]:

@@ -72,19 +72,19 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]{0,40}://|[#?&]?\w{1,40}=[^\s;]*&|[#?]\w
 _SEPARATORS = re.compile(r"[\s,;|()\[\]]+")
 
 _NOTHING = "Nothing was given. Paste both tokens."
-_NEITHER = "Two tokens are needed and nothing else: the access token, then the refresh token."
-_TWO_SESSIONS = "There are tokens of two different sessions here. Paste one session alone."
+_NEITHER = "Paste exactly two tokens: the access token, then the refresh token."
+_TWO_SESSIONS = "These tokens are from two different sessions. Paste only one session."
 _CUT_OFF = "This looks like JSON but is not complete. Copy the whole object, from { to }."
 _NO_SESSION = (
-    "In this JSON there is no access_token beside a refresh_token. Copy the stored session "
+    "This JSON doesn't contain both an access_token and a refresh_token. Copy the stored session "
     "(in the browser: the entry sb-…-auth-token)."
 )
 _ACCESS_ALONE = (
-    "There is an access token here, but no refresh token. Copy the stored session whole "
+    "This contains an access token but no refresh token. Copy the whole stored session "
     "(in the browser: the entry sb-…-auth-token)."
 )
 _REFRESH_ALONE = (
-    "There is a refresh token here, but no access token. Copy the stored session whole "
+    "This contains a refresh token but no access token. Copy the whole stored session "
     "(in the browser: the entry sb-…-auth-token)."
 )
 
@@ -102,7 +102,7 @@ def read_paste(text: str | Secret, other: str | Secret = "") -> Pair:
     fields = [Secret(text), Secret(other)]
     text = other = ""
     if max(len(each.reveal()) for each in fields) > _LARGEST:
-        raise _error("This is far too long to be a pair of tokens. Paste the two tokens alone.")
+        raise _error("This is too long. Paste only the two tokens.")
     found = _joined(fields)
     if found is None:
         found = _found_in(fields)
@@ -314,7 +314,7 @@ def _read_entry(found: _Found, name: str, value: Any, depth: int) -> None:
         _search(found, value, depth)
     elif name.endswith("-code-verifier"):
         found.problems.append(
-            "This is the entry of a sign-in under way, not a session. Copy the entry sb-…-auth-token."
+            "This entry is from an unfinished sign-in, not a session. Copy the entry sb-…-auth-token."
         )
     elif value.startswith("base64-"):
         found.add_part(name, 0, value)
@@ -375,7 +375,7 @@ def _read_cookie(found: _Found, name: str, parts: Mapping[int, Secret]) -> None:
         # All parts of base64 but the last have one length.
         lengths = {len(parts[number].reveal()) for number in range(missing - 1)}
         if len(lengths) > 1 and parts[0].reveal().lstrip("\"'").startswith("base64-"):
-            found.problems.append("A part of this cookie is cut off. Copy the parts again, each whole.")
+            found.problems.append("Part of this cookie is incomplete. Copy all of its parts again.")
             return
         text = "".join("".join(parts[number].reveal().strip("\"'")) for number in range(missing))
         for each in (text, unquote(text)):
@@ -429,7 +429,7 @@ def _read_address(found: _Found, text: str) -> None:
         for name, values in parse_qs(parts.fragment.lstrip("/?")).items():
             fields.setdefault(name, []).extend(values)
     except ValueError:
-        found.problems.append("This address cannot be read. Copy it again, whole.")
+        found.problems.append("This address can't be read. Copy the whole address again.")
         return
     tokens = [{_token(value) for value in fields.get(f"{kind}_token", ())} for kind in ("access", "refresh")]
     if max(map(len, tokens)) > 1:
@@ -448,10 +448,10 @@ def _address_problem(fields: Mapping[str, list[str]]) -> str:
             "Ask for a new link, or sign in again."
         )
     if "code" in fields:
-        return "This address holds a code, not tokens: %supabase_sign_in --link takes it."
+        return "This address contains a code instead of tokens. Run %supabase_sign_in --link to use it."
     if "token_hash" in fields or "token" in fields:
-        return "This link was not followed yet. Open it, then copy the address it leads to."
-    return "There are no tokens in this address. Copy it whole, with all that stands behind the #."
+        return "This link has not been opened yet. Open it, then copy the address of the page."
+    return "There are no tokens in this address. Copy the whole address, including everything after the #."
 
 
 def _read_words(found: _Found, text: str) -> None:
@@ -469,8 +469,8 @@ def _read_words(found: _Found, text: str) -> None:
     found.keys += keys
     if any(token.reveal().startswith("eyJ") for token in others):
         found.problems.append(
-            "The access token is not complete: it has three parts with dots between them. "
-            "Copy it again, whole."
+            "The access token is incomplete: it has three parts, separated by dots. "
+            "Copy the whole token again."
         )
     elif len(tokens) == 1:
         found.access += access
@@ -479,7 +479,7 @@ def _read_words(found: _Found, text: str) -> None:
         (found.refresh if known else found.unknown).extend(others)
     elif len(access) > 1:
         found.problems.append(
-            "There are several access tokens here. Paste one, with the refresh token beside it."
+            "There are several access tokens here. Paste one, together with its refresh token."
         )
     elif len(access) == 1 and len(others) == 1 and is_refresh_token(others[0]):
         found.sessions.add((access[0], others[0]))
@@ -531,7 +531,7 @@ def _decide(found: _Found) -> Pair | str:
     if found.problems:
         return found.problems[0]
     if len(found.access) > 1 or found.alone > 1:
-        return "Both of these are access tokens. The refresh token is the short one beside it."
+        return "Both of these are access tokens. The refresh token is the shorter one."
     refresh = found.refresh + [token for token in found.unknown if is_opaque(token)]
     if len(refresh) > 1:
         return _TWO_SESSIONS if found.access else _NEITHER
@@ -546,7 +546,7 @@ def _decide(found: _Found) -> Pair | str:
     if found.refresh:
         return _REFRESH_ALONE
     if found.unknown:
-        return "This is no token. Give both tokens: the access token, then the refresh token."
+        return "This is not a token. Paste both tokens: the access token, then the refresh token."
     return _NEITHER if found.parts else _NOTHING
 
 

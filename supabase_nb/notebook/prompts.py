@@ -71,14 +71,14 @@ def ask(question: str, magic: str = "%supabase_sign_in") -> Secret:
     except EOFError:
         answer = Secret("")
     if not answer:
-        raise SupabaseUsageError(f"Nothing was given. Run {magic} again.")
+        raise SupabaseUsageError(f"Nothing was entered. Run {magic} again.")
     return answer
 
 
 def no_input() -> SupabaseUsageError:
     """The error of a question where no input is possible."""
     return SupabaseUsageError(
-        "Nobody can be asked here. Run this cell by hand first: the session is stored, and found next time."
+        "No interactive input is available here. Run this cell by hand once: the session is stored."
     )
 
 

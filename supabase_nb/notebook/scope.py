@@ -56,9 +56,9 @@ class Scope(Mapping[str, Any]):
             raise SupabaseUsageError(f"{named(name)} has no value yet in this function. Assign it first.")
         if name in self._enclosing or (self._nested and name not in self._builtins):
             raise SupabaseUsageError(
-                f"{named(name)} is not a variable of this function, and a magic cannot see those of the "
+                f"{named(name)} is not a variable of this function, and a magic can't see variables of the "
                 "functions or the notebook around it. Assign it to a variable of this function first: "
-                "`token = …`, then name that."
+                "`token = …`, then pass `token`."
             )
         for names in (self._globals, self._builtins):
             if name in names:

@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 def _sign_in_arguments(parser: MagicParser) -> None:
     name_argument(parser)
-    parser.add_argument("who", nargs="?", metavar="EMAIL", help="e-mail address or phone number; asked for")
+    parser.add_argument("who", nargs="?", metavar="EMAIL", help="e-mail address or phone number")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--code", action="store_true", help="have a one-time code sent instead of a password")
+    how.add_argument("--code", action="store_true", help="send a one-time code instead of a password")
     how.add_argument("--provider", metavar="P", help="sign in with a provider, such as github")
     how.add_argument(
         "--oauth", action="store_true", help="at the project itself, where it is an OAuth 2.1 server"
     )
-    how.add_argument("--link", action="store_true", help="with the address that a link led to")
-    how.add_argument("--anonymous", action="store_true", help="as a new user without a name")
+    how.add_argument("--link", action="store_true", help="use the address of the page that a link opened")
+    how.add_argument("--anonymous", action="store_true", help="sign in as a new anonymous user")
     parser.add_argument("--client-id", metavar="ID", help="with --oauth: a client that is registered already")
     parser.add_argument(
         "--paste", action="store_true", help="paste the address you were sent back to: for a remote browser"
@@ -42,9 +42,9 @@ def _sign_in_arguments(parser: MagicParser) -> None:
 
 
 def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
-    """Sign in. Password, code or address are asked for and not shown; never write them behind the magic.
+    """Sign in. The password, code or address is asked for and not shown; don't write it in the cell.
 
-    Whoever is signed in already is not asked again: run the notebook again tomorrow, and it goes on.
+    If you are signed in already, it doesn't ask again, so you can run the whole notebook again.
 
     For example:
 
@@ -60,7 +60,9 @@ def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
     elif given.anonymous:
         response = auth.sign_in_anonymously()
     elif given.link:
-        response = auth.sign_in_with_url(prompts.ask("The address the link led to (not shown): "))
+        response = auth.sign_in_with_url(
+            prompts.ask("Address of the page that the link opened (not shown): ")
+        )
     elif given.provider or given.oauth:
         response = _in_browser(auth, given)
     else:
@@ -112,8 +114,8 @@ def _with_identifier(auth: AuthClient, who: str, *, code: bool) -> AuthResponse:
     from ..models import mask_email
 
     shown = mask_email(who) if "@" in who else who[-3:].rjust(6, "•")
-    print(f"Sent to {shown}. It holds a code, a link, or both.")  # noqa: T201
-    answer = prompts.ask("The code, or the address the link led to (not shown): ")
+    print(f"Sent to {shown}. The message contains a code, a link, or both.")  # noqa: T201
+    answer = prompts.ask("Code, or address of the page that the link opened (not shown): ")
     if "://" in answer.reveal():
         return auth.sign_in_with_url(answer)
     return auth.verify_otp(identifier, token=answer)
@@ -151,17 +153,17 @@ def _ask_who() -> str:
     except EOFError:
         who = ""
     if not who:
-        raise SupabaseUsageError("Nothing was given. Run %supabase_sign_in again, with the e-mail address.")
+        raise SupabaseUsageError("No e-mail address was entered. Run %supabase_sign_in again.")
     return who
 
 
 def _set_auth_arguments(parser: MagicParser) -> None:
     name_argument(parser)
-    parser.add_argument("token", metavar="token", help="an access token; None: the session's again")
+    parser.add_argument("token", metavar="token", help="an access token; None: use the session's token again")
 
 
 def _set_auth(magics: SupabaseMagics, given: argparse.Namespace) -> None:
-    """Send requests with another access token than the session's; the session is kept beside it.
+    """Send requests with another access token. The session stays as it is.
 
     For example:
 

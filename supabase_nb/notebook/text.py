@@ -112,8 +112,8 @@ WORDS: dict[str, str] = {
     "entry.prompt_access": "Access token (or both, or the JSON, or the address): ",
     "entry.prompt_refresh": "Refresh token: ",
     "entry.nothing": "Nothing was given. Run %supabase_set_session again when you have the tokens.",
-    "entry.nobody": "Nobody can be asked here. Put the tokens into environment variables, then run "
-    "%supabase_set_session $ACCESS_TOKEN $REFRESH_TOKEN.",
+    "entry.nobody": "No interactive input is available here. Put the tokens into environment variables, "
+    "then run %supabase_set_session $ACCESS_TOKEN $REFRESH_TOKEN.",
     # Signing in with a browser
     "browser.open": "Opening your browser to sign in with {provider}. If it doesn't open, visit:\n{url}",
     "browser.visit": "Open this in a browser and sign in:\n{url}\nThen paste the address of the page that it "

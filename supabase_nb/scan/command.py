@@ -34,35 +34,36 @@ _PASSED_OVER = {
 }
 
 _ADVICE = """\
-What was saved or shared may be known to others: sign out of that session everywhere
-(`%supabase_sign_out --scope global`), and replace keys in the project's settings.
+Others may have seen what you saved or shared. Sign out of the session everywhere
+(`%supabase_sign_out --scope global`), and replace the keys in the project's settings.
 """
 
 
 _BACKED_UP = """\
-Fixed: {n} {files}. As they were, secrets included, they are in {folder}.
-Only you can read that; delete it when you have what you need."""
+Fixed: {n} {files}. Backups, with the secrets, are in {folder}.
+Only you can read this folder. Delete it when you no longer need it."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add ``scan`` to the command line."""
     parser = subparsers.add_parser(
         "scan",
-        help="find Supabase tokens and keys in notebooks, histories and texts",
-        description="Names file, place and kind of every Supabase token or secret key, without showing it. "
-        "Exit code: 0 none, 1 some, 2 something could not be read.",
+        help="find Supabase tokens and keys in notebooks, histories and text files",
+        description="Print file, place and kind of every Supabase token or secret key, but never the secret. "
+        "Exit code: 0 nothing found, 1 something found, 2 something could not be read.",
     )
-    parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="files, or folders with all in them"
-    )
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files or folders")
     parser.add_argument(
         "--fix",
         action="store_true",
-        help="take them out, after a backup: outputs and widget state as a whole",
+        help="remove them, after a backup; outputs and widget state that contain one go completely",
     )
-    parser.add_argument("--strict", action="store_true", help="public keys and other JWTs count too")
+    parser.add_argument("--strict", action="store_true", help="also report public keys and other JWTs")
     parser.add_argument(
-        "--backup-dir", type=Path, metavar="DIR", help="where --fix puts its backups (they hold the secrets)"
+        "--backup-dir",
+        type=Path,
+        metavar="DIR",
+        help="folder for backups of --fix, with the secrets",
     )
     parser.set_defaults(run=run)
 

@@ -138,7 +138,7 @@ def _fix_text(path: Path, folder: Path, strict: bool, known: Set[Secret]) -> Non
         fixed = None
     if fixed is None:
         if _newline(_head(path)) is None:
-            raise CannotFix("a binary file; delete it, or make it anew without the secret")
+            raise CannotFix("a binary file; delete it, or create it again without the secret")
         fixed = without_secrets(text, search(plain(text), strict=strict, known=known).findings)
     fd = _new_file(path, folder)[0]
     with os.fdopen(fd, "wb") as copy:

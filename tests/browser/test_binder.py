@@ -23,7 +23,6 @@ from supabase_nb.demo.testing import running_server
 ROOT = Path(__file__).parents[2]
 #: BinderHub sets it (`supabase_nb.binder`).
 ON_BINDER = {"BINDER_LAUNCH_HOST": "https://binder.example.org/"}
-PICTURES = ROOT / "docs" / "images" if os.environ.get("SUPABASE_NB_SCREENSHOTS") else None
 
 
 @pytest.fixture
@@ -121,7 +120,6 @@ def test_binder_opens_the_quickstart(
         expect(panel).to_have_attribute("data-status", "active", timeout=60_000)
         expect(panel).to_contain_text("shared and temporary")
         expect(panel).to_contain_text("ada@example.com")
-        panel.screenshot(path=(PICTURES or tmp_path) / "tour-binder.png", animations="disabled")
         page.get_by_text("The token was refreshed: True").wait_for(timeout=60_000)
         expect(page.locator("table").get_by_text("Turin").first).to_be_visible(timeout=60_000)
         expect(page.locator(".sb[data-kind=panel]").last).to_have_attribute("data-status", "active")

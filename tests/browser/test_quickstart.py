@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from supabase_nb.demo import stop_server
 
@@ -25,6 +26,30 @@ def demo_ends(front_end_environment: dict[str, str]) -> Iterator[None]:
     stop_server(Path(front_end_environment["XDG_DATA_HOME"]) / "supabase-nb" / "demo")
 
 
+def record(page: Page, first: Locator, last: Locator, *, until: str) -> None:
+    """The README's animation: two frames a second of what is between two cells."""
+    from PIL import Image
+
+    frames, more = [], 4
+    while more:
+        more -= page.get_by_text(until).is_visible()
+        top, bottom = first.bounding_box(), last.bounding_box()
+        assert top is not None
+        assert bottom is not None
+        clip = {**top, "height": bottom["y"] + bottom["height"] - top["y"]}
+        frames.append(Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB"))
+        page.wait_for_timeout(400)
+    colors = frames[-1].quantize(64)
+    pictures = []
+    for frame in frames:
+        # As tall as the last one: the cell has an output then.
+        whole = Image.new("RGB", frames[-1].size, "white")
+        whole.paste(frame)
+        pictures.append(whole.quantize(palette=colors, dither=Image.Dither.NONE))
+    path = ROOT / "docs" / "images" / "refresh.gif"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=500, loop=0)
+
+
 @pytest.mark.timeout(240)
 def test_the_quickstart_in_jupyterlab(
     page: Page,
@@ -34,7 +59,7 @@ def test_the_quickstart_in_jupyterlab(
     demo_ends: None,
     tmp_path: Path,
 ) -> None:
-    page.set_viewport_size({"width": 1100, "height": 1500})
+    page.set_viewport_size({"width": 1100, "height": 2200})
     page.goto(jupyter_lab(ROOT / "notebooks" / "quickstart.ipynb"))
     run_all(page)
     # Three cells show the panel; the second one restores the session. All of them show the same model.
@@ -49,7 +74,10 @@ def test_the_quickstart_in_jupyterlab(
         path=(PICTURES or tmp_path) / "quickstart.png"
     )
 
-    # A refresh by itself, while the cell that waits for it is still running.
+    # The token is refreshed while the cell that waits for it is still running.
+    if PICTURES:
+        cells = page.locator(".jp-CodeCell")
+        record(page, cells.nth(3), cells.nth(4), until="The token was refreshed: True")
     page.get_by_text("The token was refreshed: True").wait_for(timeout=60_000)
     # The page ends with Ada's rows and a live panel: signing out is left to the reader.
     expect(page.locator("table").get_by_text("Turin").first).to_be_visible(timeout=60_000)

@@ -351,7 +351,7 @@ def test_there_is_no_session_to_set(nothing: Any, scripted: AuthClient) -> None:
 
 def test_empty_tokens_are_no_session(scripted: AuthClient, answers: made.Answers) -> None:
     for empty in ("", None):
-        with pytest.raises(AuthSessionMissing, match="Restore with both tokens"):
+        with pytest.raises(AuthSessionMissing, match="Restore the session from both tokens"):
             scripted.set_session({"access_token": empty, "refresh_token": empty})
     assert answers.asked == []
 

@@ -26,7 +26,7 @@ import distributed
 import supabase as supabase_py
 from supabase_nb.notebook.client import NotebookClient
 
-supabase = NotebookClient("https://abcd.supabase.co", "key")
+supabase = other = NotebookClient("https://abcd.supabase.co", "key")
 at = rt = access_token = refresh_token = url = key = URL = code = ""
 theirs = supabase_py.create_client(url, key)
 cluster = distributed.Client()
@@ -155,7 +155,7 @@ def errors(command: list[str], folder: Path) -> list[tuple[str, int, str]]:
 def test_examples_have_no_type_errors(pyright: list[str], tmp_path: Path) -> None:
     codes = {page: code_of(page) for page in PAGES}
     assert sum(bool(code.strip()) for code in codes.values()) >= 8
-    assert "set_session(at, rt)" in codes[ROOT / "README.md"]
+    assert "set_session(access_token, refresh_token)" in codes[ROOT / "README.md"]
     for page, code in codes.items():
         (tmp_path / f"{page.stem.replace('-', '_')}_{page.parent.name}.py").write_text(BEFORE + code, "utf-8")
     assert errors(pyright, tmp_path) == []

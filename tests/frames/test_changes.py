@@ -80,7 +80,7 @@ def test_without_a_key_a_change_may_have_cost_rows(api: Api, supabase: Client) -
             api.database.insert("view", [(-1, 0)])
 
     api.before = change
-    with pytest.warns(DataWarning, match=r"may be missing, or there twice.*key="):
+    with pytest.warns(DataWarning, match=r"may be missing or repeated.*key="):
         supabase.frame("view")
 
 

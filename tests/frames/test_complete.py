@@ -202,7 +202,7 @@ def test_single_and_maybe_single(api: Api, supabase: Client) -> None:
     assert ids(supabase.frame(supabase.table("numbers").select("*").eq("id", 2).single())) == [2]
     assert ids(supabase.frame(supabase.table("numbers").select("*").eq("id", 2).maybe_single())) == [2]
     assert ids(supabase.frame(supabase.table("numbers").select("*").eq("id", 3).maybe_single())) == []
-    with pytest.raises(ValueError, match=r"3 rows, and single\(\)"):
+    with pytest.raises(ValueError, match=r"3 rows, but single\(\)"):
         supabase.frame(numbers.single())
 
 

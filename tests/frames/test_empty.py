@@ -20,11 +20,11 @@ def client(server: DemoServer, email: str | None = None) -> Client:
 
 
 def test_nobody_is_signed_in(server: DemoServer) -> None:
-    with client(server) as supabase, pytest.warns(DataWarning, match="nobody is signed in") as caught:
+    with client(server) as supabase, pytest.warns(DataWarning, match="you aren't signed in") as caught:
         frame = supabase.frame(supabase.table("trips").select("day, km"))
     assert caught[0].filename == __file__
     assert list(frame.columns) == ["day", "km"]
-    assert "nobody" in frame.attrs["supabase"]["note"]
+    assert "you aren't signed in" in frame.attrs["supabase"]["note"]
 
 
 def test_signed_in_and_no_row_is_visible(server: DemoServer) -> None:
@@ -64,4 +64,4 @@ def test_a_table_that_may_not_be_read(api: Api, supabase: Client) -> None:
     with pytest.raises(APIError, match="permission denied") as caught:
         supabase.frame("numbers")
     assert caught.value.code == "42501"
-    assert "Nobody is signed in" in str(caught.value.hint)
+    assert "You aren't signed in" in str(caught.value.hint)

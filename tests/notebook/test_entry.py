@@ -229,7 +229,7 @@ def test_nothing_given(monkeypatch, given):
 
 def test_nobody_to_ask(monkeypatch):
     monkeypatch.setattr(prompts, "prompt", lambda: None)
-    with pytest.raises(SupabaseUsageError, match=r"Nobody can be asked here\."):
+    with pytest.raises(SupabaseUsageError, match=r"No interactive input is available here\."):
         ask_for_tokens()
 
 
@@ -242,7 +242,7 @@ def test_the_magic_asks_in_a_shell_and_says_what_to_do_where_it_cannot(connected
     monkeypatch.setattr(prompts, "prompt", lambda: None)
     ran = connected.run("%supabase_set_session --prompt")
     assert not ran.ok
-    assert ran.text.startswith("UsageError: Nobody can be asked here.")
+    assert ran.text.startswith("UsageError: No interactive input is available here.")
 
 
 def test_a_wrong_answer_is_told_without_it(connected, monkeypatch):

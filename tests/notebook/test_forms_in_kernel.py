@@ -187,7 +187,7 @@ def test_half_a_cookie_is_named_as_what_it_is(as_ada: Kernel) -> None:
 REFUSED = {
     "a key for a token": "%supabase_set_session supabase.key rt",
     "swapped": "%supabase_set_session r a",
-    "another project's": "%supabase_set_session other r",
+    "another project": "%supabase_set_session other r",
     "no such variable": "%supabase_set_session no_such_name r",
     "a token for a key": "%supabase_connect https://abcd.supabase.co --key at --name another",
 }

@@ -86,23 +86,26 @@ REFRESH = make_refresh_token()
         ("%supabase_set_session att rt", "There is no variable `att`. Did you mean `at`?"),
         (
             "%supabase_set_session at nothing_like_it",
-            "There is no variable `nothing_like_it`. Put the refresh",
+            "There is no variable `nothing_like_it`. Assign the refresh",
         ),
-        (f"%supabase_set_session at a{REFRESH[1:]}", "There is no variable of that name. Put the refresh"),
-        ("%supabase_set_session at empty", "`empty` is empty. Put the refresh token into it"),
-        ("%supabase_set_session at number", "`number` is no text but of type int"),
+        (
+            f"%supabase_set_session at a{REFRESH[1:]}",
+            "There is no variable with that name. Assign the refresh",
+        ),
+        ("%supabase_set_session at empty", "`empty` is empty. It should contain the refresh token"),
+        ("%supabase_set_session at number", "`number` is of type int"),
         ("%supabase_set_session rt at", "seem to be swapped"),
-        ("%supabase_set_session at", "Give both tokens"),
-        ("%supabase_set_session at rt rt", "too many arguments"),
+        ("%supabase_set_session at", "Pass both tokens"),
+        ("%supabase_set_session at rt rt", "oo many arguments"),
         ("%supabase_set_session at $NO_SUCH_VARIABLE", "There is no environment variable"),
-        ("%supabase_set_session a+b rt", "This is not the name of a variable"),
+        ("%supabase_set_session a+b rt", "This is not a variable"),
         (
             f"%supabase_set_session --frobnicate={TOKEN} rt",
             "an option is unknown. Usage: %supabase_set_session",
         ),
         pytest.param(
             f"%supabase_set_session --name {REFRESH} at rt",
-            "There is no client by that name.",
+            "There is no client with that name.",
             id="a token for a name",
         ),
         ("%supabase_set_session 'at", "A quotation mark is missing"),
@@ -110,10 +113,10 @@ REFRESH = make_refresh_token()
         (f"%supabase_sign_out --scope {TOKEN}", "--scope is one of local, global, others"),
         (f"%supabase_connect --storage {TOKEN}", "--storage is one of file, memory, keyring"),
         (f"%supabase_debug {TOKEN}", "state is one of on, off"),
-        ("%supabase_connect --demo https://abcd.supabase.co", "--demo brings its own URL and key"),
+        ("%supabase_connect --demo https://abcd.supabase.co", "--demo has its own URL and key"),
         ("%supabase_connect --name 1x", "--name becomes a variable"),
-        ("%supabase_connect --name other", "No project is named"),
-        ("%supabase_connect https://abcd.supabase.co --name other", "The project's key is missing"),
+        ("%supabase_connect --name other", "No project URL was found"),
+        ("%supabase_connect https://abcd.supabase.co --name other", "No key for the project was found"),
         ("%supabase_refresh", "There is no session"),
     ],
 )
@@ -158,7 +161,7 @@ def test_nothing_is_connected(shell):
     for magic in ("set_session at rt", "session", "refresh", "sign_out"):
         ran = shell.run(f"%supabase_{magic}")
         assert not ran.ok
-        assert ran.text.startswith("UsageError: Nothing is connected yet. Run %supabase_connect first")
+        assert ran.text.startswith("UsageError: Not connected yet. Run %supabase_connect first")
 
 
 def test_a_refusal_is_short_and_debug_shows_more(connected):
@@ -189,7 +192,7 @@ def test_no_mode_of_tracebacks_shows_a_token(connected, mode):
     connected.run(f"%xmode {mode}")
     connected.ns["supabase"].auth.fails = RuntimeError("a bug")
     text = connected.run("%supabase_set_session at rt").text
-    assert text == "RuntimeError: a bug. %supabase_debug on, then the cell again, shows where.\n"
+    assert text == "RuntimeError: a bug. To see where, run %supabase_debug on, then this cell again.\n"
     text += connected.run("%tb").text
     connected.run("%supabase_debug on")
     long = connected.run("%supabase_set_session at rt").text
@@ -324,7 +327,7 @@ def test_without_the_default_one_the_only_client_is_meant_and_of_two_none(shell,
     shell.run("%supabase_connect https://one.supabase.co --key 'k' --name one")
     assert shell.run("%supabase_session").ok
     shell.run("%supabase_connect https://two.supabase.co --key 'k' --name two")
-    assert "say which one, --name one or --name two" in shell.run("%supabase_session").text
+    assert "Choose one: --name one or --name two" in shell.run("%supabase_session").text
 
 
 def test_connecting_again_keeps_the_client_or_leaves_it_running(connected):
@@ -370,13 +373,13 @@ def test_reloading_goes_on_with_the_clients(connected):
     assert first.closed == 1
     assert "supabase" not in connected.ns
     assert connected.run("%load_ext supabase_nb").ok
-    assert "Nothing is connected" in connected.run("%supabase_session").text
+    assert "Not connected yet" in connected.run("%supabase_session").text
 
 
 def test_a_variable_that_is_taken_is_said(connected):
     connected.ns["mine"] = 7
     ran = connected.run("%supabase_connect https://abcd.supabase.co --key 'k' --name mine")
-    assert "`mine` held something else" in ran.text
+    assert "`mine` had another value" in ran.text
     assert isinstance(connected.ns["mine"], FakeClient)
 
 
@@ -392,7 +395,7 @@ def test_loading_twice_and_unloading_leave_nothing(shell, connected):
     assert not [name for name in shell.ip.magics_manager.magics["line"] if name.startswith("supabase")]
     assert AuthError.show_traceback is False
     assert shell.run("%load_ext supabase_nb").ok
-    assert "Nothing is connected" in shell.run("%supabase_session").text
+    assert "Not connected yet" in shell.run("%supabase_session").text
 
 
 def test_completions(connected):

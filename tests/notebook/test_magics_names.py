@@ -172,7 +172,7 @@ def test_the_client_is_that_of_the_function_too(notebook):
     assert notebook.run("def f(client):\n    %supabase_set_session at rt --name client\nf(two)").ok
     assert len([call for call in two.calls if call[0] == "set_session"]) == 2
     ran = notebook.run("def f(supabase):\n    %supabase_set_session at rt\nf(7)")
-    assert "`supabase` is a variable of this function and holds no client" in ran.text
+    assert "`supabase` is a variable of this function, but not a client" in ran.text
     assert sent(notebook) == []
 
 
@@ -279,17 +279,17 @@ def test_what_two_arguments_may_be(rich, words):
     ("words", "says"),
     [
         ("respnse.session.access_token r", "There is no variable `respnse`. Did you mean `response`?"),
-        ("response.session.acces_token r", "`response` has no such part"),
-        ("deep[7] r", "`deep` has no such part"),
-        ("a.b.c r", "`a` has no such part"),
-        ("tokens.get('access_token') r", "This is not the name of a variable"),
-        ("tokens[a] r", "This is not the name of a variable"),
-        ("tokens[(lambda: 1)()] r", "This is not the name of a variable"),
-        ("a+r r", "This is not the name of a variable"),
+        ("response.session.acces_token r", "`response` has no such attribute or key"),
+        ("deep[7] r", "`deep` has no such attribute or key"),
+        ("a.b.c r", "`a` has no such attribute or key"),
+        ("tokens.get('access_token') r", "This is not a variable"),
+        ("tokens[a] r", "This is not a variable"),
+        ("tokens[(lambda: 1)()] r", "This is not a variable"),
+        ("a+r r", "This is not a variable"),
         ("tokens['access_token' r", "A bracket is missing"),
-        ("a = a r = r", "Name only the two values, without `=`"),
-        ("at=a other=r", "Name only the two values, without `=`"),
-        ("token=a token=r", "Name only the two values, without `=`"),
+        ("a = a r = r", "Pass the two tokens without `=`"),
+        ("at=a other=r", "Pass the two tokens without `=`"),
+        ("token=a token=r", "Pass the two tokens without `=`"),
     ],
 )
 def test_what_cannot_be_an_argument_is_explained(rich, words, says):
@@ -438,15 +438,15 @@ def test_a_token_in_another_type(notebook, wrap):
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        (SimpleNamespace(user=None, session=None), "`s` holds no session: its session is None"),
-        ({"access_token": MY_AT}, "Give both tokens"),
-        ((MY_AT, MY_RT, "x"), "Give both tokens"),
-        (7, "Give both tokens"),
-        (None, "Give both tokens"),
-        (b"\xff\xfe", "Give both tokens"),
-        (numpy.array([1.0, 2.0]), "Give both tokens"),
-        (FakeClient, "Give both tokens"),
-        ({"session": {"session": {"session": {"session": {"session": {}}}}}}, "Give both tokens"),
+        (SimpleNamespace(user=None, session=None), "`s` contains no session: its session is None"),
+        ({"access_token": MY_AT}, "Pass both tokens"),
+        ((MY_AT, MY_RT, "x"), "Pass both tokens"),
+        (7, "Pass both tokens"),
+        (None, "Pass both tokens"),
+        (b"\xff\xfe", "Pass both tokens"),
+        (numpy.array([1.0, 2.0]), "Pass both tokens"),
+        (FakeClient, "Pass both tokens"),
+        ({"session": {"session": {"session": {"session": {"session": {}}}}}}, "Pass both tokens"),
     ],
 )
 def test_a_value_that_holds_none_is_explained(notebook, value, says):

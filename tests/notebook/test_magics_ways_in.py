@@ -150,7 +150,7 @@ def test_where_nobody_can_be_asked(here: Shell, monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(prompts, "prompt", lambda: None)
     ran = here.run(f"%supabase_sign_in{line}")
     assert not ran.ok
-    assert "UsageError: Nobody can be asked here. Run this cell by hand first" in ran.text
+    assert "UsageError: No interactive input is available here. Run this cell by hand once" in ran.text
 
 
 @pytest.mark.parametrize("answer", ["", EOFError()])
@@ -158,7 +158,7 @@ def test_nothing_answered(here: Shell, person: Person, answer: object) -> None:
     person.answers = [answer]
     ran = here.run("%supabase_sign_in ada@example.com")
     assert not ran.ok
-    assert "Nothing was given" in ran.text
+    assert "Nothing was entered" in ran.text
 
 
 def test_a_password_is_no_argument(here: Shell) -> None:
@@ -201,7 +201,7 @@ def test_set_auth_and_back(here: Shell, person: Person, server: DemoServer) -> N
 
 @pytest.mark.parametrize(
     ("line", "says"),
-    [("", "Something is missing"), (" nothing", "no variable"), (" text", "not an access token")],
+    [("", "An argument is missing"), (" nothing", "no variable"), (" text", "not an access token")],
 )
 def test_what_cannot_be_set(here: Shell, line: str, says: str) -> None:
     here.ns["text"] = "planted-secret"

@@ -56,7 +56,7 @@ class Verifier:
         claims, header = tokens.read_claims(token), tokens.read_header(token)
         if claims is None or header is None:
             raise AuthInvalidJwt(
-                "This is not a token with readable claims. Copy it again, whole.", code="bad_jwt"
+                "This token has no readable claims. Copy the whole token again.", code="bad_jwt"
             )
         symmetric = str(header.get("alg", "")).startswith("HS")
         kid = str(header.get("kid", ""))

@@ -84,13 +84,13 @@ class SessionAdopter:
         request = self._state.new_request()
         if pair.refresh_token and not tokens.is_opaque(pair.refresh_token):
             raise AuthApiError(
-                "This is not a refresh token. Copy it again, whole, from where you are signed in.",
+                "This is not a refresh token. Copy the whole refresh token again.",
                 code="validation_failed",
             )
         if not pair.refresh_token and not self._is_valid(pair):
             raise AuthSessionMissing(
                 "The access token has expired (or cannot be read) and there is no refresh token. "
-                "Restore with both tokens of a session, or sign in.",
+                "Restore the session from both tokens, or sign in.",
                 code="session_missing",
             )
         return await retry(
@@ -210,7 +210,7 @@ class SessionAdopter:
         if not pair.refresh_token:
             raise AuthSessionMissing(
                 "The server says that the access token has expired, and there is no refresh token. "
-                "Restore with both tokens of a session, or sign in.",
+                "Restore the session from both tokens, or sign in.",
                 code="session_missing",
             )
         return await self._exchange(pair)

@@ -119,7 +119,7 @@ class OtherKernels:
 
     def _detach(self, snapshot: SessionSnapshot) -> SessionSnapshot:
         """Another user's session is used under this client's name by now."""
-        self._state.note("detached", "Another notebook uses another user's session under this name by now.")
+        self._state.note("detached", "Another notebook now uses another user's session under this name.")
         error = AuthStorageError(
             "Another notebook has stored another user's session under the same name. This notebook keeps its "
             "own, but would restore the other one after a restart. Connect with --name to keep both."

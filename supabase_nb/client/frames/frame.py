@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _BACKENDS = (None, "numpy_nullable", "pyarrow")
 #: Postgres' codes: for a column that isn't there, may not be read or has no order; for a missing privilege.
 _CANNOT_BE_ASKED, _NOT_ALLOWED = "42", "42501"
-_NOBODY, _SECRET = "nobody", "the secret key"
+_NOBODY, _SECRET = "a signed-out user", "the secret key"
 
 
 def frame(
@@ -175,7 +175,7 @@ class _Frame:
         """A refusal, with what to do next where nobody is signed in."""
         if error.code == _NOT_ALLOWED and self._identity()[1] == _NOBODY:
             said = {name: getattr(error, name) for name in ("message", "code", "details")}
-            return APIError({**said, "hint": "Nobody is signed in. Sign in or restore a session first."})
+            return APIError({**said, "hint": "You aren't signed in. Sign in or restore a session first."})
         return error
 
     def _order(self, key: Sequence[str]) -> Order:
@@ -217,7 +217,7 @@ class _Frame:
         if wanted > sent:
             raise ValueError(
                 f"{query.name} returns {wanted:,} rows, and the server sends {sent:,} at most. "
-                f'If it only reads, pages can be asked for: supabase.rpc("{query.name}", {{…}}, get=True).'
+                f'If it only reads, load it page by page: supabase.rpc("{query.name}", {{…}}, get=True).'
             )
         order = Order(None, query.order, unique=False)
         reading = Reading(
@@ -232,7 +232,7 @@ class _Frame:
         if not fewest <= reading.rows <= most:
             wanted = "exactly one row" if fewest else "one row at most"
             call = "single()" if fewest else "maybe_single()"
-            raise ValueError(f"The query has {reading.rows:,} rows, and {call} asks for {wanted}.")
+            raise ValueError(f"The query has {reading.rows:,} rows, but {call} needs {wanted}.")
 
     # -- as whom -------------------------------------------------------------------------------------------
 
@@ -269,11 +269,11 @@ class _Frame:
             f"{after:,} after, {reading.rows:,} read. "
         )
         if reading.by_position:
-            text += "Each row that was there all the time is in the frame, once."
+            text += "Every row that was there the whole time is in the frame exactly once."
         else:
             text += (
-                "Rows may be missing, or there twice, as the server tells no primary key. Name columns that "
-                'are unique together, frame(…, key=["day", "id"]), or run it again.'
+                "Rows may be missing or repeated, as the server doesn't reveal the primary key. Pass columns "
+                'that are unique together, frame(…, key=["day", "id"]), or run it again.'
             )
         warnings.warn(text, DataWarning, stacklevel=outside())
         return text
@@ -295,7 +295,7 @@ class _Frame:
             return f"{name} has no such rows: a secret key reads all there are.", []
         if who == _NOBODY:
             text = (
-                f"{name} has no rows for this request, and nobody is signed in: most policies show rows to "
+                f"{name} has no rows for this request, and you aren't signed in: most policies show rows to "
                 "signed-in users only. Sign in or restore a session, then run it again."
             )
         else:

@@ -126,7 +126,7 @@ class Reading:
         first = self._source.page([*self._parameters(size), *offset], count=True)
         self._check()
         if first.total is None:
-            raise RuntimeError("The server did not count the rows, so nothing tells when all are there.")
+            raise RuntimeError("The server did not count the rows, so they may be incomplete.")
         self.counted = first.total
         self.total = max(0, first.total - query.offset)
         if query.limit is not None:
@@ -218,7 +218,7 @@ class Reading:
             self.names = [name for name in names if name not in self._places or self._is_asked(name)]
             self.sample = {name: rows[0].get(name) for name in self.names}
         elif self._query.is_function and not set(names) <= {*self.names, *self._places}:
-            raise ValueError(f"The rows of {self._query.name} have different columns: they are no table.")
+            raise ValueError(f"The rows of {self._query.name} have different columns and form no table.")
         packed = [
             columns.pack(self._library, [row.get(name) for row in rows], self._hints.get(name))
             for name in self.names

@@ -14,7 +14,7 @@ _OTHERS = frozenset({"supabase_nb", "postgrest", "httpx"})
 
 
 class DataWarning(UserWarning):
-    """Rows may not be what they seem: cut off, changed while they were read, or hidden by a policy."""
+    """Rows may be incomplete, changed while they were read, or hidden by a policy."""
 
 
 class RowLimit:

@@ -1,4 +1,4 @@
-"""notebooks/table_follows_session.ipynb in JupyterLab: widgets in layouts, and a display of one's own."""
+"""notebooks/displays.ipynb in JupyterLab: widgets in layouts, and a table that follows the session."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from supabase_nb.demo import stop_server
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=40_000)
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "table_follows_session.ipynb"
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "displays.ipynb"
 
 
 @pytest.fixture
@@ -33,12 +33,13 @@ def test_the_table_follows_the_session(
     page.goto(jupyter_lab(NOTEBOOK))
     run_all(page)
     output = page.locator(".jp-CodeCell").nth
-    table = output(4).locator("table")
+    table = output(5).locator("table")
     # Ada's trips were there first; then Grace signed in.
     expect(table).to_contain_text("Philadelphia")
     expect(table).not_to_contain_text("Turin")
     expect(output(3).locator("h2")).to_have_text("active")
-    expect(output(5).locator(".sb-badge")).to_contain_text("Active")
+    expect(output(7)).to_contain_text("Afterwards: active")
+    expect(output(6).locator(".sb-badge")).to_contain_text("Active")
     card, ring = (page.locator(f".sb[data-kind={kind}]").bounding_box() for kind in ("user_card", "expiry"))
     assert card is not None
     assert ring is not None
