@@ -206,6 +206,7 @@ class CellRedaction:
         here = redaction.known_in(code) | set(inside)
         with self._lock:
             self._in_cells |= here | keys
+            self._notice.passwords |= set(filter(redaction.is_password, here)) - self._told
             self._notice.keys |= keys - self._told
             if again := here & set(redaction.given()):
                 self._notice.tokens |= again
@@ -221,9 +222,13 @@ class CellRedaction:
             self._in_cells |= here
             if here:
                 records.clean_memory(self.shell, here)
-            if not (given or here):
+            passwords = set(filter(redaction.is_password, values))
+            if not (given or here or passwords):
                 return
             found, failed = records.clean_files(self.shell, values)
+            self._notice.passwords |= (passwords & here) - self._told
+            if passwords & here:
+                self._notice.failed |= set(failed)
             if given:
                 self._notice.failed |= set(failed)
                 news = (here | found) - self._told
@@ -244,8 +249,8 @@ class CellRedaction:
     def _tell(self) -> None:
         with self._lock:
             self._ask_browser()
-            if self._notice.tokens or self._notice.keys or self._notice.failed:
-                self._told |= self._notice.tokens | self._notice.keys
+            if self._notice.tokens or self._notice.keys or self._notice.passwords or self._notice.failed:
+                self._told |= self._notice.tokens | self._notice.keys | self._notice.passwords
                 self._notice.show(in_kernel=self._in_kernel)
                 self._notice = Notice()
 

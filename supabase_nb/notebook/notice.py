@@ -48,12 +48,14 @@ class Notice:
     Attributes:
         tokens: The tokens that were found. Their number is told.
         keys: The secret keys that a cell holds.
+        passwords: The passwords and one-time codes that a cell holds.
         failed: What could not be cleaned, in words.
     """
 
     def __init__(self) -> None:
         self.tokens: set[Secret] = set()
         self.keys: set[Secret] = set()
+        self.passwords: set[Secret] = set()
         self.failed: set[str] = set()
         self._in_kernel = True
         self._report: Report | None = None
@@ -131,7 +133,22 @@ class Notice:
                     "Read it from the environment instead: --key $SUPABASE_KEY.",
                 ]
             )
+        if self.passwords:
+            masked = "It is in the cell still"
+            if not self._history_failed:
+                masked = "It is masked in the history, and in the cell still"
+            paragraphs.append(
+                [
+                    "This code contains a password.",
+                    f"{masked}: delete it there yourself, and save.",
+                    "If someone may have seen it, change it. Next time, run %supabase_sign_in: it asks for it.",
+                ]
+            )
         return paragraphs
+
+    @property
+    def _history_failed(self) -> bool:
+        return any("history" in each for each in self.failed)
 
     def _title(self) -> str:
         report = self._report
@@ -149,7 +166,7 @@ class Notice:
                 places.append(f"in {_listed(self._report.cells)}")
             if self._report.outputs:
                 places.append(f"in the outputs of {_listed(self._report.outputs)}")
-        if not any("history" in each for each in self.failed):
+        if not self._history_failed:
             places.append("in the history")
         if not places:
             return f"{subject} {'was' if len(self.tokens) == 1 else 'were'} found."
