@@ -1,8 +1,9 @@
 """One redactor of known secret values, shared by cells, logs, errors and tracebacks.
 
 A value is secret because of what it is, never because of the name beside it: every token that was given to
-this package or came from a server (`remember`), every password that was given to it (`remember_passwords`), and every JWT with the claims of a session or a service role,
-and every secret key, recognised by its shape (`token_search`). All work is linear in the text's length.
+this package or came from a server (`remember`), every password that was given to it (`remember_passwords`),
+every JWT with the claims of a session or a service role, and every secret key, recognised by its shape
+(`token_search`). All work is linear in the text's length.
 """
 
 from __future__ import annotations

@@ -141,7 +141,8 @@ class Notice:
                 [
                     "This code contains a password.",
                     f"{masked}: delete it there yourself, and save.",
-                    "If someone may have seen it, change it. Next time, run %supabase_sign_in: it asks for it.",
+                    "If someone may have seen it, change it.",
+                    "Next time, run %supabase_sign_in: it asks for it.",
                 ]
             )
         return paragraphs
