@@ -17,7 +17,7 @@ from .. import logs, redaction
 from ..token_search import shapes, tokens_in_cookie
 from ..tokens import Secret
 from . import records
-from .notice import Notice, Report
+from .notice import Notice, Place, Report, form_listeners
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
@@ -52,6 +52,7 @@ class CellRedaction:
         self._asked: set[Secret] = set()
         self._ask = False  # whether the browser has something to look for
         self._notice = Notice()  # the next one
+        self._below_form: Place | None = None
 
     # -- on and off ---------------------------------------------------------------------------------------
 
@@ -70,6 +71,8 @@ class CellRedaction:
             shell.events.register(event, hook)
             self._undo.append(functools.partial(shell.events.unregister, event, hook))
         self._undo.append(redaction.listen(self._learned))
+        form_listeners.append(self._form_is_shown)
+        self._undo.append(functools.partial(form_listeners.remove, self._form_is_shown))
         log = getattr(kernel, "log", None)
         if isinstance(log, logging.Logger):
             logs.install()
@@ -234,8 +237,9 @@ class CellRedaction:
                 news = (here | found) - self._told
                 self._notice.tokens |= news
                 self._ask |= bool(news) or not self._asked.issuperset(values)
-        if given and self._cell is None:
-            self._ask_browser()  # by the form: the notice comes with the next cell
+        if given and self._cell is None:  # by the form
+            self._ask_browser()
+            self._tell_below_form()
 
     def _after(self, result: ExecutionResult | None) -> None:
         self._cell = None
@@ -251,7 +255,42 @@ class CellRedaction:
             self._ask_browser()
             if self._notice.tokens or self._notice.keys or self._notice.passwords or self._notice.failed:
                 self._told |= self._notice.tokens | self._notice.keys | self._notice.passwords
-                self._notice.show(in_kernel=self._in_kernel)
+                if self._in_kernel:
+                    self._notice.show(self._place())
+                else:
+                    self._notice.write()
+                self._notice = Notice()
+
+    def _place(self) -> Place:
+        """Where a notice can be shown, with its button where there are widgets."""
+        place = Place(None)
+
+        def sign_out() -> str:
+            from .sign_out_button import sign_out_everywhere
+
+            tokens = place.notice.tokens if place.notice is not None else set()
+            return sign_out_everywhere(list(self.shell.user_ns.values()), tokens)
+
+        try:
+            from .sign_out_button import SignOutButton
+
+            place.button = SignOutButton(sign_out)
+        except Exception as error:  # noqa: BLE001 - a broken widget stack must not keep the notice from being shown
+            logger.debug("no widget to sign out with: %s", type(error).__name__)
+        return place
+
+    def _form_is_shown(self) -> None:
+        """Tokens come by a form, when no cell runs: keep a place for the notice below it."""
+        if self._in_kernel:
+            self._below_form = self._place()
+            self._below_form.open({"text/plain": "", "text/html": "<div hidden></div>"})
+
+    def _tell_below_form(self) -> None:
+        """Show the notice at once, if no cell runs that would end with it."""
+        with self._lock:
+            if self._cell is None and self._notice.tokens and self._below_form is not None:
+                self._told |= self._notice.tokens
+                self._notice.show(self._below_form)
                 self._notice = Notice()
 
     @property
@@ -282,6 +321,7 @@ class CellRedaction:
                     return
                 notice = self._notice
             notice.add(report, found)
+            self._tell_below_form()
 
 
 def _masked(value: Any, clean: Callable[[str], str]) -> Any:

@@ -113,6 +113,15 @@ WORDS: dict[str, str] = {
     "entry.nothing": "Nothing was given. Run %supabase_set_session again when you have the tokens.",
     "entry.nobody": "Nobody can be asked here. Put the tokens into environment variables, then run "
     "%supabase_set_session $ACCESS_TOKEN $REFRESH_TOKEN.",
+    # The notice about tokens in cells
+    "cells.sign_out": "Sign out everywhere",
+    "cells.asked": "Signing out…",
+    "cells.busy": "Waiting for the running cell to end or for the auth server…",
+    "cells.signed_out": "Signed out everywhere: all sessions of {who} have ended. An access token that "
+    "was already issued works until it expires.",
+    "cells.nobody": "No client in this notebook is signed in as the user of these tokens. Sign in "
+    "as that user, then run %supabase_sign_out --scope global.",
+    "cells.failed": "Sign-out failed. Run %supabase_sign_out --scope global to see why.",
     # Snapshots: static HTML and text
     "snapshot.title": "Supabase session, snapshot of {time}",
     "snapshot.then": "then {status}",
