@@ -53,6 +53,7 @@ class CellRedaction:
         self._ask = False  # whether the browser has something to look for
         self._notice = Notice()  # the next one
         self._below_form: Place | None = None
+        self._places: list[Place] = []
 
     # -- on and off ---------------------------------------------------------------------------------------
 
@@ -95,6 +96,9 @@ class CellRedaction:
         if self._cleaner is not None:
             self._cleaner.close()
             self._cleaner = None
+        self._below_form = None
+        while self._places:
+            self._places.pop().close()
 
     def _wrap(self, owner: Any, name: str, replacement: Callable[..., Any]) -> None:
         """Call `replacement(original, ...)` in the place of a method of an object."""
@@ -264,6 +268,7 @@ class CellRedaction:
     def _place(self) -> Place:
         """Where a notice can be shown, with its button where there are widgets."""
         place = Place(None)
+        self._places.append(place)
 
         def sign_out() -> str:
             from .sign_out_button import sign_out_everywhere

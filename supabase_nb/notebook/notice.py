@@ -80,6 +80,12 @@ class Place:
             display(bundle, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
         self._is_open = True
 
+    def close(self) -> None:
+        """Take the button away; what is said stays."""
+        if self.button is not None:
+            self.button.close()
+            self.button = None
+
 
 class Notice:
     """One notice: it collects until it is shown, and then changes as browsers report.

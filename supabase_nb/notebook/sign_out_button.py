@@ -53,6 +53,13 @@ class SignOutButton(anywidget.AnyWidget):
         data, metadata = self._repr_mimebundle_() or ({}, {})
         return {**data, "text/plain": ""}, metadata
 
+    def close(self) -> None:
+        """Leave the page; harmless twice."""
+        layout = self.layout
+        super().close()
+        if layout is not None:
+            layout.close()
+
     def _on_message(self, _: object, content: object, buffers: object) -> None:
         if not isinstance(content, Mapping):
             return
