@@ -1,8 +1,9 @@
 """One redactor of known secret values, shared by cells, logs, errors and tracebacks.
 
 A value is secret because of what it is, never because of the name beside it: every token that was given to
-this package or came from a server (`remember`), and every JWT with the claims of a session or a service role,
-and every secret key, recognised by its shape (`token_search`). All work is linear in the text's length.
+this package or came from a server (`remember`), every password that was given to it (`remember_passwords`),
+every JWT with the claims of a session or a service role, and every secret key, recognised by its shape
+(`token_search`). All work is linear in the text's length.
 """
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ from .tokens import MASK, Secret, is_jwt, is_key, is_opaque, is_refresh_token
 MASK_CHARACTER = "*"
 #: A shorter value may also be part of an ordinary word.
 SHORTEST = 12
+#: A password or code is masked from this length on, if it has a letter and something else than letters:
+#: a one-time code of digits, or a word, may also be part of innocent text.
+SHORTEST_PASSWORD = 8
+#: A password of letters only is masked from this length on.
+SHORTEST_PASSWORD_OF_LETTERS = 16
 #: How many values are remembered; the oldest are forgotten.
 AT_MOST = 512
 # A secret with fewer characters may also be part of an ordinary word.
@@ -35,6 +41,8 @@ _log = logging.getLogger("supabase_nb")
 _lock = threading.Lock()
 #: Each value, and whether a person passed it in; the newest last.
 _remembered: dict[Secret, bool] = {}
+#: Those of them that are passwords or codes.
+_passwords: set[Secret] = set()
 # The same, the longest first; replaced, never changed, so that readers need no lock.
 _known: tuple[Secret, ...] = ()
 _listeners: list[Listener] = []
@@ -53,16 +61,8 @@ def remember(*values: str | Secret, given: bool = False) -> None:
         values: Tokens. What is too short, or has no token's shape, is left out.
         given: Whether a person passed them in, so that they may stand in a cell.
     """
-    global _known
     secrets = tuple(secret for secret in map(Secret, values) if secret in _remembered or _is_token(secret))
-    with _lock:
-        new = [secret for secret in secrets if secret not in _remembered]
-        for secret in secrets:
-            _remembered[secret] = _remembered.pop(secret, False) or given
-        while len(_remembered) > AT_MOST:
-            del _remembered[next(iter(_remembered))]
-        if new:
-            _known = tuple(sorted(_remembered, key=lambda secret: -len(secret.reveal())))
+    new = _add(secrets, given=given)
     if given and secrets:
         _tell(secrets, given)
     elif new and _listeners:
@@ -74,6 +74,41 @@ def remember(*values: str | Secret, given: bool = False) -> None:
             thread.start()
         except RuntimeError:  # the interpreter is ending
             _tell(secrets, given)
+
+
+def remember_passwords(values: Iterable[Secret]) -> None:
+    """Mask passwords and one-time codes that a person passed in, in records; cells are left as they are."""
+    secrets = tuple(secret for secret in values if _is_long_password(secret.reveal()))
+    _passwords.update(secrets)
+    if _add(secrets, given=False):
+        _tell(secrets, False)
+
+
+def _is_long_password(text: str) -> bool:
+    letters = sum(map(str.isalpha, text))
+    if letters == len(text):
+        return letters >= SHORTEST_PASSWORD_OF_LETTERS
+    return letters > 0 and len(text) >= SHORTEST_PASSWORD
+
+
+def is_password(secret: Secret) -> bool:
+    """Whether this value is remembered as a password or a code, which is no token."""
+    return secret in _passwords
+
+
+def _add(secrets: tuple[Secret, ...], *, given: bool) -> bool:
+    """Remember values; gives whether one of them is new."""
+    global _known
+    with _lock:
+        new = [secret for secret in secrets if secret not in _remembered]
+        for secret in secrets:
+            _remembered[secret] = _remembered.pop(secret, False) or given
+        for oldest in list(_remembered)[: max(0, len(_remembered) - AT_MOST)]:
+            del _remembered[oldest]
+            _passwords.discard(oldest)
+        if new:
+            _known = tuple(sorted(_remembered, key=lambda secret: -len(secret.reveal())))
+    return bool(new)
 
 
 def _tell(secrets: tuple[Secret, ...], given: bool) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol, TypedDict
 
-from .. import errors
+from .. import errors, redaction
 from ..models import Session
 from ..redaction import shown
 from ..tokens import Secret
@@ -29,6 +29,8 @@ _SECRET_FIELDS = frozenset(
         *("auth_code", "code_verifier", "access_token", "refresh_token", "jwt", "code"),
     }
 )
+# Those that are no token: known from then on, as tokens are.
+_PASSWORDS = _SECRET_FIELDS - {"refresh_token", "jwt"}
 # Where supabase_auth's dictionaries call something by another name.
 _ALIASES = {"email_redirect_to": "redirect_to"}
 _SHORTEST_TOKEN = 12  # characters of a refresh token
@@ -101,6 +103,7 @@ class Given:
             self._problem = self._problem or _wrong_type(name, value)
         for name in _SECRET_FIELDS & self._fields.keys():
             self._fields[name] = Secret(self._fields[name])
+        redaction.remember_passwords(self._fields[name] for name in _PASSWORDS & self._fields.keys())
 
     def fields(self) -> dict[str, Any]:
         """What was given.

@@ -17,7 +17,7 @@ from .. import logs, redaction
 from ..token_search import shapes, tokens_in_cookie
 from ..tokens import Secret
 from . import records
-from .notice import Notice, Report
+from .notice import Notice, Place, Report, form_listeners
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
@@ -52,6 +52,8 @@ class CellRedaction:
         self._asked: set[Secret] = set()
         self._ask = False  # whether the browser has something to look for
         self._notice = Notice()  # the next one
+        self._below_form: Place | None = None
+        self._places: list[Place] = []
 
     # -- on and off ---------------------------------------------------------------------------------------
 
@@ -70,6 +72,8 @@ class CellRedaction:
             shell.events.register(event, hook)
             self._undo.append(functools.partial(shell.events.unregister, event, hook))
         self._undo.append(redaction.listen(self._learned))
+        form_listeners.append(self._form_is_shown)
+        self._undo.append(functools.partial(form_listeners.remove, self._form_is_shown))
         log = getattr(kernel, "log", None)
         if isinstance(log, logging.Logger):
             logs.install()
@@ -92,6 +96,9 @@ class CellRedaction:
         if self._cleaner is not None:
             self._cleaner.close()
             self._cleaner = None
+        self._below_form = None
+        while self._places:
+            self._places.pop().close()
 
     def _wrap(self, owner: Any, name: str, replacement: Callable[..., Any]) -> None:
         """Call `replacement(original, ...)` in the place of a method of an object."""
@@ -206,6 +213,7 @@ class CellRedaction:
         here = redaction.known_in(code) | set(inside)
         with self._lock:
             self._in_cells |= here | keys
+            self._notice.passwords |= set(filter(redaction.is_password, here)) - self._told
             self._notice.keys |= keys - self._told
             if again := here & set(redaction.given()):
                 self._notice.tokens |= again
@@ -221,16 +229,21 @@ class CellRedaction:
             self._in_cells |= here
             if here:
                 records.clean_memory(self.shell, here)
-            if not (given or here):
+            passwords = set(filter(redaction.is_password, values))
+            if not (given or here or passwords):
                 return
             found, failed = records.clean_files(self.shell, values)
+            self._notice.passwords |= (passwords & here) - self._told
+            if passwords & here:
+                self._notice.failed |= set(failed)
             if given:
                 self._notice.failed |= set(failed)
                 news = (here | found) - self._told
                 self._notice.tokens |= news
                 self._ask |= bool(news) or not self._asked.issuperset(values)
-        if given and self._cell is None:
-            self._ask_browser()  # by the form: the notice comes with the next cell
+        if given and self._cell is None:  # by the form
+            self._ask_browser()
+            self._tell_below_form()
 
     def _after(self, result: ExecutionResult | None) -> None:
         self._cell = None
@@ -244,9 +257,45 @@ class CellRedaction:
     def _tell(self) -> None:
         with self._lock:
             self._ask_browser()
-            if self._notice.tokens or self._notice.keys or self._notice.failed:
-                self._told |= self._notice.tokens | self._notice.keys
-                self._notice.show(in_kernel=self._in_kernel)
+            if self._notice.tokens or self._notice.keys or self._notice.passwords or self._notice.failed:
+                self._told |= self._notice.tokens | self._notice.keys | self._notice.passwords
+                if self._in_kernel:
+                    self._notice.show(self._place())
+                else:
+                    self._notice.write()
+                self._notice = Notice()
+
+    def _place(self) -> Place:
+        """Where a notice can be shown, with its button where there are widgets."""
+        place = Place(None)
+        self._places.append(place)
+
+        def sign_out() -> str:
+            from .sign_out_button import sign_out_everywhere
+
+            tokens = place.notice.tokens if place.notice is not None else set()
+            return sign_out_everywhere(list(self.shell.user_ns.values()), tokens)
+
+        try:
+            from .sign_out_button import SignOutButton
+
+            place.button = SignOutButton(sign_out)
+        except Exception as error:  # noqa: BLE001 - a broken widget stack must not keep the notice from being shown
+            logger.debug("no widget to sign out with: %s", type(error).__name__)
+        return place
+
+    def _form_is_shown(self) -> None:
+        """Tokens come by a form, when no cell runs: keep a place for the notice below it."""
+        if self._in_kernel:
+            self._below_form = self._place()
+            self._below_form.open({"text/plain": "", "text/html": "<div hidden></div>"})
+
+    def _tell_below_form(self) -> None:
+        """Show the notice at once, if no cell runs that would end with it."""
+        with self._lock:
+            if self._cell is None and self._notice.tokens and self._below_form is not None:
+                self._told |= self._notice.tokens
+                self._notice.show(self._below_form)
                 self._notice = Notice()
 
     @property
@@ -277,6 +326,7 @@ class CellRedaction:
                     return
                 notice = self._notice
             notice.add(report, found)
+            self._tell_below_form()
 
 
 def _masked(value: Any, clean: Callable[[str], str]) -> Any:

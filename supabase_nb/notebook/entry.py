@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import AuthError
 from ..tokens import Secret
-from . import fallback
+from . import fallback, notice
 from .assets import read_css, read_esm
 from .paste import read_paste
 from .show import publish
@@ -103,3 +103,5 @@ def show_entry(auth: AuthClient) -> None:
     sentence = word("hint.closed" if auth.closed else "entry.snapshot")
     html = f'{fallback.STYLE}<div class="sb-snap"><p>{escape(sentence)}</p></div>'
     publish(token_entry(auth), sentence, html)
+    for listener in list(notice.form_listeners):
+        listener()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.display import display
 
 from ..tokens import Secret
+
+if TYPE_CHECKING:
+    from .sign_out_button import SignOutButton
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 # As the displays' amber; the text colours have contrast on a light and on a dark page.
@@ -22,7 +25,20 @@ _STYLE = """<style>
 .sb-cells p:first-child { background: #fdf3e0; color: #7a4900 }
 .sb-cells p + p { border-top: 1px solid #b26a0033; font-size: 12px; opacity: .8 }
 [data-jp-theme-light="false"] .sb-cells p:first-child { background: #35290f; color: #f0b860 }
-</style>"""
+%s</style>"""
+# With the button, whose output follows: one card as long as its kernel lives, and no trace of it afterwards.
+_STYLE_WITH_BUTTON = (
+    _STYLE
+    % """
+.jp-OutputArea-child:has(.sb-cells):has(+ .jp-OutputArea-child .sb-sign-out.sb-shown) .sb-cells {
+  border-bottom: 0; border-radius: 10px 10px 0 0; margin-bottom: 0 }
+.jp-OutputArea-child:has(.sb-cells) + .jp-OutputArea-child:not(:has(.sb-sign-out.sb-shown)) { display: none }
+"""
+)
+_STYLE %= ""
+
+#: Called when a token form is shown: a notice about what comes by it belongs below it.
+form_listeners: list[Callable[[], object]] = []
 
 
 @dataclass(frozen=True)
@@ -42,41 +58,85 @@ class Report:
     left: frozenset[int] = frozenset()
 
 
+class Place:
+    """Where a notice is shown in a notebook: an output that can change, and the one of its button.
+
+    Args:
+        button: Signs out; ``None`` where there are no widgets.
+    """
+
+    def __init__(self, button: SignOutButton | None) -> None:
+        self.button = button
+        #: The notice that is shown there.
+        self.notice: Notice | None = None
+        self._id = uuid.uuid4().hex
+        self._is_open = False
+
+    def open(self, data: dict[str, Any]) -> None:
+        """Show the output, or change it, and the button below it."""
+        display(data, raw=True, display_id=self._id, update=self._is_open)  # type: ignore[no-untyped-call]
+        if self.button is not None and not self._is_open:
+            bundle, metadata = self.button.mimebundle()
+            display(bundle, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
+        self._is_open = True
+
+    def close(self) -> None:
+        """Take the button away; what is said stays."""
+        if self.button is not None:
+            self.button.close()
+            self.button = None
+
+
 class Notice:
     """One notice: it collects until it is shown, and then changes as browsers report.
 
     Attributes:
         tokens: The tokens that were found. Their number is told.
         keys: The secret keys that a cell holds.
+        passwords: The passwords and one-time codes that a cell holds.
         failed: What could not be cleaned, in words.
     """
 
     def __init__(self) -> None:
         self.tokens: set[Secret] = set()
         self.keys: set[Secret] = set()
+        self.passwords: set[Secret] = set()
         self.failed: set[str] = set()
         self._in_kernel = True
         self._report: Report | None = None
-        self._id: str | None = None
+        self._place: Place | None = None
 
     @property
     def is_shown(self) -> bool:
         """Whether it is in the notebook, where it can change."""
-        return self._id is not None
+        return self._place is not None
 
-    def show(self, *, in_kernel: bool) -> None:
-        """Show it: an amber card in a notebook, a line in a terminal."""
-        self._in_kernel = in_kernel
-        if not in_kernel:
-            sys.stderr.write(f"supabase-nb: {self.text()}\n")
-            sys.stderr.flush()
-            return
-        self._id = uuid.uuid4().hex
+    def write(self) -> None:
+        """Show it as a line in a terminal."""
+        self._in_kernel = False
+        sys.stderr.write(f"supabase-nb: {self.text()}\n")
+        sys.stderr.flush()
+
+    def show(self, place: Place) -> None:
+        """Show it as an amber card in a notebook. It takes over what was in its place."""
+        earlier, place.notice = place.notice, self
+        self._place = place
+        if earlier is not None:
+            earlier._place = None
+            self.tokens |= earlier.tokens
+            if earlier._report is not None:
+                self._take(earlier._report)
         self._publish()
 
     def add(self, report: Report, tokens: set[Secret]) -> None:
         """Take in what a browser reported."""
         before = (self._report, len(self.tokens))
+        self._take(report)
+        self.tokens |= tokens
+        if self.is_shown and (self._report, len(self.tokens)) != before:
+            self._publish()
+
+    def _take(self, report: Report) -> None:
         if self._report is not None:
             report = Report(
                 self._report.reachable or report.reachable,
@@ -85,13 +145,13 @@ class Notice:
                 report.left,
             )
         self._report = report
-        self.tokens |= tokens
-        if self.is_shown and (report, len(self.tokens)) != before:
-            self._publish(update=True)
 
-    def _publish(self, *, update: bool = False) -> None:
-        data: dict[str, Any] = {"text/plain": self.text(), "text/html": self.html()}
-        display(data, raw=True, display_id=self._id, update=update)  # type: ignore[no-untyped-call]
+    def _publish(self) -> None:
+        if self._place is None:
+            return
+        self._place.open({"text/plain": self.text(), "text/html": self.html()})
+        if self.tokens and self._place.button is not None:
+            self._place.button.reveal()
 
     # -- the words ----------------------------------------------------------------------------------------
 
@@ -107,7 +167,8 @@ class Notice:
             for number, (first, *rest) in enumerate(self._paragraphs())
         ]  # fmt: skip
         paragraphs = [each.replace(" Not reachable:", "<br>Not reachable:") for each in paragraphs]
-        return f'{_STYLE}<div class="sb-cells mathjax_ignore tex2jax_ignore">{"".join(paragraphs)}</div>'
+        style = _STYLE_WITH_BUTTON if self._place is not None and self._place.button is not None else _STYLE
+        return f'{style}<div class="sb-cells mathjax_ignore tex2jax_ignore">{"".join(paragraphs)}</div>'
 
     def _paragraphs(self) -> list[list[str]]:
         paragraphs = []
@@ -131,7 +192,23 @@ class Notice:
                     "Read it from the environment instead: --key $SUPABASE_KEY.",
                 ]
             )
+        if self.passwords:
+            masked = "It is in the cell still"
+            if not self._history_failed:
+                masked = "It is masked in the history, and in the cell still"
+            paragraphs.append(
+                [
+                    "This code contains a password.",
+                    f"{masked}: delete it there yourself, and save.",
+                    "If someone may have seen it, change it.",
+                    "Next time, run %supabase_sign_in: it asks for it.",
+                ]
+            )
         return paragraphs
+
+    @property
+    def _history_failed(self) -> bool:
+        return any("history" in each for each in self.failed)
 
     def _title(self) -> str:
         report = self._report
@@ -149,7 +226,7 @@ class Notice:
                 places.append(f"in {_listed(self._report.cells)}")
             if self._report.outputs:
                 places.append(f"in the outputs of {_listed(self._report.outputs)}")
-        if not any("history" in each for each in self.failed):
+        if not self._history_failed:
             places.append("in the history")
         if not places:
             return f"{subject} {'was' if len(self.tokens) == 1 else 'were'} found."
@@ -178,6 +255,7 @@ class Notice:
         beyond = sorted(self.failed)
         if self._in_kernel:
             beyond += ["the copy on disk until you save", "older checkpoints and copies"]
+            beyond.append("other browsers that had this notebook open")
         else:
             beyond.append("what the screen still shows")
         return f"Not reachable: {', '.join(beyond)}."

@@ -137,6 +137,15 @@ WORDS: dict[str, str] = {
     "mfa.added": "The app was added. A new session asks for its six digits: %supabase_mfa",
     "mfa.cancelled": "The app was not added. Run %supabase_mfa --enroll to try again.",
     "mfa.snapshot": "The QR code of a new authenticator app was shown here. It is not kept in this notebook.",
+    # The notice about tokens in cells
+    "cells.sign_out": "Sign out everywhere",
+    "cells.asked": "Signing out…",
+    "cells.busy": "Waiting for the running cell to end or for the auth server…",
+    "cells.signed_out": "Signed out everywhere: all sessions of {who} have ended. An access token that "
+    "was already issued works until it expires.",
+    "cells.nobody": "No client in this notebook is signed in as the user of these tokens. Sign in "
+    "as that user, then run %supabase_sign_out --scope global.",
+    "cells.failed": "Sign-out failed. Run %supabase_sign_out --scope global to see why.",
     # Snapshots: static HTML and text
     "snapshot.title": "Supabase session, snapshot of {time}",
     "snapshot.then": "then {status}",

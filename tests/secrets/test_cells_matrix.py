@@ -190,7 +190,8 @@ def test_the_notice_claims_no_more_than_was_done(name, runs):
     assert "masked in the history" in notice
     assert "No front end has removed" in notice
     assert "removed." not in notice
-    assert "the copy on disk until you save" in notice
+    for place in ("the copy on disk until you save", "older checkpoints and copies", "other browsers"):
+        assert place in notice
 
 
 #: The rows of the table in docs/security.md that a kernel can show, and the places that each is about.
