@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
 from .. import errors
-from ..tokens import Secret, shown
+from ..redaction import shown
+from ..tokens import Secret
 
 # The secrets in such an address.
 _SECRET = (
