@@ -22,7 +22,7 @@ RECOVERY = "PASSWORD_RECOVERY"
 
 
 def new_verifier() -> Secret:
-    """A verifier nobody can guess."""
+    """A verifier that can't be guessed."""
     return Secret(secrets.token_urlsafe(64))
 
 

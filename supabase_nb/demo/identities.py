@@ -16,7 +16,7 @@ from .wire import ApiError, answer, rfc3339
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody's account at a provider.
+    """A user's account at a provider.
 
     Args:
         provider: The provider's name.

@@ -162,7 +162,7 @@ def _decide(call: Call, user: User, authorization_id: str, *, approved: bool) ->
 
 
 def page(call: Call) -> Response:
-    """``GET /demo/consent``: stands for the site's page, on which a signed-in user approves or denies."""
+    """``GET /demo/consent``: the demo's version of the page on which a user approves or denies."""
     authorization_id = call.query("authorization_id")
     row = _row(call, authorization_id)
     name = html.escape(json.loads(row[5]).get("client_name") or "A client")

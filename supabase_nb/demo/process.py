@@ -23,7 +23,7 @@ from .options import PASSWORD, SECRET_VARIABLE, Options, default_state_dir
 STATE_FILE = "server.json"
 LOG_FILE = "server.log"
 INSTALL = 'pip install "supabase-nb[demo]"'
-_NEEDED = ("argon2", "starlette", "uvicorn")
+_NEEDED = ("argon2", "segno", "starlette", "uvicorn")
 
 
 class DemoServerError(Exception):

@@ -113,7 +113,7 @@ def _account_of(user: User) -> dict[str, Any]:
 
 
 def page(call: Call) -> Response:
-    """``GET /demo/provider``: stands for the page on which one signs in with somebody else's account."""
+    """``GET /demo/provider``: the demo's version of a provider's sign-in page."""
     prefix = "/auth/v1" if "/auth/v1/" in call.query("redirect_uri") else ""
     state = call.query("state")
     users, _ = call.project.store.users(1, 20)

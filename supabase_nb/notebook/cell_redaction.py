@@ -140,11 +140,18 @@ class CellRedaction:
 
     def _clean_output(self, line_num: int) -> None:
         history = self.shell.history_manager
-        if history is None or not self._in_cells:
+        if history is None:
             return
-        for kept in (history.output_hist_reprs, getattr(history, "exceptions", {})):
-            if line_num in kept:
-                kept[line_num] = _masked(kept[line_num], self._mask_output)
+        # As the traceback that is shown: `%xmode Verbose` quotes variables.
+        exceptions = getattr(history, "exceptions", {})
+        if line_num in exceptions:
+            exceptions[line_num] = _masked(exceptions[line_num], redaction.mask_colored)
+        if not self._in_cells:
+            return
+        if line_num in history.output_hist_reprs:
+            history.output_hist_reprs[line_num] = _masked(
+                history.output_hist_reprs[line_num], self._mask_output
+            )
         for output in getattr(history, "outputs", {}).get(line_num, []):
             output.bundle = _masked(output.bundle, self._mask_output)
 
@@ -247,8 +254,9 @@ class CellRedaction:
 
     def _after(self, result: ExecutionResult | None) -> None:
         self._cell = None
-        if result is not None and self._in_cells:
-            records.clean_result(self.shell, result, tuple(self._in_cells))
+        if result is not None:
+            if self._in_cells:
+                records.clean_result(self.shell, result, tuple(self._in_cells))
             self._clean_output(getattr(result, "execution_count", None) or 0)
         self._tell()
 

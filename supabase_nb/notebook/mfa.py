@@ -84,7 +84,7 @@ def _factor(auth: AuthClient, name: str | None) -> Factor:
 def _verify(auth: AuthClient, factor_id: str) -> AuthMFAVerifyResponse:
     """Ask for a code until one is right, a few times at most."""
     for left in reversed(range(_TRIES)):
-        code = prompts.ask("The six digits that your authenticator app shows (not shown): ", _MAGIC)
+        code = prompts.ask("Six digits of your authenticator app (not shown): ", _MAGIC)
         try:
             response = auth.mfa.challenge_and_verify(factor_id=factor_id, code=code)
         except AuthApiError as error:

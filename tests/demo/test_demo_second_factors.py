@@ -110,3 +110,4 @@ def test_a_database_of_an_older_version(tmp_path: Path) -> None:
         sent = {"refresh_token": session["refresh_token"]}
         answer = server.request("POST", "/auth/v1/token?grant_type=refresh_token", sent)
         assert enroll(server, answer["access_token"])["totp"]["secret"]
+        assert httpx.get(f"{server.auth_url}/authorize?provider=github").status_code == 302

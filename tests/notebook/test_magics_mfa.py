@@ -73,7 +73,7 @@ def test_an_app_is_added(here: Shell, server: DemoServer, person: Person) -> Non
     assert level(here) == "aal2"
     assert "Your other sessions at aal1 have ended" in ran.text
     assert [factor.friendly_name for factor in auth(here).mfa.list_factors().totp] == ["my phone"]
-    assert person.asked == ["The six digits that your authenticator app shows (not shown): "]
+    assert person.asked == ["Six digits of your authenticator app (not shown): "]
     key = re.findall(r"Add this key to your authenticator app: ((?:[A-Z2-7]{4} ?){8})", ran.text)
     assert key
 

@@ -24,6 +24,14 @@ class Run:
     def __init__(self, folder: Path, server: DemoServer) -> None:
         self.server = server
         self.planted = Planted()
+        self.database = server.state_dir / "demo.sqlite"
+        with closing(sqlite3.connect(self.database, timeout=10)) as database, database:
+            # Also of those that are removed again.
+            database.execute("CREATE TABLE made_apps (secret TEXT)")
+            database.execute(
+                "CREATE TRIGGER making AFTER INSERT ON factors "
+                "BEGIN INSERT INTO made_apps VALUES (new.secret); END"
+            )
         self.replies: dict[str, str] = {}
         self.kernel = SearchedKernel(folder)
         self.sessions = self.kernel.home / "sessions"
@@ -54,8 +62,8 @@ class Run:
 
     def plant_apps(self, name: str) -> None:
         """Plant the secrets of authenticator apps that were made on the way."""
-        with closing(sqlite3.connect(self.server.state_dir / "demo.sqlite", timeout=10)) as database:
-            for (secret,) in database.execute("SELECT secret FROM factors"):
+        with closing(sqlite3.connect(self.database, timeout=10)) as database:
+            for (secret,) in database.execute("SELECT secret FROM made_apps"):
                 self.planted.add(name, password=secret)
 
     def take(self, name: str, way: Way) -> None:

@@ -159,8 +159,9 @@ WAYS: dict[str, Way] = {
         "user", True, _PASSWORD + "\n%xmode Verbose",
     ),
     "second factor, a failure behind it": Way(
-        'f = supabase.auth.mfa.enroll(factor_type="totp")\nkey = f.totp.secret\n1 / len("") ',
-        "user", True, _PASSWORD + "\n%xmode Verbose", "del key",
+        'f = supabase.auth.mfa.enroll(factor_type="totp")\n'
+        "def fail(key):\n    return len(key) / 0\nfail(f.totp.secret)",
+        "user", True, _PASSWORD + "\n%xmode Verbose",
     ),
     "second factor, magic": Way(
         "%supabase_mfa --enroll", "user", True, _PASSWORD, answers=("000000", "111111", "222222"),

@@ -44,7 +44,7 @@ function drawEnrolment(model, el, news) {
 
   function draw() {
     const { last } = news;
-    // Only what comes live is shown: in a notebook opened later its snapshot stands here.
+    // Only what comes live is shown: a notebook that is opened later shows the snapshot.
     root.classList.toggle("sb-shown", last !== null);
     if (last?.type !== "show") {
       code.replaceChildren();
