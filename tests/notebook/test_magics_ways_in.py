@@ -212,12 +212,12 @@ def test_set_auth_and_back(here: Shell, person: Person, server: DemoServer) -> N
     here.ns["other"] = server.sign_in("grace@example.com")["access_token"]
     ran = here.run("%supabase_set_auth other")
     assert ran.ok
-    assert "set_auth is in force" in ran.text
+    assert "(set_auth)" in ran.text
     rows = "supabase.table('trips').select('start').limit(1).execute().data"
     assert here.run(f"rows = {rows}").ok
     assert here.ns["rows"] == [{"start": "New York"}]
     assert who(here) == "ada@example.com"
-    assert "set_auth is in force" not in here.run("%supabase_set_auth None").text
+    assert "(set_auth)" not in here.run("%supabase_set_auth None").text
     here.run(f"rows = {rows}")
     assert here.ns["rows"] == [{"start": "London"}]
     assert supabase is here.ns["supabase"]
