@@ -87,6 +87,7 @@ class FakeAuth(traitlets.HasTraits):
         self.user = self.last_user = make_user(**user)
         self.session = make_session(self.user, left=left, lifetime=lifetime)
         self.next_refresh_at = time.time() + left - min(60, lifetime / 5)
+        self.last_error = None
         self.status = "active"
         self.happen("SIGNED_IN", "signed in with a password")
 

@@ -49,7 +49,8 @@ export function holdsSeveral(text) {
 /**
  * @param {Words} words
  * @param {Line} line
- * @param {{opened: () => void, closed: (done: boolean) => void}} told `done`: somebody has signed in
+ * @param {{opened: () => void, closed: (done: boolean, hadFocus: boolean) => void}} told `done`: somebody has
+ *   signed in
  */
 export function signInForm(words, line, told) {
   // Not counted: each widget loads a module of its own, and ids have to differ on the whole page.
@@ -104,8 +105,7 @@ export function signInForm(words, line, told) {
     if (step === "taken") return speak(say(words, "form.checking"));
     if (step === "failed") {
       speak(text || say(words, "form.failed"), "bad");
-      const first = inputs().find((input) => !input.value);
-      if (hasFocus()) first?.focus();
+      if (hasFocus()) inputs().find((input) => !input.value)?.focus();
       return;
     }
     speak(text, "good");
@@ -118,8 +118,8 @@ export function signInForm(words, line, told) {
   }
 
   function hasFocus() {
-    const { activeElement: now } = /** @type {Document | ShadowRoot} */ (element.getRootNode());
-    return !now || now === document.body || element.contains(now);
+    const { activeElement } = /** @type {Document | ShadowRoot} */ (element.getRootNode());
+    return element.contains(activeElement);
   }
 
   function speak(/** @type {string} */ text, mood = "") {
@@ -219,10 +219,10 @@ export function signInForm(words, line, told) {
 
   function hand(/** @type {Record<string, string>} */ fields) {
     if (request.busy() || done) return;
-    const inside = hasFocus() && element.contains(/** @type {any} */ (element.getRootNode()).activeElement);
+    const hadFocus = hasFocus();
     // New fields: emptied ones would give their text back at Ctrl-Z.
     method.fields.forEach((made, index) => made.keep || inputs()[index]?.replaceWith(field(made)));
-    if (inside) submit.focus();
+    if (hadFocus) submit.focus();
     request.ask(method.request, fields);
   }
 
@@ -236,12 +236,11 @@ export function signInForm(words, line, told) {
 
   function close(/** @type {boolean} */ signedIn) {
     if (element.hidden) return;
-    const inside = hasFocus();
+    const hadFocus = hasFocus();
     done = false;
     element.hidden = true;
     body.replaceChildren();
-    if (inside || !signedIn) told.closed(signedIn);
-    else told.opened();
+    told.closed(signedIn, hadFocus);
   }
 
   choose(0, false);

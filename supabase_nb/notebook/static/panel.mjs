@@ -32,7 +32,10 @@ export function panel(words, line, asks) {
   const token = expiry(words);
   const known = facts(words);
   const events = timeline(words);
-  const form = signInForm(words, line, { opened: () => show(), closed: (/** @type {boolean} */ done) => closed(done) });
+  const form = signInForm(words, line, {
+    opened: () => show(),
+    closed: (/** @type {boolean} */ done, /** @type {boolean} */ hadFocus) => closed(done, hadFocus),
+  });
 
   const button = (/** @type {string} */ key, /** @type {string} */ look, /** @type {(event: Event) => void} */ onclick) =>
     h("button", { type: "button", class: `sb-button ${look}`, onclick }, say(words, key));
@@ -99,10 +102,10 @@ export function panel(words, line, asks) {
     form.open(method, true);
   }
 
-  function closed(/** @type {boolean} */ done) {
-    moveFocus = done;
+  function closed(/** @type {boolean} */ done, /** @type {boolean} */ hadFocus) {
+    moveFocus = done && hadFocus;
     show();
-    if (!done) opener?.focus();
+    if (!done && hadFocus) opener?.focus();
   }
 
   function toggle() {
@@ -124,9 +127,9 @@ export function panel(words, line, asks) {
       spoken = "";
       form.drop();
     }
+    form.show(shown);
     const open = form.isOpen();
     for (const part of [who, state, token, known, events]) part.show(shown);
-    form.show(shown);
 
     const over = view?.status === "expired";
     head.hidden = open;

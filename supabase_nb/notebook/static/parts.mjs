@@ -220,7 +220,7 @@ export function expiry(words) {
   const title = h("span", { class: "sb-label" }, say(words, "token.title"));
   const element = h(
     "div",
-    { class: "sb-token", role: "group", "aria-label": say(words, "token.title") },
+    { class: "sb-token" },
     h("div", { class: "sb-token-line" }, title, text),
     h("div", { class: "sb-bar", "aria-hidden": "true" }, rest),
   );
