@@ -11,11 +11,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from supabase_nb.models import STATUSES
+from supabase_nb.notebook.widgets import KINDS
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=20_000)
 
-KINDS = ("badge", "user_card", "expiry", "timeline", "panel")
 WIDTHS = (320, 640, 1600)
 THEMES = ("JupyterLab Light", "JupyterLab Dark")
 HIGH_CONTRAST = "JupyterLab Dark High Contrast"
@@ -27,24 +27,35 @@ PICTURES = (
 SETUP = """\
 from IPython.display import display
 from fake_auth import FakeAuth, enact
+from supabase_nb.models import Notice
 from supabase_nb.notebook.client import Displays
+from supabase_nb.notebook.widgets import KINDS, display_of
 class Client(Displays):
     def __init__(self, auth): self.auth = auth
     def show(self):
-        for kind in ("badge", "user_card", "expiry", "timeline", "panel"): display(getattr(self, kind))
+        for kind in KINDS: display(display_of(self.auth, kind))
 """
-# Long names and ids, an anonymous user, a phone number and a token that lives for ages.
+# Long names and ids, notices of all colours, an anonymous user, a phone number, a token that lives for ages, and a
+# client that is closed.
 ODD = """\
 auth = FakeAuth()
 auth.sign_in(email="maximiliana-theodora.von-und-zu-hohenstein-wittgenstein@department-of-redundancy.example",
              id="x" * 200, app_metadata={"provider": "a-provider-with-quite-a-long-name"}, role="r" * 80)
-auth.notices = ("Continued from storage.", "set_auth override is in force." * 8)
+auth.uses_secret_key = True
+auth.notices = (Notice("Data of this project is deleted every night.", "demo"),
+                Notice("Requests are sent as alan@example.com (set_auth). " * 8, "set_auth"))
 auth.happen("TOKEN_REFRESHED", "c" * 300)
 long = Client(auth); long.show()
+"""
+ODD_TOO = """\
 anonymous = Client(FakeAuth()); anonymous.auth.sign_in(email=None, is_anonymous=True); anonymous.show()
 phone = Client(FakeAuth()); phone.show()
 phone.auth.sign_in(email=None, phone="+491701234567", lifetime=1e15, left=1e15)
+closed = Client(enact(FakeAuth(), "active")); closed.auth.closed = True; closed.show()
 """
+ODD_CLIENTS = 4
+# Of these, the last is not live.
+CLIENTS = len(STATUSES) + ODD_CLIENTS
 
 
 @pytest.fixture
@@ -58,9 +69,9 @@ def gallery(
     """A notebook that shows every kind in every state, all of it live."""
     states = [f"{status} = Client(enact(FakeAuth(), '{status}')); {status}.show()" for status in STATUSES]
     page.set_viewport_size({"width": 1800, "height": 1000})
-    page.goto(notebook7(write_notebook("gallery", SETUP, *states, ODD)))
+    page.goto(notebook7(write_notebook("gallery", SETUP, *states, ODD, ODD_TOO)))
     run_all(page)
-    expect(page.locator(".sb-live")).to_have_count(len(KINDS) * (len(STATUSES) + 3))
+    expect(page.locator(".sb-shown")).to_have_count(len(KINDS) * CLIENTS)
     # Pictures and contrast of what stands, not of what moves; and no output in a box of its own.
     page.add_style_tag(
         content=".sb *, .sb::after { animation: none !important; transition: none !important }"
@@ -78,7 +89,7 @@ def wear(page: Page, theme: str) -> None:
     page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
     page.wait_for_function("theme => document.body.dataset.jpThemeName === theme", arg=theme)
     tone = "dark" if "Dark" in theme else "light"
-    expect(page.locator(f".sb-live:not([data-sb-theme={tone}])")).to_have_count(0)
+    expect(page.locator(f".sb-shown:not([data-sb-theme={tone}])")).to_have_count(0)
 
 
 def squeeze(page: Page, width: int) -> None:
@@ -113,9 +124,15 @@ def test_every_state_theme_and_width(gallery: Page) -> None:
         for width in WIDTHS:
             squeeze(gallery, width)
             assert faults(gallery) == [], f"{theme}, {width} px"
+            # What the refresher does moves nothing on the page.
+            steady = [STATUSES.index(status) for status in ("restoring", "active", "refreshing", "retrying")]
+            for kind in ("badge", "user_card", "expiry", "panel"):
+                shown = gallery.locator(f".sb[data-kind={kind}]")
+                boxes = [shown.nth(number).bounding_box() for number in (*steady, CLIENTS - 1)]
+                assert len({box["height"] for box in boxes if box}) == 1, f"{kind}, {width} px: {boxes}"
             for place, kind in enumerate(KINDS if PICTURES else ()):
                 displays = [
-                    gallery.locator(".sb-live").nth(n * len(KINDS) + place) for n in range(len(STATUSES))
+                    gallery.locator(".sb-shown").nth(n * len(KINDS) + place) for n in range(len(STATUSES))
                 ]
                 shots[theme, kind, width] = [display.screenshot() for display in displays]
     wear(gallery, HIGH_CONTRAST)
@@ -156,6 +173,60 @@ def contact_sheet(page: Page, shots: dict[tuple[str, str, int], list[bytes]], pa
     )
     page.screenshot(path=path, full_page=True)
     page.close()
+
+
+def test_displays_in_rows_and_columns(
+    page: Page,
+    write_notebook: Callable[..., Path],
+    jupyter_lab: Callable[[Path], str],
+    run_all: Callable[[Page], None],
+) -> None:
+    rows = (
+        "from ipywidgets import HBox, VBox\none = Client(enact(FakeAuth(), 'active'))\n"
+        "VBox([HBox([one.user_card, one.expiry, one.timeline]), one.panel, HBox([one.badge, one.badge])])"
+    )
+    page.goto(jupyter_lab(write_notebook("rows", SETUP, rows)))
+    run_all(page)
+    expect(page.locator(".sb-live")).to_have_count(6)
+    boxes = {
+        kind: page.locator(f".sb[data-kind={kind}]").first.bounding_box()
+        for kind in ("user_card", "expiry", "timeline", "panel", "badge")
+    }
+    user, expiry, timeline, panel, badge = (box for box in boxes.values() if box)
+    for card in (expiry, timeline):
+        assert (card["y"], card["height"]) == (user["y"], user["height"]), boxes
+    assert expiry["x"] - user["x"] - user["width"] >= 4
+    assert timeline["x"] - expiry["x"] - expiry["width"] >= 4
+    assert panel["y"] - user["y"] - user["height"] >= 8
+    assert badge["y"] - panel["y"] - panel["height"] >= 8
+    assert panel["width"] > 400
+
+
+def test_all_countdowns_of_a_page_agree(
+    page: Page,
+    write_notebook: Callable[..., Path],
+    jupyter_lab: Callable[[Path], str],
+    run_all: Callable[[Page], None],
+) -> None:
+    """Five of them, of three models that are told one after another, looked at 200 times."""
+    cells = ["one.panel", "one.expiry", "one.panel", "one.token_entry()", "one.expiry"]
+    setup = f"{SETUP}\none = Client(enact(FakeAuth(), 'active'))"
+    page.goto(jupyter_lab(write_notebook("countdowns", setup, *cells)))
+    run_all(page)
+    expect(page.locator(".sb-live")).to_have_count(5)
+    looks = page.evaluate(
+        """() => new Promise(done => {
+            const looks = [];
+            const look = () => {
+                looks.push([...document.querySelectorAll(".sb-until")].map(each => each.textContent));
+                if (looks.length === 200) { clearInterval(looking); done(looks); }
+            };
+            const looking = setInterval(look, 20);
+        })"""
+    )
+    assert all(len(look) == 5 for look in looks)
+    assert [look for look in looks if len(set(look)) != 1] == []
+    assert len({look[0] for look in looks}) > 2, "they tick"
 
 
 def test_motion_only_where_it_is_wanted(

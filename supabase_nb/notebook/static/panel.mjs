@@ -30,7 +30,7 @@ export function panel(words, line, asks) {
   const who = person(words);
   const state = badge(words);
   const token = expiry(words);
-  const known = facts(words);
+  const known = facts(words, { error: true });
   const events = timeline(words);
   const form = signInForm(words, line, {
     opened: () => show(),
@@ -137,11 +137,11 @@ export function panel(words, line, asks) {
     state.element.hidden = live && !user;
     token.element.hidden = open || !user;
     foot.hidden = open || !user;
-    more.hidden = open || !user || !expanded;
+    more.hidden = open || !user || !live || over || !expanded;
     element.dataset.empty = String(!user);
 
     const usable = live && Boolean(user);
-    details.hidden = !user || (live && over);
+    details.hidden = !usable || over;
     details.setAttribute("aria-expanded", String(expanded));
     refresh.hidden = !usable || over || !view?.refreshable;
     signOut.hidden = !usable || over;

@@ -133,9 +133,10 @@ export function person(words) {
 /**
  * What is known of the user and the session, beyond the name.
  * @param {Words} words
+ * @param {{error?: boolean}} [options] `error`: with the last error
  * @returns {Part}
  */
-export function facts(words) {
+export function facts(words, { error = false } = {}) {
   const copied = h("span", { class: "sb-copied", role: "status" });
   const copy = h(
     "button",
@@ -185,7 +186,7 @@ export function facts(words) {
       fill(rows.provider, user.provider);
       fill(rows.aal, user.aal);
       fill(rows.last, user.last_sign_in === null ? null : moment(user.last_sign_in * 1000));
-      fill(rows.error, view?.message ?? null);
+      fill(rows.error, error ? (view?.message ?? null) : null);
     },
   };
 }
