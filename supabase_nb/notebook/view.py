@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
 from ..models import AuthChangeEvent, Session, Status, User, mask_email
-from ..tokens import MASK, shown
+from ..redaction import shown
+from ..tokens import MASK
 from .names import DEFAULT_NAME, name_of
 from .text import WORDS
 
