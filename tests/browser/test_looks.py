@@ -194,8 +194,8 @@ def test_displays_in_rows_and_columns(
     user, expiry, timeline, panel, badge = (box for box in boxes.values() if box)
     for card in (expiry, timeline):
         assert (card["y"], card["height"]) == (user["y"], user["height"]), boxes
-    assert expiry["x"] - user["x"] - user["width"] >= 4
-    assert timeline["x"] - expiry["x"] - expiry["width"] >= 4
+    assert expiry["x"] - user["x"] - user["width"] >= 8
+    assert timeline["x"] - expiry["x"] - expiry["width"] >= 8
     assert panel["y"] - user["y"] - user["height"] >= 8
     assert badge["y"] - panel["y"] - panel["height"] >= 8
     assert panel["width"] > 400

@@ -249,7 +249,7 @@ export function signInForm(words, line, told) {
     open,
     isOpen: () => !element.hidden,
     show(/** @type {Shown} */ { view, life }) {
-      write(title, say(words, "form.title", { host: view?.host ?? "" }));
+      write(title, say(words, "form.title", { host: [view?.host, view?.client].filter(Boolean).join(" · ") }));
       if (done && life === "live" && view?.user && view.status !== "expired") close(true);
     },
     hear: request.hear,
