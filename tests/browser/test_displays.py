@@ -136,6 +136,49 @@ def test_live(
     assert off_loopback == []
 
 
+def test_what_the_panel_says(
+    page: Page,
+    write_notebook: Callable[..., Path],
+    jupyter_lab: Callable[[Path], str],
+    run_all: Callable[[Page], None],
+) -> None:
+    """Each state in words, with the next step, and nothing that has to be opened to see it."""
+    cells = [
+        SETUP + "\nfrom supabase_nb.models import Notice",
+        "retrying = Client(enact(FakeAuth(), 'retrying')); retrying.panel",
+        "expired = Client(enact(FakeAuth(), 'expired')); expired.panel",
+        "gone = Client(enact(FakeAuth(), 'signed_out'))\n"
+        "gone.auth.happen('SIGNED_OUT', 'signed out in another notebook'); gone.panel",
+        "other = Client(enact(FakeAuth(), 'active'))\nother.auth.uses_secret_key = True\n"
+        "other.auth.notices = (Notice('Requests are sent as alan@example.com (set_auth).', 'set_auth'),); other.panel",
+        "once = Client(enact(FakeAuth(), 'active')); s = once.auth.session\n"
+        "once.auth.next_refresh_at = None\n"
+        "once.auth.session = type(s)(s.access_token, '', expires_at=s.expires_at, expires_in=3600, user=s.user)\n"
+        "once.panel",
+    ]
+    page.goto(jupyter_lab(write_notebook("says", *cells)))
+    run_all(page)
+    panels = page.locator(".sb[data-kind=panel]")
+    expect(panels).to_have_count(5)
+    retrying, expired, gone, other, once = panels.all()
+    expect(retrying).to_contain_text("The auth server isn't responding. Your session is safe; retrying in")
+    expect(retrying).to_contain_text("Valid for another 5:")
+    expect(retrying.get_by_role("button", name="Retry now")).to_be_enabled()
+    expect(expired).to_contain_text("ada.lovelace@example.com")
+    expect(expired).to_contain_text("It was used before")
+    expired.get_by_role("button", name="Sign in again").click()
+    expect(expired.get_by_label("Email or phone")).to_be_focused()
+    expired.get_by_role("button", name="Cancel").click()
+    expect(expired.get_by_role("button", name="Sign in again")).to_be_focused()
+    expect(gone).to_contain_text("Not signed in")
+    expect(gone).to_contain_text("Signed out in another notebook")
+    expect(other).to_contain_text("abcd.supabase.co · other")
+    expect(other.locator("[data-tone=warn]")).to_contain_text("Requests are sent as alan@example.com")
+    expect(other.locator("[data-tone=bad]")).to_contain_text("bypass Row Level Security")
+    expect(once).to_contain_text(re.compile(r"Ends at .* · won't refresh automatically"))
+    expect(once.get_by_role("button", name="Refresh now")).to_be_hidden()
+
+
 def test_nobody_behind_it(
     page: Page,
     write_notebook: Callable[..., Path],
