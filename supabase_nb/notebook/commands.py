@@ -250,10 +250,7 @@ def _whole_session(word: str, scope: Scope) -> tuple[Secret, Secret]:
 def _ask(magics: SupabaseMagics, client: Client, *, prompt: bool) -> AuthResponse | None:
     """A form where there is a browser, else hidden prompts."""
     if not prompt and prompts.can_show_form():
-        from .entry import show_entry
-
-        show_entry(client.auth)
-        magics.show(client)
+        magics.show(client, open_form=True)
         return None
     response = client.auth.set_session(*prompts.ask_for_tokens())
     magics.show(client)
@@ -268,7 +265,7 @@ def _session(magics: SupabaseMagics, given: argparse.Namespace) -> Session | Non
         %supabase_session
     """
     client = magics.client(given)
-    magics.show(client)
+    magics.show(client, whole=True)
     return client.auth.session
 
 

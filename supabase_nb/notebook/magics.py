@@ -276,11 +276,20 @@ class SupabaseMagics:
                 if not name.startswith("_") and isinstance(value, Client)
             )
 
-    def show(self, client: Client) -> None:
-        """Show a client's panel."""
-        from .panel import show_panel
+    def show(self, client: Client, *, whole: bool = False, open_form: bool = False) -> None:
+        """Show a client: its panel, or one line where another cell shows that already.
 
-        show_panel(client.auth)
+        Args:
+            client: The client.
+            whole: Show the panel anyway.
+            open_form: With its form open.
+        """
+        from .show import show_change, show_panel
+
+        if whole or open_form:
+            show_panel(client.auth, open_form=open_form)
+        else:
+            show_change(client.auth)
 
 
 def _clear_own_frames(error: BaseException) -> None:

@@ -51,6 +51,7 @@ class RefreshAttempt:
         began: When, on the steady clock.
         task: What carries it out.
         waiting: How many calls wait for it.
+        asked: A call of `refresh_session` asked for it.
         abandoned: A call that waited for it was interrupted.
         locked: It has the session's lock.
         shares_lock: It replaces an abandoned attempt that has the lock, and whose request hangs.
@@ -60,6 +61,7 @@ class RefreshAttempt:
     seen: Secret
     began: float
     task: asyncio.Task[Session] | None = None
+    asked: bool = False
     abandoned: bool = False
     locked: bool = False
     shares_lock: bool = False
@@ -94,7 +96,7 @@ class TokenRefresher:
 
     # -- a refresh ----------------------------------------------------------------------------------------
 
-    async def refresh(self, seen: Secret) -> Session:
+    async def refresh(self, seen: Secret, *, asked: bool = False) -> Session:
         """A session whose access token is another than `seen`.
 
         Any number of threads, tasks and kernels that have seen the same token cause one request.
@@ -104,14 +106,15 @@ class TokenRefresher:
             AuthApiError: The server's final answer; the session has ended.
             AuthRetryableError: An outage. The session is kept, and retried in the background.
         """
-        return await retry(lambda deadline: self._refresh(seen, deadline), self._clock.clock)
+        return await retry(lambda deadline: self._refresh(seen, deadline, asked=asked), self._clock.clock)
 
-    async def _refresh(self, seen: Secret, deadline: float) -> Session:
+    async def _refresh(self, seen: Secret, deadline: float, *, asked: bool) -> Session:
         while True:
             found = self._join_or_start(seen)
             if isinstance(found, Session):
                 return found
             assert found.task is not None
+            found.asked = found.asked or asked
             patience = time_until(deadline, self._clock.clock.steady())
             young = found.began + _YOUNG - self._clock.clock.steady()
             # An abandoned one is looked at again when it is no longer young.
@@ -262,7 +265,7 @@ class TokenRefresher:
         session: Session,
         before: SessionSnapshot,
         event: AuthChangeEvent = AuthChangeEvent.TOKEN_REFRESHED,
-        cause: str = "refreshed",
+        cause: str | None = None,
     ) -> Session:
         """Save what the server has issued for the session in force, then replace the snapshot.
 
@@ -272,7 +275,7 @@ class TokenRefresher:
             session: The same session with its new tokens.
             before: What was in force when the server was asked.
             event: What to tell subscribers.
-            cause: Why, for people.
+            cause: Why, for people; by default that it was refreshed.
         """
         async with self.state.commit:
             current = self.state.snapshot
@@ -306,6 +309,9 @@ class TokenRefresher:
             )
             if session.lifetime <= _TOO_SHORT:
                 snapshot = self._paused(snapshot, before.failures, failure)
+            if cause is None:
+                asked = self.attempt is not None and self.attempt.asked
+                cause = "refreshed" if asked else "refreshed automatically"
             self.state.replace(snapshot, event, cause)
         return session
 
