@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Literal, NamedTuple
 
+from ._threads import run_soon
 from .tokens import Secret, is_jwt, is_key, is_opaque, is_refresh_token, read_claims, redact, text_claim
 
 #: What stands for each character of a secret. One byte, so that columns and carets keep their place.
@@ -73,11 +74,8 @@ def remember(*values: str | Secret, given: bool = False) -> None:
         _tell(secrets, given)
     elif new and _listeners:
         # Tokens of a server arrive on the owner loop, which must not wait for records to be cleaned.
-        thread = threading.Thread(
-            target=_tell, args=(secrets, given), name="supabase-nb-redaction", daemon=True
-        )
         try:
-            thread.start()
+            run_soon(_tell, secrets, given, name="supabase-nb-redaction")
         except RuntimeError:  # the interpreter is ending
             _tell(secrets, given)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import quote, urlsplit
 
+from ._threads import HAS_THREADS
 from ._urls import is_this_machine
 from .binder import on_binder
 from .errors import AuthStorageError
@@ -106,8 +107,8 @@ def older_storage_keys(url: str, name: str = "") -> Mapping[str, str]:
 
 
 def default_storage() -> SessionStorage:
-    """Where a session rests when nobody says where: in a file; on Binder in memory only."""
-    return MemoryStorage() if on_binder() else FileStorage()
+    """Where a session is stored unless you say where: in a file; on Binder and in a browser in memory."""
+    return MemoryStorage() if on_binder() or not HAS_THREADS else FileStorage()
 
 
 class MemoryStorage:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from html import escape
 from typing import TYPE_CHECKING, Any, cast
 
+from .._threads import run_soon
 from ..errors import AuthError
 from ..tokens import Secret
 from . import fallback
@@ -53,9 +53,7 @@ class TokenEntry(Display):
             if submission in self._wishes:
                 return
             self._wishes.append(submission)
-        threading.Thread(
-            target=self._restore, args=(submission, *tokens), name="supabase-nb-entry", daemon=True
-        ).start()
+        run_soon(self._restore, submission, *tokens, name="supabase-nb-entry")
 
     def _restore(self, submission: str, access_token: Secret, refresh_token: Secret) -> None:
         self.send({"type": "taken", "id": submission})

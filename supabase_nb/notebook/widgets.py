@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import anywidget
 import traitlets
 
+from .._inline_loop import page_loop
+from .._threads import HAS_THREADS, run_soon
 from ..errors import AuthError
 from .assets import read_css, read_esm
 from .text import WORDS
@@ -129,9 +131,7 @@ class Display(anywidget.AnyWidget):
                 if wish in self._wishes:
                     return
                 self._wishes.append(wish)
-            threading.Thread(
-                target=self._fulfil, args=(wish, what), name="supabase-nb-ask", daemon=True
-            ).start()
+            run_soon(self._fulfil, wish, what, name="supabase-nb-ask")
 
     def _fulfil(self, wish: str, what: str) -> None:
         self.send({"type": "taken", "id": wish})
@@ -176,7 +176,9 @@ class _Courier:
                 return
             if not any(display is due for due in self._due):
                 self._due.append(display)
-            if self._thread is None:
+            if not HAS_THREADS:
+                page_loop().call_later(self.GATHER, self._carry_due)
+            elif self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="supabase-nb-displays", daemon=True)
                 self._thread.start()
             self._wake.notify()
@@ -215,12 +217,21 @@ class _Courier:
                 if self._thread is not me:
                     return
                 due, self._due = self._due, []
-            for display in due:
-                try:
-                    display.push()
-                except Exception:  # noqa: BLE001 - one display's trouble is not the others'
-                    _log.debug("a display could not be updated", exc_info=True)
+            _push(due)
             del due
+
+    def _carry_due(self) -> None:
+        """Send what is due, where there are no threads."""
+        due, self._due = self._due, []
+        _push(due)
+
+
+def _push(displays: list[Display]) -> None:
+    for display in displays:
+        try:
+            display.push()
+        except Exception:  # noqa: BLE001 - one display's trouble is not the others'
+            _log.debug("a display could not be updated", exc_info=True)
 
 
 courier = _Courier()
