@@ -8,7 +8,7 @@ import urllib.request
 from typing import TypeVar
 
 from . import _http as httpx
-from ._threads import HAS_THREADS
+from ._threads import IN_BROWSER
 from ._urls import is_this_machine
 from .errors import AuthError
 
@@ -69,7 +69,7 @@ def open_connections(url: httpx.URL, kind: type[_Transport]) -> _Transport:
     Raises:
         AuthError: The environment names a proxy or certificates that cannot be used.
     """
-    if not HAS_THREADS:
+    if IN_BROWSER:
         from .browser import transport_of
 
         transport: _Transport = transport_of(kind)

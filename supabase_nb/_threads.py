@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
-#: In a browser (Pyodide) no thread can be started.
-HAS_THREADS = sys.platform != "emscripten"
+#: Whether this is Python in a browser (Pyodide): there are no threads, processes or sockets.
+IN_BROWSER = sys.platform == "emscripten"
+HAS_THREADS = not IN_BROWSER
 
 
 def run_soon(call: Callable[..., object], *args: Any, name: str) -> None:

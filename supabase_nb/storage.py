@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 from urllib.parse import quote, urlsplit
 
-from ._threads import HAS_THREADS
+from ._threads import IN_BROWSER
 from ._urls import is_this_machine
 from .binder import on_binder
 from .errors import AuthStorageError
@@ -108,7 +108,7 @@ def older_storage_keys(url: str, name: str = "") -> Mapping[str, str]:
 
 def default_storage() -> SessionStorage:
     """Where a session is stored unless you say where: in a file; on Binder and in a browser in memory."""
-    return MemoryStorage() if on_binder() or not HAS_THREADS else FileStorage()
+    return MemoryStorage() if on_binder() or IN_BROWSER else FileStorage()
 
 
 class MemoryStorage:

@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 from .._fork import renew_after_fork
-from .._threads import HAS_THREADS, daemon_threads, in_thread
+from .._threads import IN_BROWSER, daemon_threads, in_thread
 from ..errors import AuthError
 
 logger = logging.getLogger("supabase_nb")
@@ -337,11 +337,11 @@ def called_on_the_loop() -> AuthError:
 
 
 def _make() -> OwnerLoop:
-    if HAS_THREADS:
-        return OwnerLoop()
-    from ._page_loop import PageLoop
+    if IN_BROWSER:
+        from ._page_loop import PageLoop
 
-    return PageLoop()
+        return PageLoop()
+    return OwnerLoop()
 
 
 owner_loop = _make()

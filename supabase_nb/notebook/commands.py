@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .._mixups import refuse_key_for_token
-from .._threads import HAS_THREADS
+from .._threads import IN_BROWSER
 from .._urls import is_this_machine
 from ..binder import on_binder
 from ..client.connect import resolve_project
@@ -127,7 +127,7 @@ def _is_local_http(url: str) -> bool:
 def _storage_kind(given: str | None) -> str:
     """Where the session is stored. Nothing is left on a machine of Binder's, and a browser has no files."""
     if not on_binder():
-        return given or ("file" if HAS_THREADS else "memory")
+        return given or ("memory" if IN_BROWSER else "file")
     if given not in (None, "memory"):
         raise SupabaseUsageError("On Binder a session rests in memory only: leave --storage out.")
     return "memory"

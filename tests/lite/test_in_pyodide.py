@@ -62,3 +62,13 @@ def contract(in_pyodide: Callable[..., dict[str, Any]]) -> Iterator[dict[str, An
 @pytest.mark.parametrize("name", functions_of("contract"))
 def test_contract(contract: dict[str, Any], name: str) -> None:
     assert contract[name] == "passed", contract[name]
+
+
+@pytest.fixture(scope="module")
+def demo_in_page(in_pyodide: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    return in_pyodide("demo_in_page")
+
+
+@pytest.mark.parametrize("name", functions_of("demo_in_page"))
+def test_demo_in_page(demo_in_page: dict[str, Any], name: str) -> None:
+    assert demo_in_page[name] == "passed", demo_in_page[name]
