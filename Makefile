@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint format soak bench lowest docs screenshots clean
+.PHONY: demo test lint format soak bench lowest docs lite screenshots clean
 
 $(READY): pyproject.toml tools/setup
 	@tools/setup "$(PYTHON)" "$(VENV)"
@@ -42,6 +42,10 @@ lowest: $(READY)
 
 docs: $(READY)
 	$(BIN)/mkdocs build --strict
+
+# The site that runs in a browser alone, for any static host: build/lite/site. Needs npm only for its tests.
+lite: $(READY)
+	$(BIN)/python tools/lite.py build/lite/site
 
 # Renews the pictures of the documentation.
 screenshots: $(READY)

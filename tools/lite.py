@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -13,9 +14,10 @@ ROOT = Path(__file__).parents[1]
 LITE = ROOT / "lite"
 BUILD = ROOT / "build" / "lite"
 PINS = LITE / "requirements.txt"
-# What Pyodide 314 takes (PEP 783), besides pure Python.
-PLATFORM = ["--python-version=3.14", "--implementation=cp", "--abi=cp314", "--abi=none"]
-PLATFORM += ["--platform=pyemscripten_2026_0_wasm32", "--platform=any"]
+# What Pyodide 314 takes: pure Python, and wheels made for it (PEP 783).
+DOWNLOAD = ["download", "--quiet", "--no-deps", "--only-binary=:all:", "--python-version=3.14"]
+DOWNLOAD += ["--implementation=cp", "--abi=cp314", "--abi=none"]
+DOWNLOAD += ["--platform=pyemscripten_2026_0_wasm32", "--platform=any"]
 
 
 def wheels() -> Path:
@@ -24,8 +26,7 @@ def wheels() -> Path:
     mark = folder / "requirements.txt"
     if not mark.exists() or mark.read_bytes() != PINS.read_bytes():
         shutil.rmtree(folder, ignore_errors=True)
-        download = ["download", "--quiet", "--no-deps", "--only-binary=:all:", *PLATFORM]
-        pip(*download, "--dest", str(folder), "--requirement", str(PINS))
+        pip(*DOWNLOAD, "--dest", str(folder), "--requirement", str(PINS))
         shutil.copy(PINS, mark)
     return folder
 
@@ -60,3 +61,94 @@ def pip(*arguments: str) -> None:
     """Run pip of this environment."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
     subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
+
+
+# -- the site ---------------------------------------------------------------------------------------------
+
+# The kernel brings a stand-in for this one.
+_NOT_SERVED = ("widgetsnbextension-",)
+# Further notebooks that need nothing but what the page has. They get the quickstart's first cell.
+NOTEBOOKS = [ROOT / "notebooks" / name for name in ("set_session.ipynb",)]
+# What the kernel installs packages with.
+INSTALLER = ("micropip", "packaging")
+EXTENSIONS = ("@jupyterlite/pyodide-kernel-extension", "@jupyter-widgets/jupyterlab-manager", "anywidget")
+
+
+def site(target: Path, *, own_pyodide: bool = False) -> Path:
+    """Build the static site.
+
+    Args:
+        target: Where to; what is there is replaced.
+        own_pyodide: For tests: serve npm's Pyodide with it, and load nothing from elsewhere.
+    """
+    stage = BUILD / f"stage-{target.name}"
+    shutil.rmtree(stage, ignore_errors=True)
+    (stage / "pypi").mkdir(parents=True)
+    for wheel in wheels().glob("*.whl"):
+        if not wheel.name.startswith(_NOT_SERVED):
+            shutil.copy(wheel, stage / "pypi")
+    pip("wheel", "--quiet", "--no-deps", "--wheel-dir", str(stage / "pypi"), str(ROOT))
+    settings = json.loads((LITE / "jupyter-lite.json").read_text("utf-8"))
+    if own_pyodide:
+        _add_pyodide(stage)
+        kernel = {"pyodideUrl": "./static/pyodide/pyodide.mjs", "disablePyPIFallback": True}
+        plugins = {"@jupyterlite/pyodide-kernel-extension:kernel": kernel}
+        settings["jupyter-config-data"] |= {"litePluginSettings": plugins, "exposeAppInBrowser": True}
+    (stage / "jupyter-lite.json").write_text(json.dumps(settings), "utf-8")
+    _add_notebooks(stage / "contents")
+    shutil.rmtree(target, ignore_errors=True)
+    extensions = Path(sys.prefix) / "share" / "jupyter" / "labextensions"
+    options = [f"--LiteBuildConfig.federated_extensions={extensions / name}" for name in EXTENSIONS]
+    options += ["--apps=lab", "--no-sourcemaps", "--no-unused-shared-packages", "--no-libarchive"]
+    options += ["--ignore-sys-prefix", "--contents=contents", f"--output-dir={target.resolve()}"]
+    command = [sys.executable, "-m", "jupyter", "lite", "build", f"--lite-dir={stage}", *options]
+    built = subprocess.run(command, cwd=stage, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if built.returncode:
+        raise SystemExit(f"JupyterLite could not build the site:\n{built.stdout}")
+    shutil.copy(LITE / "index.html", target)
+    return target
+
+
+def _add_pyodide(stage: Path) -> None:
+    """Pyodide, and a lock that names what it needs to install wheels with."""
+    folder = stage / "static" / "pyodide"
+    folder.mkdir(parents=True)
+    for name in ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "package.json"):
+        shutil.copy(pyodide() / name, folder)
+    lock = json.loads((pyodide() / "pyodide-lock.json").read_text("utf-8"))
+    needed = BUILD / "installer"
+    if not needed.exists():
+        versions = [f"{name}=={lock['packages'][name]['version']}" for name in INSTALLER]
+        pip(*DOWNLOAD, "--dest", str(needed), *versions)
+    named = {}
+    for wheel in [*needed.glob("*.whl"), *wheels().glob("pydantic_core-*.whl")]:
+        shutil.copy(wheel, folder)
+        name, version = wheel.name.split("-")[:2]
+        named[name.replace("_", "-")] = {
+            "name": name.replace("_", "-"),
+            "version": version,
+            "file_name": wheel.name,
+            "install_dir": "site",
+            "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
+            "package_type": "package",
+            "imports": [name],
+            "depends": ["packaging"] if name == "micropip" else [],
+        }
+    lock["packages"] = named
+    (folder / "pyodide-lock.json").write_text(json.dumps(lock), "utf-8")
+
+
+def _add_notebooks(folder: Path) -> None:
+    folder.mkdir()
+    quickstart = json.loads((LITE / "quickstart.ipynb").read_text("utf-8"))
+    install = next(cell for cell in quickstart["cells"] if cell["id"] == "install")
+    (folder / "quickstart.ipynb").write_text(json.dumps(quickstart), "utf-8")
+    for path in filter(Path.exists, NOTEBOOKS):
+        notebook = json.loads(path.read_text("utf-8"))
+        notebook["cells"].insert(0, install)
+        notebook["metadata"] = quickstart["metadata"]
+        (folder / path.name).write_text(json.dumps(notebook), "utf-8")
+
+
+if __name__ == "__main__":
+    print(site(Path(sys.argv[1])))
