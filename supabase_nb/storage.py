@@ -164,6 +164,7 @@ class MemoryStorage:
 
 
 _in_memory: weakref.WeakSet[MemoryStorage] = weakref.WeakSet()
+_page_locks = MemoryStorage()
 
 
 def _after_fork_in_child() -> None:
@@ -401,6 +402,10 @@ class KeyringStorage:
 
 @contextmanager
 def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
+    if IN_BROWSER:  # the only process; a kernel in another tab is not kept out
+        with _page_locks.lock(str(file), timeout) as locked:
+            yield locked
+        return
     from filelock import FileLock, Timeout
 
     lock = FileLock(file, timeout=timeout, mode=0o600)
@@ -445,6 +450,9 @@ def _home_folder(path: str | os.PathLike[str] | None, name: str = "sessions") ->
     """
     from platformdirs import user_data_path
 
+    if IN_BROWSER and not path:
+        # JupyterLite keeps this folder in the storage of its site, for all notebooks and pages there.
+        return Path("/drive/supabase-nb") / name
     try:
         return (Path(path) if path else user_data_path("supabase-nb") / name).expanduser()
     except RuntimeError:
@@ -491,7 +499,7 @@ def _remove_leftovers(file: Path) -> None:
 
 def _lock_file(fd: int) -> bool | None:
     """Lock an open file; ``False`` if another process has locked it, ``None`` where locks do not work."""
-    if sys.platform == "win32":
+    if sys.platform == "win32" or IN_BROWSER:
         return None
     import fcntl
 
@@ -523,6 +531,8 @@ def _tighten(target: int | Path, found: os.stat_result, mode: int, path: Path, *
     Returns:
         ``False`` if another user owns it, or the system refuses.
     """
+    if IN_BROWSER:
+        return True  # there are no other users
     if found.st_uid != os.geteuid():
         return False
     try:

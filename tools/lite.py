@@ -87,7 +87,8 @@ def site(target: Path, *, own_pyodide: bool = False) -> Path:
     for wheel in wheels().glob("*.whl"):
         if not wheel.name.startswith(_NOT_SERVED):
             shutil.copy(wheel, stage / "pypi")
-    pip("wheel", "--quiet", "--no-deps", "--wheel-dir", str(stage / "pypi"), str(ROOT))
+    build = ["uv", "build", "--quiet", "--wheel", "--out-dir", str(stage / "pypi"), str(ROOT)]
+    subprocess.run([sys.executable, "-m", *build], check=True)
     settings = json.loads((LITE / "jupyter-lite.json").read_text("utf-8"))
     if own_pyodide:
         _add_pyodide(stage)

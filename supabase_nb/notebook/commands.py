@@ -45,7 +45,9 @@ def _connect_arguments(parser: MagicParser) -> None:
     parser.add_argument("--key", metavar="K", help="its anon or publishable key (default: SUPABASE_KEY …)")
     parser.add_argument("--auth-url", metavar="U", help="the auth server's address, if not URL/auth/v1")
     parser.add_argument(
-        "--storage", choices=STORAGES, help="where the session rests (file; on Binder only memory)"
+        "--storage",
+        choices=STORAGES,
+        help="where the session is stored (file; in a browser: memory; on Binder only memory)",
     )
     parser.add_argument(
         "--demo", action="store_true", help="an auth server on this machine, to try things out"
@@ -108,6 +110,8 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
     client = connection.client
     if on_binder():
         client.auth.set_notice("binder", WORDS["notice.binder"])
+    if IN_BROWSER and storage == "file":
+        client.auth.set_notice("browser", WORDS["notice.browser"])
     _restore(client)
     magics.show(client)
     return client

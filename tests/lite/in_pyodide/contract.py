@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import sys
+import warnings
 from typing import Any
 
 import httpx
@@ -17,6 +19,7 @@ from supabase_nb import (
     AuthRetryableError,
     AuthSessionMissing,
     Client,
+    FileStorage,
     MemoryStorage,
     SessionAuth,
 )
@@ -233,3 +236,23 @@ async def test_two_clients_share_a_session_in_memory() -> None:
     assert exchanges() == before + 1
     one.close()
     two.close()
+
+
+async def test_a_session_is_stored_in_files_on_request() -> None:
+    # JupyterLite's kernel has no locks of files, and no file is its owner's alone.
+    vars(fcntl).pop("flock", None)
+    one = client(storage=FileStorage())
+    at, rt = tokens()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        one.auth.set_session(at, rt)
+        later = one.auth.refresh_session().session
+        one.close()
+        for file in FileStorage().path.glob("*.json"):
+            file.chmod(0o666)
+        two = client(storage=FileStorage(), auto_refresh=False)
+        # The later rotation of the same session is continued, whichever tokens are brought.
+        assert two.auth.get_session().refresh_token == later.refresh_token
+        assert two.auth.set_session(at, rt).session.refresh_token == later.refresh_token
+        two.auth.sign_out("local")
+    assert client(storage=FileStorage()).auth.get_session() is None

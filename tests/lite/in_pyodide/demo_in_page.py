@@ -118,3 +118,9 @@ async def test_the_magics() -> None:
     assert shell.user_ns["email"] == "ada@example.com"
     assert shell.user_ns["supabase"].auth.status == "signed_out"
     assert shell.user_ns["rt"] not in captured.stdout
+    # In memory unless it is asked for; then its risk is stated.
+    assert type(shell.user_ns["supabase"].auth.storage).__name__ == "MemoryStorage"
+    assert shell.user_ns["supabase"].auth.notices == ()
+    with capture_output():
+        assert shell.run_cell("%supabase_connect --demo --storage file --name stored").success
+    assert "stored in this browser" in " ".join(shell.user_ns["stored"].auth.notices)
