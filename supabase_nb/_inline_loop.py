@@ -40,6 +40,7 @@ class InlineLoop(asyncio.BaseEventLoop):
         self._selector = self  # the base class waits by its `select`
         self._idle, self._continuing = idle, False
         self._next: asyncio.Handle | None = None
+        self._page: asyncio.AbstractEventLoop | None = None
         #: The loop in whose place this one is running.
         self.outer: asyncio.AbstractEventLoop
 
@@ -94,7 +95,8 @@ class InlineLoop(asyncio.BaseEventLoop):
         if self._idle:
             if self._next is not None:
                 self._next.cancel()
-            self._next = page_loop().call_later(seconds, self._continue)
+            self._page = self._page or page_loop()
+            self._next = self._page.call_later(seconds, self._continue)
 
     # -- what the base class leaves to its subclasses -----------------------------------------------------
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+
+if sys.version_info >= (3, 11):
+    import tomllib
 
 ROOT = Path(__file__).parents[1]
 LITE = ROOT / "lite"
@@ -151,5 +155,29 @@ def _add_notebooks(folder: Path) -> None:
         (folder / path.name).write_text(json.dumps(notebook), "utf-8")
 
 
+def pin() -> None:
+    """Write `lite/requirements.txt` anew: the newest versions of what the package needs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    chosen = [line for line in [*extras["data"], *extras["demo"]] if re.match("postgrest|starlette", line)]
+    # uv does not know this platform's wheels yet: of pydantic-core it reads the source's metadata instead.
+    command = ["uv", "pip", "compile", "--quiet", "--no-annotate", "--no-header", "--only-binary=:all:"]
+    command += [
+        "--no-binary=pydantic-core",
+        "--python-platform=wasm32-pyodide2025",
+        "--python-version=3.14",
+        "-",
+    ]
+    wanted = "\n".join([*project["dependencies"], *chosen])
+    found = subprocess.run(
+        [sys.executable, "-m", *command], input=wanted, stdout=subprocess.PIPE, text=True, check=True
+    )
+    first = PINS.read_text("utf-8").partition("\n")[0]
+    PINS.write_text(f"{first}\n{found.stdout}", "utf-8")
+
+
 if __name__ == "__main__":
-    print(site(Path(sys.argv[1])))
+    if sys.argv[1] == "pin":
+        pin()
+    else:
+        print(site(Path(sys.argv[1])))
