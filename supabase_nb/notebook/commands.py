@@ -130,6 +130,8 @@ def _is_local_http(url: str) -> bool:
 
 def _storage_kind(given: str | None) -> str:
     """Where the session is stored. Nothing is left on a machine of Binder's, and a browser has no files."""
+    if IN_BROWSER and given == "keyring":
+        raise SupabaseUsageError("A browser has no keyring. Leave --storage out, or use --storage file.")
     if not on_binder():
         return given or ("memory" if IN_BROWSER else "file")
     if given not in (None, "memory"):

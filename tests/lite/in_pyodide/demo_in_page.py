@@ -8,7 +8,7 @@ from typing import Any
 
 from runner import error_of, eventually, run
 
-from supabase_nb import AuthRetryableError, AuthSessionMissing, Client
+from supabase_nb import AuthError, AuthRetryableError, AuthSessionMissing, Client
 from supabase_nb.demo import DemoServer, DemoServerError, ensure_server, find_server, stop_server
 
 
@@ -97,6 +97,11 @@ async def test_keys_that_cannot_be_made_here() -> None:
     assert "cryptography" in str(error_of(DemoServerError, lambda: ensure_server(signing_alg="ES256")))
 
 
+async def test_realtime_says_why_it_does_not_work() -> None:
+    server = ensure_server()
+    assert "browser" in str(error_of(AuthError, lambda: connected(server).realtime))
+
+
 async def test_the_magics() -> None:
     from IPython.core.interactiveshell import InteractiveShell
     from IPython.utils.capture import capture_output
@@ -123,4 +128,7 @@ async def test_the_magics() -> None:
     assert shell.user_ns["supabase"].auth.notices == ()
     with capture_output():
         assert shell.run_cell("%supabase_connect --demo --storage file --name stored").success
+    with capture_output() as captured:
+        shell.run_cell("%supabase_connect --demo --storage keyring")
+    assert "has no keyring" in captured.stdout + captured.stderr
     assert "stored in this browser" in " ".join(shell.user_ns["stored"].auth.notices)
