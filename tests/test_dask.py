@@ -26,7 +26,8 @@ from supabase_nb.tokens import Secret
 
 distributed = pytest.importorskip("distributed")
 
-from supabase_nb.distributed import RemoteTokens, _Known, share  # noqa: E402
+from supabase_nb.client.dask import RemoteTokens, _Known, on_worker  # noqa: E402
+from supabase_nb.distributed import share  # noqa: E402
 
 pytestmark = [pytest.mark.timeout(120)]
 LOCAL = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
@@ -196,10 +197,10 @@ def test_in_threads_of_this_process_there_is_no_detour(supabase: Client) -> None
 
 def test_a_scheduler_that_knows_nothing_of_it_is_told_of(cluster: Any) -> None:
     shared_as = ("no-such-name", (("http", "127.0.0.1", 9),))
-    auth = SessionAuth._of(RemoteTokens(*shared_as), shared_as)
+    auth = SessionAuth._shared(RemoteTokens(*shared_as), on_worker, shared_as)
 
     def ask_nobody(auth: SessionAuth) -> None:
-        from supabase_nb import distributed as ours
+        from supabase_nb.client import dask as ours
 
         ours._PATIENCE = 0.2
         with httpx.Client(auth=auth) as client:

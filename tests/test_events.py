@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from faults.proxy import FaultProxy, hang_after
 from waiting import wait_until
 
 from supabase_nb import AuthClient
@@ -52,6 +53,32 @@ class Told:
 
     def change(self, number: int) -> None:
         self.delivery.put({"n": number}, event(number))
+
+
+def test_changes_that_no_thread_delivers_are_told_by_the_background(
+    make_auth: MakeAuth, server: DemoServer
+) -> None:
+    """As when Ctrl-C came between a change and its delivery."""
+    auth = make_auth(auto_refresh=True)
+    pair = server.sign_in()
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    auth._manager.delivery.put({"notices": ("put, and left",)})
+    wait_until(lambda: auth.notices == ("put, and left",))
+
+
+def test_a_call_that_takes_long_tells_what_changes_meanwhile(
+    make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer
+) -> None:
+    auth = make_auth(proxy.auth_url)
+    pair = server.sign_in()
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    proxy.next(hang_after)
+    refreshing = threading.Thread(target=auth.refresh_session, daemon=True)
+    refreshing.start()
+    wait_until(lambda: auth.status == "refreshing")
+    proxy.recover()
+    refreshing.join(20)
+    assert auth.status == "active"
 
 
 @pytest.fixture

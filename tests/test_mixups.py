@@ -190,3 +190,23 @@ def test_a_page_of_no_project_is_said(url: str) -> None:
 def test_what_is_no_url_raises_nothing_else(url: object) -> None:
     with pytest.raises(AuthError):
         create_client(url, "k")  # type: ignore[arg-type]
+
+
+def test_mix_ups_are_refused_beside_a_session_in_force_too() -> None:
+    session = made.session()
+    answers = made.Answers(**{"GET /auth/v1/user": session["user"]})
+    auth = AuthClient(f"{URL}/auth/v1", storage=MemoryStorage(), transport=answers, auto_refresh=False)
+    pair = session["access_token"], session["refresh_token"]
+    auth.set_session(*pair)
+    asked = len(answers.asked)
+    for given, code in (
+        (pair[::-1], "swapped_tokens"),
+        ((pair[0], pair[0]), "swapped_tokens"),
+        ((pair[0], ANON), "key_for_token"),
+        ((token(iss="https://efgh.supabase.co/auth/v1"), pair[1]), "wrong_project"),
+    ):
+        with pytest.raises(AuthError) as caught:
+            auth.set_session(*given)
+        assert caught.value.code == code
+    assert len(answers.asked) == asked
+    auth.set_session(*pair)

@@ -10,7 +10,15 @@ import httpx
 import made
 import pytest
 
-from supabase_nb import AuthClient, AuthStorageError, Client, FileStorage, MemoryStorage, create_client
+from supabase_nb import (
+    AuthClient,
+    AuthSessionMissing,
+    AuthStorageError,
+    Client,
+    FileStorage,
+    MemoryStorage,
+    create_client,
+)
 from supabase_nb.auth._api.server_clock import Clock
 from supabase_nb.auth._session.stored_session import StoredSession
 from supabase_nb.demo import DemoServer
@@ -294,3 +302,15 @@ def test_a_storage_whose_prompt_is_cancelled_raises_our_error(
         call()
     monkeypatch.undo()
     assert auth.set_session(session["access_token"], session["refresh_token"]).session is not None
+
+
+def test_a_session_whose_file_was_deleted_is_signed_out_and_nothing_of_it_is_left(
+    connect: Connect, own_server: DemoServer, storage: FileStorage
+) -> None:
+    pair, auth = new_pair(own_server), connect().auth
+    auth.set_session(*pair)
+    storage.remove(storage_key(auth.url))
+    with pytest.raises(AuthSessionMissing):
+        auth.refresh_session()
+    assert auth.status == "signed_out"
+    assert [file.name for file in storage.path.glob("*.json") if pair[1] in file.read_text("utf-8")] == []

@@ -192,12 +192,18 @@ class OwnerLoop:
             changes: Delivers the changes that it makes, before this returns.
 
         Raises:
-            AuthError: Called on the loop itself, or while the interpreter shuts down.
+            AuthError: Called on the loop itself; where no thread can be started, in a running event loop; or
+                while the interpreter shuts down.
         """
         if threading.current_thread() is self._thread:
             raise called_on_the_loop()
         waiter, loop = Waiter(), self._ensure()
         if not self.running:
+            if running_loop() is not None:
+                raise AuthError(
+                    "No thread can be started here, so this call cannot wait inside the running event loop. "
+                    "Await it: await supabase.auth.aio.set_session(...), and other methods likewise."
+                )
             with self._guard:
                 loop.run_until_complete(waiter.run(make))
             changes.flush()
@@ -217,8 +223,11 @@ class OwnerLoop:
     async def wait(self, make: Callable[[], Coroutine[Any, Any, _T]], changes: Changes) -> _T:
         """Run a coroutine on the owner loop and await it on another. Cancelling one cancels the other."""
         loop = self._ensure()
-        if not self.running:
-            return await make()  # no thread could be started
+        if not self.running:  # no thread could be started
+            try:
+                return await make()
+            finally:
+                changes.flush()
         try:
             # Changes are delivered in a thread: an observer must not block this one.
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(make(), loop))
@@ -306,6 +315,14 @@ class OwnerLoop:
         finally:
             release.set()
             await asyncio.shield(left)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs in this thread, if one does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _run_forever(loop: asyncio.AbstractEventLoop) -> None:

@@ -31,8 +31,8 @@ from ._api.endpoints import AuthAPI
 from ._api.server_clock import Clock, ServerClock
 from ._api.verified_claims import Verifier
 from ._arguments import MISSING, Given, Scope, SignOutOptions, WholeSession
-from ._loop import owner_loop
-from ._session.delivery import Change, run_awaitable, running_loop
+from ._loop import owner_loop, running_loop
+from ._session.delivery import Change, run_awaitable
 from ._session.manager import SessionManager
 from ._session.scheduler import scheduler
 from ._session.stored_session import TokenPair
@@ -113,6 +113,7 @@ class AuthClient(traitlets.HasTraits):
     notices: _Trait[tuple[str, ...]] = _read_only(
         traitlets.Tuple, default_value=(), help="Sentences to show with the session."
     )
+    closed: _Trait[bool] = _read_only(traitlets.Bool, False, help="Whether `close` was called.")
 
     def __init__(
         self,
@@ -247,15 +248,17 @@ class AuthClient(traitlets.HasTraits):
 
         On failure an earlier session stays in force. Source: Supabase's reference, "Set the session data".
         """
-        pair = _arguments.token_pair(access_token, refresh_token, self._manager.snapshot.session)
+        in_force = self._manager.snapshot.record
+        pair = _arguments.token_pair(access_token, refresh_token, in_force.session if in_force else None)
         access_token = refresh_token = ""  # this frame may appear in a traceback with locals
         if pair is None:
             raise TypeError(_arguments.ONE_SESSION)
-        _mixups.refuse_mixed_up_tokens(pair.access_token, pair.refresh_token, self.url)
+        if in_force is None or pair != in_force.pair:  # else it was checked when it came
+            _mixups.refuse_mixed_up_tokens(pair.access_token, pair.refresh_token, self.url)
         return self._run(lambda: self._set_session(pair))
 
     async def _set_session(self, pair: TokenPair) -> SessionResponse:
-        response = await _response(self._manager.restore_from_tokens(pair))
+        response = await _response(self._manager.adopter.restore_from_tokens(pair))
         if not redaction.was_given(pair.refresh_token):
             # The server took it for a refresh token, so it is one, though it may look like a word.
             await in_thread(lambda: redaction.remember(pair.refresh_token, given=True))
@@ -537,14 +540,12 @@ class AuthClient(traitlets.HasTraits):
         Example:
             ``supabase.auth.close()``
         """
-        self.closed = True
+        self.set_trait("closed", True)
         self.stop_auto_refresh()
         self._manager.api.close()
 
     # -- traits -------------------------------------------------------------------------------------------
 
-    #: Whether `close` was called.
-    closed = False
     _interrupt: BaseException | None = None
     # Whether traits are being set: what is to be told of them waits in `_untold` until all of them are.
     _setting = False

@@ -6,12 +6,11 @@ import base64
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable
 from typing import TypeVar
 
 from .. import tokens
 from ..errors import AuthStorageError
-from ..storage import SessionStorage, failure_of_storage
+from ..storage import SessionStorage, ask_storage
 from ..tokens import Secret
 
 logger = logging.getLogger("supabase_nb")
@@ -37,14 +36,14 @@ class Pkce:
     def challenge(self) -> dict[str, str]:
         """Make a new verifier, and what is sent with the request for a code."""
         verifier = Secret(secrets.token_urlsafe(64))
-        self._ask("saved", lambda: self._storage.set(self._key, verifier.reveal()))
+        ask_storage("saved", lambda: self._storage.set(self._key, verifier.reveal()))
         digest = hashlib.sha256(verifier.reveal().encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
         return {"code_challenge": challenge, "code_challenge_method": "s256"}
 
     def verifier(self) -> tuple[Secret, str]:
         """The verifier, empty where there is none, and what it was made for."""
-        stored = self._ask("read", lambda: tokens.clean(self._storage.get(self._key) or ""))
+        stored = ask_storage("read", lambda: tokens.clean(self._storage.get(self._key) or ""))
         verifier, _, purpose = stored.reveal().partition("/")
         return Secret(verifier), purpose
 
@@ -61,11 +60,4 @@ class Pkce:
         Raises:
             AuthStorageError: It cannot be removed.
         """
-        self._ask("removed", lambda: self._storage.remove(self._key))
-
-    def _ask(self, done: str, question: Callable[[], _T]) -> _T:
-        try:
-            return question()
-        except BaseException as error:  # noqa: BLE001  (also a prompt that was cancelled by Ctrl-C)
-            failure = failure_of_storage(error, done)
-        raise failure
+        ask_storage("removed", lambda: self._storage.remove(self._key))

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from .. import errors, tokens
-from ..models import AuthChangeEvent, AuthOtpResponse, AuthResponse, SessionResponse, User
-from ..tokens import Secret, shown
+from ..models import AuthOtpResponse, AuthResponse, SessionResponse
+from ..redaction import shown
+from ..tokens import Secret
 from ._arguments import Given, require, require_contact
+from ._session import sign_in as requests
 from ._session.stored_session import TokenPair
-from .pkce import RECOVERY, Pkce
 
 if TYPE_CHECKING:
-    from ._session.manager import SessionManager
     from .client import AuthClient
 
 # The secrets in an address that a link or a provider's page leads to.
@@ -89,7 +89,7 @@ def sign_up(
     if "phone" in body:
         body.setdefault("channel", "sms")
     return auth._run(
-        lambda: _sign_in_or_confirm(auth._manager, "/signup", body, "signed up", pkce="email" in body)
+        lambda: requests.sign_in_or_confirm(auth._manager, "/signup", body, "signed up", pkce="email" in body)
     )
 
 
@@ -137,7 +137,7 @@ def sign_in_with_password(
     fields = given.fields()
     require_contact(fields, "password")
     path = "/token?grant_type=password"
-    return auth._run(lambda: _sign_in(auth._manager, path, fields, "signed in with a password"))
+    return auth._run(lambda: requests.sign_in(auth._manager, path, fields, "signed in with a password"))
 
 
 def sign_in_anonymously(
@@ -167,7 +167,7 @@ def sign_in_anonymously(
     credentials = captcha_token = None
     fields = given.fields()
     body = {**fields, "data": dict(fields.get("data", {}))}
-    return auth._run(lambda: _sign_in(auth._manager, "/signup", body, "signed in anonymously"))
+    return auth._run(lambda: requests.sign_in(auth._manager, "/signup", body, "signed in anonymously"))
 
 
 def sign_in_with_otp(
@@ -221,7 +221,7 @@ def sign_in_with_otp(
     fields = given.fields()
     require_contact(fields)
     body = {**fields, "create_user": fields.pop("should_create_user", True)}
-    return auth._run(lambda: _send_otp(auth._manager, body))
+    return auth._run(lambda: requests.send_otp(auth._manager, body))
 
 
 def verify_otp(
@@ -280,7 +280,9 @@ def verify_otp(
         fields["token"] = Secret("".join(fields["token"].reveal().replace("-", " ").split()))
     kind = fields.setdefault("type", "sms" if "phone" in fields else "email")
     recovery, cause = kind == "recovery", "signed in with a one-time code"
-    return auth._run(lambda: _sign_in_or_confirm(auth._manager, "/verify", fields, cause, recovery=recovery))
+    return auth._run(
+        lambda: requests.sign_in_or_confirm(auth._manager, "/verify", fields, cause, recovery=recovery)
+    )
 
 
 # -- by an address that one is sent back to -----------------------------------------------------------
@@ -312,7 +314,7 @@ def get_oauth_url(
     """
     params = {"provider": provider, "redirect_to": redirect_to, "scopes": scopes}
     fields = {name: value for name, value in params.items() if value} | dict(query_params or {})
-    return auth._run(lambda: _oauth_url(auth._manager, fields))
+    return auth._run(lambda: requests.oauth_url(auth._manager, fields))
 
 
 def sign_in_with_url(auth: AuthClient, address: str | Secret) -> AuthResponse:
@@ -337,8 +339,8 @@ def sign_in_with_url(auth: AuthClient, address: str | Secret) -> AuthResponse:
     kind = fields["type"].reveal() if "type" in fields else ""
     if "access_token" in fields:
         pair = TokenPair.of(fields["access_token"], fields.get("refresh_token", ""))
-        event = _event(recovery=kind == "recovery")
-        return auth._run(lambda: _restore(auth._manager, pair, event))
+        event = requests.event_of(recovery=kind == "recovery")
+        return auth._run(lambda: requests.restore_from_link(auth._manager, pair, event))
     if "code" in fields:
         return exchange_code_for_session(auth, fields["code"])
     if "token_hash" in fields:
@@ -390,114 +392,7 @@ def exchange_code_for_session(
     require(fields, "auth_code")
     for name in {"auth_code", "code_verifier"} & fields.keys():
         fields[name] = tokens.clean(fields[name])
-    return auth._run(lambda: _exchange_code(auth._manager, fields))
-
-
-# -- how they are sent ------------------------------------------------------------------------------------
-
-
-async def _sign_in(
-    manager: SessionManager, path: str, body: Mapping[str, Any], cause: str
-) -> SessionResponse:
-    """Send a sign-in, and put in force what the server issues.
-
-    Args:
-        manager: Keeps the session.
-        path: Of the endpoint.
-        body: What to send.
-        cause: What was done, for people.
-    """
-    request = manager.state.new_request()
-    session = await manager.api.session(*await _prepare(manager, path, body))
-    await manager.adopt_new(session, AuthChangeEvent.SIGNED_IN, cause, request)
-    return SessionResponse(session.user, session)
-
-
-async def _sign_in_or_confirm(
-    manager: SessionManager,
-    path: str,
-    body: Mapping[str, Any],
-    cause: str,
-    *,
-    pkce: bool = False,
-    recovery: bool = False,
-) -> AuthResponse:
-    """The same, where the answer may be a user without a session, who must confirm something first.
-
-    Args:
-        manager: Keeps the session.
-        path: Of the endpoint.
-        body: What to send.
-        cause: What was done, for people.
-        pkce: Whether a link in a mail will lead to a code.
-        recovery: Whether this is for a user who has lost the password.
-    """
-    request = manager.state.new_request()
-    found = await manager.api.session_or_user(*await _prepare(manager, path, body, pkce=pkce))
-    if found is None or isinstance(found, User):
-        return AuthResponse(found, None)
-    await manager.adopt_new(found, _event(recovery=recovery), cause, request)
-    return SessionResponse(found.user, found)
-
-
-async def _send_otp(manager: SessionManager, body: Mapping[str, Any]) -> AuthOtpResponse:
-    answer = await manager.api.post(*await _prepare(manager, "/otp", body, pkce="email" in body))
-    message_id = answer.get("message_id")
-    return AuthOtpResponse(message_id if isinstance(message_id, str) else None)
-
-
-async def _oauth_url(manager: SessionManager, fields: Mapping[str, str]) -> str:
-    challenge = await manager.store.run(_pkce(manager).challenge)
-    return f"{manager.api.url}/authorize?{urlencode({**fields, **challenge})}"
-
-
-async def _restore(manager: SessionManager, pair: TokenPair, event: AuthChangeEvent) -> SessionResponse:
-    session = await manager.restore_from_tokens(pair, event, "signed in with a link")
-    return SessionResponse(session.user, session)
-
-
-async def _exchange_code(manager: SessionManager, fields: Mapping[str, Any]) -> SessionResponse:
-    pkce, purpose = _pkce(manager), ""
-    verifier = fields.get("code_verifier")
-    if not verifier:
-        verifier, purpose = await manager.store.run(pkce.verifier)
-    if not verifier:
-        raise errors.AuthError(
-            "This code belongs to a sign-in that was not begun here, or was finished. Begin again with "
-            "get_oauth_url or sign_in_with_otp.",
-            code="no_code_verifier",
-        )
-    request = manager.state.new_request()
-    body = {**fields, "code_verifier": verifier}
-    session = await manager.api.session(*await _prepare(manager, "/token?grant_type=pkce", body))
-    try:
-        event = _event(recovery=purpose == RECOVERY)
-        await manager.adopt_new(session, event, "signed in with a code", request)
-    finally:
-        await manager.store.run(pkce.done)
-    return SessionResponse(session.user, session)
-
-
-def _pkce(manager: SessionManager) -> Pkce:
-    return Pkce(manager.store.storage, manager.store.key)
-
-
-async def _prepare(
-    manager: SessionManager, path: str, given: Mapping[str, Any], *, pkce: bool = False
-) -> tuple[str, dict[str, object]]:
-    """Where to send what is given, and its JSON."""
-    body = dict(given)
-    redirect_to, captcha_token = body.pop("redirect_to", None), body.pop("captcha_token", None)
-    if captcha_token is not None:
-        body["gotrue_meta_security"] = {"captcha_token": captcha_token}
-    if redirect_to is not None:
-        path += f"{'&' if '?' in path else '?'}redirect_to={quote(redirect_to, safe='')}"
-    challenge = await manager.store.run(_pkce(manager).challenge) if pkce else {}
-    return path, {**body, **challenge}
-
-
-def _event(*, recovery: bool) -> AuthChangeEvent:
-    return AuthChangeEvent.PASSWORD_RECOVERY if recovery else AuthChangeEvent.SIGNED_IN
+    return auth._run(lambda: requests.exchange_code(auth._manager, fields))
 
 
 def _fields(address: Secret) -> dict[str, Secret]:

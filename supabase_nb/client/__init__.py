@@ -3,7 +3,7 @@
 - `client`: `Client`, with tables, storage, functions and realtime. `connect`: which project.
 - `client_options`: the options of supabase-py's `create_client`.
 - `session_auth`: `SessionAuth`, for other HTTP clients. `request_tokens`: the token that requests carry.
-- `frames`: all rows of a query as a DataFrame.
+- `frames`: all rows of a query as a DataFrame. `dask`: the session on a cluster.
 - `redirect_guard`: keeps it from other addresses. `realtime`: pushes it to channels.
 """
 

@@ -64,12 +64,15 @@ class Client:
 
     Raises:
         AuthError: ``url`` is not a valid URL, or ``key`` does not belong in a notebook.
+
+    Source: supabase-py's ``Client``.
+
+    Example:
+        ``supabase = Client("https://abcd.supabase.co", "sb_publishable_...")``
     """
 
     #: The session.
     auth: AuthClient
-    #: Whether `close` was called.
-    closed = False
 
     def __init__(
         self,
@@ -143,6 +146,11 @@ class Client:
         """The public names: this is what Tab offers."""
         return sorted(name for name in super().__dir__() if not name.startswith("_"))
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self.auth.closed
+
     def __enter__(self) -> Self:
         return self
 
@@ -150,8 +158,11 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Stop refreshing and drop the connections. The session stays stored. Harmless when done twice."""
-        self.closed = True
+        """Stop refreshing and drop the connections. The session stays stored. Harmless when done twice.
+
+        Example:
+            ``supabase.close()``
+        """
         while self._closing:
             self._closing.pop()()
         self.auth.close()
@@ -170,6 +181,9 @@ class Client:
 
         Raises:
             AuthInvalidJwt: It does not have a token's shape.
+
+        Example:
+            ``supabase.set_auth(at)``
         """
         token = None if token is None else Secret(token)
         self._bearer.override(token)
@@ -184,13 +198,25 @@ class Client:
         return self._postgrest
 
     def table(self, name: str) -> SyncRequestBuilder:
-        """A table or view: ``supabase.table("trips").select("*").execute()``."""
+        """A table or view, to be queried.
+
+        Source: supabase-py's ``table``.
+
+        Example:
+            ``supabase.table("trips").select("*").execute().data``
+        """
         return self.postgrest.from_(name)
 
     from_ = table
 
     def schema(self, name: str) -> SyncPostgrestClient:
-        """Another schema than ``public``; it must be among the exposed ones."""
+        """Another schema than ``public``; it must be among the exposed ones.
+
+        Source: supabase-py's ``schema``.
+
+        Example:
+            ``supabase.schema("private").from_("notes").select("*").execute().data``
+        """
         try:
             from postgrest import SyncPostgrestClient
         except ImportError:
@@ -216,6 +242,11 @@ class Client:
             count: How to count the rows.
             head: Only count, send no rows.
             get: Call it read-only.
+
+        Source: supabase-py's ``rpc``.
+
+        Example:
+            ``supabase.rpc("distance", {"start": "London"}).execute().data``
         """
         return self.postgrest.rpc(function, params or {}, count, head, get)
 
@@ -228,7 +259,7 @@ class Client:
         key: str | Sequence[str] | None = None,
         progress: bool = True,
     ) -> Any:
-        """All rows of a query as a DataFrame: ``supabase.frame(supabase.table("trips").select("day, km"))``.
+        """All rows of a query as a DataFrame.
 
         A server sends so many rows at a time, at Supabase 1,000. This asks for all pages, several at once,
         checks that they are as many as the server counts, and warns if the table changed meanwhile. The order
@@ -250,6 +281,9 @@ class Client:
             AuthError: The session has ended, or another user signed in meanwhile.
             TypeError: This is no query that reads.
             ImportError: The library isn't installed.
+
+        Example:
+            ``supabase.frame(supabase.table("trips").select("day, km"))``
         """
         try:
             from .frames.frame import frame

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from .. import _http
 from .._urls import check_url
 from ..auth import AuthClient
 from ..auth.session_token import NO_TOKEN
+from .redirect_guard import Origin
 from .request_signing import Signer
 from .request_tokens import SessionTokens, TokenProvider
 
@@ -22,9 +23,7 @@ else:
 
 
 class SessionAuth(Signer, _AnyClientsAuth):
-    """Sends requests as the user of a session: ``httpx.Client(auth=SessionAuth(supabase))``, async too.
-
-    It works on clients of httpx2 as well.
+    """Sends requests of httpx and httpx2 clients, sync and async, as the user of a session.
 
     Each request carries the newest access token. One that would leave with a token about to expire waits for
     the refresh; one that is answered 401 is sent again, once, with a new token, if its body is in memory.
@@ -42,6 +41,9 @@ class SessionAuth(Signer, _AnyClientsAuth):
 
     In a request it may raise `AuthRetryableError` (the token has expired, and the auth server cannot be
     reached) and `AuthSessionMissing` (the session has ended). When no one is signed in, no token is sent.
+
+    Example:
+        ``httpx.Client(auth=SessionAuth(supabase)).get("https://abcd.supabase.co/rest/v1/trips")``
     """
 
     def __init__(self, session: Client | AuthClient, *, origins: Iterable[str] = ()) -> None:
@@ -56,23 +58,27 @@ class SessionAuth(Signer, _AnyClientsAuth):
             others = [check_url(url) for url in origins]
             provider = SessionTokens(auth, key, (session.url, *others))
         super().__init__(provider)
-        self._shared_as: tuple[Any, ...] | None = None
+        self._pickled: tuple[Callable[..., SessionAuth], tuple[str, tuple[Origin, ...]]] | None = None
 
     @classmethod
-    def _of(cls, provider: TokenProvider, shared_as: tuple[Any, ...]) -> SessionAuth:
+    def _shared(
+        cls,
+        provider: TokenProvider,
+        on_worker: Callable[..., SessionAuth],
+        shared_as: tuple[str, tuple[Origin, ...]],
+    ) -> SessionAuth:
+        """One that can be pickled, as its name on a cluster and its origins."""
         made = cls.__new__(cls)
-        made._tokens, made._shared_as = provider, shared_as
+        made._tokens, made._pickled = provider, (on_worker, shared_as)
         return made
 
     def __repr__(self) -> str:
-        return f"SessionAuth({self._shared_as[0] if self._shared_as else ''})"
+        return f"SessionAuth({self._pickled[1][0] if self._pickled else ''})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._shared_as is None:
+        if self._pickled is None:
             raise TypeError(
                 "A session is not pickled. To use it in tasks of a Dask cluster, share it first: "
                 "auth = supabase_nb.distributed.share(supabase, cluster)"
             )
-        from ..distributed import on_worker
-
-        return on_worker, self._shared_as
+        return self._pickled

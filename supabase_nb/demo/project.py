@@ -17,6 +17,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from . import seeds
 from .database import Database
 from .keys import BadToken, Keys
 from .options import PASSWORD, Options
@@ -25,11 +26,6 @@ from .passwords import matches
 from .store import Exchange, Store, User
 from .wire import ApiError, answer, invalid, rfc3339
 
-SEEDS = {
-    "ada@example.com": {"name": "Ada Lovelace", "home": "London"},
-    "grace@example.com": {"name": "Grace Hopper", "home": "New York"},
-    "alan@example.com": {"name": "Alan Turing", "home": "Manchester"},
-}
 # Sign-in providers that the real server knows; none of them is enabled here.
 PROVIDERS = """
 apple azure bitbucket discord facebook snapchat figma fly github gitlab google keycloak kakao linkedin
@@ -42,11 +38,6 @@ _REFUSALS = {
     "user_banned": "Invalid Refresh Token: User Banned",
     "validation_failed": "Invalid Refresh Token: Not Issued By This Server",
 }
-
-
-def seed_id(email: str) -> str:
-    """The id of a seeded user: the same on every demo server."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"mailto:{email}"))
 
 
 @dataclass(frozen=True)
@@ -86,16 +77,16 @@ class Project:
         with self.store.transaction() as db:
             if db.execute("PRAGMA user_version").fetchone()[0] == 0:
                 db.execute("PRAGMA user_version = 1")
-                for email, data in SEEDS.items():
-                    user = self.store.new_user(email, hash_password(PASSWORD), {}, user_id=seed_id(email))
+                for email, data in seeds.USERS.items():
+                    user = self.store.new_user(
+                        email, hash_password(PASSWORD), {}, user_id=seeds.user_id(email)
+                    )
                     self.sign_up(user, dict(data))
 
     @cached_property
     def tables(self) -> Database:
         """What the data API reads; made when it is first asked."""
-        from .trips import tables
-
-        return tables()
+        return seeds.tables()
 
     @property
     def issuer(self) -> str:

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from . import admin, auth, controls, links, switched_off, trips
+from . import admin, auth, controls, links, rest, switched_off
 from .project import Call, Project
 from .wire import ApiError, answer
 
@@ -74,8 +74,8 @@ def build(project: Project) -> Starlette:
     """The application of one project."""
     routes = [_route(project, "", path, handlers) for path, handlers in DEMO_ROUTES.items()]
     methods = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
-    routes.append(_route(project, "", "/rest/v1/{table}", dict.fromkeys(methods, trips.table)))
-    routes.append(_route(project, "", "/rest/v1/", {"GET": trips.root}))
+    routes.append(_route(project, "", "/rest/v1/{table}", dict.fromkeys(methods, rest.table)))
+    routes.append(_route(project, "", "/rest/v1/", {"GET": rest.root}))
     for prefix in ("/auth/v1", ""):
         for path, handlers in AUTH_ROUTES.items():
             routes.append(_route(project, prefix, path, handlers))

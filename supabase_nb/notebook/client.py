@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from ..client import Client
-from .show import show
-from .text import word
+from .panel import show_panel
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
@@ -58,7 +56,7 @@ class Displays:
         return display_of(self.auth, kind)
 
     def _ipython_display_(self, **_: object) -> None:
-        show(self.auth)
+        show_panel(self.auth)
 
     def _display_(self) -> Display:
         # marimo's way to ask an object for what to show.
@@ -74,17 +72,3 @@ class NotebookClient(Displays, Client):
         supabase.table("trips").select("*").execute().data  # as that user
         supabase.set_auth(token)                            # requests with another token
     """
-
-    def _ipython_display_(self, **_: object) -> None:
-        if self.closed:
-            print(word("hint.closed"))  # noqa: T201
-        else:
-            super()._ipython_display_()
-
-    def close(self) -> None:
-        """Stop refreshing and drop the connections; its displays say so. Harmless when done twice."""
-        if "supabase_nb.notebook.widgets" in sys.modules:
-            from .widgets import close_displays
-
-            close_displays(self.auth)
-        super().close()

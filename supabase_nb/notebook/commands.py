@@ -18,14 +18,14 @@ from ..errors import AuthError
 from ..tokens import Secret, is_jwt
 from . import arguments, prompts
 from .arguments import MagicParser, SupabaseUsageError
-from .magics import DEFAULT_NAME, Connection, SupabaseMagics
-from .scope import Scope
+from .scope import DEFAULT_NAME, Scope
 from .text import WORDS
 from .values import holds_no_session, text_of, token_pair
 
 if TYPE_CHECKING:
     from ..client import Client
     from ..models import AuthResponse, Session
+    from .magics import SupabaseMagics
 
 logger = logging.getLogger("supabase_nb")
 
@@ -105,9 +105,9 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
         client = _make_client(project.url, project.key, project.auth_url, storage, name, **insisted)
         if connection is None and name in namespace:
             print(f"The variable `{name}` held something else; it is the client now.")  # noqa: T201
-        connection = Connection(client, made_from)
-        magics.connect(name, connection)
-    client = connection.client
+        magics.connect(name, client, made_from)
+    else:
+        client = connection.client
     if on_binder():
         client.auth.set_notice("binder", WORDS["notice.binder"])
     if IN_BROWSER and storage == "file":

@@ -20,15 +20,12 @@ from ..redaction import hide, remember_words
 from ..tokens import Secret
 from .arguments import MagicParser, SupabaseUsageError, named
 from .cell_redaction import CellRedaction
-from .scope import Scope, calling_frame
+from .scope import DEFAULT_NAME, Scope, calling_frame
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..client import Client
-
-#: The variable that `%supabase_connect` fills when no --name is given.
-DEFAULT_NAME = "supabase"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -116,10 +113,10 @@ class SupabaseMagics:
         self._undo.append(lambda: lines.pop(name, None))
 
     def unload(self, *, keep_clients: bool = False) -> None:
-        """Take everything back: magics, completions, hooks; close the clients and their displays.
+        """Take everything back: magics, completions, hooks; close the clients. Displays say so.
 
         Args:
-            keep_clients: Leave the clients and their displays as they are.
+            keep_clients: Leave the clients as they are.
         """
         self.cell_redaction.uninstall()
         while self._undo:
@@ -137,15 +134,15 @@ class SupabaseMagics:
 
             stop_owner_loop()
         if "supabase_nb.notebook.widgets" in sys.modules:
-            from .widgets import close_all
+            from .widgets import courier
 
-            close_all()
+            courier.stop()
 
-    def connect(self, name: str, connection: Connection) -> None:
+    def connect(self, name: str, client: Client, made_from: tuple[object, ...]) -> None:
         """Put a client into the notebook. The one that it replaces lives on wherever it is referred to."""
-        self._made.add(connection.client)
-        self.connections[name] = connection
-        self.shell.user_ns[name] = connection.client
+        self._made.add(client)
+        self.connections[name] = Connection(client, made_from)
+        self.shell.user_ns[name] = client
 
     def take_over(self, previous: SupabaseMagics) -> None:
         """Go on with the clients of the magics that were loaded before."""
@@ -279,9 +276,9 @@ class SupabaseMagics:
 
     def show(self, client: Client) -> None:
         """Show a client's panel."""
-        from .show import show
+        from .panel import show_panel
 
-        show(client.auth)
+        show_panel(client.auth)
 
 
 def _clear_own_frames(error: BaseException) -> None:

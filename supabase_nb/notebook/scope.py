@@ -13,6 +13,9 @@ from .arguments import SupabaseUsageError, named
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+#: The variable that `%supabase_connect` fills when no --name is given.
+DEFAULT_NAME = "supabase"
+
 
 class Scope(Mapping[str, Any]):
     """The variables of the code that called a magic.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.getipython import get_ipython
@@ -12,7 +13,7 @@ from .view import describe
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
-    from .widgets import Display, Kind
+    from .widgets import Display
 
 
 def in_terminal() -> bool:
@@ -22,7 +23,7 @@ def in_terminal() -> bool:
     return isinstance(get_ipython(), TerminalInteractiveShell)
 
 
-def show(auth: AuthClient, kind: Kind = "panel") -> None:
+def show(auth: AuthClient, widget: Callable[[], Display]) -> None:
     """Show a client: the live display with a snapshot of it, or one line of text in a terminal.
 
     Two outputs. The first is the snapshot, which is what a saved notebook still has when nobody is behind it.
@@ -32,9 +33,7 @@ def show(auth: AuthClient, kind: Kind = "panel") -> None:
     if in_terminal():
         _publish({"text/plain": fallback.line(view, color=fallback.wants_color())})
         return
-    from .widgets import display_of
-
-    publish(display_of(auth, kind), fallback.plain(view), fallback.html(view))
+    publish(widget(), fallback.plain(view), fallback.html(view))
 
 
 def publish(widget: Display, plain: str, html: str) -> None:

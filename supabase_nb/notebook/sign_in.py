@@ -11,12 +11,12 @@ from ..tokens import Secret
 from . import arguments, prompts
 from .arguments import MagicParser, SupabaseUsageError
 from .commands import name_argument
-from .magics import SupabaseMagics
 from .scope import Scope
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
     from ..models import AuthResponse, Session
+    from .magics import SupabaseMagics
 
 
 def _sign_in_arguments(parser: MagicParser) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
 from ..models import AuthChangeEvent, Session, Status, User, mask_email
-from ..tokens import MASK, shown
+from ..redaction import shown
+from ..tokens import MASK
 
 if TYPE_CHECKING:
     from ..auth import AuthClient

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from supabase_nb import AuthClient
+from supabase_nb import AuthClient, Client
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -154,17 +154,21 @@ def test_examples_have_no_type_errors(pyright: list[str], tmp_path: Path) -> Non
     assert errors(pyright, tmp_path) == []
 
 
-def methods() -> dict[str, str]:
-    """The public methods of `AuthClient` that are its own, with their docstrings."""
-    own = vars(AuthClient).keys() - {"set_trait", "notify_change"}  # traitlets' own
-    found = {name: getattr(AuthClient, name) for name in own if not name.startswith("_")}
+def methods(of: type = AuthClient) -> dict[str, str]:
+    """The public methods of a class that are its own, with their docstrings."""
+    own = vars(of).keys() - {"set_trait", "notify_change"}  # traitlets' own
+    found = {name: getattr(of, name) for name in own if not name.startswith("_")}
     return {name: inspect.getdoc(value) or "" for name, value in found.items() if inspect.isfunction(value)}
 
 
-def test_each_method_has_one_example_without_type_errors(pyright: list[str], tmp_path: Path) -> None:
-    assert len(methods()) > 15
+@pytest.mark.parametrize(("of", "at_least"), [(AuthClient, 16), (Client, 7)])
+def test_each_method_has_one_example_without_type_errors(
+    pyright: list[str], tmp_path: Path, of: type, at_least: int
+) -> None:
+    assert len(methods(of)) >= at_least
     examples = {
-        name: re.findall(r"^Example:\n    ``(.+?)``", text, re.MULTILINE) for name, text in methods().items()
+        name: re.findall(r"^Example:\n    ``(.+?)``", text, re.MULTILINE)
+        for name, text in methods(of).items()
     }
     assert [name for name, found in examples.items() if len(found) != 1] == []
     code = "\n".join(found for [found] in examples.values())

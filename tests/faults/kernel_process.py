@@ -171,16 +171,14 @@ class _Kernel:
 
     def kill_at(self, point: str) -> None:
         """SIGKILL at this point of the next change."""
-        import supabase_nb.storage as storage
-
         manager = self.auth._manager
         delivery = manager.delivery
         where: dict[str, tuple[Any, str, bool]] = {
             "before the request": (manager.api, "_transmit", True),
             "with the answer": (manager.api, "_transmit", False),
             "before saving": (manager.store.storage, "set", True),
-            "before replacing": (storage.os, "replace", True),
-            "after replacing": (storage.os, "replace", False),
+            "before replacing": (os, "replace", True),
+            "after replacing": (os, "replace", False),
             "before the traits": (delivery, "_set_traits", True),
         }
         if point == "before the events":

@@ -159,7 +159,7 @@ class Kernel:
     # -- a client's methods -------------------------------------------------------------------------------
 
     def set_session(self, pair: TokenPair) -> Session:
-        return self.run(lambda: self.manager.restore_from_tokens(pair))  # type: ignore[no-any-return]
+        return self.run(lambda: self.manager.adopter.restore_from_tokens(pair))  # type: ignore[no-any-return]
 
     def sign_in(self, user: str = "") -> Session:
         """Sign in; `user` is one of the server's."""
@@ -168,7 +168,7 @@ class Kernel:
         async def sign_in() -> Session:
             request = manager.state.new_request()
             session = await self.api.session("/token?grant_type=password", {"email": user} if user else {})
-            return await manager.adopt_new(session, AuthChangeEvent.SIGNED_IN, "", request)
+            return await manager.adopter.adopt_new(session, AuthChangeEvent.SIGNED_IN, "", request)
 
         return self.run(sign_in)  # type: ignore[no-any-return]
 

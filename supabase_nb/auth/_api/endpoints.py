@@ -12,6 +12,7 @@ import os
 import weakref
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -43,7 +44,6 @@ _HEADERS = {
     "Accept-Encoding": "gzip, deflate",
     "User-Agent": f"supabase-nb/{__version__}",
 }
-_TIMEOUTS = {"connect": CONNECT_TIMEOUT, **dict.fromkeys(("read", "write", "pool"), READ_TIMEOUT)}
 
 
 class AuthAPI:
@@ -199,7 +199,7 @@ class AuthAPI:
             transport = await self._open()
             self._under_way[transport] += 1
             request = httpx.Request(
-                method, self.url + path, headers=headers, content=content, extensions={"timeout": _TIMEOUTS}
+                method, _parsed(self.url + path), headers=headers, content=content, extensions=_time_outs()
             )
             response = await transport.handle_async_request(request)
             try:
@@ -242,6 +242,18 @@ class AuthAPI:
                     weakref.finalize(self, _close, opened, os.getpid()).atexit = False
             self._pid = os.getpid()
         return self._transport
+
+
+def _time_outs() -> dict[str, object]:
+    others = dict.fromkeys(("read", "write", "pool"), READ_TIMEOUT)
+    return {"timeout": {"connect": CONNECT_TIMEOUT, **others}}
+
+
+@lru_cache(maxsize=64)
+def _parsed(url: str) -> httpx.URL:
+    from ... import _http as httpx
+
+    return httpx.URL(url)
 
 
 def _user(response: Response) -> User:

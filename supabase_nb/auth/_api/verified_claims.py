@@ -73,12 +73,10 @@ class Verifier:
         try:
             await self._api.get_user(token)
         except AuthError as error:
-            refused = error
-        else:
-            return None
-        if refused.code != "bad_jwt":
-            raise refused
-        return "the auth server refused it"
+            if error.code != "bad_jwt":
+                raise
+            return "the auth server refused it"
+        return None
 
     async def _key(self, kid: str) -> Any:
         if kid not in self._current():

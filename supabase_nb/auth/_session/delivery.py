@@ -16,6 +16,7 @@ from ..._fork import renew_after_fork
 from ..._threads import run_soon
 from ...logs import log_without_text
 from ...models import AuthCallback, AuthEvent, Session, Subscription
+from .._loop import running_loop
 
 logger = logging.getLogger("supabase_nb")
 
@@ -206,14 +207,6 @@ class Delivery:
                     run_awaitable(returned, subscription.loop)
                 except BaseException as error:  # noqa: BLE001  (a Ctrl-C: raised when all have been called)
                     return error
-        return None
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The event loop that runs in this thread, if one does."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
         return None
 
 

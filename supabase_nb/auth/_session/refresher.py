@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from ... import errors
@@ -23,15 +21,15 @@ from ...errors import (
     AuthUnknownError,
 )
 from ...models import AuthChangeEvent, Session, User
-from ...storage import LOCK_TIMEOUT
 from ...tokens import Secret
 from .._api.endpoints import AuthAPI
 from .._loop import Runtime
-from .retry import asked_to_wait, pause_after, retry
-from .session_store import Found, SessionStore
+from .other_kernels import OtherKernels
+from .retry import asked_to_wait, pause_after, retry, time_until
+from .session_store import SessionStore
 from .snapshot import Freshness, SessionSnapshot
 from .state import SessionState, not_signed_in
-from .stored_session import StorageDamaged, StoredSession
+from .stored_session import StoredSession
 
 logger = logging.getLogger("supabase_nb")
 
@@ -68,24 +66,31 @@ class RefreshAttempt:
 
 
 class TokenRefresher:
-    """Refreshes the session in force, and takes over what other kernels did to it.
+    """Refreshes the session in force.
 
     Args:
         api: The auth server.
         state: The session in force.
         store: Where it is stored.
+        other_kernels: What they did to it.
         runtime: What it runs on.
     """
 
-    def __init__(self, api: AuthAPI, state: SessionState, store: SessionStore, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        api: AuthAPI,
+        state: SessionState,
+        store: SessionStore,
+        other_kernels: OtherKernels,
+        runtime: Runtime,
+    ) -> None:
         self.api, self.state, self.store, self.runtime = api, state, store, runtime
+        self._other_kernels = other_kernels
         #: Whether a scheduler refreshes in the background.
         self.background = False
         self.attempt: RefreshAttempt | None = None
         self._clock = state.clock
         self._saved_at = float("-inf")
-        self._waited = 0.0
-        self.version: object = None
 
     # -- a refresh ----------------------------------------------------------------------------------------
 
@@ -185,12 +190,12 @@ class TokenRefresher:
     async def _attempt(self, attempt: RefreshAttempt) -> Session:
         if attempt.shares_lock:
             return await self._refresh_locked(attempt)
-        async with self.exclusively(self.session_id()):
+        async with self._other_kernels.exclusively(self.state.session_id()):
             return await self._refresh_locked(attempt)
 
     async def _refresh_locked(self, attempt: RefreshAttempt) -> Session:
         attempt.locked = True
-        await self.catch_up(locked=True)
+        await self._other_kernels.catch_up(locked=True)
         snapshot = self.state.snapshot
         if snapshot.session is None:
             raise errors.copy_error(snapshot.error or not_signed_in())
@@ -226,11 +231,11 @@ class TokenRefresher:
         else:
             return await self._put_in_force(session, snapshot)
         if refused.code in FINAL_CODES:
-            stored = (await self._read()).record
+            stored = (await self._other_kernels.read()).record
             if stored and not last and stored.session.refresh_token != sent.reveal():
                 # Another kernel is ahead. For 10 s after the family was revoked the server still takes its
                 # last active token (``tests/wire/rotation.json``, family 4): try it at once.
-                await self.catch_up(locked=True)
+                await self._other_kernels.catch_up(locked=True)
                 current = self.state.snapshot
                 if current.session is not None and current.session is not snapshot.session:
                     return await self.exchange_current(current, last=True)
@@ -258,20 +263,19 @@ class TokenRefresher:
                     raise not_signed_in()
                 return current.session
             record = before.record.rotated_to(session) if before.record else StoredSession.begin(session)
-            found = await self._read()
+            found = await self._other_kernels.read()
             stored = found.record
             if stored is None and found.trouble is None and before.saved:
                 self.state.signed_out_elsewhere()
                 raise not_signed_in()
             if stored and before.saved and not record.is_spent(stored.session._refresh_token):
                 # The lock was broken (its holder stopped for too long): what was saved since counts.
-                await self._reconcile(found, locked=True)
+                await self._other_kernels.reconcile(found, locked=True)
                 current = self.state.snapshot
                 if current.session is not None and not current.detached:
                     return current.session
             detached = self.state.snapshot.detached
             failure = await self.store.run(lambda: self.store.save(record, use=not detached))
-            self.look_again()
             snapshot = SessionSnapshot(
                 session,
                 "active",
@@ -334,7 +338,6 @@ class TokenRefresher:
             if generation != snapshot.generation or snapshot.session is None:
                 return
             await self.store.run(lambda: self.store.forget(snapshot.record))
-            self.look_again()
             self.state.end(error)
 
     # -- in the background --------------------------------------------------------------------------------
@@ -354,8 +357,8 @@ class TokenRefresher:
 
     async def work(self) -> None:
         """See what other kernels did, then refresh, verify or save what is due."""
-        if await self.store.run(self._stored_version) != self.version:
-            await self.catch_up()
+        if await self.store.run(self._other_kernels.stored_version) != self._other_kernels.version:
+            await self._other_kernels.catch_up()
         if not self.state.snapshot.saved:
             await self._save_again()
         snapshot = self.state.snapshot
@@ -384,8 +387,8 @@ class TokenRefresher:
         now = self._clock.clock.steady()
         if now - self._saved_at >= _SAVE_PAUSE:
             self._saved_at = now
-            async with self.exclusively(self.session_id()):
-                await self.catch_up(locked=True)
+            async with self._other_kernels.exclusively(self.state.session_id()):
+                await self._other_kernels.catch_up(locked=True)
 
     async def _verify(self, snapshot: SessionSnapshot) -> None:
         """Ask whether a session that came from storage is still valid, or what time it is."""
@@ -411,147 +414,18 @@ class TokenRefresher:
         elif (failure.code == "bad_jwt" and not session.refresh_token) or (
             isinstance(failure, AuthApiError) and failure.code in FINAL_CODES
         ):
-            async with self.exclusively(self.session_id()):
-                await self.catch_up(locked=True)
+            async with self._other_kernels.exclusively(self.state.session_id()):
+                await self._other_kernels.catch_up(locked=True)
                 if self.state.snapshot.session is session:
                     await self.end(failure, snapshot.generation)
         else:
             self.note_failure(failure, snapshot.generation)
-
-    # -- other kernels ------------------------------------------------------------------------------------
-
-    @asynccontextmanager
-    async def exclusively(
-        self, session_id: str | None, patience: float = LOCK_TIMEOUT
-    ) -> AsyncIterator[None]:
-        """Keep other kernels from exchanging a session's refresh token.
-
-        A kernel that has stopped with the lock doesn't keep it for ever: after `LOCK_TIMEOUT` seconds of
-        waiting, in one call or several, this continues without the lock.
-
-        Raises:
-            AuthRetryableError: Another kernel had the lock for all of `patience`, in seconds.
-        """
-        steady = self._clock.clock.steady
-        wait, began = max(min(patience, LOCK_TIMEOUT - self._waited), 0.0), steady()
-        async with self.store.hold(session_id, wait) as locked:
-            if locked:
-                self._waited = 0.0
-            else:
-                waited = steady() - began
-                self._waited += waited
-                if waited >= wait and self._waited < LOCK_TIMEOUT:
-                    raise AuthRetryableError(
-                        "Another notebook is using the stored session. Try again; the session is unchanged."
-                    )
-            yield
-
-    async def catch_up(self, *, locked: bool = False) -> None:
-        """Look at what is stored, and take over what another kernel did to the session.
-
-        Args:
-            locked: Whether the caller has the session's lock; what has to be written waits for that.
-        """
-        async with self.state.commit:
-            # The version first: what comes after it is seen at the next look.
-            self.version = await self.store.run(self._stored_version)
-            await self._reconcile(await self._read(), locked=locked)
-
-    async def _read(self) -> Found:
-        """What is stored of the session in force: under this client's name, or else by its id.
-
-        `Found.others` has the session that the name uses by now, if it is another user's.
-        """
-        mine = self.state.snapshot.record
-        found = await self.store.run(self.store.read)
-        theirs = found.record
-        if mine is None or theirs is None or theirs.session.user.id == mine.session.user.id:
-            return found
-        own = await self.store.run(lambda: self.store.read_by_id(mine.id))
-        return replace(own, others=(theirs,))
-
-    async def _reconcile(self, found: Found, *, locked: bool) -> None:
-        """Take over what another kernel did. With `SessionState.commit`."""
-        snapshot, stored = self.state.snapshot, found.record
-        if snapshot.session is None or snapshot.record is None:
-            return
-        if found.trouble is not None:
-            # Unreadable is not signed out: what is in memory stays, and is saved at the next chance.
-            if isinstance(found.trouble, StorageDamaged):
-                await self._save_ours(snapshot, locked, found.trouble)
-            return
-        if stored is None and snapshot.saved:
-            record = snapshot.record
-            await self.store.run(lambda: self.store.forget_if_unused(record))
-            self.state.signed_out_elsewhere()
-            return
-        if bool(found.others) != snapshot.detached:
-            snapshot = self._detach(snapshot) if found.others else replace(snapshot, detached=False)
-            self.state.replace(snapshot)
-        if stored is None or snapshot.record is None or snapshot.session is None:
-            await self._save_ours(snapshot, locked)
-            return
-        theirs, mine = stored.session, snapshot.session
-        if snapshot.record.is_spent(theirs._refresh_token):
-            await self._save_ours(snapshot, locked)
-        elif theirs.refresh_token != mine.refresh_token or (theirs.issued_at or 0) > (mine.issued_at or 0):
-            self._clock.hint(stored.clock_offset, not_before=theirs.issued_at)
-            adopted = SessionSnapshot(
-                theirs,
-                "active",
-                stored,
-                detached=snapshot.detached,
-                error=snapshot.error if snapshot.detached else None,
-                generation=snapshot.generation,
-            )
-            self.state.replace(adopted, AuthChangeEvent.TOKEN_REFRESHED, "refreshed in another notebook")
-        elif not snapshot.saved:
-            self.state.replace(replace(snapshot, saved=True, error=None))
-
-    def _detach(self, snapshot: SessionSnapshot) -> SessionSnapshot:
-        """Another user's session is used under this client's name by now."""
-        self.state.note("detached", "Another notebook uses another user's session under this name by now.")
-        error = AuthStorageError(
-            "Another notebook has stored another user's session under the same name. This notebook keeps its "
-            "own, but would restore the other one after a restart. Connect with --name to keep both."
-        )
-        return replace(snapshot, detached=True, error=error)
-
-    async def _save_ours(
-        self, snapshot: SessionSnapshot, locked: bool, error: AuthStorageError | None = None
-    ) -> None:
-        """Storage holds less than we do: save ours, now or when there is the lock."""
-        record = snapshot.record
-        assert record is not None
-        if locked:
-            error = await self.store.run(lambda: self.store.save(record, use=not snapshot.detached))
-            self.look_again()
-            self.state.replace(replace(snapshot, saved=error is None, error=error))
-        elif snapshot.saved:
-            self.state.replace(replace(snapshot, saved=False, error=error or snapshot.error))
-
-    def session_id(self) -> str | None:
-        """What the session in force is stored under."""
-        record = self.state.snapshot.record
-        return None if record is None else record.id
-
-    def _stored_version(self) -> object:
-        return self.store.version(self.session_id())
-
-    def look_again(self) -> None:
-        """Storage was written: read it once more, so that no other kernel's change is missed."""
-        self.version = None
 
 
 def _settled(snapshot: SessionSnapshot) -> SessionSnapshot:
     """After a success: no failures, and no error but an unsaved session's."""
     error = snapshot.error if not snapshot.saved else None
     return replace(snapshot, verified=True, next_try=None, failures=0, error=error)
-
-
-def time_until(deadline: float, now: float) -> float:
-    """How long to wait, in seconds; the last try gets a moment too."""
-    return max(deadline - now, 0.1)
 
 
 def same_user(user: User, expected: str | None) -> None:

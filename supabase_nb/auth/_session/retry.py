@@ -62,3 +62,8 @@ def pause_after(error: AuthError, failures: int, since: float) -> float:
 def asked_to_wait(error: AuthError | None) -> float:
     """Seconds that the server asked us to wait, an hour at the most."""
     return min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER)
+
+
+def time_until(deadline: float, now: float) -> float:
+    """How long to wait, in seconds; the last try gets a moment too."""
+    return max(deadline - now, 0.1)

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from ..._threads import HAS_THREADS
 from ...errors import AuthStorageError
-from ...storage import SessionStorage, failure_of_storage
+from ...storage import SessionStorage, ask_storage, failure_of_storage
 from ...tokens import Secret
 from .._api.server_clock import ServerClock
 from .._loop import Runtime
@@ -92,6 +92,8 @@ class SessionStore:
         self._project, self._older_keys = project, dict(older_keys or {})
         self._index_key = f"{project}-sessions"
         self._runtime = runtime
+        # A session and the copies of it are one text: what was read last need not be read anew.
+        self._last_read: tuple[Secret, StoredSession] | None = None
         # Memory is read at once; a file or a keyring may take its time.
         self._blocks = getattr(storage, "blocks", True)
 
@@ -123,21 +125,14 @@ class SessionStore:
     # -- the storage's calls: whatever they raise becomes an `AuthStorageError` ----------------------------
 
     def _get(self, key: str) -> str | None:
-        return self._ask("read", lambda: self.storage.get(key))
+        return ask_storage("read", lambda: self.storage.get(key))
 
     def _set(self, key: str, value: str) -> None:
         text, value = Secret(value), ""
-        self._ask("saved", lambda: self.storage.set(key, text.reveal()))
+        ask_storage("saved", lambda: self.storage.set(key, text.reveal()))
 
     def _remove(self, key: str) -> None:
-        self._ask("removed", lambda: self.storage.remove(key))
-
-    def _ask(self, done: str, call: Callable[[], _T]) -> _T:
-        try:
-            return call()
-        except BaseException as error:  # noqa: BLE001  (also a prompt that was cancelled by Ctrl-C)
-            failure = failure_of_storage(error, done)
-        raise failure  # without the frames below, which hold the value
+        ask_storage("removed", lambda: self.storage.remove(key))
 
     # -- locks --------------------------------------------------------------------------------------------
 
@@ -230,8 +225,12 @@ class SessionStore:
         return secret, None
 
     def _parsed(self, key: str, text: Secret) -> tuple[StoredSession | None, AuthStorageError | None]:
+        last = self._last_read
+        if last is not None and last[0] == text:
+            return last[1], None
         record = StoredSession.from_text(text)
         if record is not None:
+            self._last_read = text, record
             return record, None
         aside = getattr(self.storage, "set_aside", None)
         try:

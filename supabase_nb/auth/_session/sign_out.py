@@ -11,6 +11,7 @@ from ...models import AuthChangeEvent, Session
 from ...tokens import Secret
 from .._api.endpoints import AuthAPI
 from .._loop import Runtime
+from .other_kernels import OtherKernels
 from .refresher import TokenRefresher
 from .session_store import SessionStore
 from .snapshot import Request, SessionSnapshot
@@ -50,7 +51,8 @@ class SignOut:
         api: The auth server.
         state: The session in force.
         store: Where it is stored.
-        refresher: Knows what other kernels did to it.
+        other_kernels: What they did to it.
+        refresher: Whether it is being refreshed.
         runtime: What it runs on.
     """
 
@@ -59,11 +61,12 @@ class SignOut:
         api: AuthAPI,
         state: SessionState,
         store: SessionStore,
+        other_kernels: OtherKernels,
         refresher: TokenRefresher,
         runtime: Runtime,
     ) -> None:
         self._api, self._state, self._store = api, state, store
-        self._refresher, self._runtime = refresher, runtime
+        self._other_kernels, self._refresher, self._runtime = other_kernels, refresher, runtime
         self._pending: tuple[PendingRevocation, ...] = ()
 
     async def sign_out(self, scope: str, cause: str = "signed out") -> None:
@@ -87,10 +90,10 @@ class SignOut:
     ) -> tuple[PendingRevocation | None, AuthStorageError | None]:
         # It does not wait for a refresh of ours, whose answer is dropped; for another kernel not long.
         patience = _LOCK_TIMEOUT if self._refresher.attempt is None else 0.0
-        session_id = self._refresher.session_id()
+        session_id = self._state.session_id()
         async with self._store.hold(session_id, patience):
             # Another kernel may be ahead: then it is that session which ends.
-            await self._refresher.catch_up()
+            await self._other_kernels.catch_up()
             async with self._state.commit:
                 if self._state.is_superseded(request):
                     return None, None

@@ -61,6 +61,11 @@ class SessionState:
         """Whether this is a forked child's copy. Only the parent process refreshes the session."""
         return os.getpid() != self._pid
 
+    def session_id(self) -> str | None:
+        """What the session in force is stored under."""
+        record = self.snapshot.record
+        return None if record is None else record.id
+
     # -- time ---------------------------------------------------------------------------------------------
 
     def time_left(self, snapshot: SessionSnapshot | None = None) -> float | None:

@@ -1,20 +1,21 @@
-"""``/rest/v1``: the tables of the demo, whose rows depend on who asks."""
+"""What a new demo project holds: its users, and the rows of its tables."""
 
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from starlette.responses import Response
-
-from .database import SERVICE, Answer, Database
+from .database import Database
 from .filters import Column, Table
-from .keys import BadToken
-from .project import Call, seed_id
-from .wire import answer
 
+USERS = {
+    "ada@example.com": {"name": "Ada Lovelace", "home": "London"},
+    "grace@example.com": {"name": "Grace Hopper", "home": "New York"},
+    "alan@example.com": {"name": "Alan Turing", "home": "Manchester"},
+}
 _TRIPS = Table(
     "trips",
     (
@@ -55,15 +56,20 @@ READINGS = Table(
 _READINGS_OF = {"ada@example.com": 25_000, "grace@example.com": 1_000}
 
 
+def user_id(email: str) -> str:
+    """The id of a seeded user: the same on every demo server."""
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"mailto:{email}"))
+
+
 def tables() -> Database:
     """The demo's tables."""
     database = Database()
     rows = enumerate(_ROWS, 1)
-    database.create(_TRIPS, [(number, seed_id(owner), *rest) for number, (owner, *rest) in rows])
+    database.create(_TRIPS, [(number, user_id(owner), *rest) for number, (owner, *rest) in rows])
     database.create(READINGS)
     first = 1
     for email, count in _READINGS_OF.items():
-        database.insert(READINGS.name, readings(seed_id(email), count, first))
+        database.insert(READINGS.name, readings(user_id(email), count, first))
         first += count
     return database
 
@@ -79,50 +85,3 @@ def readings(owner: str, count: int, first: int = 1) -> Iterator[tuple[Any, ...]
         at = (start + timedelta(hours=hour)).isoformat() + "+00:00"
         wet = None if hour % 97 == 0 else weather > 0.6
         yield first + hour, owner, at, f"{celsius:g}", wet, note
-
-
-def table(call: Call) -> Response:
-    """A table: it can only be read."""
-    request = call.request
-    try:
-        who = _who(call)
-    except BadToken as error:
-        expired = "expired" in str(error)
-        code, text = (
-            ("PGRST303", "JWT expired") if expired else ("PGRST301", "No suitable key or wrong key type")
-        )
-        body = {"code": code, "details": None, "hint": None, "message": text}
-        return answer(body, 401, {"www-authenticate": "Bearer"})
-    name, headers = request.path_params["table"], {key.lower(): text for key, text in request.headers.items()}
-    return _response(
-        call.project.tables.answer(request.method, name, request.query_params.multi_items(), headers, who)
-    )
-
-
-def root(call: Call) -> Response:
-    """The tables' types: since 2026 a project tells them to secret keys only."""
-    if call.request.headers.get("apikey") != call.project.keys.service_key:
-        hint = "Accessing the schema via the Data API is only allowed using a secret API key."
-        return answer({"message": "Access to schema is forbidden", "hint": hint}, 403)
-    return answer(call.project.tables.openapi())
-
-
-def _response(found: Answer) -> Response:
-    return Response(found.body, found.status, found.headers)
-
-
-def _who(call: Call) -> str | None:
-    """The user's id; `SERVICE` for the service role, None for strangers.
-
-    As at a real project the data API looks at the token only, not at whether its session still exists.
-    """
-    token = call.project.bearer(call.request)
-    if token is None and call.request.headers.get("apikey") == call.project.keys.service_key:
-        return SERVICE
-    if token is None or token == call.project.keys.anon_key:
-        return None
-    claims = call.project.claims(token)
-    subject = claims.get("sub")
-    if claims.get("role") == "service_role":
-        return SERVICE
-    return subject if isinstance(subject, str) else None

@@ -1,0 +1,357 @@
+"""FileStorage: sessions in files, and locks between processes beside them."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from ._threads import IN_BROWSER
+from .errors import AuthStorageError
+from .tokens import Secret
+
+logger = logging.getLogger("supabase_nb")
+
+#: How long to wait for another kernel that holds the lock, in seconds. It may be stopped for good.
+LOCK_TIMEOUT = 30.0
+_locked_in_page: set[Path] = set()
+
+
+class FileStorage:
+    """One JSON file per project and name, of mode 0600 in a folder of mode 0700, replaced whole.
+
+    Args:
+        path: The folder; made when first needed. By default what ``SUPABASE_NB_SESSIONS`` names, else one in
+            the user's data folder.
+
+    Raises:
+        AuthStorageError: The home folder is unknown.
+
+    Example:
+        ``create_client(url, key, storage=FileStorage("~/sessions"))``
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        path = path or os.environ.get("SUPABASE_NB_SESSIONS")
+        self.path = home_folder(path)
+
+    def __repr__(self) -> str:
+        return f"FileStorage({str(self.path)!r})"
+
+    def _file(self, key: str, ending: str = ".json") -> Path:
+        return self.path / (quote(key, safe="-._") + ending)
+
+    def get(self, key: str) -> str | None:
+        """The value, or ``None``. A file of this user's that others may read is closed to them first.
+
+        Raises:
+            AuthStorageError: The file cannot be read, or others may read it and that cannot be changed.
+        """
+        file = self._file(key)
+        failure: OSError | None = None
+        try:
+            # What is no plain file is not waited for (a pipe), nor followed (a link).
+            fd = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+            try:
+                open_to_others = not self._close_to_others(fd, file)
+                with open(fd, "rb", closefd=False) as stream:
+                    data = b"" if open_to_others else stream.read()
+            finally:
+                os.close(fd)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            failure = error
+        if failure is not None:
+            raise AuthStorageError(f"The stored session cannot be read ({_reason(failure)}). Check {file}.")
+        if open_to_others:
+            raise AuthStorageError(
+                f"Others may read the stored session, so it is not used, and its mode could not be changed. "
+                f"Run `chmod 600 {file}` as its owner, then sign in again; or use --storage memory.",
+                code="storage_open_to_others",
+            )
+        return data.decode("utf-8", "replace")
+
+    def set(self, key: str, value: str) -> None:
+        """Replace the file: at any moment it holds the old value or the new one, whole.
+
+        Raises:
+            AuthStorageError: The folder cannot be written, the disk is full, or others may write the folder.
+        """
+        # This frame may stand in a traceback with locals.
+        text, value = Secret(value), ""
+        failure = self._replace(self._file(key), text)
+        if failure is not None:
+            raise AuthStorageError(
+                f"The session could not be saved ({_reason(failure)}). It stays usable until the kernel "
+                f"ends. Check {self.path}, or choose another storage (--storage memory)."
+            )
+
+    def _replace(self, file: Path, text: Secret) -> OSError | None:
+        temporary = None
+        try:
+            self._make_folder()
+            _remove_leftovers(file)
+            fd, temporary = _temporary_file(file)
+            with open(fd, "wb") as stream:
+                stream.write(text.reveal().encode())
+                stream.flush()
+                os.fsync(fd)
+                if os.name == "posix":  # still locked, so that no other process takes it for a leftover
+                    os.replace(temporary, file)
+            if os.name != "posix":
+                os.replace(temporary, file)
+            temporary = None
+            with suppress(OSError):  # it is saved; some file systems cannot sync a folder
+                self._sync_folder()
+        except OSError as error:
+            return error
+        finally:
+            if temporary is not None:
+                with suppress(OSError):
+                    os.unlink(temporary)
+        return None
+
+    def _make_folder(self, *, said: bool = False) -> None:
+        _make_folders(self.path)
+        if os.name != "posix":
+            return
+        found = self.path.stat()
+        if not _open_to_others(found):
+            return
+        # A shared folder such as /tmp belongs to everybody, even where root owns it.
+        shared = bool(found.st_mode & stat.S_ISVTX)
+        if not shared and _tighten(self.path, found, 0o700, self.path, said=said):
+            return
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError(0, f"others may write to {self.path}; choose a folder of your own")
+
+    def _close_to_others(self, fd: int, file: Path) -> bool:
+        """Whether nobody else may read the open file, if need be after a change of its mode."""
+        found = os.fstat(fd)
+        if not _open_to_others(found):
+            return True
+        if not stat.S_ISREG(found.st_mode) or not _tighten(fd, found, 0o600, file):
+            return False
+        # Its folder was probably opened with it. If it was not: the next save looks again.
+        with suppress(OSError):
+            self._make_folder(said=True)
+        return True
+
+    def _sync_folder(self) -> None:
+        if sys.platform != "win32":
+            fd = os.open(self.path, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def remove(self, key: str) -> None:
+        """Delete the file, and what a damaged one or a save that was cut short left beside it.
+
+        Raises:
+            AuthStorageError: It cannot be deleted.
+        """
+        file = self._file(key)
+        failed: tuple[OSError, Path] | None = None
+        for place in (file.with_suffix(".damaged"), file):
+            try:
+                place.unlink()
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+            except OSError as error:
+                failed = error, place
+        _remove_leftovers(file)
+        if failed is not None:
+            error_, place = failed
+            raise AuthStorageError(
+                f"The stored session could not be removed ({_reason(error_)}). Delete {place}."
+            )
+
+    def set_aside(self, key: str) -> str:
+        """Move a damaged file out of the way, and say where it is now."""
+        file = self._file(key)
+        aside = file.with_suffix(".damaged")
+        with suppress(OSError):
+            os.replace(file, aside)
+        return str(aside)
+
+    def version(self, key: str) -> object:
+        """Changes when the value does; costs one look at the folder."""
+        try:
+            found = os.stat(self._file(key))
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+    @contextmanager
+    def lock(self, key: str, timeout: float = LOCK_TIMEOUT) -> Iterator[bool]:
+        """Keep other threads and kernels out; freed by the system when its holder dies."""
+        with _file_lock(self.path, self._file(key, ".lock"), timeout) as locked:
+            yield locked
+
+
+@contextmanager
+def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
+    if IN_BROWSER:
+        # There are no threads that a lock could wait for, and a kernel in another tab cannot be kept out.
+        free = file not in _locked_in_page
+        _locked_in_page.add(file)
+        try:
+            yield free
+        finally:
+            if free:
+                _locked_in_page.discard(file)
+        return
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(file, timeout=timeout, mode=0o600)
+    locked = False
+    try:
+        _make_folders(folder)
+        lock.acquire()
+        locked = True
+    except Timeout:
+        if timeout > 0:
+            logger.warning("another kernel has held the lock of the stored session for %.0f s", timeout)
+    except (OSError, NotImplementedError) as error:
+        # A folder that cannot be written, a file system without locks: reading still works.
+        reason = _reason(error) if isinstance(error, OSError) else type(error).__name__
+        logger.warning("no lock beside the stored session (%s); going on without", reason)
+    try:
+        yield locked
+    finally:
+        if locked:
+            lock.release()
+
+
+def home_folder(path: str | os.PathLike[str] | None, name: str = "sessions") -> Path:
+    """A folder in the user's home: the one of this `path`, or by default one in their data folder.
+
+    Raises:
+        AuthStorageError: The home folder is unknown.
+    """
+    try:
+        if path:
+            return Path(path).expanduser()
+        if IN_BROWSER:
+            # JupyterLite keeps this folder in the storage of its site, for all notebooks and pages there.
+            return Path("/drive/supabase-nb") / name
+        from platformdirs import user_data_path
+
+        return (user_data_path("supabase-nb") / name).expanduser()
+    except RuntimeError:
+        raise AuthStorageError(
+            "There is no folder for the stored session, because the home folder is unknown. Set HOME, or "
+            "SUPABASE_NB_SESSIONS to a folder, or keep the session in memory (--storage memory)."
+        ) from None
+
+
+def _make_folders(folder: Path) -> None:
+    """Make a folder and the parents it lacks, for this user only."""
+    if not folder.is_dir():
+        if folder.parent != folder:
+            _make_folders(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _temporary_file(file: Path) -> tuple[int, str]:
+    """A new file beside `file`, locked while it is open. If this process dies, the system unlocks it."""
+    while True:
+        fd, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".tmp", dir=file.parent)
+        # Another process may have removed it before it was locked: then take a new one.
+        if _lock_file(fd) is not False and os.fstat(fd).st_nlink:
+            return fd, name
+        os.close(fd)
+
+
+def _remove_leftovers(file: Path) -> None:
+    """Remove the temporary files of processes that died while they saved `file`."""
+    for leftover in file.parent.glob(f".{file.name}.*.tmp"):
+        with suppress(OSError):
+            fd = os.open(leftover, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+            try:
+                locked = _lock_file(fd)
+                if locked is None:  # no locks here: a save does not take a minute
+                    locked = time.time() - os.fstat(fd).st_mtime > 60
+                if locked and os.name == "posix":
+                    leftover.unlink()
+            finally:
+                os.close(fd)
+            if locked and os.name != "posix":
+                leftover.unlink()
+
+
+def _lock_file(fd: int) -> bool | None:
+    """Lock an open file; ``False`` if another process has locked it, ``None`` where locks do not work."""
+    if sys.platform == "win32" or IN_BROWSER:
+        return None
+    import fcntl
+
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+_NO_MODES = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+_folders_without_modes: set[Path] = set()
+
+
+def _tighten(target: int | Path, found: os.stat_result, mode: int, path: Path, *, said: bool = False) -> bool:
+    """Take the rights of others away from what this user owns.
+
+    A file system without modes has none to take away: that is said once, and does not stop the work.
+
+    Args:
+        target: What to change: an open file, or a path.
+        found: Its status.
+        mode: The mode it is to have.
+        path: Its name for the log.
+        said: Whether the log has told the user already.
+
+    Returns:
+        ``False`` if another user owns it, or the system refuses.
+    """
+    if IN_BROWSER:
+        return True  # there are no other users
+    if found.st_uid != os.geteuid():
+        return False
+    try:
+        os.chmod(target, mode)
+    except OSError as error:
+        if error.errno not in _NO_MODES:
+            return False
+    if not _open_to_others(os.stat(target)):
+        if said:
+            return True
+        logger.warning("others had rights to %s; it is yours alone again", path)
+        return True
+    folder = path if stat.S_ISDIR(found.st_mode) else path.parent
+    if folder not in _folders_without_modes:
+        _folders_without_modes.add(folder)
+        logger.warning(
+            "the file system of %s does not support permissions, so others may be able to read the stored "
+            "session; --storage memory keeps it out of files",
+            folder,
+        )
+    return True
+
+
+def _open_to_others(found: os.stat_result) -> bool:
+    return os.name == "posix" and bool(found.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__

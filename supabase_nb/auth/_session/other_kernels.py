@@ -1,0 +1,143 @@
+"""OtherKernels: what they did to the stored session, and how to keep them from it for a while."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from ...errors import AuthRetryableError, AuthStorageError
+from ...models import AuthChangeEvent
+from ...storage import LOCK_TIMEOUT
+from .session_store import Found, SessionStore
+from .snapshot import SessionSnapshot
+from .state import SessionState
+from .stored_session import StorageDamaged
+
+
+class OtherKernels:
+    """Takes over what other kernels did to the stored session, and shares its lock with them.
+
+    Args:
+        state: The session in force.
+        store: Where it is stored.
+    """
+
+    def __init__(self, state: SessionState, store: SessionStore) -> None:
+        self._state, self._store, self._clock = state, store, state.clock
+        self._waited = 0.0
+        #: Of the stored session, as it was last looked at.
+        self.version: object = None
+
+    @asynccontextmanager
+    async def exclusively(
+        self, session_id: str | None, patience: float = LOCK_TIMEOUT
+    ) -> AsyncIterator[None]:
+        """Keep other kernels from exchanging a session's refresh token.
+
+        A kernel that has stopped with the lock doesn't keep it for ever: after `LOCK_TIMEOUT` seconds of
+        waiting, in one call or several, this continues without the lock.
+
+        Raises:
+            AuthRetryableError: Another kernel had the lock for all of `patience`, in seconds.
+        """
+        steady = self._clock.clock.steady
+        wait, began = max(min(patience, LOCK_TIMEOUT - self._waited), 0.0), steady()
+        async with self._store.hold(session_id, wait) as locked:
+            if locked:
+                self._waited = 0.0
+            else:
+                waited = steady() - began
+                self._waited += waited
+                if waited >= wait and self._waited < LOCK_TIMEOUT:
+                    raise AuthRetryableError(
+                        "Another notebook is using the stored session. Try again; the session is unchanged."
+                    )
+            yield
+
+    async def catch_up(self, *, locked: bool = False) -> None:
+        """Look at what is stored, and take over what another kernel did to the session.
+
+        Args:
+            locked: Whether the caller has the session's lock; what has to be written waits for that.
+        """
+        async with self._state.commit:
+            # The version first: what comes after it is seen at the next look.
+            self.version = await self._store.run(self.stored_version)
+            await self.reconcile(await self.read(), locked=locked)
+
+    async def read(self) -> Found:
+        """What is stored of the session in force: under this client's name, or else by its id.
+
+        `Found.others` has the session that the name uses by now, if it is another user's.
+        """
+        mine = self._state.snapshot.record
+        found = await self._store.run(self._store.read)
+        theirs = found.record
+        if mine is None or theirs is None or theirs.session.user.id == mine.session.user.id:
+            return found
+        own = await self._store.run(lambda: self._store.read_by_id(mine.id))
+        return replace(own, others=(theirs,))
+
+    async def reconcile(self, found: Found, *, locked: bool) -> None:
+        """Take over what another kernel did. With `SessionState.commit`."""
+        snapshot, stored = self._state.snapshot, found.record
+        if snapshot.session is None or snapshot.record is None:
+            return
+        if found.trouble is not None:
+            # Unreadable is not signed out: what is in memory stays, and is saved at the next chance.
+            if isinstance(found.trouble, StorageDamaged):
+                await self._save_ours(snapshot, locked, found.trouble)
+            return
+        if stored is None and snapshot.saved:
+            record = snapshot.record
+            await self._store.run(lambda: self._store.forget_if_unused(record))
+            self._state.signed_out_elsewhere()
+            return
+        if bool(found.others) != snapshot.detached:
+            snapshot = self._detach(snapshot) if found.others else replace(snapshot, detached=False)
+            self._state.replace(snapshot)
+        if stored is None or snapshot.record is None or snapshot.session is None:
+            await self._save_ours(snapshot, locked)
+            return
+        theirs, mine = stored.session, snapshot.session
+        if snapshot.record.is_spent(theirs._refresh_token):
+            await self._save_ours(snapshot, locked)
+        elif theirs.refresh_token != mine.refresh_token or (theirs.issued_at or 0) > (mine.issued_at or 0):
+            self._clock.hint(stored.clock_offset, not_before=theirs.issued_at)
+            adopted = SessionSnapshot(
+                theirs,
+                "active",
+                stored,
+                detached=snapshot.detached,
+                error=snapshot.error if snapshot.detached else None,
+                generation=snapshot.generation,
+            )
+            self._state.replace(adopted, AuthChangeEvent.TOKEN_REFRESHED, "refreshed in another notebook")
+        elif not snapshot.saved:
+            self._state.replace(replace(snapshot, saved=True, error=None))
+
+    def _detach(self, snapshot: SessionSnapshot) -> SessionSnapshot:
+        """Another user's session is used under this client's name by now."""
+        self._state.note("detached", "Another notebook uses another user's session under this name by now.")
+        error = AuthStorageError(
+            "Another notebook has stored another user's session under the same name. This notebook keeps its "
+            "own, but would restore the other one after a restart. Connect with --name to keep both."
+        )
+        return replace(snapshot, detached=True, error=error)
+
+    async def _save_ours(
+        self, snapshot: SessionSnapshot, locked: bool, error: AuthStorageError | None = None
+    ) -> None:
+        """Storage holds less than we do: save ours, now or when there is the lock."""
+        record = snapshot.record
+        assert record is not None
+        if locked:
+            error = await self._store.run(lambda: self._store.save(record, use=not snapshot.detached))
+            self._state.replace(replace(snapshot, saved=error is None, error=error))
+        elif snapshot.saved:
+            self._state.replace(replace(snapshot, saved=False, error=error or snapshot.error))
+
+    def stored_version(self) -> object:
+        """Changes when another kernel changes the stored session. Blocks, as storage does."""
+        return self._store.version(self._state.session_id())
