@@ -168,7 +168,7 @@ def pin() -> None:
         "--python-version=3.14",
         "-",
     ]
-    wanted = "\n".join([*project["dependencies"], *chosen])
+    wanted = "\n".join([*project["dependencies"], *chosen, "ecdsa"])
     found = subprocess.run(
         [sys.executable, "-m", *command], input=wanted, stdout=subprocess.PIPE, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""Pairs of signing keys: made, loaded, used. In a browser the server signs with a secret instead."""
+"""Pairs of signing keys: made, loaded, used."""
 
 from __future__ import annotations
 

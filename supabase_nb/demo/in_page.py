@@ -53,11 +53,13 @@ def ensure(wanted: dict[str, Any]) -> DemoServer:
     global _server
     if importlib.util.find_spec("starlette") is None:
         raise DemoServerError("the embedded server needs starlette: %pip install starlette")
-    if "signing_alg" not in wanted and importlib.util.find_spec("cryptography") is None:
+    if "signing_alg" not in wanted and importlib.util.find_spec("ecdsa") is None:
         wanted = {"signing_alg": "HS256", **wanted}
     options = Options(**wanted)
-    if options.signing_alg != "HS256" and importlib.util.find_spec("cryptography") is None:
-        raise DemoServerError(f"{options.signing_alg} needs cryptography: %pip install cryptography pyjwt")
+    if options.signing_alg == "RS256":
+        raise DemoServerError("RS256 is not available in a browser: choose ES256 or HS256")
+    if options.signing_alg == "ES256" and importlib.util.find_spec("ecdsa") is None:
+        raise DemoServerError("ES256 needs a package: %pip install ecdsa")
     if _server is not None and "jwt_secret" not in wanted and wanted.items() <= _server.options.items():
         return _server
     folder = _server.state_dir if _server is not None else Path(tempfile.mkdtemp(prefix="supabase-nb-demo-"))

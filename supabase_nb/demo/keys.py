@@ -10,10 +10,12 @@ import json
 import secrets
 import uuid
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from .. import private_files
+from .._threads import IN_BROWSER
 
 _BAD_SIGNATURE = {
     "HS256": "signature is invalid",
@@ -52,10 +54,14 @@ def _json_object(data: bytes, what: str) -> dict[str, Any]:
     return value
 
 
-def _new_key(algorithm: str, state: str) -> dict[str, Any]:
-    from .asymmetric import new_jwk
+def _asymmetric() -> Any:
+    """What signs with pairs of keys; loaded when it is needed."""
+    return import_module(".ecdsa_keys" if IN_BROWSER else ".asymmetric", __package__)
 
-    return {"state": state, "jwk": {**new_jwk(algorithm), "kid": str(uuid.uuid4()), "use": "sig"}}
+
+def _new_key(algorithm: str, state: str) -> dict[str, Any]:
+    jwk = _asymmetric().new_jwk(algorithm)
+    return {"state": state, "jwk": {**jwk, "kid": str(uuid.uuid4()), "use": "sig"}}
 
 
 class Keys:
@@ -99,13 +105,9 @@ class Keys:
 
     def _load(self) -> None:
         self._loaded: dict[str, tuple[str, Any]] = {}
-        if not self._data["keys"]:
-            return
-        from . import asymmetric
-
         for entry in self._data["keys"]:
             jwk = entry["jwk"]
-            self._loaded[jwk["kid"]] = (jwk["alg"], asymmetric.load(jwk))
+            self._loaded[jwk["kid"]] = (jwk["alg"], _asymmetric().load(jwk))
 
     def _current(self) -> dict[str, Any] | None:
         return next((entry for entry in self._data["keys"] if entry["state"] == "current"), None)
@@ -164,9 +166,7 @@ class Keys:
         if current is None:
             signature = hmac.digest(self.jwt_secret.encode(), message.encode(), hashlib.sha256)
         else:
-            from . import asymmetric
-
-            signature = asymmetric.sign(*self._loaded[current["jwk"]["kid"]], message.encode())
+            signature = _asymmetric().sign(*self._loaded[current["jwk"]["kid"]], message.encode())
         return f"{message}.{_encode(signature)}"
 
     def verify(self, token: str, now: float) -> dict[str, Any]:
@@ -197,9 +197,7 @@ class Keys:
             expected = hmac.digest(self.jwt_secret.encode(), message, hashlib.sha256)
             good = hmac.compare_digest(signature, expected)
         else:
-            from . import asymmetric
-
-            good = loaded[0] == algorithm and asymmetric.verify(*loaded, message, signature)
+            good = loaded[0] == algorithm and _asymmetric().verify(*loaded, message, signature)
         if not good:
             raise BadToken(f"token signature is invalid: {_BAD_SIGNATURE[algorithm]}")
         _check_times(claims, now)

@@ -93,8 +93,23 @@ async def test_a_server_that_was_stopped_is_not_found() -> None:
     assert "stopped" in str(error_of(DemoServerError, server.stats))
 
 
-async def test_keys_that_cannot_be_made_here() -> None:
-    assert "cryptography" in str(error_of(DemoServerError, lambda: ensure_server(signing_alg="ES256")))
+async def test_it_signs_like_a_project() -> None:
+    server = ensure_server()
+    supabase = connected(server, auto_refresh=False)
+    first = supabase.auth.set_session(*server.copied_tokens()).session
+    supabase.auth.refresh_session()
+    assert supabase.auth.session.access_token != first.access_token
+    assert supabase.auth.get_claims().headers["alg"] == "ES256"
+    server.rotate_keys()
+    assert supabase.auth.get_user().user.email == "ada@example.com"
+    payload, signature = supabase.auth.session.access_token.rsplit(".", 1)
+    forged = f"{payload}.{'A' * len(signature)}"
+    assert error_of(AuthError, lambda: supabase.auth.get_claims(forged)).code == "bad_jwt"
+    supabase.close()
+
+
+async def test_an_algorithm_that_is_not_available() -> None:
+    assert "RS256" in str(error_of(DemoServerError, lambda: ensure_server(signing_alg="RS256")))
 
 
 async def test_realtime_says_why_it_does_not_work() -> None:
