@@ -33,7 +33,7 @@ def lite_parts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def in_pyodide(lite_parts: tuple[Path, Path]) -> Callable[..., dict[str, Any]]:
     """Run the functions of a module in Pyodide; gives the outcome of each: ``"passed"``, or a traceback."""
 
-    def run(module: str, **argument: str) -> dict[str, Any]:
+    def run(module: str, **argument: Any) -> dict[str, Any]:
         pyodide, packages = lite_parts
         script = HERE / "in_pyodide" / f"{module}.py"
         words = [str(word) for word in (HERE / "in_node.mjs", pyodide, packages, script)]

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
+import lite
 from supabase_nb.demo.options import PASSWORD
 from supabase_nb.demo.testing import running_server
 
@@ -72,3 +74,10 @@ def demo_in_page(in_pyodide: Callable[..., dict[str, Any]]) -> dict[str, Any]:
 @pytest.mark.parametrize("name", functions_of("demo_in_page"))
 def test_demo_in_page(demo_in_page: dict[str, Any], name: str) -> None:
     assert demo_in_page[name] == "passed", demo_in_page[name]
+
+
+@pytest.mark.parametrize("path", list(filter(Path.exists, lite.NOTEBOOKS)), ids=lambda path: path.stem)
+def test_further_notebooks_of_the_site(in_pyodide: Callable[..., dict[str, Any]], path: Path) -> None:
+    cells = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    outcomes = in_pyodide("notebook", cells=cells)
+    assert [outcomes[cell] for cell in cells] == ["passed"] * len(cells)
