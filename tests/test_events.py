@@ -62,7 +62,9 @@ def test_changes_that_no_thread_delivers_are_told_by_the_background(
     auth = make_auth(auto_refresh=True)
     pair = server.sign_in()
     auth.set_session(pair["access_token"], pair["refresh_token"])
-    auth._manager.delivery.put({"notices": ("put, and left",)})
+    manager = auth._manager
+    wait_until(lambda: manager.other_kernels.version == manager.stored_version())  # else it works anyway
+    manager.delivery.put({"notices": ("put, and left",)})
     wait_until(lambda: auth.notices == ("put, and left",))
 
 

@@ -131,7 +131,7 @@ def test_what_can_be_no_token_is_not_remembered(value):
 
 
 def test_a_key_beside_a_known_access_token_is_not_remembered():
-    session, key = Secret(jwt(**SESSION)), f"sb_publishable_{word(20)}"
+    session, key = Secret(jwt(**SESSION)), jwt(role="anon", ref=word())
     remember_pair(session, Secret(word()))
     remember_pair(session, Secret(key))
     assert mask(f"x = '{key}'") == f"x = '{key}'"
