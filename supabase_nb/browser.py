@@ -51,7 +51,10 @@ class AsyncXHRTransport(httpx.AsyncBaseTransport):
 
 
 class FetchTransport(httpx.AsyncBaseTransport):
-    """Sends requests by ``fetch``: the page goes on while it waits."""
+    """Sends requests by ``fetch``: the page goes on while it waits.
+
+    Not for ``transport=`` of a `Client`: a plain call cannot wait for it.
+    """
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send it. A request that is cancelled is aborted."""
