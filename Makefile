@@ -7,7 +7,7 @@ DEMO := $(VENV)/.ready-for-demo
 # IPython warns if another virtual environment is active, and the tests treat warnings as errors.
 unexport VIRTUAL_ENV
 
-.PHONY: demo test lint format soak bench lowest docs screenshots clean
+.PHONY: demo test lint format soak bench lowest docs lite screenshots clean
 
 $(READY): pyproject.toml tools/setup
 	@tools/setup "$(PYTHON)" "$(VENV)" "supabase-nb, JupyterLab and the test tools" -e '.[demo,data,docs,keyring,lab,test]'
@@ -49,6 +49,10 @@ lowest: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m zensical build --strict --clean
+
+# The site that runs in a browser alone, for any static host: build/lite/site. Needs npm only for its tests.
+lite: $(READY)
+	$(BIN)/python tools/lite.py build/lite/site
 
 # Takes the screenshots for the documentation again.
 screenshots: $(READY)

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
+from ._threads import IN_BROWSER
 from .errors import AuthStorageError
 from .tokens import Secret
 
@@ -21,6 +22,7 @@ logger = logging.getLogger("supabase_nb")
 
 #: How long to wait for another kernel that holds the lock, in seconds. It may be stopped for good.
 LOCK_TIMEOUT = 30.0
+_locked_in_page: set[Path] = set()
 
 
 class FileStorage:
@@ -199,6 +201,16 @@ class FileStorage:
 
 @contextmanager
 def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
+    if IN_BROWSER:
+        # There are no threads that a lock could wait for, and a kernel in another tab cannot be kept out.
+        free = file not in _locked_in_page
+        _locked_in_page.add(file)
+        try:
+            yield free
+        finally:
+            if free:
+                _locked_in_page.discard(file)
+        return
     from filelock import FileLock, Timeout
 
     lock = FileLock(file, timeout=timeout, mode=0o600)
@@ -230,6 +242,9 @@ def home_folder(path: str | os.PathLike[str] | None, name: str = "sessions") -> 
     try:
         if path:
             return Path(path).expanduser()
+        if IN_BROWSER:
+            # JupyterLite keeps this folder in the storage of its site, for all notebooks and pages there.
+            return Path("/drive/supabase-nb") / name
         from platformdirs import user_data_path
 
         return (user_data_path("supabase-nb") / name).expanduser()
@@ -277,7 +292,7 @@ def _remove_leftovers(file: Path) -> None:
 
 def _lock_file(fd: int) -> bool | None:
     """Lock an open file; ``False`` if another process has locked it, ``None`` where locks do not work."""
-    if sys.platform == "win32":
+    if sys.platform == "win32" or IN_BROWSER:
         return None
     import fcntl
 
@@ -309,6 +324,8 @@ def _tighten(target: int | Path, found: os.stat_result, mode: int, path: Path, *
     Returns:
         ``False`` if another user owns it, or the system refuses.
     """
+    if IN_BROWSER:
+        return True  # there are no other users
     if found.st_uid != os.geteuid():
         return False
     try:

@@ -8,6 +8,7 @@ import urllib.request
 from typing import TypeVar
 
 from . import _http as httpx
+from ._threads import IN_BROWSER
 from ._urls import is_this_machine
 from .errors import AuthError
 
@@ -68,6 +69,11 @@ def open_connections(url: httpx.URL, kind: type[_Transport]) -> _Transport:
     Raises:
         AuthError: The environment names a proxy or certificates that cannot be used.
     """
+    if IN_BROWSER:
+        from .browser import transport_of
+
+        transport: _Transport = transport_of(kind)
+        return transport
     # Certificates are verified, always; without TLS (this machine) there's no need to load them.
     try:
         return kind(verify=url.scheme == "https", proxy=proxy_of(url))

@@ -18,6 +18,7 @@ from functools import cache
 from urllib.parse import quote, quote_plus
 
 from . import token_shapes
+from ._threads import run_soon
 from .token_search import beside, shapes
 from .tokens import MASK, Secret, is_jwt, is_key, is_opaque, is_refresh_token
 
@@ -67,11 +68,8 @@ def remember(*values: str | Secret, given: bool = False) -> None:
         _tell(secrets, given)
     elif new and _listeners:
         # Tokens of a server arrive on the owner loop, which must not wait for records to be cleaned.
-        thread = threading.Thread(
-            target=_tell, args=(secrets, given), name="supabase-nb-redaction", daemon=True
-        )
         try:
-            thread.start()
+            run_soon(_tell, secrets, given, name="supabase-nb-redaction")
         except RuntimeError:  # the interpreter is ending
             _tell(secrets, given)
 

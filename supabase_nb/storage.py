@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from ._file_storage import LOCK_TIMEOUT, FileStorage, home_folder
 from ._fork import renew_after_fork
+from ._threads import IN_BROWSER
 from ._urls import is_this_machine
 from .binder import on_binder
 from .errors import AuthStorageError
@@ -117,8 +118,8 @@ def older_storage_keys(url: str, name: str = "") -> Mapping[str, str]:
 
 
 def default_storage() -> SessionStorage:
-    """Where a session rests when nobody says where: in a file; on Binder in memory only."""
-    return MemoryStorage() if on_binder() else FileStorage()
+    """Where a session is stored unless you say where: in a file; on Binder and in a browser in memory."""
+    return MemoryStorage() if on_binder() or IN_BROWSER else FileStorage()
 
 
 class MemoryStorage:

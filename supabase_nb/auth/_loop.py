@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 from .._fork import renew_after_fork
-from .._threads import daemon_threads, in_thread
+from .._threads import IN_BROWSER, daemon_threads, in_thread
 from ..errors import AuthError
 
 logger = logging.getLogger("supabase_nb")
@@ -174,7 +174,7 @@ class OwnerLoop:
             if self._loop is None or self._loop.is_running():  # it may say so although its thread is gone
                 self._loop = asyncio.new_event_loop()
                 self._loop.set_default_executor(daemon_threads)
-                self._loop.set_exception_handler(_log_without_values)
+                self._loop.set_exception_handler(log_without_values)
             self._thread = threading.Thread(
                 target=_run_forever, args=(self._loop,), name="supabase-nb", daemon=True
             )
@@ -196,10 +196,7 @@ class OwnerLoop:
                 while the interpreter shuts down.
         """
         if threading.current_thread() is self._thread:
-            raise AuthError(
-                "This method was called on supabase-nb's own event loop, where it would wait for itself. "
-                "Call it from another thread."
-            )
+            raise called_on_the_loop()
         waiter, loop = Waiter(), self._ensure()
         if not self.running:
             if running_loop() is not None:
@@ -338,7 +335,7 @@ def _settle(future: asyncio.Future[Any], value: Any) -> None:
         future.set_result(value)
 
 
-def _log_without_values(_: object, context: dict[str, Any]) -> None:
+def log_without_values(_: object, context: dict[str, Any]) -> None:
     """Log what nothing handled, by its type: its text may hold anything."""
     error = context.get("exception")
     logger.error("%s (%s)", context.get("message", "error on the event loop"), type(error).__name__)
@@ -348,5 +345,21 @@ def _shutting_down() -> AuthError:
     return AuthError("The interpreter is shutting down, so this cannot be done any more.")
 
 
-owner_loop = OwnerLoop()
+def called_on_the_loop() -> AuthError:
+    """The error of a call that would wait for itself."""
+    return AuthError(
+        "This method was called on supabase-nb's own event loop, where it would wait for itself. "
+        "Call it from another thread."
+    )
+
+
+def _make() -> OwnerLoop:
+    if IN_BROWSER:
+        from ._page_loop import PageLoop
+
+        return PageLoop()
+    return OwnerLoop()
+
+
+owner_loop = _make()
 renew_after_fork(owner_loop)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 from .. import _http, logs
 from .._mixups import project_url
 from .._pool import Pool
+from .._threads import IN_BROWSER
 from .._urls import check_url
 from ..auth import AuthClient
 from ..errors import AuthError, client_closed
@@ -324,6 +325,8 @@ class Client:
     @property
     def realtime(self) -> SessionRealtime:
         """Changes as they happen (async): ``await supabase.realtime.channel("room").subscribe()``."""
+        if IN_BROWSER:
+            raise AuthError("Realtime needs a connection of its own, which Python in a browser cannot open.")
         if self._realtime is None:
             try:
                 from .realtime import SessionRealtime

@@ -10,19 +10,13 @@ import json
 import secrets
 import uuid
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
-
 from .. import private_files
+from .._threads import IN_BROWSER
 
-_ASYMMETRIC: dict[str, Any] = {
-    "ES256": ECAlgorithm(ECAlgorithm.SHA256),
-    "RS256": RSAAlgorithm(RSAAlgorithm.SHA256),
-}
 _BAD_SIGNATURE = {
     "HS256": "signature is invalid",
     "ES256": "crypto/ecdsa: verification error",
@@ -60,15 +54,14 @@ def _json_object(data: bytes, what: str) -> dict[str, Any]:
     return value
 
 
+def _asymmetric() -> Any:
+    """What signs with pairs of keys; loaded when it is needed."""
+    return import_module(".ecdsa_keys" if IN_BROWSER else ".asymmetric", __package__)
+
+
 def _new_key(algorithm: str, state: str) -> dict[str, Any]:
-    key: Any
-    if algorithm == "ES256":
-        key = ec.generate_private_key(ec.SECP256R1())
-        jwk = ECAlgorithm.to_jwk(key, as_dict=True)
-    else:
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        jwk = RSAAlgorithm.to_jwk(key, as_dict=True)
-    return {"state": state, "jwk": {**jwk, "alg": algorithm, "kid": str(uuid.uuid4()), "use": "sig"}}
+    jwk = _asymmetric().new_jwk(algorithm)
+    return {"state": state, "jwk": {**jwk, "kid": str(uuid.uuid4()), "use": "sig"}}
 
 
 class Keys:
@@ -114,8 +107,7 @@ class Keys:
         self._loaded: dict[str, tuple[str, Any]] = {}
         for entry in self._data["keys"]:
             jwk = entry["jwk"]
-            key = _ASYMMETRIC[jwk["alg"]].from_jwk(jwk)
-            self._loaded[jwk["kid"]] = (jwk["alg"], key)
+            self._loaded[jwk["kid"]] = (jwk["alg"], _asymmetric().load(jwk))
 
     def _current(self) -> dict[str, Any] | None:
         return next((entry for entry in self._data["keys"] if entry["state"] == "current"), None)
@@ -174,8 +166,7 @@ class Keys:
         if current is None:
             signature = hmac.digest(self.jwt_secret.encode(), message.encode(), hashlib.sha256)
         else:
-            algorithm, key = self._loaded[current["jwk"]["kid"]]
-            signature = _ASYMMETRIC[algorithm].sign(message.encode(), key)
+            signature = _asymmetric().sign(*self._loaded[current["jwk"]["kid"]], message.encode())
         return f"{message}.{_encode(signature)}"
 
     def verify(self, token: str, now: float) -> dict[str, Any]:
@@ -206,18 +197,11 @@ class Keys:
             expected = hmac.digest(self.jwt_secret.encode(), message, hashlib.sha256)
             good = hmac.compare_digest(signature, expected)
         else:
-            good = loaded[0] == algorithm and self._verify(*loaded, message, signature)
+            good = loaded[0] == algorithm and _asymmetric().verify(*loaded, message, signature)
         if not good:
             raise BadToken(f"token signature is invalid: {_BAD_SIGNATURE[algorithm]}")
         _check_times(claims, now)
         return claims
-
-    @staticmethod
-    def _verify(algorithm: str, key: Any, message: bytes, signature: bytes) -> bool:
-        try:
-            return bool(_ASYMMETRIC[algorithm].verify(message, key.public_key(), signature))
-        except (InvalidSignature, ValueError):
-            return False
 
 
 def _check_times(claims: Mapping[str, Any], now: float) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import private_files
+from .._threads import IN_BROWSER
 from .options import PASSWORD, SECRET_VARIABLE, Options, default_state_dir
 
 STATE_FILE = "server.json"
@@ -89,25 +90,31 @@ class DemoServer:
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         data = None if body is None else json.dumps(body)
+        status, text = self._exchange(method, path, data, headers, timeout)
+        with contextlib.suppress(ValueError):
+            answer = json.loads(text) if text else None
+            if status < 400:
+                return answer
+            if isinstance(answer, dict):
+                texts = (answer.get(name) for name in ("message", "msg", "error_description"))
+                why = next(filter(None, texts), None)
+                raise DemoServerError(f"{method} {path.partition('?')[0]}: {status} {why}")
+        raise DemoServerError(f"{method} {path.partition('?')[0]}: {status}")
+
+    def _exchange(
+        self, method: str, path: str, data: str | None, headers: dict[str, str], timeout: float
+    ) -> tuple[int, bytes]:
+        """Send a request; gives the response's status and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         with contextlib.closing(connection):
             try:
                 connection.request(method, path, data, headers)
                 response = connection.getresponse()
-                text = response.read()
+                return response.status, response.read()
             except (OSError, http.client.HTTPException) as error:
                 raise DemoServerError(
                     f"no answer from the demo server at {self.url}: supabase-nb serve starts it"
                 ) from error
-        with contextlib.suppress(ValueError):
-            answer = json.loads(text) if text else None
-            if response.status < 400:
-                return answer
-            if isinstance(answer, dict):
-                texts = (answer.get(name) for name in ("message", "msg", "error_description"))
-                why = next(filter(None, texts), None)
-                raise DemoServerError(f"{method} {path.partition('?')[0]}: {response.status} {why}")
-        raise DemoServerError(f"{method} {path.partition('?')[0]}: {response.status}")
 
     def sign_in(self, email: str = "ada@example.com", password: str = PASSWORD) -> dict[str, Any]:
         """A session of a seeded user, in wire shape: ``access_token``, ``refresh_token``, ``user``."""
@@ -196,6 +203,10 @@ def find_server(state_dir: Path | None = None) -> DemoServer | None:
     Args:
         state_dir: Default: ``$SUPABASE_NB_DEMO_STATE``, or ``demo`` in the user's data folder.
     """
+    if IN_BROWSER:
+        from . import in_page
+
+        return in_page.find()
     folder = state_dir or default_state_dir()
     try:
         state = json.loads((folder / STATE_FILE).read_text("utf-8"))
@@ -217,6 +228,8 @@ def ensure_server(
 ) -> DemoServer:
     """Find the server of this state folder, or start it. Several callers at once get the same server.
 
+    In a browser it runs in the kernel itself, and there is one.
+
     A running server with other options is restarted with these; its state stays.
 
     Args:
@@ -230,11 +243,15 @@ def ensure_server(
         DemoServerError: It didn't start: the extra is missing, the port taken, the folder unusable.
         TypeError: An unknown option.
     """
+    given = {"access_token_lifetime": access_token_lifetime, "reuse_interval": reuse_interval, **options}
+    wanted = {name: value for name, value in given.items() if value is not None}
+    if IN_BROWSER:
+        from . import in_page
+
+        return in_page.ensure(wanted)
     from filelock import FileLock, Timeout
 
     check_installed()
-    given = {"access_token_lifetime": access_token_lifetime, "reuse_interval": reuse_interval, **options}
-    wanted = {name: value for name, value in given.items() if value is not None}
     chosen = Options(**wanted)
     folder = state_dir or default_state_dir()
     try:
@@ -303,6 +320,10 @@ def stop_server(state_dir: Path | None = None) -> bool:
     Raises:
         DemoServerError: It doesn't end.
     """
+    if IN_BROWSER:
+        from . import in_page
+
+        return in_page.stop()
     from filelock import FileLock, Timeout
 
     folder = state_dir or default_state_dir()

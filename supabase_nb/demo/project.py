@@ -14,8 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,11 +21,11 @@ from . import seeds
 from .database import Database
 from .keys import BadToken, Keys
 from .options import PASSWORD, Options
+from .passwords import hash_password as hash_password  # also for those who import it from here
+from .passwords import matches
 from .store import Exchange, Store, User
 from .wire import ApiError, OAuthError, answer, invalid, rfc3339
 
-# Far below what a real server should use: a demo signs in often, on small machines.
-_HASHER = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1)
 # Sign-in providers that the real server knows. The enabled ones lead to the page of the demo provider.
 PROVIDERS = """
 apple azure bitbucket discord facebook snapchat figma fly github gitlab google keycloak kakao linkedin
@@ -319,17 +317,9 @@ def _uuid(value: Any, status: int, claim: str) -> str:
         raise ApiError(status, "bad_jwt", f"invalid claim: {claim} claim must be a UUID") from None
 
 
-def hash_password(password: str) -> str:
-    """Argon2id, with the cost of a demo."""
-    return _HASHER.hash(password)
-
-
 def password_matches(user: User, password: str) -> bool:
     """Whether this is the user's password."""
-    try:
-        return user.password is not None and _HASHER.verify(user.password, password)
-    except (VerificationError, InvalidHashError):
-        return False
+    return matches(user.password, password)
 
 
 def check_email(email: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .._mixups import refuse_key_for_token
+from .._threads import IN_BROWSER
 from .._urls import is_this_machine
 from ..binder import on_binder
 from ..client.connect import resolve_project
@@ -44,7 +45,9 @@ def _connect_arguments(parser: MagicParser) -> None:
     parser.add_argument("--key", metavar="K", help="its publishable or anon key (default: SUPABASE_KEY, …)")
     parser.add_argument("--auth-url", metavar="U", help="the auth server's address, if not URL/auth/v1")
     parser.add_argument(
-        "--storage", choices=STORAGES, help="where the session is stored (default: file; on Binder: memory)"
+        "--storage",
+        choices=STORAGES,
+        help="where the session is stored (default: file; on Binder and in a browser: memory)",
     )
     parser.add_argument(
         "--demo", action="store_true", help="use a small auth server on this machine instead of a project"
@@ -107,6 +110,8 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
         client = connection.client
     if on_binder():
         client.auth.set_notice("binder", WORDS["notice.binder"])
+    if IN_BROWSER and storage == "file":
+        client.auth.set_notice("browser", WORDS["notice.browser"])
     _restore(client)
     magics.show(client)
     return client
@@ -124,9 +129,11 @@ def _is_local_http(url: str) -> bool:
 
 
 def _storage_kind(given: str | None) -> str:
-    """Where the session is stored. On Binder, only in memory."""
+    """Where the session is stored. On Binder only in memory; a browser has no files."""
+    if IN_BROWSER and given == "keyring":
+        raise SupabaseUsageError("A browser has no keyring. Leave --storage out, or use --storage file.")
     if not on_binder():
-        return given or "file"
+        return given or ("memory" if IN_BROWSER else "file")
     if given not in (None, "memory"):
         raise SupabaseUsageError("On Binder, sessions are kept in memory only. Leave --storage out.")
     return "memory"

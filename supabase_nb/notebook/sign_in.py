@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.getipython import get_ipython
 
+from .._threads import IN_BROWSER
 from . import arguments, mfa, prompts
 from .arguments import MagicParser, SupabaseUsageError
 from .commands import name_argument
@@ -73,6 +74,11 @@ def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
 
 def _in_browser(auth: AuthClient, given: argparse.Namespace) -> AuthResponse:
     """Sign in in a browser that comes back to this machine, or whose last address is pasted."""
+    if IN_BROWSER:
+        raise SupabaseUsageError(
+            "In a browser alone, no other page can return here. Run %supabase_sign_in EMAIL instead, with "
+            "--code for a one-time code."
+        )
     from .loopback_listener import LoopbackListener
 
     with LoopbackListener() as listener:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
+from .._threads import run_soon
 from ..errors import AuthError
 from ..redaction import shown
 from ..tokens import Secret, read_claims
@@ -68,7 +69,7 @@ class SignOutButton(anywidget.AnyWidget):
             if self._answer is not None:
                 self.send(self._answer)
         elif content.get("type") == "sign_out" and self._at_work.acquire(blocking=False):
-            threading.Thread(target=self._fulfil, name="supabase-nb-sign-out", daemon=True).start()
+            run_soon(self._fulfil, name="supabase-nb-sign-out")
 
     def _fulfil(self) -> None:
         answer = {"type": "answer", "ok": False, "text": word("cells.failed")}

@@ -47,6 +47,8 @@ WORDS: dict[str, str] = {
     # What is always true here
     "notice.binder": "This machine is Binder’s: shared and temporary. The session is kept in memory only; "
     "do not enter tokens of real users.",
+    "notice.browser": "The session is stored in this browser: all notebooks and pages of this site can read "
+    "it, and so can anyone who uses this browser. %supabase_sign_out removes it.",
     # The user
     "user.title": "User",
     "user.anonymous": "Anonymous user",

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import anywidget
 import traitlets
 
+from .._inline_loop import page_loop
+from .._threads import HAS_THREADS, run_soon
 from ..errors import AuthError
 from ..tokens import Secret
 from .assets import read_css, read_esm
@@ -122,9 +124,7 @@ class Display(anywidget.AnyWidget):
                 if request in self._requests:
                     return
                 self._requests.append(request)
-            threading.Thread(
-                target=self._carry_out, args=(request, what, fields), name="supabase-nb-ask", daemon=True
-            ).start()
+            run_soon(self._carry_out, request, what, fields, name="supabase-nb-ask")
 
     def _carry_out(self, request: str, what: str, fields: Fields) -> None:
         self.send({"type": "taken", "id": request})
@@ -171,7 +171,9 @@ class _Courier:
                 return
             if not any(display is due for due in self._due):
                 self._due.append(display)
-            if self._thread is None:
+            if not HAS_THREADS:
+                page_loop().call_later(self.GATHER, self.stop)
+            elif self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="supabase-nb-displays", daemon=True)
                 self._thread.start()
             self._wake.notify()

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from ..._fork import renew_after_fork
+from ..._threads import run_soon
 from ...logs import log_without_text
 from ...models import AuthCallback, AuthEvent, Session, Subscription
 from .._loop import running_loop
@@ -115,7 +116,7 @@ class Delivery:
             if self._owner is not None or not self._queue:
                 return
         with suppress(RuntimeError):  # the interpreter is ending: no more threads
-            threading.Thread(target=self.flush, name="supabase-nb-events", daemon=True).start()
+            run_soon(self.flush, name="supabase-nb-events")
 
     def flush(self) -> None:
         """Deliver what is queued, or wait (at most 2 s) for the thread that is delivering it.

@@ -11,6 +11,7 @@ copies is made under the index's lock; what exchanges a refresh token holds the 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -19,6 +20,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from ..._threads import HAS_THREADS
 from ...errors import AuthStorageError
 from ...storage import SessionStorage, ask_storage, failure_of_storage
 from ...tokens import Secret
@@ -36,6 +38,8 @@ _MOST_UNUSED, _KEEP_UNUSED = 50, 60 * 24 * 3600.0
 _A_DAY = 24 * 3600.0
 # The index is locked for a few small files' time.
 _INDEX_LOCK_TIMEOUT = 5.0
+# Where there are no threads: between two looks at a lock that another task has; seconds.
+_LOCK_PAUSE = 0.02
 
 
 @dataclass(frozen=True)
@@ -100,11 +104,17 @@ class SessionStore:
     @asynccontextmanager
     async def hold(self, session_id: str | None, timeout: float) -> AsyncIterator[bool]:
         """Hold a session's lock, without blocking the loop; see `lock`."""
-        if not self._blocks:
+        steady = self.clock.clock.steady
+        deadline = steady() + timeout
+        while not self._blocks or not HAS_THREADS:
             with self.lock(session_id, 0.0) as locked:
                 if locked:
                     yield True
                     return
+            if HAS_THREADS or steady() >= deadline:
+                break
+            await asyncio.sleep(_LOCK_PAUSE)  # waiting in the lock would keep out the task that has it
+        timeout = timeout if HAS_THREADS else 0.0
         async with self._runtime.hold(lambda: self.lock(session_id, timeout)) as locked:
             yield locked
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..._threads import HAS_THREADS
 from . import columns, position
 from .pages import Page, Source, Stopped
 from .position import Term
@@ -25,9 +25,6 @@ PAGE = 5_000
 AT_ONCE = 6
 _LONG = 1_000
 _ALIAS = "supabase_nb_{}"
-
-# Browsers (Pyodide) have no threads.
-_THREADS = sys.platform != "emscripten"
 
 Parameters = list[tuple[str, str]]
 # How many rows a page has, and the order's columns of the last.
@@ -262,7 +259,7 @@ class Reading:
 
         The first failure, or Ctrl-C, ends it; the jobs then end by themselves, after their request.
         """
-        if not _THREADS:
+        if not HAS_THREADS:
             for job in jobs:
                 job()
             return
@@ -296,7 +293,7 @@ class Reading:
 
     def _hand_over(self, part: int, page: Page) -> _Taken:
         """Have a page packed; in a job."""
-        if not _THREADS:
+        if not HAS_THREADS:
             return self._take(part, page)
         answer: queue.SimpleQueue[_Taken] = queue.SimpleQueue()
         self._events.put((part, page, answer))

@@ -1,0 +1,121 @@
+"""An event loop without a thread, for browsers: it runs while a call waits, and when the page is idle."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+# Pyodide's own `time.sleep` lets the page's other tasks run meanwhile: one of them could call in here.
+_sleep: Callable[[float], None] = getattr(time.sleep, "__wrapped__", time.sleep)
+# Since Python 3.12; before, each loop has a current task of its own.
+_swap_current_task: Callable[..., Any] = getattr(asyncio.tasks, "_swap_current_task", lambda *_: None)
+
+
+def page_loop() -> asyncio.AbstractEventLoop:
+    """The page's own event loop, which runs when the kernel is idle."""
+    running = asyncio.get_running_loop()
+    while isinstance(running, InlineLoop):
+        running = running.outer
+    return running
+
+
+class InlineLoop(asyncio.BaseEventLoop):
+    """Runs a coroutine to its end on the spot, also where another loop is running.
+
+    Whatever its tasks wait for is done by its other tasks or comes with time: nothing else can happen
+    meanwhile. Requests therefore have to be synchronous.
+
+    Args:
+        idle: Continue with what is left whenever the page is idle.
+    """
+
+    def __init__(self, *, idle: bool = False) -> None:
+        super().__init__()
+        self._selector = self  # the base class waits by its `select`
+        self._idle, self._continuing = idle, False
+        self._next: asyncio.Handle | None = None
+        self._page: asyncio.AbstractEventLoop | None = None
+        #: The loop in whose place this one is running.
+        self.outer: asyncio.AbstractEventLoop
+
+    def run_until_complete(self, future: Any) -> Any:
+        """Run until this is done, and return its result.
+
+        Raises:
+            RuntimeError: It is running already, or nothing is left that could bring the result.
+        """
+        try:
+            with self._in_place_of_the_running_loop():
+                return super().run_until_complete(future)
+        finally:
+            self._continue_in(0)
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Executor | None, call: Callable[..., _T], *args: Any
+    ) -> asyncio.Future[_T]:
+        """Make the call at once: there is no thread to make it in."""
+        future: asyncio.Future[_T] = self.create_future()
+        try:
+            future.set_result(call(*args))
+        except Exception as error:  # noqa: BLE001  (raised where the future is awaited)
+            future.set_exception(error)
+        return future
+
+    @contextmanager
+    def _in_place_of_the_running_loop(self) -> Iterator[None]:
+        if self.is_running():
+            raise RuntimeError("this event loop is already running")
+        self.outer = asyncio.get_running_loop()
+        task = _swap_current_task(self.outer, None)
+        asyncio._set_running_loop(None)
+        try:
+            yield
+        finally:
+            asyncio._set_running_loop(self.outer)
+            _swap_current_task(self.outer, task)
+
+    def _continue(self) -> None:
+        """Run what is due. Called by the page's loop."""
+        if self.is_running():
+            return
+        self._continuing = True
+        try:
+            with self._in_place_of_the_running_loop():
+                self.run_forever()
+        finally:
+            self._continuing = False
+
+    def _continue_in(self, seconds: float) -> None:
+        if self._idle:
+            if self._next is not None:
+                self._next.cancel()
+            self._page = self._page or page_loop()
+            self._next = self._page.call_later(seconds, self._continue)
+
+    # -- what the base class leaves to its subclasses -----------------------------------------------------
+
+    def select(self, timeout: float | None) -> list[Any]:
+        """Wait until something is due, in so many seconds."""
+        if self._continuing:
+            if timeout != 0:
+                self.stop()
+                if timeout is not None:
+                    self._continue_in(timeout)
+        elif timeout is None:
+            raise RuntimeError("this waits for something that cannot come before the call returns")
+        elif timeout > 0:
+            _sleep(timeout)
+        return []
+
+    def _process_events(self, events: list[Any]) -> None:
+        pass
+
+    def _write_to_self(self) -> None:
+        if not self.is_running():
+            self._continue_in(0)

@@ -1,0 +1,55 @@
+"""The owner loop in a browser's page, where there are no threads: each call runs it on the spot."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractContextManager, asynccontextmanager
+from typing import Any, TypeVar
+
+from .._inline_loop import InlineLoop
+from ._loop import Changes, OwnerLoop, Waiter, called_on_the_loop, log_without_values
+
+_T = TypeVar("_T")
+
+
+class PageLoop(OwnerLoop):
+    """Runs the session's tasks while a call waits for them, and between cells."""
+
+    @property
+    def running(self) -> bool:
+        """Whatever is scheduled runs when the page is idle."""
+        return True
+
+    def _ensure(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = InlineLoop(idle=True)
+            self._loop.set_exception_handler(log_without_values)
+        return self._loop
+
+    def call(self, make: Callable[[], Coroutine[Any, Any, _T]], changes: Changes) -> _T:
+        """Run a coroutine to its end.
+
+        Raises:
+            AuthError: Called on the loop itself.
+        """
+        loop = self._ensure()
+        if loop.is_running():
+            raise called_on_the_loop()
+        waiter = Waiter()
+        try:
+            loop.run_until_complete(waiter.run(make))
+        finally:
+            changes.flush()
+        result: _T = waiter.result()
+        return result
+
+    async def in_thread(self, call: Callable[[], Any]) -> Any:
+        """Make a call that may block, here."""
+        return call()
+
+    @asynccontextmanager
+    async def hold(self, make: Callable[[], AbstractContextManager[Any]]) -> AsyncIterator[Any]:
+        """Enter and leave a context manager that may block, here."""
+        with make() as value:
+            yield value

@@ -1,0 +1,192 @@
+"""HTTP in a browser (Pyodide), where there are no sockets: transports for httpx, synchronous and awaited.
+
+The package's own requests need nothing of this: they find their way. It is for clients of your own, such as
+``httpx.AsyncClient(transport=FetchTransport(), auth=SessionAuth(supabase))``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from . import _http as httpx
+
+# What the browser sets itself, and refuses to be told.
+_BROWSERS_OWN = frozenset(
+    {"accept-encoding", "connection", "content-length", "cookie", "host", "transfer-encoding", "user-agent"}
+)
+# The browser has decoded the body.
+_OF_THE_WIRE = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+
+
+class XHRTransport(httpx.BaseTransport):
+    """Sends requests by a synchronous XMLHttpRequest: the page waits for each. Only in a web worker.
+
+    The server has to allow the page by CORS, as Supabase does. The browser itself follows redirects, and
+    leaves ``Authorization`` out on the way to another origin.
+    """
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it."""
+        request.read()
+        return _served_here(request) or _send(request)[0]
+
+
+class AsyncXHRTransport(httpx.AsyncBaseTransport):
+    """The same for asynchronous clients: what sends a session's own requests. A redirect is not followed up.
+
+    A response that was redirected is handed back as a redirect: its sender decides what to make of it.
+    """
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it. Nothing else happens meanwhile."""
+        await request.aread()
+        here = _served_here(request)
+        if here is not None:
+            return here
+        response, url = _send(request)
+        if url and httpx.URL(url).copy_with(fragment=None) != request.url.copy_with(fragment=None):
+            return httpx.Response(307, headers={"location": url})
+        return response
+
+
+class FetchTransport(httpx.AsyncBaseTransport):
+    """Sends requests by ``fetch``: the page goes on while it waits.
+
+    Not for ``transport=`` of a `Client`: a plain call cannot wait for it.
+    """
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send it. A request that is cancelled is aborted."""
+        from js import AbortController
+        from pyodide.ffi import JsException
+
+        await request.aread()
+        here = _served_here(request)
+        if here is not None:
+            return here
+        aborting = AbortController.new()
+        try:
+            return await asyncio.wait_for(_fetch(request, aborting.signal), _patience(request))
+        except asyncio.TimeoutError:
+            failure = _timed_out(request)
+        except JsException:
+            failure = _unreachable(request)
+        finally:
+            aborting.abort()  # harmless when the response is there
+        raise failure
+
+
+def transport_of(kind: type[Any]) -> Any:
+    """What stands in for an `httpx.HTTPTransport` or its asynchronous counterpart."""
+    return AsyncXHRTransport() if issubclass(kind, httpx.AsyncBaseTransport) else XHRTransport()
+
+
+def _send(request: httpx.Request) -> tuple[httpx.Response, str]:
+    """Send a request whose body was read. Returns the response, and the address that it came from."""
+    from js import XMLHttpRequest
+    from pyodide.ffi import JsException, to_js
+
+    failure: httpx.RequestError
+    xhr = XMLHttpRequest.new()
+    try:
+        xhr.open(request.method, str(request.url), False)
+        xhr.responseType = "arraybuffer"
+        xhr.timeout = round((_patience(request) or 0) * 1000)
+        for name, value in _headers(request).items():
+            xhr.setRequestHeader(name, value)
+        xhr.send(to_js(request.content) if request.content else None)
+    except JsException as error:
+        failure = _timed_out(request) if error.name == "TimeoutError" else _unreachable(request)
+    else:
+        lines = (line.partition(":") for line in xhr.getAllResponseHeaders().splitlines())
+        pairs = [(name, value.strip()) for name, _, value in lines]
+        body = xhr.response.to_bytes() if xhr.response else b""
+        return _response(xhr.status, pairs, body), xhr.responseURL
+    raise failure
+
+
+async def _fetch(request: httpx.Request, signal: Any) -> httpx.Response:
+    from js import Object, fetch
+    from pyodide.ffi import to_js
+
+    options: dict[str, Any] = {"method": request.method, "headers": _headers(request), "signal": signal}
+    if request.content:
+        options["body"] = request.content
+    response = await fetch(str(request.url), to_js(options, dict_converter=Object.fromEntries))
+    body = (await response.arrayBuffer()).to_bytes()
+    return _response(response.status, [(name, value) for name, value in response.headers.entries()], body)
+
+
+def _headers(request: httpx.Request) -> dict[str, str]:
+    return {name: value for name, value in request.headers.items() if name not in _BROWSERS_OWN}
+
+
+def _patience(request: httpx.Request) -> float | None:
+    """How long the whole request may take, in seconds; ``None``: any time."""
+    timeout = request.extensions.get("timeout") or {}
+    connect, read = timeout.get("connect"), timeout.get("read")
+    return None if connect is None or read is None else connect + read
+
+
+def _response(status: int, headers: list[tuple[str, str]], body: bytes) -> httpx.Response:
+    kept = [(name, value) for name, value in headers if name.lower() not in _OF_THE_WIRE]
+    return httpx.Response(status, headers=kept, content=body)
+
+
+def _timed_out(request: httpx.Request) -> httpx.RequestError:
+    return httpx.TimeoutException(f"{request.url.host} did not answer in time", request=request)
+
+
+def _unreachable(request: httpx.Request) -> httpx.RequestError:
+    # A browser does not tell the two apart.
+    text = f"{request.url.host} could not be reached, or it does not allow requests of this page (CORS)"
+    return httpx.ConnectError(text, request=request)
+
+
+# -- servers in the page itself ---------------------------------------------------------------------------
+
+#: Scheme, host and port -> the ASGI application that answers there, in this process.
+served: dict[tuple[str, str, int | None], Any] = {}
+
+
+def _served_here(request: httpx.Request) -> httpx.Response | None:
+    """The response of a server in this page; ``None``: the address is not one of these."""
+    app = served.get((request.url.scheme, request.url.host, request.url.port))
+    return None if app is None else call_app(app, request)
+
+
+def call_app(app: Any, request: httpx.Request) -> httpx.Response:
+    """Have an ASGI application answer a request whose body was read, here and now."""
+    from ._inline_loop import InlineLoop
+
+    received: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": request.content, "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        received.append(message)
+
+    url = request.url
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": request.method,
+        "scheme": url.scheme,
+        "path": url.path,
+        "raw_path": url.raw_path.partition(b"?")[0],
+        "query_string": url.query,
+        "root_path": "",
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "client": ("127.0.0.1", 0),
+        "server": (url.host, url.port),
+    }
+    loop = InlineLoop()
+    try:
+        loop.run_until_complete(app(scope, receive, send))
+    finally:
+        loop.close()
+    body = b"".join(message.get("body", b"") for message in received[1:])
+    return httpx.Response(received[0]["status"], headers=received[0]["headers"], content=body)

@@ -1,0 +1,105 @@
+"""The embedded server in a browser: its application runs in the kernel, and is called without a network."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from .. import _http, browser
+from .options import Options
+from .process import DemoServer, DemoServerError
+
+# Requests to it never leave the page, so the port need not be free anywhere.
+_URL = "http://localhost:9999"
+_HERE = _http.URL(_URL)
+_ORIGIN = _HERE.scheme, _HERE.host, _HERE.port
+
+_server: InPageServer | None = None
+
+
+@dataclass(frozen=True)
+class InPageServer(DemoServer):
+    """A server that lives in this kernel, and ends with it."""
+
+    def _exchange(
+        self, method: str, path: str, data: str | None, headers: dict[str, str], timeout: float
+    ) -> tuple[int, bytes]:
+        app = browser.served.get(_ORIGIN)
+        if app is None:
+            raise DemoServerError("the demo server was stopped: %supabase_connect --demo starts another")
+        headers = {"host": urlsplit(self.url).netloc, **headers}
+        request = _http.Request(method, self.url + path, headers=headers, content=data)
+        response = browser.call_app(app, request)
+        return response.status_code, response.content
+
+
+def find() -> DemoServer | None:
+    """The server of this kernel, if one runs."""
+    return _server
+
+
+def ensure(wanted: dict[str, Any]) -> DemoServer:
+    """Find the server of this kernel, or start it with these options; other options replace the old ones.
+
+    Raises:
+        DemoServerError: Starlette is missing, or the tokens cannot be signed as asked for.
+    """
+    global _server
+    if importlib.util.find_spec("starlette") is None:
+        raise DemoServerError("the embedded server needs starlette: %pip install starlette")
+    if "signing_alg" not in wanted and importlib.util.find_spec("ecdsa") is None:
+        wanted = {"signing_alg": "HS256", **wanted}
+    options = Options(**wanted)
+    if options.signing_alg == "RS256":
+        raise DemoServerError("RS256 is not available in a browser: choose ES256 or HS256")
+    if options.signing_alg == "ES256" and importlib.util.find_spec("ecdsa") is None:
+        raise DemoServerError("ES256 needs a package: %pip install ecdsa")
+    if _server is not None and "jwt_secret" not in wanted and wanted.items() <= _server.options.items():
+        return _server
+    folder = _server.state_dir if _server is not None else Path(tempfile.mkdtemp(prefix="supabase-nb-demo-"))
+    stop()
+    _server = _start(folder, options)
+    return _server
+
+
+def _start(folder: Path, options: Options) -> InPageServer:
+    from .project import Project
+    from .server import build
+
+    project = Project(options, folder)
+    project.url = _URL
+    project.keys.save(port=_HERE.port or 0)
+    project.stop = partial(_stop, project)
+    browser.served[_ORIGIN] = build(project)
+    return InPageServer(
+        url=_URL,
+        auth_url=f"{_URL}/auth/v1",
+        anon_key=project.keys.anon_key,
+        service_key=project.keys.service_key,
+        pid=os.getpid(),
+        port=project.keys.port,
+        state_dir=folder,
+        instance=project.instance,
+        options=options.public(),
+    )
+
+
+def stop() -> bool:
+    """End the server of this kernel; its state stays for the next one. Returns whether there was one."""
+    if _server is None:
+        return False
+    _server.request("POST", "/demo/stop", token=_server.service_key)
+    return True
+
+
+def _stop(project: Any) -> None:
+    global _server
+    _server = None
+    browser.served.pop(_ORIGIN, None)
+    project.store.close()
