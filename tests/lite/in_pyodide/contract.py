@@ -7,6 +7,8 @@ import fcntl
 import json
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -236,6 +238,32 @@ async def test_two_clients_share_a_session_in_memory() -> None:
     assert exchanges() == before + 1
     one.close()
     two.close()
+
+
+async def test_a_locked_session_is_waited_for_while_the_page_goes_on() -> None:
+    class Busy(MemoryStorage):
+        """Another task of this page has the locks, until it lets go of them."""
+
+        locked = False
+
+        @contextmanager
+        def lock(self, key: str, timeout: float = 30.0) -> Iterator[bool]:
+            if self.locked and timeout == 0.0:
+                yield False
+            else:
+                with super().lock(key, timeout) as locked:
+                    yield locked
+
+    storage = Busy()
+    supabase = client(storage=storage, auto_refresh=False)
+    supabase.auth.set_session(*tokens())
+    storage.locked = True
+    waiting = asyncio.ensure_future(supabase.auth.aio.refresh_session())
+    await asyncio.sleep(0.3)
+    assert not waiting.done()
+    storage.locked = False
+    await waiting
+    supabase.close()
 
 
 async def test_a_session_is_stored_in_files_on_request() -> None:
