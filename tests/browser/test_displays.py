@@ -77,6 +77,7 @@ def save(page: Page) -> None:
     page.evaluate("async () => { await jupyterapp.shell.currentWidget.context.save() }")
 
 
+@pytest.mark.firefox
 def test_live(
     page: Page,
     off_loopback: list[str],
@@ -130,6 +131,7 @@ def test_live(
     assert off_loopback == []
 
 
+@pytest.mark.firefox
 def test_nobody_behind_it(
     page: Page,
     write_notebook: Callable[..., Path],
