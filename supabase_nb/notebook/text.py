@@ -25,6 +25,9 @@ WORDS: dict[str, str] = {
     "dead.silent": "The kernel does not answer: last seen {time}, then “{status}”.",
     # The client was closed
     "hint.closed": "This client was closed. Run %supabase_connect to connect again.",
+    # The status bar
+    "status_bar.one": "Supabase: {status}",
+    "status_bar.several": "Supabase: {status} ({count} clients)",
     # The panel
     "panel.title": "Supabase session",
     "panel.refresh": "Refresh",
