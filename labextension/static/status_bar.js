@@ -20,16 +20,18 @@
     return version ? (await version.get())() : {};
   }
 
-  async function plugin() {
+  async function plugins() {
     const packages = ["@jupyterlab/notebook", "@jupyterlab/statusbar", "@lumino/widgets"];
     const [{ INotebookTracker }, { IStatusBar }, { Widget }] = await Promise.all(packages.map(take));
-    return {
+    if (!INotebookTracker) return [];
+    const plugin = {
       id: "supabase-nb:status-bar",
       description: "Shows the Supabase session of the current notebook.",
       autoStart: true,
-      requires: [INotebookTracker],
-      optional: IStatusBar ? [IStatusBar] : [],
+      // Voila has no notebook to follow, and Notebook 7 no status bar.
+      optional: IStatusBar ? [INotebookTracker, IStatusBar] : [INotebookTracker],
       activate(app, tracker, statusBar) {
+        if (!tracker) return;
         const item = statusItem(Widget);
         if (statusBar) {
           const isActive = () => Boolean(item.view);
@@ -40,6 +42,7 @@
         followNotebook(tracker, item.show);
       },
     };
+    return [plugin];
   }
 
   /** The item: a dot in the state's colour, and words. */
@@ -107,8 +110,8 @@
   globalThis._JUPYTERLAB["supabase-nb"] = {
     init: (scope) => void (shared = scope),
     async get() {
-      const extension = await plugin();
-      return () => ({ __esModule: true, default: extension });
+      const extension = { __esModule: true, default: await plugins() };
+      return () => extension;
     },
   };
 })();
