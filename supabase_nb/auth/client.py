@@ -113,6 +113,7 @@ class AuthClient(traitlets.HasTraits):
     notices: _Trait[tuple[str, ...]] = _read_only(
         traitlets.Tuple, default_value=(), help="Sentences to show with the session."
     )
+    closed: _Trait[bool] = _read_only(traitlets.Bool, False, help="Whether `close` was called.")
 
     def __init__(
         self,
@@ -537,14 +538,12 @@ class AuthClient(traitlets.HasTraits):
         Example:
             ``supabase.auth.close()``
         """
-        self.closed = True
+        self.set_trait("closed", True)
         self.stop_auto_refresh()
         self._manager.api.close()
 
     # -- traits -------------------------------------------------------------------------------------------
 
-    #: Whether `close` was called.
-    closed = False
     _interrupt: BaseException | None = None
     # Whether traits are being set: what is to be told of them waits in `_untold` until all of them are.
     _setting = False

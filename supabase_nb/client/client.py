@@ -67,8 +67,6 @@ class Client:
 
     #: The session.
     auth: AuthClient
-    #: Whether `close` was called.
-    closed = False
 
     def __init__(
         self,
@@ -142,6 +140,11 @@ class Client:
         """The public names: this is what Tab offers."""
         return sorted(name for name in super().__dir__() if not name.startswith("_"))
 
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self.auth.closed
+
     def __enter__(self) -> Self:
         return self
 
@@ -150,7 +153,6 @@ class Client:
 
     def close(self) -> None:
         """Stop refreshing and drop the connections. The session stays stored. Harmless when done twice."""
-        self.closed = True
         while self._closing:
             self._closing.pop()()
         self.auth.close()

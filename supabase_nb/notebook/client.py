@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from ..client import Client
 from .show import show
-from .text import word
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
@@ -74,17 +72,3 @@ class NotebookClient(Displays, Client):
         supabase.table("trips").select("*").execute().data  # as that user
         supabase.set_auth(token)                            # requests with another token
     """
-
-    def _ipython_display_(self, **_: object) -> None:
-        if self.closed:
-            print(word("hint.closed"))  # noqa: T201
-        else:
-            super()._ipython_display_()
-
-    def close(self) -> None:
-        """Stop refreshing and drop the connections; its displays say so. Harmless when done twice."""
-        if "supabase_nb.notebook.widgets" in sys.modules:
-            from .widgets import close_displays
-
-            close_displays(self.auth)
-        super().close()

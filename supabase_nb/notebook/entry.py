@@ -46,7 +46,7 @@ class TokenEntry(Display):
             return
         # The kernel keeps the message that it works on until the next one comes: leave no token in it.
         tokens = [Secret(str(content.pop(name, ""))) for name in ("access_token", "refresh_token")]
-        if self._retired:
+        if self.open_client() is None:
             return
         submission = str(content.get("id"))
         with self._asking:

@@ -116,10 +116,10 @@ class SupabaseMagics:
         self._undo.append(lambda: lines.pop(name, None))
 
     def unload(self, *, keep_clients: bool = False) -> None:
-        """Take everything back: magics, completions, hooks; close the clients and their displays.
+        """Take everything back: magics, completions, hooks; close the clients. Displays say so.
 
         Args:
-            keep_clients: Leave the clients and their displays as they are.
+            keep_clients: Leave the clients as they are.
         """
         self.cell_redaction.uninstall()
         while self._undo:
@@ -141,9 +141,9 @@ class SupabaseMagics:
 
             status_bar.clear()
         if "supabase_nb.notebook.widgets" in sys.modules:
-            from .widgets import close_all
+            from .widgets import courier
 
-            close_all()
+            courier.stop()
 
     def connect(self, name: str, connection: Connection) -> None:
         """Put a client into the notebook. The one that it replaces lives on wherever it is referred to."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Kind = Literal["badge", "user_card", "expiry", "timeline", "panel"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-_TRAITS = ["session", "user", "status", "last_event", "last_error", "next_refresh_at", "notices"]
+_TRAITS = ["session", "user", "status", "last_event", "last_error", "next_refresh_at", "notices", "closed"]
 _log = logging.getLogger("supabase_nb")
 
 
@@ -47,38 +47,23 @@ class Display(anywidget.AnyWidget):
         self._wishes: deque[str] = deque(maxlen=64)
         self._asking = threading.Lock()
         self._at_work = threading.Lock()
-        self._retired = False
         self._kind: Kind = kind
         self.set_trait("kind", kind)
         self.set_trait("words", dict(WORDS))
         super().__init__()
         self.on_msg(self._on_message)
         auth.observe(self._on_change, _TRAITS)
-        _open.add(self)
 
     def push(self) -> None:
         """Send what the client's traits say now to wherever this is displayed."""
         courier.forget(self)
         auth = self._auth()
-        if auth is None and not self._retired:
-            self.close()
-            return
-        if auth is not None:
-            self.send({"type": "view", "view": describe(auth)})
-        if self._retired:
+        if auth is None:
             self.send({"type": "closed"})
-
-    def retire(self) -> None:
-        """Its client was closed: stay where this is shown, say so, and ask for nothing any more."""
-        auth = self._auth()
-        if self._retired or self not in _open:
             return
-        self._retired = True
-        courier.forget(self)
-        if auth is not None:
-            auth.unobserve(self._on_change, _TRAITS)
-        if not self.cut_off:
-            self.send({"type": "closed"})
+        if auth.closed:
+            self._auth = weakref.ref(auth)  # when it is gone, there is no more to say
+        self.send({"type": "view", "view": describe(auth)})
 
     def mimebundle(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """What shows this widget in a front end, as data and metadata."""
@@ -86,18 +71,20 @@ class Display(anywidget.AnyWidget):
         return data, metadata
 
     def close(self) -> None:
-        """Stop observing, and leave what is on screen as not live; harmless twice."""
-        if self not in _open:
+        """Stop observing, and leave every page; harmless twice."""
+        if self.comm is None:
             return
-        _open.discard(self)
         auth = self._auth()
-        if auth is not None and not self._retired:
+        if auth is not None:
             auth.unobserve(self._on_change, _TRAITS)
-        if not self.cut_off:
-            self.send({"type": "closed"})
         layout = self.layout
         super().close()
         layout.close()
+
+    def open_client(self) -> AuthClient | None:
+        """The client that a request from the page is for; ``None`` when it is closed or gone."""
+        auth = self._auth()
+        return None if auth is None or auth.closed else auth
 
     @property
     def cut_off(self) -> bool:
@@ -121,7 +108,7 @@ class Display(anywidget.AnyWidget):
             return
         if content.get("type") == "hello":
             self.push()
-        elif content.get("type") == "ask" and not self._retired:
+        elif content.get("type") == "ask" and self.open_client() is not None:
             wish, what = str(content.get("id")), content.get("what")
             if what not in ("refresh", "sign_out"):
                 return
@@ -187,13 +174,14 @@ class _Courier:
             self._due = [due for due in self._due if due is not display]
 
     def stop(self) -> None:
-        """End the thread; the next `carry` starts one."""
+        """Send what is due and end the thread; the next `carry` starts one."""
         with self._wake:
             thread, self._thread = self._thread, None
-            self._due.clear()
+            due, self._due = self._due, []
             self._wake.notify()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=5)
+        _push(due)
 
     def end(self) -> None:
         """Carry nothing any more.
@@ -203,6 +191,7 @@ class _Courier:
         """
         with self._wake:
             self._ended = True
+            self._due.clear()
         self.stop()
 
     def _run(self) -> None:
@@ -215,17 +204,20 @@ class _Courier:
                 if self._thread is not me:
                     return
                 due, self._due = self._due, []
-            for display in due:
-                try:
-                    display.push()
-                except Exception:  # noqa: BLE001 - one display's trouble is not the others'
-                    _log.debug("a display could not be updated", exc_info=True)
+            _push(due)
             del due
+
+
+def _push(displays: list[Display]) -> None:
+    for display in displays:
+        try:
+            display.push()
+        except Exception:  # noqa: BLE001 - one display's trouble is not the others'
+            _log.debug("a display could not be updated", exc_info=True)
 
 
 courier = _Courier()
 atexit.register(courier.end)  # before IPython's, which was there first
-_open: set[Display] = set()
 _displays: weakref.WeakKeyDictionary[AuthClient, dict[str, Display]] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
@@ -252,20 +244,3 @@ def one_of(auth: AuthClient, kind: str, make: Callable[[], Display]) -> Display:
         if display is None:
             displays[kind] = display = make()
         return display
-
-
-def close_displays(auth: AuthClient) -> None:
-    """Its client is closed: this client's displays stay where they are shown, and say so."""
-    with _lock:
-        displays = _displays.pop(auth, {})
-    for display in displays.values():
-        display.retire()
-
-
-def close_all() -> None:
-    """Close every display and end the thread that feeds them."""
-    with _lock:
-        _displays.clear()
-    for display in list(_open):
-        display.close()
-    courier.stop()

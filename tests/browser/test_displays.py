@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, WebSocket, expect
+from playwright.sync_api import Locator, Page, WebSocket, expect
 
 from supabase_nb.demo import DemoServer
 
@@ -32,6 +32,7 @@ def work():
         enact(auth, status)
     auth.refresh_session()
 thread = threading.Thread(target=work); thread.start(); thread.join()"""
+CLOSED = "This client was closed. Run %supabase_connect to connect again."
 WORDS = {
     "signed_out": "Signed out",
     "restoring": "Restoring",
@@ -238,16 +239,23 @@ def test_a_client_that_is_closed(
         connect,
         sign_in,
         "supabase.badge",
+        "supabase.expiry",
+        "supabase.user_card",
         "supabase.token_entry()",
         "input()\nsupabase.close()",
         "supabase",
+        "supabase.badge",
+        "%unload_ext supabase_nb",
     )
     page.goto(address(path))
     run_all(page)
     panel = page.locator(".sb[data-kind=panel]").first
-    badge, entry = page.locator(".sb[data-kind=badge]"), page.locator(".sb[data-kind=token_entry]")
-    expect(badge).to_have_text("Active")
-    before = panel.bounding_box()
+    badge, entry = page.locator(".sb[data-kind=badge]").first, page.locator(".sb[data-kind=token_entry]")
+    expiry, user = page.locator(".sb[data-kind=expiry]"), page.locator(".sb[data-kind=user_card]")
+    displays = [panel, badge, expiry, user]
+    for display in displays:
+        expect(display).to_contain_class("sb-live")
+    before = [place_of(display) for display in displays]
     page.locator(".jp-Stdin-input").first.press("Enter")
     expect(badge.locator(".sb-word")).to_have_text("Closed")
     expect(panel).to_contain_text("This client was closed.")
@@ -255,10 +263,22 @@ def test_a_client_that_is_closed(
     expect(panel).to_contain_text("ada@example.com")
     expect(panel.get_by_role("button", name="Sign out")).to_be_hidden()
     expect(entry).to_contain_text("This client was closed.")
-    expect(
-        page.get_by_text("This client was closed. Run %supabase_connect to connect again.").last
-    ).to_be_visible()
-    after = panel.bounding_box()
-    assert before is not None
-    assert after is not None
-    assert (after["x"], after["width"]) == (before["x"], before["width"])
+    for display in (badge, expiry, user):
+        expect(display).to_contain_text("Closed")
+        expect(display).to_have_attribute("title", CLOSED)
+    # And where it is shown from now on.
+    later = page.locator(".sb[data-kind=panel]").last
+    expect(later).to_contain_text(CLOSED)
+    expect(later.get_by_role("button", name="Refresh")).to_be_hidden()
+    expect(page.locator(".sb[data-kind=badge] .sb-word").last).to_have_text("Closed")
+    # Nothing moved, also when the extension was unloaded.
+    page.wait_for_function("jupyterapp.shell.currentWidget.content.widgets.at(-1).model.executionCount")
+    assert [place_of(display) for display in displays] == before
+    assert page.locator(".sb").count() == 7
+
+
+def place_of(display: Locator) -> tuple[float, float]:
+    """What would move the page. A badge is as wide as its word."""
+    box = display.bounding_box()
+    assert box is not None
+    return box["x"], box["height"]

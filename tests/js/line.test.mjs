@@ -99,7 +99,7 @@ test("without refreshes the expiry is what is waited for; what is over is waited
   assert.equal(model.sent.length, 1);
 });
 
-test("a kernel that restarts is gone, a display whose client was closed is closed", () => {
+test("a kernel that restarts is gone, a display whose client is gone is closed", () => {
   view();
   model.fire("comm_live_update");
   assert.equal(line.shown.life, "gone");
@@ -110,6 +110,17 @@ test("a kernel that restarts is gone, a display whose client was closed is close
   assert.equal(line.shown.life, "closed");
   model.fire("comm_live_update");
   assert.equal(line.shown.life, "closed");
+});
+
+test("a closed client is shown as it was, and stays closed", () => {
+  view({ status: "closed" });
+  assert.equal(line.shown.life, "closed");
+  assert.equal(line.shown.view.status, "closed");
+  mock.timers.tick(600_000);
+  line.check(Date.now());
+  model.fire("comm_live_update");
+  assert.equal(line.shown.life, "closed");
+  assert.deepEqual(model.sent, []);
 });
 
 test("a kernel that is shut down is gone, where the front end lets us see it", () => {

@@ -60,7 +60,7 @@ class FakeAuth(traitlets.HasTraits):
     last_error = traitlets.Instance(AuthError, allow_none=True)
     next_refresh_at = traitlets.Float(None, allow_none=True)
     notices = traitlets.Tuple(())
-    closed = False
+    closed = traitlets.Bool(False)
 
     def __init__(self) -> None:
         super().__init__()

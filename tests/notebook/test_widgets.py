@@ -25,7 +25,7 @@ from supabase_nb.notebook import fallback, widgets
 from supabase_nb.notebook.client import Displays
 from supabase_nb.notebook.text import WORDS
 from supabase_nb.notebook.view import describe
-from supabase_nb.notebook.widgets import KINDS, Display, close_all, close_displays, courier, display_of
+from supabase_nb.notebook.widgets import KINDS, Display, courier, display_of
 
 
 class RecordingComm(BaseComm):
@@ -82,7 +82,9 @@ class Page:
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(comm, "create_comm", RecordingComm)
     yield
-    close_all()
+    courier.stop()
+    for display in displays_alive():
+        display.close()
 
 
 @pytest.fixture
@@ -302,52 +304,67 @@ def test_what_nobody_understands_does_nothing(auth: FakeAuth) -> None:
 # -- closing -----------------------------------------------------------------------------------------------
 
 
-def test_close_all_leaves_nothing(auth: FakeAuth) -> None:
-    before = len(every_widget)
+def test_stopping_sends_what_is_due_and_leaves_displays_where_they_are(auth: FakeAuth) -> None:
     pages = [Page(display_of(auth, kind)) for kind in KINDS]
     auth.sign_in()
-    for page in pages:
-        page.wait_view(status="active")
-    close_all()
-    close_all()
-    assert len(every_widget) == before
+    auth.closed = True
+    courier.stop()
+    courier.stop()
     assert "supabase-nb-displays" not in [thread.name for thread in threading.enumerate()]
-    assert all(page.news[-1] == {"type": "closed"} for page in pages)
-    assert all(page.comm.said[-1][0] == "comm_close" for page in pages)
-    # The client goes on, and may be shown again.
-    auth.refresh_session()
+    assert all(page.news[-1]["view"]["status"] == "closed" for page in pages)
+    assert not any(said[0] == "comm_close" for page in pages for said in page.comm.said)
+
+
+def test_a_display_that_is_closed_leaves_nothing(auth: FakeAuth) -> None:
+    before = len(every_widget)
+    page = Page(display_of(auth, "badge"))
+    page.display.close()
+    page.display.close()
+    assert len(every_widget) == before
+    assert page.comm.said[-1][0] == "comm_close"
+    # The client may be shown again.
+    auth.sign_in()
     page = Page(display_of(auth, "badge"))
     page.send(type="hello")
     assert page.wait_view()["status"] == "active"
 
 
-def test_closing_one_clients_displays_leaves_the_others(auth: FakeAuth) -> None:
+def test_a_client_that_is_closed_is_shown_as_closed_and_asked_for_nothing(auth: FakeAuth) -> None:
     other = FakeAuth()
-    kept = display_of(other, "badge")
-    display_of(auth, "badge")
-    page = Page(display_of(auth, "panel"))
-    close_displays(auth)
-    other.sign_in()
-    assert Page(kept).wait_view(status="active")
-    # It stays where it is shown, and says so, also to a page that is loaded again; it asks for nothing more.
-    page.wait(lambda news: news == {"type": "closed"})
-    page.send(type="hello")
-    assert [news["type"] for news in page.news[-2:]] == ["view", "closed"]
-    page.send(type="ask", what="refresh", id="1")
     auth.sign_in()
-    assert page.news[-1] == {"type": "closed"}
+    page = Page(display_of(auth, "panel"))
+    auth.closed = True
+    view = page.wait_view(status="closed")
+    assert (view["message"], view["refresh_in"]) == (None, None)
+    assert view["user"]["name"] == "ada.lovelace@example.com"
+    for ask in ({"type": "ask", "what": "refresh"}, {"type": "ask", "what": "sign_out"}):
+        page.send(**ask, id="1")
     assert auth.asked == []
-    assert not any(said[0] == "comm_close" for said in page.comm.said)
+    # Also on a page that is loaded again, and where it is shown from now on; other clients are not concerned.
+    for late in (page, Page(display_of(auth, "badge"))):
+        late.send(type="hello")
+        assert late.news[-1]["view"]["status"] == "closed"
+    Page(display_of(other, "badge")).send(type="hello")
+    assert Page(display_of(other, "badge")).wait_view()["status"] == "signed_out"
 
 
-def test_a_display_does_not_keep_its_client_alive() -> None:
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_display_of_a_client_that_is_gone_stays_and_says_closed(closed: bool) -> None:
     lone = FakeAuth()
     page = Page(display_of(lone, "badge"))
+    lone.closed = closed
+    if closed:
+        page.wait_view(status="closed")
     gone = weakref.ref(lone)
     del lone
     gc.collect()
     assert gone() is None
-    page.wait(lambda news: news == {"type": "closed"})
+    if not closed:
+        page.wait(lambda news: news == {"type": "closed"})
+    page.send(type="hello")
+    page.send(type="ask", what="refresh", id="1")
+    assert page.news[-1] == {"type": "closed"}
+    assert not any(said[0] == "comm_close" for said in page.comm.said)
 
 
 def test_a_display_that_fails_does_not_stop_the_others(

@@ -2,7 +2,7 @@
 import { listen } from "./line.mjs";
 import { explain, panel } from "./panel.mjs";
 import { badge, expiry, timeline, userCard } from "./parts.mjs";
-import { followTheme, h, write } from "./shared.mjs";
+import { followTheme, h, say, write } from "./shared.mjs";
 
 /** @typedef {import("./line.mjs").Line} Line */
 /** @typedef {import("./line.mjs").Model} Model */
@@ -41,7 +41,11 @@ function draw(model, el, line) {
     }
     root.dataset.status = live && view ? view.status : "dead";
     part.show(shown);
-    write(note, live ? "" : explain(words, shown));
+    // In its corner, or for the badge in its word: a display that is closed keeps its size.
+    root.classList.toggle("sb-closed", life === "closed");
+    root.title = life === "closed" && !whole ? explain(words, shown) : "";
+    const closed = kind === "badge" ? "" : say(words, "status.closed");
+    write(note, live ? "" : life === "closed" ? closed : explain(words, shown));
     if (news?.type === "view") {
       const fresh = news.view.refreshed;
       if (refreshed !== undefined && fresh !== null && fresh !== refreshed) flash(root);

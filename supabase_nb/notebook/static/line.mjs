@@ -5,7 +5,7 @@
 /** @typedef {import("./parts.mjs").View} View */
 /** @typedef {import("@anywidget/types").AnyModel<{kind: string, words: Words}>} Model */
 /**
- * What the kernel sends: what to show; that a wish came; how it ended; that the display is closed.
+ * What the kernel sends: what to show; that a wish came; how it ended; that the client is gone.
  * @typedef {{type: "view", view: View} | {type: "taken", id: string}
  *   | {type: "answer", id: string, ok: boolean, text: string} | {type: "closed"}} News
  */
@@ -41,7 +41,10 @@ export function listen(model) {
   const receive = (/** @type {News} */ news) => {
     clearTimeout(waiting);
     waiting = undefined;
-    if (news.type === "view") Object.assign(shown, { view: news.view, at: Date.now(), life: "live" });
+    if (news.type === "view") {
+      const life = news.view.status === "closed" ? "closed" : "live";
+      Object.assign(shown, { view: news.view, at: Date.now(), life });
+    }
     if (news.type === "closed") shown.life = "closed";
     views.forEach((tell) => tell(news));
   };
