@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test lint format soak bench lowest docs screenshots clean
 
-$(READY): pyproject.toml tools/setup
+$(READY): pyproject.toml tools/setup $(wildcard labextension/*.json labextension/static/*)
 	@tools/setup "$(PYTHON)" "$(VENV)"
 	@touch $@
 
