@@ -9,11 +9,11 @@ unexport VIRTUAL_ENV
 
 .PHONY: demo test lint format soak bench lowest docs lite screenshots clean
 
-$(READY): pyproject.toml tools/setup
+$(READY): pyproject.toml tools/setup $(wildcard labextension/*.json labextension/static/*)
 	@tools/setup "$(PYTHON)" "$(VENV)" "supabase-nb, JupyterLab and the test tools" -e '.[demo,data,docs,keyring,lab,test]'
 	@touch $@ $(DEMO)
 
-$(DEMO): pyproject.toml tools/setup
+$(DEMO): pyproject.toml tools/setup $(wildcard labextension/*.json labextension/static/*)
 	@tools/setup "$(PYTHON)" "$(VENV)" "supabase-nb and JupyterLab" -e '.[demo,data,lab]' pandas matplotlib
 	@touch $@
 

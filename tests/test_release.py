@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -91,7 +92,7 @@ def digest(file: Path) -> str:
 def test_the_wheel_holds_the_package_and_no_more(built: dict[str, Path]) -> None:
     with zipfile.ZipFile(built[".whl"]) as wheel:
         names = set(wheel.namelist())
-    package = {name for name in names if not name.partition("/")[0].endswith(".dist-info")}
+    package = {name for name in names if not name.partition("/")[0].endswith((".dist-info", ".data"))}
     files = {
         str(file.relative_to(ROOT))
         for file in (ROOT / "supabase_nb").rglob("*")
@@ -101,6 +102,13 @@ def test_the_wheel_holds_the_package_and_no_more(built: dict[str, Path]) -> None
     assert any(name.endswith("static/displays.mjs") for name in package)
     assert "supabase_nb/py.typed" in package
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_jupyterlab_finds_the_status_bar_extension(environment: Path) -> None:
+    folder = environment / "share" / "jupyter" / "labextensions" / "supabase-nb"
+    described = json.loads((folder / "package.json").read_text())
+    assert described["version"] == supabase_nb.__version__
+    assert (folder / described["jupyterlab"]["_build"]["load"]).is_file()
 
 
 def test_the_sdist_builds_the_same_wheel(built: dict[str, Path], tmp_path: Path) -> None:

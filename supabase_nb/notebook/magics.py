@@ -133,6 +133,10 @@ class SupabaseMagics:
             from ..auth import stop_owner_loop
 
             stop_owner_loop()
+        if "supabase_nb.notebook.status_bar" in sys.modules:
+            from .status_bar import status_bar
+
+            status_bar.clear()
         if "supabase_nb.notebook.widgets" in sys.modules:
             from .widgets import courier
 
@@ -143,6 +147,10 @@ class SupabaseMagics:
         self._made.add(client)
         self.connections[name] = Connection(client, made_from)
         self.shell.user_ns[name] = client
+        if getattr(self.shell, "kernel", None) is not None:
+            from .status_bar import status_bar
+
+            status_bar.add(name, client.auth)
 
     def take_over(self, previous: SupabaseMagics) -> None:
         """Go on with the clients of the magics that were loaded before."""

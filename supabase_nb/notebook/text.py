@@ -24,6 +24,9 @@ WORDS: dict[str, str] = {
     "dead.never": "Kernel stopped or restarted. Run the cell again.",
     "dead.gone": "Kernel stopped or restarted. Last known status: {status} ({time}).",
     "dead.silent": "The kernel isn't responding. Last known status: {status} ({time}).",
+    # The status bar
+    "status_bar.one": "Supabase: {status}",
+    "status_bar.several": "Supabase: {status} ({count} clients)",
     # The panel
     "panel.title": "Supabase session",
     "panel.signed_out": "Not signed in",

@@ -1,6 +1,6 @@
-"""Front ends on free ports of this machine, and a Chromium to open them in.
+"""Front ends on free ports of this machine, and browsers to open them in: Chromium, and Firefox for marked tests.
 
-- `chromium`, `page`: a browser for the session, a page of its own for each test.
+- `browser`, `page`: a browser for the module, a page of its own for each test. No error of ours in its console.
 - `off_loopback`: what the page asked of anybody but this machine; the goal is that it stays empty.
 - `write_notebook(name, *cells)`: a notebook in the servers' folder; gives its path for the next ones.
 - `jupyter_lab(path)`, `notebook7(path)`, `voila(path)`, `marimo_app(path)`: the address to open it at.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -38,6 +39,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+#: What an error in the console names if it is ours: displays are loaded from blobs.
+OURS = re.compile("blob:|anywidget|supabase", re.IGNORECASE)
 
 
 @dataclass
@@ -49,31 +52,60 @@ class Server:
     process: subprocess.Popen[bytes]
 
 
-@pytest.fixture(scope="session")
-def browser_path() -> str | None:
-    """The system's Chromium; `None`: Playwright's own."""
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if path := shutil.which(name):
-            return path
-    return None
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.get_closest_marker("firefox"):
+        metafunc.parametrize("browser_name", ["chromium", "firefox"], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def browser_name(request: pytest.FixtureRequest) -> str:
+    """Chromium; a test that is marked `firefox` runs in both."""
+    name: str = getattr(request, "param", "chromium")
+    return name
 
 
 # For a module, no longer: Playwright runs an event loop in this thread as long as it is there.
 @pytest.fixture(scope="module")
-def chromium(browser_path: str | None) -> Iterator[Browser]:
+def playwright() -> Iterator[Playwright]:
     with sync_playwright() as playwright:
-        try:
-            browser = launch(playwright, browser_path)
-        except Error as error:
-            pytest.skip(
-                f"no Chromium: install one, or run `playwright install chromium` ({error.message[:80]})"
-            )
-        yield browser
-        browser.close()
+        yield playwright
 
 
-def launch(playwright: Playwright, path: str | None) -> Browser:
-    return playwright.chromium.launch(executable_path=path, args=FLAGS)
+@pytest.fixture(scope="module")
+def browser(playwright: Playwright, browser_name: str) -> Iterator[Browser]:
+    browser = launch_firefox(playwright) if browser_name == "firefox" else launch_chromium(playwright)
+    yield browser
+    browser.close()
+
+
+def launch_chromium(playwright: Playwright) -> Browser:
+    """The system's Chromium, or Playwright's own."""
+    path = first_command("chromium", "chromium-browser", "google-chrome")
+    try:
+        return playwright.chromium.launch(executable_path=path, args=FLAGS)
+    except Error as error:
+        pytest.skip(f"no Chromium: install one, or run `playwright install chromium` ({error.message[:80]})")
+
+
+def launch_firefox(playwright: Playwright) -> Browser:
+    """The system's Firefox, unchanged: Playwright speaks WebDriver BiDi with it."""
+    path = first_command("firefox-esr", "firefox")
+    if path is None:
+        pytest.skip("no Firefox: install Debian's firefox-esr")
+    try:
+        return playwright.firefox.launch(
+            channel="moz-firefox",
+            executable_path=path,
+            firefox_user_prefs={"dom.events.testing.asyncClipboard": True},  # tests fill the clipboard
+        )
+    except Error as error:
+        if path.endswith("-esr"):
+            raise
+        pytest.skip(f"{path} cannot be driven, as a snap cannot: {error.message[:80]}")
+
+
+def first_command(*names: str) -> str | None:
+    return next(filter(None, map(shutil.which, names)), None)
 
 
 @pytest.fixture
@@ -82,9 +114,10 @@ def off_loopback() -> list[str]:
 
 
 @pytest.fixture
-def page(chromium: Browser, off_loopback: list[str]) -> Iterator[Page]:
-    context = chromium.new_context(viewport={"width": 1280, "height": 900})
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
+def page(browser: Browser, browser_name: str, off_loopback: list[str]) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    if browser_name == "chromium":
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
 
     def count(request: Request) -> None:
@@ -95,10 +128,15 @@ def page(chromium: Browser, off_loopback: list[str]) -> Iterator[Page]:
         ):
             off_loopback.append(request.url)
 
+    errors: list[str] = []
     context.on("request", count)
+    page.on("console", lambda said: said.type == "error" and errors.append(f"{said.text} {said.location}"))
+    page.on("pageerror", lambda error: errors.append(f"{error.message} {error.stack}"))
     page.set_default_timeout(30_000)
     yield page
     context.close()
+    # JupyterLab and Notebook 7 log errors of their own.
+    assert [error for error in errors if OURS.search(error)] == []
 
 
 @pytest.fixture(scope="session")

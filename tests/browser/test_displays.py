@@ -78,6 +78,7 @@ def save(page: Page) -> None:
     page.evaluate("async () => { await jupyterapp.shell.currentWidget.context.save() }")
 
 
+@pytest.mark.firefox
 def test_live(
     page: Page,
     off_loopback: list[str],
@@ -180,6 +181,7 @@ def test_what_the_panel_says(
     expect(once.get_by_role("button", name="Refresh now")).to_be_hidden()
 
 
+@pytest.mark.firefox
 def test_nobody_behind_it(
     page: Page,
     write_notebook: Callable[..., Path],

@@ -131,6 +131,7 @@ def faults(page: Page) -> list[str]:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.firefox
 def test_every_state_theme_and_width(gallery: Page) -> None:
     shots: dict[str, list[bytes]] = {}
     for theme in THEMES:

@@ -1,0 +1,80 @@
+"""What the front end's status bar says of this kernel's clients: see labextension/static/status_bar.js.
+
+The kernel's side is a comm that was never opened: front ends without our extension drop its messages unseen.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, TypedDict
+from weakref import WeakValueDictionary
+
+import comm
+
+from .text import word
+
+if TYPE_CHECKING:
+    from ..auth import AuthClient
+
+#: The comm's name and id: there is one in a kernel.
+COMM = "supabase-nb.status-bar"
+#: Of several clients, the first in this order is shown.
+SERIOUS_FIRST = ("expired", "retrying", "signed_out", "restoring", "refreshing", "active")
+
+_log = logging.getLogger("supabase_nb")
+
+
+class StatusView(TypedDict):
+    """What is shown: no name or address of a user's. Without text, nothing is."""
+
+    status: str
+    text: str
+    details: str
+
+
+class StatusBar:
+    """One for a kernel."""
+
+    def __init__(self) -> None:
+        self._clients: WeakValueDictionary[str, AuthClient] = WeakValueDictionary()
+        self._comm: Any = None
+        self._lock = threading.Lock()
+
+    def add(self, name: str, auth: AuthClient) -> None:
+        """Show the client in the variable `name`; another one of this name no more."""
+        self._clients[name] = auth
+        auth.observe(self._send, ["status", "closed"])
+        if self._comm is None:
+            self._comm = comm.create_comm(target_name=COMM, comm_id=COMM, primary=False)
+            self._comm.on_msg(self._send)  # a page that was loaded anew
+            comm.get_comm_manager().register_comm(self._comm)
+        self._send()
+
+    def clear(self) -> None:
+        """Show nothing any more."""
+        self._clients.clear()
+        self._send()
+
+    def _send(self, _: object = None) -> None:
+        try:
+            with self._lock:  # in order, from whichever thread changed a status
+                view = view_of({name: auth.status for name, auth in self._clients.items() if not auth.closed})
+                self._comm.send(view)
+        except Exception:  # noqa: BLE001 - the session is more important than a status bar
+            _log.debug("the status bar could not be updated", exc_info=True)
+
+
+def view_of(statuses: dict[str, str]) -> StatusView:
+    """What to show of the clients in these variables."""
+    names = sorted(statuses, key=lambda name: SERIOUS_FIRST.index(statuses[name]))
+    if not names:
+        return {"status": "", "text": "", "details": ""}
+    details = [f"{name}: {word(f'status.{statuses[name]}')}" for name in names]
+    status = statuses[names[0]]
+    key = "status_bar.one" if len(names) == 1 else "status_bar.several"
+    text = word(key, status=word(f"status.{status}"), count=len(names))
+    return {"status": status, "text": text, "details": "\n".join(details)}
+
+
+status_bar = StatusBar()
