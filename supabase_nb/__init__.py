@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     )
     from .storage import FileStorage, KeyringStorage, MemoryStorage, SessionStorage
 
-# Where each public name stands. Resolved on first use, so that `%load_ext` imports nothing heavy.
+# Where each public name is defined. Resolved on first use, so that `%load_ext` imports nothing heavy.
 _HOMES = {
     "auth": ("AuthClient",),
     "client": ("Client", "create_client"),

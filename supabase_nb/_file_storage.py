@@ -135,7 +135,7 @@ class FileStorage:
             raise PermissionError(0, f"others may write to {self.path}; choose a folder of your own")
 
     def _close_to_others(self, fd: int, file: Path) -> bool:
-        """Whether nobody else may read the open file, if need be after a change of its mode."""
+        """Whether only its owner may read the open file; its mode is changed if needed."""
         found = os.fstat(fd)
         if not _open_to_others(found):
             return True

@@ -29,7 +29,7 @@ class Pool(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send it."""
         process, url = os.getpid(), request.url
-        # A connection that is being made can't be closed yet: whoever makes it does so when it has answered.
+        # A connection that is being made can't be closed yet: it is closed after the response.
         mark = (process, object())
         self._under_way.add(mark)
         try:

@@ -51,7 +51,7 @@ class AsyncXHRTransport(httpx.AsyncBaseTransport):
 
 
 class FetchTransport(httpx.AsyncBaseTransport):
-    """Sends requests by ``fetch``: the page goes on while it waits.
+    """Sends requests by ``fetch``: the page keeps running while it waits.
 
     Not for ``transport=`` of a `Client`: a plain call cannot wait for it.
     """
@@ -78,7 +78,7 @@ class FetchTransport(httpx.AsyncBaseTransport):
 
 
 def transport_of(kind: type[Any]) -> Any:
-    """What stands in for an `httpx.HTTPTransport` or its asynchronous counterpart."""
+    """Replaces an `httpx.HTTPTransport` or its asynchronous counterpart."""
     return AsyncXHRTransport() if issubclass(kind, httpx.AsyncBaseTransport) else XHRTransport()
 
 

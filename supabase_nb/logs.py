@@ -1,7 +1,7 @@
 """No token in a log, at any level: ours, the HTTP library's, the kernel's.
 
 httpcore and hpack log headers at DEBUG, websockets what is sent, `comm` and the kernel what the browser sent.
-Their records stay as they are but for the tokens in them, and nobody's level or handler is touched.
+Their records stay as they are but for the tokens in them, and no level or handler is changed.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from ._threads import run_soon
 from .token_search import beside, shapes
 from .tokens import MASK, Secret, is_jwt, is_key, is_opaque, is_refresh_token
 
-#: What stands for each character of a secret. One byte, so that columns and carets keep their place.
+#: Replaces each character of a secret. One byte, so that columns and carets keep their place.
 MASK_CHARACTER = "*"
 #: A shorter value may also be part of an ordinary word.
 SHORTEST = 12

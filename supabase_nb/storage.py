@@ -140,7 +140,7 @@ class MemoryStorage:
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """In a forked child: locks that nobody holds, since whoever held one is the parent's thread."""
+        """In a forked child: new locks, since only the parent's threads hold the old ones."""
         self._guard = threading.Lock()
         self._locks = {}
 

@@ -128,7 +128,7 @@ def decoded_base64(data: str) -> bytes:
 
 
 def beside(text: str, end: int) -> tuple[int, int] | None:
-    """Where the refresh token stands that follows an access token which ends here, if one does.
+    """Where the refresh token is that follows an access token which ends here, if one does.
 
     A version 1 refresh token without a digit looks like a word: it is one where it is the second argument.
     """

@@ -15,7 +15,7 @@ import pytest
 import supabase_nb
 from supabase_nb import errors
 from supabase_nb.notebook.commands import COMMANDS
-from supabase_nb.notebook.sign_in import WAYS_IN
+from supabase_nb.notebook.sign_in import SIGN_IN_COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "supabase_nb"
@@ -41,7 +41,7 @@ def test_the_navigation_has_every_page() -> None:
 
 def test_each_magic_is_told_of(site: Path) -> None:
     page = (site / "magics" / "index.html").read_text("utf-8")
-    for name in COMMANDS | WAYS_IN:
+    for name in COMMANDS | SIGN_IN_COMMANDS:
         assert f"<code>%{name}</code>" in page
     assert "--allow-secret-key" in page  # an option, so the parsers were asked
 

@@ -40,11 +40,11 @@ _on_this_worker: dict[str, SessionAuth] = {}
 def share(supabase: Client, cluster: distributed.Client) -> SessionAuth:
     """Let the tasks of a Dask cluster send requests as the user.
 
-    Whoever may run tasks on the cluster, and its scheduler, can read the access token: share it with a
+    Anyone who may run tasks on the cluster, and its scheduler, can read the access token: share it with a
     cluster that you trust, over TLS if it is not on this machine.
 
     Args:
-        supabase: The client that has the session. It goes on publishing until it is closed.
+        supabase: The client that has the session. It publishes until it is closed.
         cluster: The cluster's (synchronous) client.
 
     Returns:
@@ -98,7 +98,7 @@ class _Share:
     def begin(self) -> None:
         """Publish what is in force, then whatever follows."""
         with contextlib.suppress(AuthError):  # tasks are told why, when they ask
-            self._tokens.fetch()  # from storage, if nobody has looked there yet
+            self._tokens.fetch()  # from storage, if it has not been read yet
         failure = self._cluster.sync(self._publish)
         if failure:
             raise AuthRetryableError(f"The session could not be shared with the cluster ({failure}).")
@@ -106,7 +106,7 @@ class _Share:
         self._stop_listening = self._tokens.listen(self._changed)
 
     def end(self) -> None:
-        """Share no more; tasks are told that nobody is there."""
+        """Stop sharing; tasks get an error."""
         self._open = False
         self._stop_listening()
         if self._cluster.status == "running":
@@ -130,7 +130,7 @@ class _Share:
             try:
                 await dask.Variable(self.name, self._cluster).set(self._announcement(token))
                 self._published = token
-                # Whoever waits for the next token than the last one.
+                # Those that wait for a newer token than the last one.
                 await dask.Event(f"{self.name}-{before}", self._cluster).set()
                 await dask.Event(f"{self.name}-{before - 2}", self._cluster).clear()
             except Exception as error:  # noqa: BLE001

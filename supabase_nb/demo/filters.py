@@ -132,7 +132,7 @@ def ordered(table: Table, text: str) -> str:
 
 
 def condition(table: Table, name: str, value: str) -> tuple[str, list[Any]]:
-    """One parameter of the address as SQL, with what stands for its question marks."""
+    """One parameter of the address as SQL, with the values of its question marks."""
     if name in ("and", "or", "not.and", "not.or"):
         return _tree(table, name, value)
     return _comparison(table, name, value, lambda text: text)

@@ -124,7 +124,7 @@ class Keys:
         """Rotate as a project does.
 
         Args:
-            what: ``standby``: a new key stands in the JWKS, but signs nothing yet. ``rotate``: the standby
+            what: ``standby``: a new key is in the JWKS, but signs nothing yet. ``rotate``: the standby
                 key (or a new one) signs from now on; the one before still verifies. ``revoke``: only the
                 current and standby keys stay, tokens of rotated ones are refused.
 

@@ -54,7 +54,7 @@ class PatientProtocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which says when it listens and ends when nobody has asked for long."""
+    """uvicorn's server, which says when it listens and ends when it was unused for long."""
 
     def __init__(self, project: Project, ready: Callable[[], None], gone: Callable[[], None]) -> None:
         patience = type("Protocol", (PatientProtocol,), {"patience": project.options.body_timeout})

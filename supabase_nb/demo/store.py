@@ -340,7 +340,7 @@ class Store:
     def exchange(self, token: str, client_id: str | None = None) -> Exchange:
         """Spend a refresh token: rotation, reuse and revocation as in ``rotation*.json``.
 
-        All of it is one transaction: whoever comes second with the same token finds it spent.
+        All of it is one transaction: the second request with the same token finds it spent.
 
         Args:
             token: The refresh token.

@@ -190,7 +190,7 @@ class CellRedaction:
         if kind in _OUTPUTS and self._in_cells:
             return _masked(content, self._mask_output)
         if kind in _QUOTES and isinstance(content, dict):
-            # Nobody runs or keeps these: what merely looks like a token can be masked, too.
+            # These are not run or stored, so what merely looks like a token can be masked, too.
             clean: Callable[[str], str] = (
                 redaction.hide if kind == "execute_input" else redaction.mask_colored
             )

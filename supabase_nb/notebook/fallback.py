@@ -92,7 +92,7 @@ def html(view: View, *, one_line: bool = False) -> str:
             more.append(word("snapshot.note"))
         lines = [f"<strong>{who}</strong><br><small>{host}</small>", state, *(escape(text) for text in more)]
     body = "".join(f"<p>{text}</p>" for text in lines)
-    # Front ends typeset what stands between dollar signs, but not below these classes (MathJax 3 and 2).
+    # Front ends typeset text between dollar signs, but not below these classes (MathJax 3 and 2).
     kind = "sb-snap sb-snap-line" if one_line else "sb-snap"
     return f'{STYLE}<div class="{kind} mathjax_ignore tex2jax_ignore">{body}</div>'
 

@@ -80,9 +80,9 @@ class SupabaseMagics:
     def load(self) -> None:
         """Add the magics, their completions, and what keeps tokens in cells out of the records."""
         from .commands import COMMANDS
-        from .sign_in import WAYS_IN
+        from .sign_in import SIGN_IN_COMMANDS
 
-        for name, command in (COMMANDS | WAYS_IN).items():
+        for name, command in (COMMANDS | SIGN_IN_COMMANDS).items():
             self.add(name, *command)
         self._add_completions()
         self.cell_redaction.install()

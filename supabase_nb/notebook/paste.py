@@ -293,7 +293,7 @@ def _search(found: _Found, value: Any, depth: int) -> None:
 
 
 def _add_session(found: _Found, access: Any, refresh: Any) -> None:
-    """What stands under ``access_token`` and ``refresh_token`` in one object."""
+    """The values of ``access_token`` and ``refresh_token`` in one object."""
     tokens = _token(access), _token(refresh)
     if _is_access_token(tokens[0]) and is_opaque(tokens[1]) and not key_name(tokens[0]):
         found.sessions.add(tokens)

@@ -30,12 +30,12 @@ def ask_for_tokens() -> Pair:
     """Ask for both tokens with prompts that show nothing of what is typed.
 
     Raises:
-        SupabaseUsageError: There is nobody to ask.
+        SupabaseUsageError: No interactive input is available.
         AuthError: What was given is no pair of tokens.
     """
     ask = prompt()
     if ask is None:
-        raise SupabaseUsageError(word("entry.nobody"))
+        raise SupabaseUsageError(word("entry.no_input"))
     answered = False
     try:
         first = Secret(ask(word("entry.prompt_access")))
@@ -83,7 +83,7 @@ def no_input() -> SupabaseUsageError:
 
 
 def prompt() -> Any:
-    """A function that asks without an echo, or ``None`` where nobody can be asked."""
+    """A function that asks without an echo, or ``None`` where no input is possible."""
     shell: Any = get_ipython()
     kernel = getattr(shell, "kernel", None)
     if kernel is not None:

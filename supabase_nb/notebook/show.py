@@ -46,7 +46,7 @@ def in_terminal() -> bool:
 def show(auth: AuthClient, kind: Kind = "panel", *, open_form: bool = False) -> None:
     """Show a client: the live display with a snapshot of it, or one line of text in a terminal.
 
-    Two outputs. The first is the snapshot, which is what a saved notebook still has when nobody is behind it.
+    Two outputs. The first is the snapshot, which is what a saved notebook still shows without a kernel.
     The second is the widget; its style sheet and the snapshot's see to it that one of the two is seen.
     """
     view = describe(auth)

@@ -151,7 +151,7 @@ def _who(scope: Scope, word: str | None) -> str | None:
 
 
 def _ask_who() -> str:
-    """Ask visibly; whoever asks unseen for the password next says whether there is anybody to ask."""
+    """Ask for the e-mail address, visibly."""
     if prompts.prompt() is None:
         raise prompts.no_input()
     try:
@@ -185,7 +185,7 @@ def _set_auth(magics: SupabaseMagics, given: argparse.Namespace) -> None:
     magics.show(client)
 
 
-WAYS_IN: dict[str, tuple[Callable[[MagicParser], object], Callable[..., Any]]] = {
+SIGN_IN_COMMANDS: dict[str, tuple[Callable[[MagicParser], object], Callable[..., Any]]] = {
     "supabase_sign_in": (_sign_in_arguments, _sign_in),
     "supabase_mfa": (mfa.add_arguments, mfa.verify),
     "supabase_set_auth": (_set_auth_arguments, _set_auth),

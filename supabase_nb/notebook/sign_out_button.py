@@ -77,7 +77,7 @@ class SignOutButton(anywidget.AnyWidget):
             answer |= {"ok": True, "text": self._sign_out()}
         except AuthError as error:
             answer["text"] = error.message
-        except Exception as error:  # noqa: BLE001 - a thread has nobody to raise to; the button says that it failed
+        except Exception as error:  # noqa: BLE001 - a thread has no caller; the button says that it failed
             _log.warning("sign-out failed: %s", type(error).__name__)
         finally:
             self._answer = answer
@@ -102,7 +102,7 @@ def sign_out_everywhere(variables: Iterable[object], tokens: Collection[Secret])
     else:
         matching = [auth for auth in signed_in if auth.user and auth.user.id in users]
     if not matching:
-        raise AuthError(word("cells.nobody"))
+        raise AuthError(word("cells.no_client"))
     names = [auth.user.email or auth.user.phone or auth.user.id for auth in matching if auth.user]
     for auth in matching:
         auth.sign_out("global")

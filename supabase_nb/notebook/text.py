@@ -134,7 +134,7 @@ WORDS: dict[str, str] = {
     "entry.prompt_access": "Access token (or both, or the JSON, or the address): ",
     "entry.prompt_refresh": "Refresh token: ",
     "entry.nothing": "Nothing was given. Run %supabase_set_session again when you have the tokens.",
-    "entry.nobody": "No interactive input is available here. Put the tokens into environment variables, "
+    "entry.no_input": "No interactive input is available here. Put the tokens into environment variables, "
     "then run %supabase_set_session $ACCESS_TOKEN $REFRESH_TOKEN.",
     # Signing in with a browser
     "browser.open": "Opening your browser to sign in with {provider}. If it doesn't open, visit:\n{url}",
@@ -165,7 +165,7 @@ WORDS: dict[str, str] = {
     "cells.busy": "Waiting for the running cell to end or for the auth server…",
     "cells.signed_out": "Signed out everywhere: all sessions of {who} have ended. An access token that "
     "was already issued works until it expires.",
-    "cells.nobody": "No client in this notebook is signed in as the user of these tokens. Sign in "
+    "cells.no_client": "No client in this notebook is signed in as the user of these tokens. Sign in "
     "as that user, then run %supabase_sign_out --scope global.",
     "cells.failed": "Sign-out failed. Run %supabase_sign_out --scope global to see why.",
     # Snapshots: static HTML and text

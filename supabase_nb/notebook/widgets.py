@@ -136,7 +136,7 @@ class Display(anywidget.AnyWidget):
                     answer |= {"text": REQUESTS[what](auth, fields), "ok": True}
         except AuthError as error:
             answer["text"] = error.message
-        except Exception as error:  # noqa: BLE001 - a thread has nobody to raise to; the panel says that it failed
+        except Exception as error:  # noqa: BLE001 - a thread has no caller; the panel says that it failed
             _log.warning("%s failed: %s", what, type(error).__name__)
         finally:
             self.send(answer)
@@ -197,7 +197,7 @@ class _Courier:
         """Carry nothing any more.
 
         A kernel that ends empties its namespace, and the clients in it go. That must not close their
-        displays: they say themselves that nobody is there, and what was known last.
+        displays: they say themselves that the kernel is gone, and what was known last.
         """
         with self._wake:
             self._ended = True

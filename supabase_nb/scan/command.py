@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
                 looked[path] = look(path, strict=args.strict)
         except OSError as error:
             failed[path] = error
-    # A refresh token that stands alone in one file may be known from another.
+    # A refresh token that is alone in one file may be known from another.
     known: set[Secret] = set().union(*(each.recurring for each in looked.values()))
     found = fixed = 0
     for path, first in looked.items():

@@ -81,7 +81,7 @@ _PLACEHOLDER = re.compile(
 
 @dataclass(frozen=True)
 class Finding:
-    """Where in a text a secret stands and what it is.
+    """Where in a text a secret is, and what it is.
 
     Attributes:
         start: Its first character.

@@ -172,7 +172,7 @@ class _Frame:
         return reading
 
     def _explained(self, error: APIError) -> APIError:
-        """A refusal, with what to do next where nobody is signed in."""
+        """A refusal, with the next step if no user is signed in."""
         if error.code == _NOT_ALLOWED and self._identity()[1] == _NOBODY:
             said = {name: getattr(error, name) for name in ("message", "code", "details")}
             return APIError({**said, "hint": "You aren't signed in. Sign in or restore a session first."})

@@ -17,7 +17,7 @@ const WORD = /[A-Za-z0-9]/;
 const LEADS = { "\\": /^(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[a-z])/, "%": /^[0-9a-fA-F]{2}/, "[": /^\d*m/, ";": /^\d+m/ };
 
 /**
- * Where one of the values stands in a text.
+ * Where one of the values is in a text.
  * @param {string} text
  * @param {Hashed[]} values
  * @param {string} salt

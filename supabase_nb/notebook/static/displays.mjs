@@ -26,7 +26,7 @@ function draw(model, el, line) {
   const root = h("div", { class: "sb", "data-kind": kind }, part.element);
   // Else it would flash again whenever the page hides it and shows it again.
   root.addEventListener("animationend", () => root.classList.remove("sb-flash"));
-  // In its corner, or for the badge in its word: a display that nobody is behind keeps its size.
+  // In its corner, or for the badge in its word: a display without a kernel keeps its size.
   const note = h("p", { class: "sb-note" });
   if (["user_card", "expiry", "timeline"].includes(kind)) root.append(note);
   const { shown } = line;

@@ -253,7 +253,7 @@ export function signInForm(words, line, told) {
       if (done && life === "live" && view?.user && view.status !== "expired") close(true);
     },
     hear: request.hear,
-    /** Nobody is there to answer any more. */
+    /** The kernel is gone. */
     drop() {
       request.drop();
       element.hidden = true;

@@ -46,7 +46,7 @@ import { clock, h, moment, say, svg, write } from "./shared.mjs";
 /** From here on a refresh that is due is not one that will come by itself, in ms. */
 const LATE = 15_000;
 
-/** One shape per state, so that nobody needs colours to tell them apart. @type {Record<string, string>} */
+/** One shape per state, so that they differ without colours. @type {Record<string, string>} */
 const SHAPES = {
   signed_out: '<circle cx="8" cy="8" r="5.25" class="sb-stroke"/>',
   restoring: '<circle cx="8" cy="8" r="5.25" class="sb-stroke"/><path d="M8 2.75a5.25 5.25 0 0 1 0 10.5z"/>',
@@ -58,7 +58,7 @@ const SHAPES = {
   dead: '<circle cx="8" cy="8" r="5.25" class="sb-stroke" stroke-dasharray="2.2 2.1"/>',
 };
 
-/** The state that is shown: the kernel's, or that nobody is behind it. @param {Shown} shown */
+/** The state that is shown: the kernel's, or that it is gone. @param {Shown} shown */
 export function stateOf({ view, life }) {
   return life === "closed" ? "closed" : view && life === "live" ? view.status : "dead";
 }
