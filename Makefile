@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# IPython warns in a virtual environment that is not the active one; the tests take warnings for errors.
+unexport VIRTUAL_ENV
 
 .PHONY: demo test lint format soak bench lowest docs screenshots clean
 

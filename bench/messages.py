@@ -48,13 +48,13 @@ def rows(quick: bool) -> list[Row]:
         while heard != len(lab.messages):
             heard = len(lab.messages)
             lab.page.wait_for_timeout(1_500)
-        first = shown.first.locator(".sb-left").text_content()
+        first = shown.first.locator(".sb-until").text_content()
         lab.messages.clear()
         lab.run_cell(1)
         lab.page.wait_for_timeout(seconds * 1_000 + 1_500)
         messages = list(lab.messages)
         label = json.loads(lab.page.evaluate(_OUTPUT)).encode()
-        assert shown.first.locator(".sb-left").text_content() != first, "the countdown stands still"
+        assert shown.first.locator(".sb-until").text_content() != first, "the countdown stands still"
         assert shown.count() == _VIEWS, "not all are live"
     of_label = sum(label in message for message in messages)
     assert of_label >= seconds, "messages were not counted"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from . import tokens
+from . import redaction, tokens
 from ._values import FrozenDict, ModelDump, mapping, optional_text, optional_time, text, time
 
 # The fields of supabase_auth's User that are times, and all of them in its order.
@@ -221,7 +221,7 @@ class User(ModelDump):
             if self.is_anonymous
             else self.phone and tokens.MASK
         )
-        return f"User(id={tokens.shown(self.id, 100)!r}, {who or ''})"
+        return f"User(id={redaction.shown(self.id, 100)!r}, {who or ''})"
 
 
 class UserResponse(User):
@@ -278,4 +278,4 @@ def _read(wire: object) -> dict[str, Any]:
 def mask_email(email: str) -> str:
     """``a•••@example.com``: for what may be saved with a notebook."""
     name, at, host = email.rpartition("@")
-    return tokens.shown(f"{name[:1]}{tokens.MASK}{at}{host}", 100)
+    return redaction.shown(f"{name[:1]}{tokens.MASK}{at}{host}", 100)

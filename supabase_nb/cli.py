@@ -21,7 +21,7 @@ from .demo.process import (
     find_server,
     stop_server,
 )
-from .tokens import redact
+from .redaction import redact
 
 
 def main(argv: Sequence[str] | None = None) -> int:

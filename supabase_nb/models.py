@@ -348,6 +348,22 @@ class ClaimsResponse(FrozenDict):
         return dict, (dict(self),)  # without the token
 
 
+class Notice(str):
+    """A sentence to show with a session.
+
+    Attributes:
+        name: What it was set under.
+    """
+
+    name: str
+
+    def __new__(cls, text: str, name: str) -> Notice:
+        """The sentence, with its name."""
+        notice = super().__new__(cls, text)
+        notice.name = name
+        return notice
+
+
 @dataclass(frozen=True)
 class AuthEvent:
     """One event: its kind, when it happened (Unix seconds, this machine's clock) and what caused it."""

@@ -2,20 +2,23 @@
 
 A value is secret because of what it is, never because of the name beside it: every token that was given to
 this package or came from a server (`remember`), and every JWT with the claims of a session or a service role,
-and every secret key, recognised by its shape (`shapes`). All work is linear in the text's length.
+and every secret key, recognised by its shape (`token_search`). All work is linear in the text's length.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
+import html
+import json
 import logging
 import re
 import threading
-from collections.abc import Callable, Container, Iterable, Iterator
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Container, Iterable
+from functools import cache
+from urllib.parse import quote, quote_plus
 
-from .tokens import Secret, is_jwt, is_key, is_opaque, is_refresh_token, read_claims, redact, text_claim
+from . import token_shapes
+from .token_search import beside, shapes
+from .tokens import MASK, Secret, is_jwt, is_key, is_opaque, is_refresh_token
 
 #: What stands for each character of a secret. One byte, so that columns and carets keep their place.
 MASK_CHARACTER = "*"
@@ -23,6 +26,8 @@ MASK_CHARACTER = "*"
 SHORTEST = 12
 #: How many values are remembered; the oldest are forgotten.
 AT_MOST = 512
+# A secret with fewer characters may also be part of an ordinary word.
+_SHORT = 8
 
 Listener = Callable[[tuple[Secret, ...], bool], object]
 
@@ -39,17 +44,6 @@ _RUN = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _LONG = 20
 _STAND_IN = re.compile("token|refresh|dummy|example|secret|holder|session")
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
-_KEY = "sb_secret_"
-_COOKIE = "base64-eyJ"
-_IN_JSON = re.compile(r'"(?:access|refresh)_token"\s{0,4}:\s{0,4}"([A-Za-z0-9_.-]+)"', re.ASCII)
-
-
-class Shape(NamedTuple):
-    """A secret that was recognised by its shape, and where it stands in a text."""
-
-    start: int
-    end: int
-    kind: Literal["session", "key"]
 
 
 def remember(*values: str | Secret, given: bool = False) -> None:
@@ -127,7 +121,7 @@ def remember_words(text: str, names: Container[str] = ()) -> None:
         text: What was written.
         names: What names a variable is no token.
     """
-    sessions = [Secret(text[each.start : each.end]) for each in shapes(text) if each.kind == "session"]
+    sessions = [Secret(text[each.start : each.end]) for each in shapes(text) if each.is_session]
     if sessions:
         words = [Secret(word) for word in _RUN.findall(text)]
         others = [word for word in words if is_refresh_token(word) and word.reveal() not in names]
@@ -137,7 +131,7 @@ def remember_words(text: str, names: Container[str] = ()) -> None:
 def is_session_token(token: Secret) -> bool:
     """Whether this is a user's access token."""
     text = token.reveal()
-    return any((shape.start, shape.end, shape.kind) == (0, len(text), "session") for shape in shapes(text))
+    return any(shape.is_session and (shape.start, shape.end) == (0, len(text)) for shape in shapes(text))
 
 
 def _is_token(secret: Secret) -> bool:
@@ -180,6 +174,8 @@ def mask(text: str, values: Iterable[Secret] | None = None) -> str:
         return text
     parts, end = [], 0
     for shape in shapes(text):
+        if shape.is_public:
+            continue
         parts += [text[end : shape.start], MASK_CHARACTER * (shape.end - shape.start)]
         end = shape.end
     return "".join(parts) + text[end:] if parts else text
@@ -197,51 +193,68 @@ def hide(text: str) -> str:
     return mask(redact(text))
 
 
-def shapes(text: str) -> Iterator[Shape]:
-    """The secrets that show by their shape, in their order: JWTs, cookies that hold one, secret keys."""
-    if "eyJ" not in text and _KEY not in text:
-        return
-    for run in _RUN.finditer(text):
-        if "eyJ" in run[0] or _KEY in run[0]:
-            yield from _in_run(run[0], run.start())
+@cache
+def _in_text() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """What `redact` looks for; compiled when first needed, because it takes as long as all else here."""
+    jwt = re.compile(r"eyJ[A-Za-z0-9_=-]{5,}(?:\.[A-Za-z0-9_=-]*){0,2}", re.ASCII)
+    key = re.compile(rf"{token_shapes.KEY.pattern}|(?<=earer )[^\s\"',;•]{{8,}}", re.ASCII)
+    named = re.compile(
+        rf"""(?P<head>
+              (?:{"|".join(token_shapes.NAMES.values())}|{token_shapes.OTHER_NAMES})
+              (?: \\*["']?\s*[:=]\s*b?\\*["'] | \\*["'],\s*b?\\*["'] | \s*=\s*
+                | :\s*(?=(?:Bearer\s|Basic\s)?\S{{8}}) )
+            | (?<![A-Za-z0-9])(?:password|token|secret)
+              (?: \\*["']\s*:\s*\\*["'] | \s*=\s*["']? )
+            )
+            (?!None\b|null\b|True\b|False\b)
+            (?:(?:Bearer|Basic)\s+)?
+            (?: (?<=["'])(?:[^"'\\]|\\+[a-z0-9])+ | (?<!["'])[^\s"'&,;)\]}}\\]+ )""",
+        re.VERBOSE | re.IGNORECASE,
+    )
+    return jwt, key, named
 
 
-def _in_run(run: str, start: int) -> Iterator[Shape]:
-    pieces = run.split(".")
-    passed = 0  # pieces that belong to the token before
-    for number, piece in enumerate(pieces):
-        end = start + len(piece)
-        if number >= passed:
-            if (at := piece.find(_KEY)) >= 0:
-                yield Shape(start + at, end, "key")
-            elif (at := piece.find(_COOKIE)) >= 0 and tokens_in_cookie(piece[at:]):
-                yield Shape(start + at, end, "session")
-            elif (at := piece.find("eyJ")) >= 0 and (kind := _jwt_kind(piece[at:], pieces, number)):
-                passed = number + 3
-                whole = sum(map(len, pieces[number + 1 : passed])) + 2
-                yield Shape(start + at, end + whole, kind)
-        start = end + 1
+def redact(text: str) -> str:
+    """`text` without the tokens, keys and passwords in it, and without what merely looks like one."""
+    jwt, key, named = _in_text()
+    parts, end = [], 0
+    for match in jwt.finditer(text):
+        if match.start() >= end:
+            parts += [text[end : match.start()], MASK]
+            end = match.end()
+            if span := beside(text, end):
+                parts += [text[end : span[0]], MASK]
+                end = span[1]
+    text = "".join(parts) + text[end:]
+    return named.sub(lambda m: f"{m['head']}{MASK}", key.sub(MASK, text))
 
 
-def _jwt_kind(header: str, pieces: list[str], number: int) -> Literal["session", "key"] | None:
-    if len(pieces) < number + 3 or not pieces[number + 1].startswith("eyJ"):
-        return None
-    claims = read_claims(Secret(".".join((header, *pieces[number + 1 : number + 3]))))
-    role = text_claim(claims, "role")
-    if text_claim(claims, "sub") and (role or text_claim(claims, "session_id")):
-        return "session"
-    return "key" if role not in (None, "anon") else None
+def without(text: str, secrets: Iterable[Secret]) -> str:
+    """`text` with these secrets masked, also where they are URL-encoded, HTML-escaped or JSON-escaped."""
+    forms: set[str] = set()
+    for secret in secrets:
+        value = secret.reveal()
+        for form in (value, quote(value), quote(value, safe=""), quote_plus(value), html.escape(value)):
+            # JSON in JSON, as a proxy wraps it, is escaped twice.
+            once, ascii_only = json.dumps(form, ensure_ascii=False)[1:-1], json.dumps(form)[1:-1]
+            forms |= {form, once, ascii_only, json.dumps(once)[1:-1], json.dumps(ascii_only)[1:-1]}
+    # A short secret is masked as a whole word only: a password "a" must not tear every sentence apart.
+    patterns = [
+        re.escape(form) if len(form) >= _SHORT else rf"(?<!\w){re.escape(form)}(?!\w)"
+        for form in sorted(forms - {""}, key=len, reverse=True)
+    ]
+    return re.sub("|".join(patterns), MASK, text, flags=re.IGNORECASE) if patterns else text
 
 
-def _decoded(cookie: str) -> str:
-    """The (beginning of the) JSON in a cookie's base64; empty if there is none."""
-    data = cookie.partition("base64-")[2]
-    try:
-        return base64.urlsafe_b64decode(data[: len(data) // 4 * 4]).decode(errors="replace")
-    except (ValueError, binascii.Error):
-        return ""
+def shown(text: str, longest: int = 300, *, secrets: Iterable[Secret] = ()) -> str:
+    """Text from a server or a page, made safe to show: without tokens and without control characters.
 
-
-def tokens_in_cookie(cookie: str) -> list[Secret]:
-    """The tokens in a session's JSON in base64, as supabase-ssr writes cookies."""
-    return [Secret(token) for token in _IN_JSON.findall(_decoded(cookie))]
+    Args:
+        text: The text.
+        longest: How many characters to keep.
+        secrets: What was sent to the server, which its text may repeat.
+    """
+    # Before cutting: half a secret is not recognized any more.
+    text = redact(without(text, secrets)[: 4 * longest])
+    text = "".join(char if char.isprintable() else " " for char in text)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -29,8 +29,14 @@ KEYS = {
 KEY_ROLES = {"anon": "a project's anon key", "service_role": "a project's service_role key"}
 #: A key among other characters.
 KEY = re.compile(r"sb_(?:secret|publishable)_[A-Za-z0-9_-]{12,256}|sbp_(?:oauth_)?[a-f0-9]{40}", re.ASCII)
-#: What tokens are called, in code, JSON, addresses, environments and command lines.
-NAMES = r"""(?:[rR]efresh[_-]?[tT]oken|REFRESH_TOKEN|[pP]rovider_?[tT]oken|PROVIDER_TOKEN
-            |[pP]rovider_?[rR]efresh_?[tT]oken|[jJ]wt_?[sS]ecret|JWT_SECRET)"""
+#: What tokens are called, in code, JSON, addresses, environments and command lines, in any case.
+NAMES = {
+    "access token": "access[_-]?token",
+    "refresh token": "refresh[_-]?token",
+    "provider token": "provider[_-]?(?:refresh[_-]?)?token",
+    "JWT secret": "jwt[_-]?secret",
+}
+#: What else is a secret where it is named: masked in logs and errors, where that does no harm.
+OTHER_NAMES = "id_?token|token_hash|code_verifier|api_?key|client_secret|(?:proxy-)?authorization"
 #: Names of a session's cookies (`.0`, `.1` where it is in parts), and of its entry in local storage.
 COOKIE_NAME = r"(?:sb-[A-Za-z0-9-]{1,64}|supabase)[.-]auth[.-]token"

@@ -1,20 +1,16 @@
-"""Reading a token's claims and expiry, and keeping tokens out of sight."""
+"""Reading a token's claims and expiry; `Secret`, in which tokens travel."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import hashlib
-import html
 import json
 import math
-import re
 import sys
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
-from urllib.parse import quote, quote_plus
 
 from . import token_shapes
 
@@ -36,38 +32,6 @@ _SIGNATURES: Mapping[str, tuple[int, ...]] = {
 # Longer than any header a server takes; nothing real is near it.
 _MAX_TOKEN = 64 * 1024
 _MAX_DIGITS = 400
-# A secret with fewer characters may also be part of an ordinary word.
-_SHORT = 8
-
-
-@cache
-def _in_text() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """What `redact` looks for; compiled when first needed, because it takes as long as all else here."""
-    # A version 1 refresh token (12 letters and digits) cannot be told from a word, so it is redacted where
-    # something names it, and where it stands beside an access token: set_session("eyJ…", "abc…").
-    jwt = re.compile(
-        r"""eyJ[A-Za-z0-9_=-]{5,}(?:\.[A-Za-z0-9_=-]*){0,2}
-            (?:(?P<gap>\\*["'`]?[\s,\\]{1,40}(?:refresh_token\s*=\s*)?)
-               (?: (?P<quote>["'`])[A-Za-z0-9_-]{6,128}(?=\\*["'`](?!\s*[:=]))
-                 | (?=[a-z]*[0-9])[a-z0-9]{12}(?![A-Za-z0-9_.-]) ))?""",
-        re.VERBOSE | re.ASCII,
-    )
-    key = re.compile(r"sb_secret_[A-Za-z0-9_-]+|sbp_[A-Za-z0-9_]{20,}|(?<=earer )[^\s\"',;•]{8,}")
-    named = re.compile(
-        r"""(?P<head>
-              (?:(?:access|refresh|provider|id)_?token|provider_refresh_token|token_hash|code_verifier|api_?key
-                |(?:client|jwt)_secret|(?:proxy-)?authorization)
-              (?: \\*["']?\s*[:=]\s*b?\\*["'] | \\*["'],\s*b?\\*["'] | \s*=\s*
-                | :\s*(?=(?:Bearer\s|Basic\s)?\S{8}) )
-            | (?<![A-Za-z0-9])(?:password|token|secret)
-              (?: \\*["']\s*:\s*\\*["'] | \s*=\s*["']? )
-            )
-            (?!None\b|null\b|True\b|False\b)
-            (?:(?:Bearer|Basic)\s+)?
-            (?: (?<=["'])(?:[^"'\\]|\\+[a-z0-9])+ | (?<!["'])[^\s"'&,;)\]}\\]+ )""",
-        re.VERBOSE | re.IGNORECASE,
-    )
-    return jwt, key, named
 
 
 class Secret:
@@ -108,33 +72,6 @@ class Secret:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("tokens are not pickled: a pickle is a file that holds them in the clear")
-
-
-class HiddenText(str):
-    """A token as a text: code that wants a `str` can use it, but what shows variables shows a mask.
-
-    That is `repr`, and `str` too (`%whos`, `print`); ``f"Bearer {at}"`` and ``"Bearer " + at`` are as ever.
-    """
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"'{MASK}'"
-
-    def __str__(self) -> str:
-        return MASK
-
-    def __format__(self, spec: str) -> str:
-        return format(str.__str__(self), spec)
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("tokens are not pickled: a pickle is a file that holds them in the clear")
-
-    def __copy__(self) -> HiddenText:
-        return self
-
-    def __deepcopy__(self, memo: object) -> HiddenText:
-        return self
 
 
 def clean(value: object) -> Secret:
@@ -290,41 +227,3 @@ def counter_of(refresh_token: Secret) -> int | None:
 def fingerprint(token: Secret, salt: str) -> str:
     """A salted hash that tells a spent refresh token without keeping it."""
     return hashlib.blake2b(token.reveal().encode(), salt=bytes.fromhex(salt), digest_size=16).hexdigest()
-
-
-def redact(text: str) -> str:
-    """`text` without the tokens, keys and passwords in it."""
-    jwt, key, named = _in_text()
-    text = jwt.sub(lambda m: MASK if m["gap"] is None else f"{MASK}{m['gap']}{m['quote'] or ''}{MASK}", text)
-    return named.sub(lambda m: f"{m['head']}{MASK}", key.sub(MASK, text))
-
-
-def without(text: str, secrets: Iterable[Secret]) -> str:
-    """`text` with these secrets masked, also where they are URL-encoded, HTML-escaped or JSON-escaped."""
-    forms: set[str] = set()
-    for secret in secrets:
-        value = secret.reveal()
-        for form in (value, quote(value), quote(value, safe=""), quote_plus(value), html.escape(value)):
-            # JSON in JSON, as a proxy wraps it, is escaped twice.
-            once, ascii_only = json.dumps(form, ensure_ascii=False)[1:-1], json.dumps(form)[1:-1]
-            forms |= {form, once, ascii_only, json.dumps(once)[1:-1], json.dumps(ascii_only)[1:-1]}
-    # A short secret is masked as a whole word only: a password "a" must not tear every sentence apart.
-    patterns = [
-        re.escape(form) if len(form) >= _SHORT else rf"(?<!\w){re.escape(form)}(?!\w)"
-        for form in sorted(forms - {""}, key=len, reverse=True)
-    ]
-    return re.sub("|".join(patterns), MASK, text, flags=re.IGNORECASE) if patterns else text
-
-
-def shown(text: str, longest: int = 300, *, secrets: Iterable[Secret] = ()) -> str:
-    """Text from a server or a page, made safe to show: without tokens and without control characters.
-
-    Args:
-        text: The text.
-        longest: How many characters to keep.
-        secrets: What was sent to the server, which its text may repeat.
-    """
-    # Before cutting: half a secret is not recognized any more.
-    text = redact(without(text, secrets)[: 4 * longest])
-    text = "".join(char if char.isprintable() else " " for char in text)
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -194,6 +194,11 @@ def test_a_final_answer_to_refresh_session_ends_the_session(
     assert signed_in.last_event is not None
     assert signed_in.last_event.kind == "SIGNED_OUT"
     assert storage.get(storage_key(server.url)) is None
+    # Whose it was is known until the sign-out.
+    assert signed_in.last_user is not None
+    assert signed_in.last_user.email == "ada@example.com"
+    signed_in.sign_out()
+    assert signed_in.last_user is None
 
 
 def test_get_session_refreshes_within_the_margin(make_auth: MakeAuth) -> None:
@@ -210,6 +215,10 @@ def test_get_session_refreshes_within_the_margin(make_auth: MakeAuth) -> None:
     assert session.refresh_token == "rotatedtoken"
     auth.get_session()
     assert answers.count(TOKEN) == 1
+    assert auth.events[-1].cause == "refreshed automatically"
+    answers[TOKEN] = made.session("rotatedagain")
+    auth.refresh_session()
+    assert auth.events[-1].cause == "refreshed"
 
 
 def test_get_session_in_an_outage_hands_out_what_is_still_valid(make_auth: MakeAuth) -> None:

@@ -712,10 +712,17 @@ def test_a_refused_override_is_not_renewed(mocked: Client, answers: made.Answers
     assert (answers.count(TRIPS), answers.count(TOKEN)) == (1, exchanges)
 
 
+def test_a_notice_names_whose_token_set_auth_sends(mocked: Client) -> None:
+    mocked.set_auth(made.jwt(email="alan@example.com"))
+    (notice,) = mocked.auth.notices
+    assert notice.startswith("Requests are sent as alan@example.com (set_auth).")
+
+
 def test_the_panel_says_that_an_override_is_in_force(mocked: Client) -> None:
     mocked.set_auth(OTHER)
     (notice,) = mocked.auth.notices
-    assert "set_auth is in force" in notice
+    assert notice == ("Requests are sent as another user (set_auth). Run %supabase_set_auth None to stop.")
+    assert notice.name == "set_auth"
     mocked.auth.sign_out("local")
     assert mocked.auth.notices == (notice,)  # still true
     mocked.set_auth(None)

@@ -20,7 +20,9 @@ from waiting import wait_until
 
 from supabase_nb import logs, redaction
 from supabase_nb.errors import AuthError
-from supabase_nb.redaction import AT_MOST, hide, known_in, listen, mask, mask_colored, remember, shapes
+from supabase_nb.redaction import AT_MOST, hide, known_in, listen, mask, mask_colored, redact, remember
+from supabase_nb.scan.secret_kinds import find
+from supabase_nb.token_search import shapes
 from supabase_nb.tokens import Secret
 
 _RANDOM = random.Random("known values")
@@ -56,6 +58,37 @@ def test_a_session_and_a_service_role_show_by_their_claims(write):
 )
 def test_other_words_and_tokens_are_left(token):
     assert mask(f"x = '{token}'") == f"x = '{token}'"
+
+
+def cookie(**fields: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode().rstrip("=")
+
+
+_COOKIE = cookie(access_token=jwt(**SESSION), refresh_token=word())
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        (f"at = '{(token := jwt(**SESSION))}'", token),
+        (f"--key {(token := jwt(role='service_role', ref='abcd'))}", token),
+        (f"K={(token := 'sb_secret_' + word(30))}", token),
+        (f"K={(token := 'sbp_' + '0123456789' * 4)}", token),
+        (f"c = 'base64-{_COOKIE}'", _COOKIE),
+        (f"sb-x-auth-token.0=base64-{_COOKIE[:180]};", _COOKIE[:180]),
+        (f"base64-{(token := cookie(user=None, access_token=jwt(**SESSION)))}", token),
+        (f"x = '{jwt(role='anon', ref='abcd')}'", ""),
+        (f"x = '{jwt(sub='1234567890', name='John')}'", ""),
+        ("x = 'sb_publishable_abcdefghijklmnop1234'", ""),
+        ("x = 'sb_secret_short'", ""),
+        (f"x = '{jwt(**SESSION).rpartition('.')[0]}.signature'", ""),
+    ],
+)
+def test_cells_and_the_scanner_recognise_the_same(text, secret):
+    assert mask(text) == text.replace(secret, "*" * len(secret))
+    assert [text[found.start : found.end] for found in find(text)] == [secret] * bool(secret)
+    if secret:
+        assert secret not in redact(text)
 
 
 def test_what_is_remembered_is_masked_by_value():

@@ -28,7 +28,8 @@ from supabase_nb.models import (
     SessionResponse,
     UserResponse,
 )
-from supabase_nb.tokens import Secret, redact
+from supabase_nb.redaction import redact
+from supabase_nb.tokens import Secret
 
 ACCESS = jwt.encode({"sub": "planted", "role": "authenticated"}, "0" * 32, algorithm="HS256")
 V1 = "vt2ehksbqlrt"

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from supabase_nb import token_shapes
+from supabase_nb import token_search, token_shapes
 from supabase_nb.scan import leftovers, notebooks, secret_kinds, views
 from supabase_nb.scan.secret_kinds import find
 from supabase_nb.tokens import Secret
@@ -14,7 +14,7 @@ from tests.test_scan import ACCESS, V1
 
 PATTERNS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": pattern
-    for module in (secret_kinds, views, leftovers, notebooks)
+    for module in (secret_kinds, token_search, views, leftovers, notebooks)
     for name, pattern in vars(module).items()
     # These two are only matched directly behind a token.
     if isinstance(pattern, re.Pattern) and name not in ("_BESIDE", "_REST_OF_COOKIE")

@@ -381,6 +381,7 @@ def test_every_method_that_waits_can_be_awaited() -> None:
         "get_oauth_url",
         "last_error",
         "last_event",
+        "last_user",
         "next_refresh_at",
         "notices",
         "on_auth_state_change",
@@ -393,6 +394,7 @@ def test_every_method_that_waits_can_be_awaited() -> None:
         "time_left",
         "url",
         "user",
+        "uses_secret_key",
     }
     assert public(AuthAio) == public(AuthClient) - inherited - no_network
     assert "one-time code" in (AuthAio.verify_otp.__doc__ or "")

@@ -11,7 +11,8 @@ from typing import Any, Literal, Protocol, TypedDict
 
 from .. import errors
 from ..models import Session
-from ..tokens import Secret, shown
+from ..redaction import shown
+from ..tokens import Secret
 from ._session.stored_session import TokenPair
 
 Scope = Literal["global", "local", "others"]

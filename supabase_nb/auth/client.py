@@ -184,6 +184,16 @@ class AuthClient(traitlets.HasTraits):
         return self._manager.store.storage
 
     @property
+    def last_user(self) -> User | None:
+        """Whose session it is, or was until it expired; ``None`` when signed out."""
+        return self._manager.state.last_user
+
+    @property
+    def uses_secret_key(self) -> bool:
+        """Whether the key is a secret or service-role key, which bypasses Row Level Security."""
+        return self._manager.api.uses_secret_key
+
+    @property
     def events(self) -> tuple[AuthEvent, ...]:
         """The last 20 events, oldest first."""
         return tuple(self._manager.state.events)

@@ -14,7 +14,8 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from .. import errors, tokens
 from ..models import AuthChangeEvent, AuthOtpResponse, AuthResponse, SessionResponse, User
-from ..tokens import Secret, shown
+from ..redaction import shown
+from ..tokens import Secret
 from ._arguments import Given, require, require_contact
 from ._session.stored_session import TokenPair
 from .pkce import RECOVERY, Pkce

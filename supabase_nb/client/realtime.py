@@ -10,7 +10,7 @@ from realtime import AsyncRealtimeClient
 from .. import _http
 from ..errors import AuthUnknownError, with_next_step
 from ..logs import log_without_text
-from ..tokens import HiddenText
+from ..tokens import MASK
 from .request_tokens import SessionTokens
 
 
@@ -31,12 +31,9 @@ class SessionRealtime(AsyncRealtimeClient):
 
     @property
     def access_token(self) -> str | None:
-        """What a channel is joined with: the newest token, or the project's key.
-
-        The package keeps it in channels and pushes. It is a text whose `repr` and `str` show a mask.
-        """
+        """What a channel is joined with: the newest token, or the project's key."""
         token = self._tokens.newest() or self._tokens.key
-        return HiddenText(token.reveal()) if token else None
+        return token.reveal() if token else None
 
     @access_token.setter
     def access_token(self, token: str | None) -> None:
@@ -45,8 +42,19 @@ class SessionRealtime(AsyncRealtimeClient):
     async def connect(self) -> None:
         """Open the connection, in the loop that runs now. Joins begin with the newest token."""
         self._loop = asyncio.get_running_loop()
-        await super().set_auth(self.access_token)
+        await super().set_auth(MASK)
         await super().connect()
+
+    async def send(self, message: Any) -> None:
+        """Send a message. Tokens are put in as it leaves: channels and pushes keep a mask in their place."""
+        fields = message if isinstance(message, dict) else dict(message)
+        if "access_token" in fields["payload"]:
+            for channel in self.channels.values():
+                if "access_token" in channel.join_push.payload:
+                    channel.join_push.update_payload({"access_token": MASK})
+            payload = {**fields["payload"], "access_token": self.access_token}
+            message = type(message)(**{**fields, "payload": payload})
+        await super().send(message)
 
     async def _on_connect(self) -> None:
         """Refuse a connection that a redirect led to another host, before anything is sent there."""
@@ -72,7 +80,7 @@ class SessionRealtime(AsyncRealtimeClient):
 
     async def _push(self) -> None:
         try:
-            await super().set_auth(self.access_token)
+            await super().set_auth(MASK)
         except Exception:  # noqa: BLE001
             log_without_text(
                 "the new token could not be pushed to realtime; channels that join anew carry it"

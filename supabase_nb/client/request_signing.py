@@ -7,7 +7,8 @@ from typing import Any
 
 from .. import _http
 from ..auth.session_token import NO_TOKEN
-from ..tokens import Secret, without
+from ..redaction import without
+from ..tokens import Secret
 from . import redirect_guard
 from .request_tokens import TokenProvider, header_of
 

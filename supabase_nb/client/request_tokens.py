@@ -144,8 +144,7 @@ class SessionTokens:
         if secret is not None:
             redaction.remember_pair(secret, Secret(""))
         self._override = secret
-        text = "set_auth is in force: requests carry another token than the session's."
-        self.auth.set_notice(_NOTICE, text if secret is not None else None)
+        self.auth.set_notice(_NOTICE, None if secret is None else _sent_as(secret))
         for listener in list(self._listeners):
             listener()
 
@@ -170,6 +169,12 @@ class SessionTokens:
                 self._listeners.remove(listener)
 
         return stop
+
+
+def _sent_as(token: Secret) -> str:
+    claims = tokens.read_claims(token)
+    who = tokens.text_claim(claims, "email") or tokens.text_claim(claims, "phone") or "another user"
+    return f"Requests are sent as {who} (set_auth). Run %supabase_set_auth None to stop."
 
 
 def origin_of(url: str) -> Origin:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .. import logs, redaction
+from ..token_search import shapes, tokens_in_cookie
 from ..tokens import Secret
 from . import records
 from .notice import Notice, Report
@@ -194,11 +195,14 @@ class CellRedaction:
     def _look_at(self, code: str) -> None:
         """A cell is about to run, or running."""
         self._cell = code
-        shapes = [(shape.kind, Secret(code[shape.start : shape.end])) for shape in redaction.shapes(code)]
-        sessions = [value for kind, value in shapes if kind == "session"]
-        inside = [token for value in sessions for token in redaction.tokens_in_cookie(value.reveal())]
+        found = [
+            (shape, Secret(code[shape.start : shape.end])) for shape in shapes(code) if not shape.is_public
+        ]
+        sessions = [value for shape, value in found if shape.is_session]
+        cookies = [value for shape, value in found if shape.kind == "session cookie"]
+        inside = [token for value in cookies for token in tokens_in_cookie(value.reveal())]
         redaction.remember(*sessions, *inside)
-        keys = {value for kind, value in shapes if kind == "key"}
+        keys = {value for shape, value in found if not shape.is_session}
         here = redaction.known_in(code) | set(inside)
         with self._lock:
             self._in_cells |= here | keys

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..client import Client
-from .show import show
+from .show import show_panel
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
-    from .entry import TokenEntry
     from .widgets import Display, Kind
 
 
@@ -30,7 +29,7 @@ class Displays:
 
     @property
     def expiry(self) -> Display:
-        """The access token's life: ring, countdown, time of expiry, next refresh."""
+        """The access token: what is left of it, and when it is refreshed."""
         return self._display("expiry")
 
     @property
@@ -40,14 +39,12 @@ class Displays:
 
     @property
     def panel(self) -> Display:
-        """All displays in one, with Refresh and Sign out."""
+        """The session over its whole life: sign in, see who it is, refresh, sign out."""
         return self._display("panel")
 
-    def token_entry(self) -> TokenEntry:
-        """A form that asks for both tokens; what is typed there never stands in a cell."""
-        from .entry import token_entry
-
-        return token_entry(self.auth)
+    def token_entry(self) -> Display:
+        """The panel with its form open; what is typed there never stands in a cell."""
+        return self._display("token_entry")
 
     def _display(self, kind: Kind) -> Display:
         # anywidget and ipywidgets are imported when the first display is asked for.
@@ -56,7 +53,7 @@ class Displays:
         return display_of(self.auth, kind)
 
     def _ipython_display_(self, **_: object) -> None:
-        show(self.auth)
+        show_panel(self.auth)
 
     def _display_(self) -> Display:
         # marimo's way to ask an object for what to show.

@@ -17,7 +17,8 @@ from ..errors import AuthError
 from ..tokens import Secret, is_jwt
 from . import arguments, prompts
 from .arguments import MagicParser, SupabaseUsageError
-from .magics import DEFAULT_NAME, Connection, SupabaseMagics
+from .magics import Connection, SupabaseMagics
+from .names import DEFAULT_NAME
 from .scope import Scope
 from .text import WORDS
 from .values import holds_no_session, text_of, token_pair
@@ -188,7 +189,7 @@ def _set_session_arguments(parser: MagicParser) -> None:
 def _set_session(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse | None:
     """Restore the session that an access token and a refresh token stand for.
 
-    Name two variables, or one that holds both; without arguments a form asks for the tokens.
+    Name two variables, or one that holds both. With no arguments, paste them into a form.
 
     For example:
 
@@ -250,10 +251,7 @@ def _whole_session(word: str, scope: Scope) -> tuple[Secret, Secret]:
 def _ask(magics: SupabaseMagics, client: Client, *, prompt: bool) -> AuthResponse | None:
     """A form where there is a browser, else hidden prompts."""
     if not prompt and prompts.can_show_form():
-        from .entry import show_entry
-
-        show_entry(client.auth)
-        magics.show(client)
+        magics.show(client, open_form=True)
         return None
     response = client.auth.set_session(*prompts.ask_for_tokens())
     magics.show(client)
@@ -268,7 +266,7 @@ def _session(magics: SupabaseMagics, given: argparse.Namespace) -> Session | Non
         %supabase_session
     """
     client = magics.client(given)
-    magics.show(client)
+    magics.show(client, whole=True)
     return client.auth.session
 
 

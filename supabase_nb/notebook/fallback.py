@@ -39,10 +39,17 @@ STYLE = """<style>
 .jp-OutputArea-child:has(.sb-snap)
   + .jp-OutputArea-child:not(:has(.sb-shown, .jp-RenderedText pre:not(:empty))),
 .jp-OutputArea-child:has(.sb-snap):has(+ .jp-OutputArea-child .sb-shown) { display: none }
-.sb-snap { box-sizing: border-box; max-width: 720px; margin: 2px; padding: 10px 16px;
-  border: 1px dashed rgba(128, 128, 128, .55); border-radius: 10px;
-  font-size: 13px; line-height: 1.5; overflow-wrap: anywhere }
-.jp-RenderedHTMLCommon .sb-snap p, .sb-snap p { margin: 0 0 2px }
+.sb-snap { box-sizing: border-box; max-width: 600px; margin: 4px 2px; padding: 10px 16px;
+  display: flex; flex-wrap: wrap; align-items: center; gap: 4px 12px;
+  border: 1px solid rgba(128, 128, 128, .35); border-radius: 10px;
+  font-size: 13px; line-height: 1.45; overflow-wrap: anywhere }
+.jp-RenderedHTMLCommon .sb-snap p, .sb-snap p { flex: 1 0 100%; margin: 0 }
+.jp-RenderedHTMLCommon .sb-snap p:first-child, .sb-snap p:first-child { flex: 1 1 160px }
+.jp-RenderedHTMLCommon .sb-snap p:nth-child(2), .sb-snap p:nth-child(2) { flex: none; font-weight: 600;
+  opacity: .75; max-width: 100% }
+.sb-snap p:nth-child(n + 3), .sb-snap small { font-size: 12px; opacity: .75 }
+.sb-snap.sb-snap-line { border: 0; margin: 0; padding: 2px }
+.jp-RenderedHTMLCommon .sb-snap-line p:first-child, .sb-snap-line p:first-child { flex: none }
 </style>"""
 
 
@@ -60,44 +67,61 @@ def line(view: View, *, color: bool = False) -> str:
 
 def plain(view: View) -> str:
     """A snapshot as one line of text, for what shows nothing else of a notebook. Says when it was taken."""
-    return f"{_title()}: {_joined(view, _then(view))}"
+    return f"{word('snapshot.title')}: {_joined(view, _then(view))}"
 
 
-def html(view: View) -> str:
+def html(view: View, *, one_line: bool = False) -> str:
     """A snapshot as static HTML, for nbviewer, GitHub, nbconvert and notebooks opened without their kernel.
 
     Reads well without its style sheet, which GitHub takes away.
+
+    Args:
+        view: What is known (`describe`); e-mail and ids are shortened here.
+        one_line: Who and status only, as the badge and the line have it.
     """
     view = masked(view)
-    state, *facts = (escape(fact) for fact in (_then(view), *_facts(view)))
-    lines = [f"<strong>{escape(_title())}</strong>", " · ".join((f"<strong>{state}</strong>", *facts))]
-    lines += [escape(text) for text in (next_step(view), *view["notices"]) if text]
-    if view["status"] != "closed":
-        lines.append(f"<em>{escape(word('snapshot.note'))}</em>")
+    user = view["user"]
+    who, host = escape(name(user) if user else word("panel.signed_out")), escape(_project(view))
+    state = escape(_then(view))
+    if one_line:
+        lines = [f"<strong>{who}</strong>", state]
+    else:
+        expires = expiry(view)
+        more = [*([expires] if expires else []), *filter(None, (next_step(view),)), *_sentences(view)]
+        if view["status"] != "closed":
+            more.append(word("snapshot.note"))
+        lines = [f"<strong>{who}</strong><br><small>{host}</small>", state, *(escape(text) for text in more)]
     body = "".join(f"<p>{text}</p>" for text in lines)
     # Front ends typeset what stands between dollar signs, but not below these classes (MathJax 3 and 2).
-    return f'{STYLE}<div class="sb-snap mathjax_ignore tex2jax_ignore">{body}</div>'
+    kind = "sb-snap sb-snap-line" if one_line else "sb-snap"
+    return f'{STYLE}<div class="{kind} mathjax_ignore tex2jax_ignore">{body}</div>'
 
 
 def _joined(view: View, state: str) -> str:
     view = masked(view)
     hint = next_step(view)
-    return " · ".join((state, *_facts(view), *([hint] if hint else [])))
-
-
-def _title() -> str:
-    return word("snapshot.title", time=_moment(time.time(), date=True))
+    return " · ".join((state, *_facts(view), *([hint] if hint else []), *_sentences(view, "set_auth")))
 
 
 def _then(view: View) -> str:
     """The state as it was: nothing that is kept may look as if it were known to hold now."""
-    status = view["status"]
-    return f"{SHAPES[status]} {word('snapshot.then', status=word(f'status.{status}').lower())}"
+    now = time.strftime("%Y-%m-%d %H:%M")
+    return "○ " + word("snapshot.status", status=word(f"status.{view['status']}"), time=now)
 
 
 def _facts(view: View) -> list[str]:
     user, expires = view["user"], expiry(view)
-    return [*([name(user)] if user else []), *([expires] if expires else []), view["host"]]
+    return [*([name(user)] if user else []), *([expires] if expires else []), _project(view)]
+
+
+def _project(view: View) -> str:
+    return f"{view['host']} · {view['client']}" if view["client"] else view["host"]
+
+
+def _sentences(view: View, *names: str) -> list[str]:
+    """What else to know: notices, of these names if any are given."""
+    secret = [word("panel.secret_key")] if view["secret_key"] else []
+    return secret + [each["text"] for each in view["notices"] if not names or each["name"] in names]
 
 
 def name(user: UserView) -> str:
@@ -119,7 +143,8 @@ def expiry(view: View) -> str | None:
 
 def next_step(view: View) -> str | None:
     """What a person should know or do now, if anything."""
-    return view["message"] or WORDS.get(f"hint.{view['status']}")
+    hint = WORDS.get(f"hint.{view['status']}", "").format(option=view["option"])
+    return view["message"] or hint or None
 
 
 def wants_color() -> bool:

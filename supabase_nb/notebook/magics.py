@@ -20,15 +20,13 @@ from ..redaction import hide, remember_words
 from ..tokens import Secret
 from .arguments import MagicParser, SupabaseUsageError, named
 from .cell_redaction import CellRedaction
+from .names import DEFAULT_NAME
 from .scope import Scope, calling_frame
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..client import Client
-
-#: The variable that `%supabase_connect` fills when no --name is given.
-DEFAULT_NAME = "supabase"
 
 
 class Interrupted(KeyboardInterrupt):
@@ -285,11 +283,20 @@ class SupabaseMagics:
                 if not name.startswith("_") and isinstance(value, Client)
             )
 
-    def show(self, client: Client) -> None:
-        """Show a client's panel."""
-        from .show import show
+    def show(self, client: Client, *, whole: bool = False, open_form: bool = False) -> None:
+        """Show a client: its panel, or one line where another cell shows that already.
 
-        show(client.auth)
+        Args:
+            client: The client.
+            whole: Show the panel anyway.
+            open_form: With its form open.
+        """
+        from .show import show_change, show_panel
+
+        if whole or open_form:
+            show_panel(client.auth, open_form=open_form)
+        else:
+            show_change(client.auth)
 
 
 def _clear_own_frames(error: BaseException) -> None:

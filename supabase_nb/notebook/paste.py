@@ -39,7 +39,6 @@ from ..tokens import (
     is_refresh_token,
     key_name,
     read_claims,
-    shown,
     signature_is_whole,
 )
 
@@ -443,7 +442,7 @@ def _read_address(found: _Found, text: str) -> None:
 
 def _address_problem(fields: Mapping[str, list[str]]) -> str:
     if {"error", "error_description", "error_code"} & set(fields):
-        reason = shown(fields.get("error_description", [""])[0], 200).rstrip(".")
+        reason = redaction.shown(fields.get("error_description", [""])[0], 200).rstrip(".")
         return (
             f"This address says that the sign-in failed{': ' if reason else ''}{reason}. "
             "Ask for a new link, or sign in again."

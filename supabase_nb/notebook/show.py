@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from IPython.core.getipython import get_ipython
 from IPython.display import display
@@ -12,7 +14,25 @@ from .view import describe
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
-    from .widgets import Display, Kind
+    from .widgets import Kind
+
+
+@dataclass
+class _Place:
+    """Where a client's panel was shown.
+
+    Attributes:
+        cell: The cell that shows it.
+        run: The run of a cell that showed it, or one line of it, last.
+        whole: Whether that run showed the panel.
+    """
+
+    cell: str
+    run: str
+    whole: bool = True
+
+
+_places: WeakKeyDictionary[AuthClient, _Place] = WeakKeyDictionary()
 
 
 def in_terminal() -> bool:
@@ -22,7 +42,7 @@ def in_terminal() -> bool:
     return isinstance(get_ipython(), TerminalInteractiveShell)
 
 
-def show(auth: AuthClient, kind: Kind = "panel") -> None:
+def show(auth: AuthClient, kind: Kind = "panel", *, open_form: bool = False) -> None:
     """Show a client: the live display with a snapshot of it, or one line of text in a terminal.
 
     Two outputs. The first is the snapshot, which is what a saved notebook still has when nobody is behind it.
@@ -34,17 +54,53 @@ def show(auth: AuthClient, kind: Kind = "panel") -> None:
         return
     from .widgets import display_of
 
-    publish(display_of(auth, kind), fallback.plain(view), fallback.html(view))
-
-
-def publish(widget: Display, plain: str, html: str) -> None:
-    """Show a widget behind its snapshot."""
+    if kind in ("panel", "token_entry"):
+        _places[auth] = _Place(*_here())
+    widget = display_of(auth, kind)
     # First the news, which the browser keeps for the view that it is about to draw: while a cell runs it gets
     # no other answer, and what is on screen already would be drawn a second time.
     widget.push()
-    _publish({"text/plain": plain, "text/html": html})
+    if open_form:
+        widget.open_form()
+    one_line = kind in ("badge", "line")
+    _publish({"text/plain": fallback.plain(view), "text/html": fallback.html(view, one_line=one_line)})
     data, metadata = widget.mimebundle()
     _publish({**data, "text/plain": ""}, metadata)
+
+
+def show_panel(auth: AuthClient, *, open_form: bool = False) -> None:
+    """Show the panel, unless this run of the cell has shown it: it is live, and follows."""
+    place = _places.get(auth)
+    if in_terminal() or place is None or not place.whole or place.run != _here()[1]:
+        show(auth, "token_entry" if open_form else "panel", open_form=open_form)
+    elif open_form:
+        from .widgets import display_of
+
+        display_of(auth, "panel").open_form()
+
+
+def show_change(auth: AuthClient) -> None:
+    """Show what a magic has changed: the panel, or one line where another cell shows the panel already."""
+    place = _places.get(auth)
+    cell, run = _here()
+    if in_terminal() or place is None or (place.cell == cell and place.run != run):
+        show(auth)
+    elif place.run != run:
+        show(auth, "line")
+        place.run, place.whole = run, False
+
+
+def _here() -> tuple[str, str]:
+    """The cell that runs, and this run of it, as far as they can be told apart."""
+    shell: Any = get_ipython()
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return ("", "") if shell is None else (str(shell.execution_count),) * 2
+    request = kernel.get_parent()
+    run = str(request.get("header", {}).get("msg_id"))
+    # Front ends name the cell. Where they don't, its code does.
+    code = request.get("content", {}).get("code")
+    return str(request.get("metadata", {}).get("cellId") or code or run), run
 
 
 def _publish(data: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:

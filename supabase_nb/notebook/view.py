@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
 from ..models import AuthChangeEvent, Session, Status, User, mask_email
-from ..tokens import MASK, shown
+from ..redaction import shown
+from ..tokens import MASK
+from .names import DEFAULT_NAME, name_of
+from .text import WORDS
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
+
+_EMAIL = re.compile(r"[^\s@]+@[^\s@]+[^\s@.,;:()]")
 
 
 class UserView(TypedDict):
@@ -31,45 +37,68 @@ class EventView(TypedDict):
 
     kind: str
     ago: float
-    cause: str
+    text: str
+
+
+class NoticeView(TypedDict):
+    """A sentence to show; what it was set under decides how it looks."""
+
+    name: str
+    text: str
 
 
 class View(TypedDict):
-    """All that a display shows. Spans are in seconds, counted from when this was taken."""
+    """All that a display shows. Spans are in seconds, counted from when this was taken.
+
+    `client` is the variable that holds the client where that isn't plain; `option` names it to a magic.
+    `expires_at` and `refresh_at` are by the kernel's clock: by them, displays know that they mean the same
+    moment. The user of a session that has expired is still told.
+    """
 
     status: Status | Literal["closed"]
     host: str
+    client: str | None
+    option: str
+    secret_key: bool
     time_left: float | None
     lifetime: float | None
+    expires_at: float | None
     refresh_in: float | None
+    refresh_at: float | None
     refreshable: bool
     refreshed: float | None
     user: UserView | None
     message: str | None
-    notices: list[str]
+    notices: list[NoticeView]
     events: list[EventView]
 
 
 def describe(auth: AuthClient) -> View:
     """What is known about `auth` now."""
     now = time.time()
-    session, user, error = auth.session, auth.user, auth.last_error
-    due = auth.next_refresh_at
+    session, user, error = auth.session, auth.user or auth.last_user, auth.last_error
+    due = None if auth.closed else auth.next_refresh_at
+    client = name_of(auth)
     events = auth.events
     refreshed = [event.time for event in events if event.kind == AuthChangeEvent.TOKEN_REFRESHED]
     view: View = {
         "status": "closed" if auth.closed else auth.status,
         "host": urlsplit(auth.url).netloc.rpartition("@")[2],
+        "client": client,
+        "option": f" --name {client}" if client and client != DEFAULT_NAME else "",
+        "secret_key": auth.uses_secret_key,
         "time_left": auth.time_left() if session else None,
         "lifetime": session.lifetime if session else None,
-        "refresh_in": due - now if due is not None and not auth.closed else None,
+        "expires_at": session.expires_at if session else None,
+        "refresh_in": due - now if due is not None else None,
+        "refresh_at": due,
         "refreshable": bool(session and session.refresh_token),
         "refreshed": refreshed[-1] if refreshed else None,
         "user": _user(user, session) if user else None,
         "message": error.message if error and not auth.closed else None,
-        "notices": list(auth.notices),
+        "notices": [{"name": getattr(text, "name", ""), "text": text} for text in auth.notices],
         "events": [
-            {"kind": str(event.kind), "ago": now - event.time, "cause": event.cause}
+            {"kind": str(event.kind), "ago": now - event.time, "text": _told(event.cause)}
             for event in reversed(events)
         ],
     }
@@ -86,17 +115,26 @@ def _cleaned(value: Any, longest: int = 400) -> Any:
     return [_cleaned(item, longest) for item in value] if isinstance(value, list) else value
 
 
+def _told(cause: str) -> str:
+    return WORDS.get(f"cause.{cause}") or cause[:1].upper() + cause[1:]
+
+
 def masked(view: View) -> View:
     """The same, fit to be saved in a notebook: no full e-mail, phone or id."""
     user = view["user"]
+    notices: list[NoticeView] = [
+        {**notice, "text": _EMAIL.sub(lambda found: mask_email(found[0]), notice["text"])}
+        for notice in view["notices"]
+    ]
     if user is None:
-        return view
+        return {**view, "notices": notices}
     name = user["name"]
     if name:
         name = mask_email(name) if "@" in name else MASK + name[-2:]
     session_id = user["session_id"]
     return {
         **view,
+        "notices": notices,
         "user": {
             **user,
             "name": name,

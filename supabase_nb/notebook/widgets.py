@@ -1,4 +1,4 @@
-"""The displays: badge, user card, expiry, timeline and panel, driven by a client's traits."""
+"""The displays: panel, badge, user card, expiry, timeline and line, driven by a client's traits."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ import logging
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import anywidget
 import traitlets
 
 from ..errors import AuthError
+from ..tokens import Secret
 from .assets import read_css, read_esm
+from .requests import REQUESTS, Fields
 from .text import WORDS
 from .view import describe
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
 
-Kind = Literal["badge", "user_card", "expiry", "timeline", "panel"]
+#: "token_entry" is the panel with its form open; a "line" is for magics where another cell shows the panel.
+Kind = Literal["badge", "user_card", "expiry", "timeline", "panel", "token_entry", "line"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _TRAITS = ["session", "user", "status", "last_event", "last_error", "next_refresh_at", "notices", "closed"]
@@ -36,7 +38,7 @@ class Display(anywidget.AnyWidget):
     """
 
     _esm = read_esm("displays.mjs")
-    _css = read_css("shared.css", "parts.css", "displays.css")
+    _css = read_css("shared.css", "parts.css", "panel.css", "form.css")
 
     kind = traitlets.Unicode(read_only=True).tag(sync=True)
     words = traitlets.Dict(read_only=True).tag(sync=True)
@@ -44,7 +46,7 @@ class Display(anywidget.AnyWidget):
     def __init__(self, auth: AuthClient, kind: Kind) -> None:
         # Weak: ipywidgets keeps every widget until it is closed, and that must not keep a client alive.
         self._auth = weakref.ref(auth, lambda _: courier.carry(self))
-        self._wishes: deque[str] = deque(maxlen=64)
+        self._requests: deque[str] = deque(maxlen=64)
         self._asking = threading.Lock()
         self._at_work = threading.Lock()
         self._kind: Kind = kind
@@ -64,6 +66,10 @@ class Display(anywidget.AnyWidget):
         if auth.closed:
             self._auth = weakref.ref(auth)  # when it is gone, there is no more to say
         self.send({"type": "view", "view": describe(auth)})
+
+    def open_form(self) -> None:
+        """Open the form where this was displayed last, or is about to be."""
+        self.send({"type": "open"})
 
     def mimebundle(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """What shows this widget in a front end, as data and metadata."""
@@ -96,7 +102,7 @@ class Display(anywidget.AnyWidget):
 
         auth = self._auth()
         if auth is not None:
-            show(auth, self._kind)
+            show(auth, self._kind, open_form=self._kind == "token_entry")
 
     def _on_change(self, change: object) -> None:
         # In whichever thread changed the trait, in the middle of a change.
@@ -104,40 +110,43 @@ class Display(anywidget.AnyWidget):
 
     def _on_message(self, _: object, content: object, buffers: object) -> None:
         # On the main thread (ipykernel 7.4) or on a subshell's: neither is held up by the network.
-        if not isinstance(content, Mapping):
+        if not isinstance(content, dict):
             return
         if content.get("type") == "hello":
             self.push()
-        elif content.get("type") == "ask" and self.open_client() is not None:
-            wish, what = str(content.get("id")), content.get("what")
-            if what not in ("refresh", "sign_out"):
+        elif content.get("type") == "ask":
+            fields = _taken_from(content)
+            request, what = str(content.get("id")), content.get("what")
+            if what not in REQUESTS or self.open_client() is None:
                 return
             with self._asking:
-                if wish in self._wishes:
+                if request in self._requests:
                     return
-                self._wishes.append(wish)
+                self._requests.append(request)
             threading.Thread(
-                target=self._fulfil, args=(wish, what), name="supabase-nb-ask", daemon=True
+                target=self._carry_out, args=(request, what, fields), name="supabase-nb-ask", daemon=True
             ).start()
 
-    def _fulfil(self, wish: str, what: str) -> None:
-        self.send({"type": "taken", "id": wish})
-        answer: dict[str, Any] = {"type": "answer", "id": wish, "ok": False, "text": ""}
-        auth = self._auth()
+    def _carry_out(self, request: str, what: str, fields: Fields) -> None:
+        self.send({"type": "taken", "id": request})
+        answer: dict[str, Any] = {"type": "answer", "id": request, "ok": False, "text": ""}
+        auth = self.open_client()
         try:
             with self._at_work:
-                if auth is not None and what == "refresh":
-                    auth.refresh_session()
-                elif auth is not None:
-                    # As the magic does: this notebook's session, not the user's others.
-                    auth.sign_out("local")
-            answer["ok"] = auth is not None
+                if auth is not None:
+                    answer |= {"text": REQUESTS[what](auth, fields), "ok": True}
         except AuthError as error:
             answer["text"] = error.message
         except Exception as error:  # noqa: BLE001 - a thread has nobody to raise to; the panel says that it failed
             _log.warning("%s failed: %s", what, type(error).__name__)
         finally:
             self.send(answer)
+
+
+def _taken_from(content: dict[str, Any]) -> Fields:
+    """What was typed. The kernel keeps its last message: nothing of it is left there."""
+    fields = content.pop("fields", None)
+    return {name: Secret(str(fields.pop(name))) for name in list(fields)} if isinstance(fields, dict) else {}
 
 
 class _Courier:
@@ -230,17 +239,16 @@ def display_of(auth: AuthClient, kind: Kind) -> Display:
     """
     if kind not in KINDS:
         raise ValueError(f"no display is called {kind!r}: there are {', '.join(KINDS)}")
-    return one_of(auth, kind, lambda: Display(auth, kind))
-
-
-def one_of(auth: AuthClient, kind: str, make: Callable[[], Display]) -> Display:
-    """This client's only widget of a kind, made when it is first asked for or was closed."""
     with _lock:
+        others = [] if auth in _displays else list(_displays.values())
         displays = _displays.setdefault(auth, {})
         display = displays.get(kind)
         if display is not None and display.cut_off:
             display.close()
             display = None
         if display is None:
-            displays[kind] = display = make()
-        return display
+            displays[kind] = display = Display(auth, kind)
+    for other in others:  # one of several clients shows its name
+        for shown in list(other.values()):
+            courier.carry(shown)
+    return display

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from ..tokens import Secret, redact
+from ..redaction import redact
+from ..tokens import Secret
 from .files import CannotFix, Hit, Looked, fix, look
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import re
 import time
@@ -12,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from .. import token_shapes as shapes
-from ..tokens import Secret, read_claims, read_header, session_id_of, text_claim
+from .. import token_shapes
+from ..token_search import Shape, beside, decoded_base64, has_shape, is_mixed, shapes
+from ..tokens import Secret, session_id_of, text_claim
 from ..tokens import expiry as expiry_of
 from .views import View, plain, views
 
@@ -41,18 +41,18 @@ _MARKERS = (
 )
 
 # Every pattern looks at each character a bounded number of times, so that no text takes quadratic time.
-_DOTTED = re.compile(r"(?<![A-Za-z0-9_.-])[A-Za-z0-9_.-]{40,}", re.ASCII)
 _WORD = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{12,128}(?![A-Za-z0-9_-])", re.ASCII)
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/_-])(?:base64-)?(?P<data>[A-Za-z0-9+/_-]{40,}={0,2})", re.ASCII)
-_V2 = re.compile(rf"(?<![A-Za-z0-9+/_-]){shapes.V2.pattern}(?![A-Za-z0-9+/_=-])", re.ASCII)
+_V2 = re.compile(rf"(?<![A-Za-z0-9+/_-]){token_shapes.V2.pattern}(?![A-Za-z0-9+/_=-])", re.ASCII)
+_NAMED_KINDS = ("refresh token", "provider token", "JWT secret")
 _NAMED = re.compile(
-    rf"""(?P<name>{shapes.NAMES})
+    rf"""(?P<name>(?i:{"|".join(token_shapes.NAMES[kind] for kind in _NAMED_KINDS)}))
         (?P<sep>["'`]?(?:\s{{0,4}}:\s{{0,4}}str)?\s{{0,4}}[:=,]\s{{0,4}}(?:b(?=["'`]))?["'`]?|\s{{1,4}})
         (?P<value>[A-Za-z0-9_./~+=-]{{12,1024}})""",
     re.VERBOSE | re.ASCII,
 )
 _COOKIE = re.compile(
-    rf"""{shapes.COOKIE_NAME}(?P<part>\.\d{{1,2}})?
+    rf"""{token_shapes.COOKIE_NAME}(?P<part>\.\d{{1,2}})?
         (?: ["'`]?\s{{0,4}}[:=]\s{{0,4}}["'`]? | ["']?[\s,]{{1,8}}["']?
           | ["'],[^{{}}]{{0,400}}?["']value["']\s{{0,4}}:\s{{0,4}}["'] )
         (?P<value>[A-Za-z0-9_.~%+/=-]{{8,16384}})""",
@@ -61,13 +61,6 @@ _COOKIE = re.compile(
 # Directly behind a cookie's first part, without a name.
 _REST_OF_COOKIE = re.compile(
     r"""["'`]?[\s,;]{1,40}["'`]?(?P<value>[A-Za-z0-9_-]{16,16384})(?![\w.(:=])""", re.ASCII
-)
-# set_session("eyJ…", "abc…") and %supabase_set_session eyJ… abc…
-_BESIDE = re.compile(
-    r"""["'`]?[\s,;|\\]{1,40}(?:(?P<name>rt|refresh_token)(?:\s{0,4}[:=]\s{0,4}|\s{1,4}))?(?P<quote>b?["'`])?
-        (?P<value>[A-Za-z0-9_-]{12,128})
-        (?(quote)["'`](?!\s{0,4}[:=])|(?![A-Za-z0-9_./(-]|\s{0,2}=(?!=))(?P<last>["'`\\)]{0,4}\s{0,4}(?:$|\n))?)""",
-    re.VERBOSE | re.ASCII,
 )
 # A word near an access token: no path, no attribute, no call, no variable that is set.
 _NEAR = re.compile(
@@ -187,13 +180,11 @@ def search(view: View, *, strict: bool = False, known: Set[Secret] = frozenset()
 
 
 def _candidates(text: str, words: set[str]) -> Iterator[Finding]:
-    tokens = list(_jwts(text)) if "eyJ" in text else []
-    yield from tokens
-    if "sb" in text:
-        yield from map(_key, shapes.KEY.finditer(text))
+    found = [_finding(shape) for shape in shapes(text)]
+    yield from found
     if any(marker in text for marker in _MARKERS):
         yield from _named(text)
-        yield from _cookies(text)
+        yield from _cookies(text, [each for each in found if each.kind == "session cookie"])
     for match in _V2.finditer(text):
         session = session_id_of(Secret(match[0]))
         if session and uuid.UUID(session).version == 4:
@@ -202,56 +193,23 @@ def _candidates(text: str, words: set[str]) -> Iterator[Finding]:
         for match in _WORD.finditer(text):
             if match[0] in words:
                 yield Finding(*match.span(), "refresh token", _ELSEWHERE)
-    yield from _near(text, [token for token in tokens if token.kind == "access token"])
+    yield from _near(text, [each for each in found if each.kind == "access token"])
 
 
-def _jwts(text: str) -> Iterator[Finding]:
-    for run in _DOTTED.finditer(text):
-        if "eyJ" not in run[0]:
-            continue
-        parts, start, taken = run[0].split("."), run.start(), 0
-        for index in range(len(parts) - 2):
-            head, end = parts[index], start + sum(map(len, parts[index : index + 3])) + 2
-            begin = head.find("eyJ")
-            if index >= taken and begin >= 0:
-                claims = read_claims(Secret(f"{head}.{parts[index + 1]}.{parts[index + 2] or '-'}"))
-                if claims is not None and len(parts[index + 2]) >= 16:
-                    yield _jwt(start + _header(head, begin), end, claims)
-                    taken = index + 3
-            start += len(head) + 1
+def _finding(shape: Shape) -> Finding:
+    role, space, noun = shape.kind.rpartition(" ")
+    kind = f"{_plain(role)}{space}{noun}"
+    return Finding(shape.start, shape.end, kind, _detail(shape.claims), public=shape.is_public)
 
 
-def _header(text: str, first: int) -> int:
-    """Where a JWT's header begins in a text that may have something else before it."""
-    at = first
-    for _ in range(3):
-        if read_header(Secret(f"{text[at:]}.e.e")) is not None:
-            return at
-        at = text.find("eyJ", at + 1)
-        if at < 0:
-            break
-    return first
-
-
-def _jwt(start: int, end: int, claims: Mapping[str, Any]) -> Finding:
-    role, sub = text_claim(claims, "role"), text_claim(claims, "sub")
+def _detail(claims: Mapping[str, Any] | None) -> str:
+    """The project of a JWT, and until when it is valid."""
     details = [_project(text_claim(claims, "iss"), text_claim(claims, "ref"))]
     expiry = expiry_of(claims)
     if expiry is not None and expiry < 1e11:
         day = time.strftime("%Y-%m-%d", time.gmtime(expiry))
         details.append(f"expired {day}" if expiry < time.time() else f"valid until {day}")
-    detail = ", ".join(filter(None, details))
-    if sub and (role or text_claim(claims, "session_id")):
-        return Finding(start, end, "access token", detail)
-    if role:
-        return Finding(start, end, f"{_plain(role)} key", detail, public=role == "anon")
-    return Finding(start, end, "JWT", detail, public=True)
-
-
-def _key(match: re.Match[str]) -> Finding:
-    kinds = {"sb_p": "publishable key", "sb_s": "secret key", "sbp_": "personal access token"}
-    kind = kinds[match[0][:4]]
-    return Finding(*match.span(), kind, public=kind == "publishable key")
+    return ", ".join(filter(None, details))
 
 
 def _named(text: str) -> Iterator[Finding]:
@@ -265,22 +223,20 @@ def _named(text: str) -> Iterator[Finding]:
         if "jwt" in name:
             if len(value) >= 32:
                 yield Finding(*match.span("value"), "JWT secret")
-        elif quoted or in_address or _has_shape(value):
+        elif quoted or in_address or has_shape(value):
             kind = "provider token" if name.startswith("provider") else "refresh token"
             yield Finding(*match.span("value"), kind)
 
 
-def _cookies(text: str) -> Iterator[Finding]:
-    for match in shapes.SESSION_IN_BASE64.finditer(text):
-        if text[match.end() : match.end() + 1] != ".":
-            yield Finding(*match.span(), "session cookie")
-            rest = _REST_OF_COOKIE.match(text, match.end())
-            if rest and _is_mixed(rest["value"]):
-                yield Finding(*rest.span("value"), "session cookie", "its rest")
+def _cookies(text: str, found: list[Finding]) -> Iterator[Finding]:
+    for cookie in found:
+        rest = _REST_OF_COOKIE.match(text, cookie.end)
+        if rest and is_mixed(rest["value"]):
+            yield Finding(*rest.span("value"), "session cookie", "its rest")
     for match in _COOKIE.finditer(text):
         value = match["value"]
         whole = len(value) >= 40 and value.startswith(("base64-", "eyJhY2Nlc3N", "%7B"))
-        if whole or (match["part"] and _is_mixed(value)):
+        if whole or (match["part"] and is_mixed(value)):
             start = match.start("value") + 7 * value.startswith("base64-")
             if not text.startswith("removed-", start):
                 yield Finding(start, match.end(), "session cookie")
@@ -288,10 +244,7 @@ def _cookies(text: str) -> Iterator[Finding]:
 
 def _in_base64(text: str, known: Set[Secret], depth: int, result: Search) -> Iterator[Finding]:
     for match in _BASE64.finditer(text) if depth < _DEEPEST else ():
-        data = match["data"].rstrip("=").replace("-", "+").replace("_", "/")
-        # A part of a cookie may end anywhere: with one character too many, leave it out.
-        data = data[: len(data) - (len(data) % 4 == 1)]
-        decoded = base64.b64decode(data + "=" * (-len(data) % 4)).decode("latin-1")
+        decoded = decoded_base64(match["data"]).decode("latin-1")
         if not known and not any(marker in decoded for marker in _MARKERS):
             continue
         inner = search(plain(decoded), strict=True, known=known, depth=depth + 1)
@@ -299,34 +252,23 @@ def _in_base64(text: str, known: Set[Secret], depth: int, result: Search) -> Ite
             result.values |= inner.values
             result.recurring |= inner.recurring
             secret = next((finding for finding in inner.findings if not finding.public), inner.findings[0])
-            kind = "session cookie" if data.startswith("eyJhY2Nlc3N") else secret.kind
+            kind = "session cookie" if match["data"].startswith("eyJhY2Nlc3N") else secret.kind
             yield Finding(*match.span("data"), kind, "in base64", secret.public)
 
 
 def _near(text: str, tokens: list[Finding]) -> Iterator[Finding]:
     for token in tokens:
-        match = _BESIDE.match(text, token.end)
-        if match and not _PLACEHOLDER.search(match["value"]):
-            gap = text[token.end : match.start("value")]
-            if _has_shape(match["value"]) or (shapes.V1.fullmatch(match["value"]) and _is_second(match, gap)):
-                yield Finding(*match.span("value"), "refresh token", "beside an access token")
+        span = beside(text, token.end)
+        if span and not _PLACEHOLDER.search(text, *span):
+            yield Finding(*span, "refresh token", "beside an access token")
     for start, end in _neighbourhoods(tokens):
         # Further than the end, so that no word is cut there.
         for near in _NEAR.finditer(text, start, end + 200):
-            if near.start() < end and _has_shape(near[0]) and not _PLACEHOLDER.search(near[0]):
+            if near.start() < end and has_shape(near[0]) and not _PLACEHOLDER.search(near[0]):
                 yield Finding(*near.span(), "refresh token", "by its shape, near an access token")
         for near in _NEAR_NAMED.finditer(text, start, end + 200):
             if near.start() < end and not _PLACEHOLDER.search(near["value"]):
                 yield Finding(*near.span("value"), "refresh token", "near an access token")
-
-
-def _is_second(match: re.Match[str], gap: str) -> bool:
-    """Whether a word of letters behind an access token is the second argument, and no word of a sentence."""
-    if match["name"] and "\n" not in gap:
-        return True
-    if match["quote"]:
-        return "," in gap or "\n" not in gap
-    return match["last"] is not None and gap.strip(" \t") == ""
 
 
 def _neighbourhoods(tokens: list[Finding]) -> list[tuple[int, int]]:
@@ -340,20 +282,6 @@ def _neighbourhoods(tokens: list[Finding]) -> list[tuple[int, int]]:
     return places
 
 
-def _has_shape(value: str) -> bool:
-    """Whether a text looks like a refresh token and not like a word or a name."""
-    if shapes.V1.fullmatch(value):
-        return not value.isalpha() and not value.isdigit()
-    if shapes.LEGACY.fullmatch(value):
-        return _is_mixed(value)
-    return session_id_of(Secret(value)) is not None
-
-
-def _is_mixed(value: str) -> bool:
-    """Whether a text has small and capital letters and digits, as base64 has and names have not."""
-    return value.upper() != value != value.lower() and any(map(str.isdigit, value))
-
-
 def _project(issuer: str | None, ref: str | None) -> str:
     try:
         host = urlsplit(issuer or "").hostname or ""
@@ -365,4 +293,4 @@ def _project(issuer: str | None, ref: str | None) -> str:
 
 def _plain(text: str) -> str:
     # Claims are whatever somebody signed: nothing that could steer a terminal or be long.
-    return re.sub(r"[^A-Za-z0-9._:-]", "?", text)[:40]
+    return re.sub(r"[^A-Za-z0-9._: -]", "?", text)[:40]

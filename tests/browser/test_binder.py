@@ -117,7 +117,7 @@ def test_binder_opens_the_quickstart(
         page.set_viewport_size({"width": 1100, "height": 1500})
         page.goto(f"{url}/lab/tree/notebooks/quickstart.ipynb")
         run_all(page)
-        panel = page.locator(".sb[data-kind=panel]").nth(1)
+        panel = page.locator(".sb[data-kind=panel]").first
         expect(panel).to_have_attribute("data-status", "active", timeout=60_000)
         expect(panel).to_contain_text("shared and temporary")
         expect(panel).to_contain_text("ada@example.com")

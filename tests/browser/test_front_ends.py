@@ -84,7 +84,7 @@ def test_marimo(
     panel, badge = page.locator(".sb[data-kind=panel]"), page.locator(".sb[data-kind=badge]")
     expect(panel).to_be_visible()
     expect(badge).to_have_text("Active")
-    panel.get_by_role("button", name="Refresh").click()
+    panel.get_by_role("button", name="Refresh now").click()
     expect(panel).to_contain_text("Refreshed.")
     panel.get_by_role("button", name="Sign out").click()
     expect(badge).to_have_text("Signed out")
@@ -115,7 +115,7 @@ def test_a_page_that_is_none_of_jupyters(page: Page) -> None:
     )
     view = describe(enact(FakeAuth(), "active"))  # type: ignore[arg-type]
     one, two = page.get_by_text("one"), page.get_by_text("two")
-    expect(page.locator(".sb")).to_contain_text(["Waiting for the kernel…"] * 3)
+    expect(page.locator(".sb")).to_contain_text(["Not live"] * 3)
     # The third has no snapshot of its own, and takes nobody else's away.
     page.evaluate("view => window.say.c({ type: 'view', view })", view)
     expect(one).to_be_visible()

@@ -37,12 +37,13 @@ def test_the_quickstart_in_jupyterlab(
     page.set_viewport_size({"width": 1100, "height": 1500})
     page.goto(jupyter_lab(ROOT / "notebooks" / "quickstart.ipynb"))
     run_all(page)
-    # Three cells show the panel; the second one restores the session. All of them show the same model.
-    panels = page.locator(".sb[data-kind=panel]")
-    restored = panels.nth(1)
+    # Connecting shows the panel; restoring the session fills it, and says so in one line.
+    panels, line = page.locator(".sb[data-kind=panel]"), page.locator(".sb[data-kind=line]")
+    restored = panels.first
     expect(restored).to_have_attribute("data-status", "active", timeout=60_000)
     expect(restored).to_contain_text("Active")
     expect(restored).to_contain_text("ada@example.com")
+    expect(line).to_have_text("Signed in as ada@example.com · refreshes automatically")
     if PICTURES:
         page.wait_for_timeout(1500)  # the flash of a fresh token is over
     restored.locator("xpath=ancestor::*[contains(@class, 'jp-CodeCell')]").screenshot(
@@ -53,7 +54,7 @@ def test_the_quickstart_in_jupyterlab(
     page.get_by_text("The token was refreshed: True").wait_for(timeout=60_000)
     # The page ends with Ada's rows and a live panel: signing out is left to the reader.
     expect(page.locator("table").get_by_text("Turin").first).to_be_visible(timeout=60_000)
-    expect(panels).to_have_count(3)
+    expect(panels).to_have_count(2)
     for panel in panels.all():
         expect(panel).to_have_attribute("data-status", "active")
         expect(panel).to_contain_text("ada@example.com")

@@ -1,4 +1,4 @@
-"""Token entry and literals in real JupyterLab: tokens come in, and nothing of them stays in the page."""
+"""The form in real JupyterLab: tokens come in, and nothing of them stays in the page."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, WebSocket, expect
 
 from supabase_nb.demo import DemoServer
+from supabase_nb.demo.options import PASSWORD
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=15_000)
@@ -114,10 +115,10 @@ def test_entry_by_keyboard_and_by_every_shape_of_paste(
     run_all(page)
     form = page.locator(".sb[data-kind=token_entry]")
     access, refresh = form.get_by_label("Access token"), form.get_by_label("Refresh token")
-    message = form.get_by_role("status")
+    message = form.locator(".sb-form .sb-message")
     panel = page.locator(".sb[data-kind=panel]").last
     expect(access).to_be_visible()
-    expect(page.locator(".sb-snap").filter(has_text="Token entry")).to_be_hidden()
+    expect(page.locator(".sb-snap").last).to_be_hidden()
     for field in (access, refresh):
         expect(field).to_have_attribute("type", "password")
         expect(field).to_have_attribute("autocomplete", "off")
@@ -127,7 +128,7 @@ def test_entry_by_keyboard_and_by_every_shape_of_paste(
     # Nothing given; then a failure: said in words, and the fields are empty again.
     access.focus()
     page.keyboard.press("Enter")
-    expect(message).to_have_text("Nothing was given. Paste both tokens.")
+    expect(message).to_have_text("Paste a session, or both tokens.")
     page.keyboard.type(f"{at[:-8]}tampered")
     page.keyboard.press("Tab")
     page.keyboard.type(rt)
@@ -146,10 +147,10 @@ def test_entry_by_keyboard_and_by_every_shape_of_paste(
     page.keyboard.press("Tab")
     paste(page, rt)
     page.keyboard.press("Enter")
-    expect(message).to_have_text("Restored: signed in as ada@example.com.")
     expect(panel).to_have_attribute("data-status", "active")
     expect(access).to_be_hidden()
-    expect(form.get_by_role("button", name="Use other tokens")).to_be_focused()
+    expect(form).to_contain_text("ada@example.com")
+    expect(form.get_by_role("button", name="Details")).to_be_focused()
 
     # One paste of each shape.
     shapes: list[Callable[[str, str], str]] = [
@@ -160,15 +161,16 @@ def test_entry_by_keyboard_and_by_every_shape_of_paste(
     for shape in shapes:
         at, rt = pair(server)
         tokens += [at, rt]
-        form.get_by_role("button", name="Use other tokens").click()
+        form.get_by_role("button", name="Sign out").click()
+        form.get_by_role("button", name="Paste tokens").click()
         expect(access).to_be_focused()
         paste(page, shape(at, rt))
-        expect(message).to_have_text("Restored: signed in as ada@example.com.")
-        expect(form.get_by_role("button", name="Use other tokens")).to_be_focused()
+        expect(form.get_by_role("button", name="Details")).to_be_focused()
+        expect(form).to_have_attribute("data-status", "active")
         assert traces(page, *tokens) == []
 
     # What came to the page (Firefox doesn't report it), what was saved, what was logged.
-    assert b"Restored: signed in" in b"".join(received) or browser_name == "firefox"
+    assert b"Signed in as ada" in b"".join(received) or browser_name == "firefox"
     for token in tokens:
         assert token.encode() not in b"".join(received)
         assert token not in saved(page, path)
@@ -195,11 +197,13 @@ def test_a_running_cell_is_waited_for_and_one_submission_is_one_request(
     before = server.stats().get("user.get", 0)
     form.get_by_label("Access token").focus()
     paste(page, f"{at} {rt}")
-    expect(form.get_by_role("status")).to_have_text("A cell is running: the tokens are checked when it ends.")
+    expect(form.locator(".sb-form .sb-message")).to_have_text(
+        "A cell is running. This is checked when it ends."
+    )
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
     flag.touch()
-    expect(form.get_by_role("status")).to_have_text("Restored: signed in as ada@example.com.")
+    expect(form).to_have_attribute("data-status", "active")
     assert server.stats().get("user.get", 0) - before <= 1
     assert traces(page, at, rt) == []
 
@@ -226,7 +230,7 @@ def test_accessible_and_narrow_in_both_themes(
             for button in ("Nothing", "Restore"):  # as it comes, and with a complaint
                 if button == "Restore":
                     form.get_by_role("button", name="Restore").click()
-                    expect(form.get_by_role("status")).to_contain_text("Nothing was given")
+                    expect(form.locator(".sb-form .sb-message")).to_contain_text("Paste a session")
                 found = page.evaluate(
                     """async () => {
                         const { violations } = await axe.run('.sb[data-kind=token_entry]');
@@ -245,6 +249,53 @@ def test_accessible_and_narrow_in_both_themes(
             assert form.evaluate("form => form.scrollWidth <= form.clientWidth + 1")
 
 
+def test_by_password_and_by_keyboard_alone(
+    page: Page,
+    server: DemoServer,
+    connect: str,
+    write_notebook: Callable[..., Path],
+    jupyter_lab: Callable[[Path], str],
+    run_all: Callable[[Page], None],
+    received: list[bytes],
+) -> None:
+    path = write_notebook("password", connect)
+    page.goto(jupyter_lab(path))
+    run_all(page)
+    panel = page.locator(".sb[data-kind=panel]")
+    expect(panel).to_contain_text("Not signed in")
+    panel.get_by_role("button", name="Sign in").focus()
+    page.keyboard.press("Enter")
+    expect(panel.get_by_label("Email or phone")).to_be_focused()
+    # The tabs are one stop; the arrows move between them.
+    page.keyboard.press("Shift+Tab")
+    expect(panel.get_by_role("tab", name="Email")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(panel.get_by_role("tab", name="Paste tokens", selected=True)).to_be_focused()
+    expect(panel.get_by_label("Refresh token")).to_be_visible()
+    page.keyboard.press("ArrowLeft")
+    # Away and back: the focus returns to the button.
+    panel.get_by_role("button", name="Cancel").press("Enter")
+    expect(panel.get_by_role("button", name="Sign in")).to_be_focused()
+    page.keyboard.press("Enter")
+    # A wrong password: the address stays, the password doesn't.
+    page.keyboard.type("ada@example.com")
+    page.keyboard.press("Tab")
+    page.keyboard.type("planted-secret")
+    page.keyboard.press("Enter")
+    expect(panel.locator(".sb-form .sb-message")).to_contain_text("Invalid login credentials")
+    expect(panel.get_by_label("Email or phone")).to_have_value("ada@example.com")
+    expect(panel.get_by_label("Password")).to_have_value("")
+    expect(panel.get_by_label("Password")).to_be_focused()
+    page.keyboard.type(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(panel).to_have_attribute("data-status", "active")
+    expect(panel.get_by_role("button", name="Details")).to_be_focused()
+    for secret in ("planted-secret", PASSWORD):
+        assert traces(page, secret) == []
+        assert secret.encode() not in b"".join(received)
+        assert secret not in saved(page, path)
+
+
 def test_the_labels_of_two_forms_name_fields_of_their_own(
     page: Page,
     write_notebook: Callable[..., Path],
@@ -261,5 +312,5 @@ def test_the_labels_of_two_forms_name_fields_of_their_own(
     forms = page.locator(".sb[data-kind=token_entry]")
     expect(forms).to_have_count(2)
     for form in forms.all():
-        form.get_by_text("Refresh token", exact=True).click()
+        form.get_by_text("Refresh token (if").click()
         expect(form.get_by_label("Refresh token")).to_be_focused()

@@ -57,18 +57,18 @@ def test_the_tour(
 
     # An outage: the session is kept, and the panel says when the next try is.
     own_server.outage(120)
-    panel.get_by_role("button", name="Refresh").click()
+    panel.get_by_role("button", name="Refresh now").click()
     expect(panel).to_have_attribute("data-status", "retrying", timeout=30_000)
-    expect(panel).to_contain_text("The session is unchanged")
+    expect(panel).to_contain_text("The auth server isn't responding. Your session is safe;")
     expect(panel).to_contain_text("ada@example.com")
-    expect(panel.get_by_role("button", name="Try now")).to_be_enabled(timeout=30_000)
+    expect(panel.get_by_role("button", name="Retry now")).to_be_enabled(timeout=30_000)
     picture("outage", panel)
     own_server.outage(0)
     expect(panel).to_have_attribute("data-status", "active", timeout=30_000)
 
     # What happened, in the order in which it did.
-    panel.locator("summary").click()
-    expect(panel).to_contain_text("Token refreshed")
+    panel.get_by_role("button", name="Details").click()
+    expect(panel.locator(".sb-events")).to_contain_text("Restored from tokens")
     picture("events", panel)
 
     # Signed out.

@@ -1,8 +1,8 @@
-// The line to the kernel: what is known, and when it is no longer.
+// The line to the kernel: what is known, when it is no longer, and what is asked of it.
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-import { listen } from "../../supabase_nb/notebook/static/line.mjs";
+import { asking, listen } from "../../supabase_nb/notebook/static/line.mjs";
 
 /** A model as a front end has it. */
 class Model {
@@ -38,7 +38,7 @@ beforeEach(() => {
 const view = (fields = {}) => model.fire("msg:custom", { type: "view", view: { ...VIEW, ...fields } });
 
 test("nothing is known before the kernel says something", () => {
-  assert.deepEqual(line.shown, { view: null, at: 0, life: "waiting" });
+  assert.deepEqual(line.shown, { view: null, at: 0, ends: null, due: null, life: "waiting" });
   line.hello();
   assert.deepEqual(model.sent, [{ type: "hello" }]);
   view();
@@ -139,7 +139,45 @@ test("a kernel that is shut down is gone, where the front end lets us see it", (
   assert.equal(line.shown.life, "gone");
 });
 
-test("each wish has an id of its own", () => {
+test("what is due is known as a moment", () => {
+  view({ expires_at: 7, refresh_at: 5 });
+  assert.equal(line.shown.ends, 1_060_000);
+  assert.equal(line.shown.due, 1_048_000);
+  view({ time_left: null, refresh_in: null });
+  assert.deepEqual([line.shown.ends, line.shown.due], [null, null]);
+});
+
+test("the form is opened in the view that was drawn last, or is drawn soon", () => {
+  const heard = [];
+  line.views.add((news) => heard.push(news.type));
+  assert.equal(line.isToOpen(), false);
+  model.fire("msg:custom", { type: "open" });
+  assert.deepEqual([told, heard], [[], ["open"]]);
+  assert.equal(line.isToOpen(), true);
+  mock.timers.tick(10_001);
+  assert.equal(line.isToOpen(), false);
+});
+
+test("one request at a time, and a word while the kernel is busy", () => {
+  const steps = [];
+  const request = asking(line, (step, text) => steps.push([step, text]));
+  request.ask("refresh");
+  const { id } = model.sent[0];
+  assert.equal(request.busy(), true);
+  mock.timers.tick(2000);
+  request.hear({ type: "answer", id: "another", ok: true, text: "" });
+  request.hear({ type: "taken", id });
+  request.hear({ type: "answer", id, ok: false, text: "No." });
+  assert.deepEqual(steps, [["sent", ""], ["busy", ""], ["taken", ""], ["failed", "No."]]);
+  assert.equal(request.busy(), false);
+  request.ask("sign_out", { why: "x" });
+  assert.deepEqual(model.sent[1].fields, { why: "x" });
+  request.drop();
+  mock.timers.tick(5000);
+  assert.equal(steps.length, 5);
+});
+
+test("each request has an id of its own", () => {
   const ids = new Set(Array.from({ length: 100 }, () => line.ask("refresh")));
   assert.equal(ids.size, 100);
   assert.deepEqual(model.sent[0], { type: "ask", what: "refresh", id: [...ids][0] });

@@ -1,14 +1,14 @@
 // Time and words, as every widget shows them.
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 
-import { clock, lightness, moment, say } from "../../supabase_nb/notebook/static/shared.mjs";
+import { agreed, clock, lightness, moment, onTick, say, tickAll } from "../../supabase_nb/notebook/static/shared.mjs";
 import { clamp, shorten } from "../../supabase_nb/notebook/static/parts.mjs";
 
 const WORDS = {
-  "expiry.days_hours": "{days} d {hours} h",
-  "expiry.days": "{days} d",
-  "expiry.far": "999+ d",
+  "token.days_hours": "{days} d {hours} h",
+  "token.days": "{days} d",
+  "token.far": "999+ d",
   hello: "Hello {who}, {who}!",
 };
 
@@ -55,4 +55,29 @@ test("small things", () => {
   assert.equal(clamp(-1), 0);
   assert.equal(shorten("4f6a52c1-93c4-4c5f"), "4f6a52c1…");
   assert.equal(shorten("short"), "short");
+});
+
+test("displays that are told of one moment at slightly different times agree on it", () => {
+  const soon = Date.now() + 60_000;
+  assert.equal(agreed("token 1", soon), soon);
+  assert.equal(agreed("token 1", soon + 130), soon);
+  assert.equal(agreed("token 2", soon + 130), soon + 130);
+  // The clock was set, or the server's became better known.
+  assert.equal(agreed("token 1", soon + 5000), soon + 5000);
+});
+
+test("one tick for the whole page", () => {
+  mock.timers.enable({ apis: ["setInterval", "Date"], now: 0 });
+  const seen = [[], []];
+  const stops = [onTick((now) => seen[0].push(now))];
+  mock.timers.tick(1000);
+  mock.timers.tick(500);
+  stops.push(onTick((now) => seen[1].push(now)));
+  mock.timers.tick(500);
+  tickAll();
+  assert.deepEqual(seen, [[1000, 2000, 2000], [2000, 2000]]);
+  stops.forEach((stop) => stop());
+  mock.timers.tick(5000);
+  assert.equal(seen[0].length, 3, "nobody listens: no timer");
+  mock.timers.reset();
 });

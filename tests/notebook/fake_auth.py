@@ -61,6 +61,8 @@ class FakeAuth(traitlets.HasTraits):
     next_refresh_at = traitlets.Float(None, allow_none=True)
     notices = traitlets.Tuple(())
     closed = traitlets.Bool(False)
+    last_user: User | None = None
+    uses_secret_key = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,11 +84,12 @@ class FakeAuth(traitlets.HasTraits):
         self.last_event = event
 
     def sign_in(self, *, left: float = 3000.0, lifetime: float = 3600.0, **user: Any) -> None:
-        self.user = make_user(**user)
+        self.user = self.last_user = make_user(**user)
         self.session = make_session(self.user, left=left, lifetime=lifetime)
         self.next_refresh_at = time.time() + left - min(60, lifetime / 5)
+        self.last_error = None
         self.status = "active"
-        self.happen("SIGNED_IN", "password")
+        self.happen("SIGNED_IN", "signed in with a password")
 
     def refresh_session(self) -> None:
         self._wish("refresh_session")
@@ -95,13 +98,13 @@ class FakeAuth(traitlets.HasTraits):
         self.session = make_session(self.user)
         self.next_refresh_at = time.time() + 3540
         self.status = "active"
-        self.happen("TOKEN_REFRESHED", "asked for")
+        self.happen("TOKEN_REFRESHED", "refreshed")
 
     def sign_out(self, scope: str = "global") -> None:
         self._wish(f"sign_out({scope})")
-        self.session = self.user = self.next_refresh_at = None
+        self.session = self.user = self.last_user = self.next_refresh_at = None
         self.status = "signed_out"
-        self.happen("SIGNED_OUT", "asked for")
+        self.happen("SIGNED_OUT", "signed out")
 
     def _wish(self, name: str) -> None:
         self.asked.append((name, threading.current_thread().name))
@@ -119,10 +122,10 @@ def enact(auth: FakeAuth, status: str) -> FakeAuth:
         return auth
     auth.sign_in()
     auth.events = ()
-    auth.happen("INITIAL_SESSION", "read from storage", ago=4210)
-    auth.happen("TOKEN_REFRESHED", "due", ago=600)
+    auth.happen("SIGNED_IN", "found in storage", ago=4210)
+    auth.happen("TOKEN_REFRESHED", "refreshed automatically", ago=600)
     if status == "retrying":
-        auth.last_error = AuthError("The auth server does not answer (503). The session is kept.", status=503)
+        auth.last_error = AuthError("abcd.supabase.co could not be reached.", status=503)
         auth.next_refresh_at = time.time() + 24
         auth.session = make_session(auth.user, left=312)
     elif status == "expired":

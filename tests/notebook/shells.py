@@ -134,7 +134,9 @@ def connected(shell, monkeypatch):
         )
 
     monkeypatch.setattr(commands, "_make_client", make)
-    monkeypatch.setattr(magics.SupabaseMagics, "show", lambda self, client: sys.stdout.write(f"{client}\n"))
+    monkeypatch.setattr(
+        magics.SupabaseMagics, "show", lambda self, client, **_: sys.stdout.write(f"{client}\n")
+    )
     shell.run("%load_ext supabase_nb")
     assert shell.run("%supabase_connect https://abcd.supabase.co --key 'anon'").ok
     return shell

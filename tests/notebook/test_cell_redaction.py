@@ -17,7 +17,8 @@ from wire_tokens import make_jwt, make_refresh_token
 from supabase_nb import logs, redaction
 from supabase_nb.errors import AuthSessionMissing
 from supabase_nb.notebook.records import clean_files, clean_memory
-from supabase_nb.redaction import known_in, mask, remember, shapes
+from supabase_nb.redaction import known_in, mask, remember
+from supabase_nb.token_search import shapes
 from supabase_nb.tokens import Secret
 
 AT, RT = make_jwt(), make_refresh_token()

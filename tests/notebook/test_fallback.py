@@ -16,7 +16,7 @@ import nbformat
 import pytest
 from fake_auth import REFRESH_TOKEN, FakeAuth, enact
 
-from supabase_nb.models import STATUSES
+from supabase_nb.models import STATUSES, Notice
 from supabase_nb.notebook import fallback
 from supabase_nb.notebook.text import WORDS
 from supabase_nb.notebook.view import describe, masked
@@ -34,25 +34,25 @@ supabase = Client(enact(FakeAuth(), "active"))
 
 def texts_of(html: str) -> list[str]:
     """What is left where styles and classes are taken away, as GitHub does."""
-    return [re.sub(r"<[^>]+>", "", line) for line in re.findall(r"<p>(.*?)</p>", html)]
+    lines = re.findall(r"<p>(.*?)</p>", html.replace("<br>", " · "))
+    return [re.sub(r"<[^>]+>", "", line) for line in lines]
 
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_a_snapshot_says_what_was_and_when(status: str) -> None:
     view = describe(enact(FakeAuth(), status))  # type: ignore[arg-type]
     html = fallback.html(view)
-    title, state, *rest = texts_of(html)
-    assert re.fullmatch(r"Supabase session, snapshot of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", title)
-    shape, words = fallback.SHAPES[status], WORDS[f"status.{status}"]
-    assert state.startswith(f"{shape} then {words.lower()} · ")
-    assert "abcd.supabase.co" in state
-    assert rest[-1] == "Not live: run the cell again to see the session as it is now."
+    who, state, *rest = texts_of(html)
+    then = rf"○ {WORDS[f'status.{status}']} at \d{{4}}-\d\d-\d\d \d\d:\d\d \(snapshot\)"
+    assert re.fullmatch(then, state)
+    assert who == f"{'Not signed in' if status == 'signed_out' else 'a•••@example.com'} · abcd.supabase.co"
+    assert rest[-1] == "Run the cell again to see the session as it is now."
     plain = fallback.plain(view)
-    assert plain.startswith(f"{title[:-8]}")
-    assert f"{shape} then {words.lower()}" in plain
+    assert re.match(f"Supabase session: {then} · ", plain)
     assert "\n" not in plain
     # Never as if it were known to hold now.
-    assert words not in html + plain
+    for text in (html, plain):
+        assert "●" not in text
     for private in PRIVATE:
         assert private not in html + plain
 
@@ -60,10 +60,33 @@ def test_a_snapshot_says_what_was_and_when(status: str) -> None:
 @pytest.mark.parametrize("status", ["signed_out", "retrying", "expired"])
 def test_the_next_step_is_there(status: str) -> None:
     view = describe(enact(FakeAuth(), status))  # type: ignore[arg-type]
-    step = view["message"] or WORDS[f"hint.{status}"]
+    step = view["message"] or WORDS[f"hint.{status}"].format(option="")
     assert step in fallback.line(view)
     assert step in fallback.plain(view)
     assert step in texts_of(fallback.html(view))
+
+
+def test_the_next_step_names_the_client() -> None:
+    view = describe(FakeAuth()) | {"client": "other", "option": " --name other"}  # type: ignore[arg-type]
+    assert fallback.line(view).endswith("Run %supabase_set_session --name other to restore a session.")
+    assert texts_of(fallback.html(view))[0] == "Not signed in · abcd.supabase.co · other"
+
+
+def test_one_line_is_who_and_what() -> None:
+    lines = texts_of(fallback.html(describe(enact(FakeAuth(), "active")), one_line=True))  # type: ignore[arg-type]
+    assert lines[0] == "a•••@example.com"
+    assert lines[1].startswith("○ Active at ")
+    assert len(lines) == 2
+
+
+def test_whose_token_is_sent_is_masked_and_a_secret_key_is_told() -> None:
+    auth = enact(FakeAuth(), "active")
+    auth.uses_secret_key = True
+    auth.notices = (Notice("Requests are sent as alan@example.com (set_auth).", "set_auth"),)
+    view = describe(auth)  # type: ignore[arg-type]
+    for text in (fallback.line(view), fallback.plain(view), fallback.html(view)):
+        assert "Requests are sent as a•••@example.com (set_auth)." in text
+        assert "bypass Row Level Security" in text
 
 
 @pytest.mark.parametrize("status", ["active", "retrying", "expired", "signed_out"])
@@ -75,7 +98,7 @@ def test_a_closed_client_says_so_in_every_form(status: str) -> None:
     hint = "This client was closed. Run %supabase_connect to connect again."
     assert fallback.line(view).startswith("⊖ Closed · ")
     assert fallback.line(view).endswith(f" · {hint}")
-    assert "⊖ then closed · " in fallback.plain(view)
+    assert "○ Closed at " in fallback.plain(view)
     assert fallback.plain(view).endswith(hint)
     assert texts_of(fallback.html(view))[-1] == hint
     for private in PRIVATE:
@@ -189,9 +212,7 @@ def test_jupyter_console_shows_the_snapshot() -> None:
         except subprocess.TimeoutExpired:
             if attempt == 2:
                 raise
-    assert re.search(
-        r"Supabase session, snapshot of [\d: -]+: ● then active · a•••@example.com", shown.stdout
-    )
+    assert re.search(r"Supabase session: ○ Active at [\d: -]+ \(snapshot\) · a•••@example.com", shown.stdout)
 
 
 def executed(path: Path) -> nbformat.NotebookNode:
@@ -206,7 +227,7 @@ def check(notebook: nbformat.NotebookNode) -> None:
     for cell in notebook.cells[1:]:
         snapshot, widget = cell.outputs
         assert 'class="sb-snap ' in snapshot.data["text/html"]
-        assert snapshot.data["text/plain"].startswith("Supabase session, snapshot of ")
+        assert snapshot.data["text/plain"].startswith("Supabase session: ○ Active at ")
         assert widget.data["text/plain"] == ""
         assert "application/vnd.jupyter.widget-view+json" in widget.data
     # The widget's state is saved with the notebook by default.

@@ -193,13 +193,13 @@ def test_a_password_is_no_argument(here: Shell) -> None:
 
 
 def test_the_form_takes_an_address_with_a_code_too(here: Shell, server: DemoServer) -> None:
-    from supabase_nb.notebook.entry import _restored
+    from supabase_nb.notebook.requests import REQUESTS
 
     auth = here.ns["supabase"].auth  # type: ignore[attr-defined]
     auth.sign_in_with_otp(email="ada@example.com")
     address = httpx.get(server.outbox("ada@example.com")[-1]["action_link"]).headers["location"]
     assert "?code=" in address
-    assert _restored(auth, Secret(address), Secret("")).user.email == "ada@example.com"  # type: ignore[union-attr]
+    assert REQUESTS["set_session"](auth, {"access_token": Secret(address)}) == "Signed in as ada@example.com."
 
 
 # -- set auth -----------------------------------------------------------------------------------------------
@@ -212,12 +212,12 @@ def test_set_auth_and_back(here: Shell, person: Person, server: DemoServer) -> N
     here.ns["other"] = server.sign_in("grace@example.com")["access_token"]
     ran = here.run("%supabase_set_auth other")
     assert ran.ok
-    assert "set_auth is in force" in ran.text
+    assert "(set_auth)" in ran.text
     rows = "supabase.table('trips').select('start').limit(1).execute().data"
     assert here.run(f"rows = {rows}").ok
     assert here.ns["rows"] == [{"start": "New York"}]
     assert who(here) == "ada@example.com"
-    assert "set_auth is in force" not in here.run("%supabase_set_auth None").text
+    assert "(set_auth)" not in here.run("%supabase_set_auth None").text
     here.run(f"rows = {rows}")
     assert here.ns["rows"] == [{"start": "London"}]
     assert supabase is here.ns["supabase"]

@@ -20,7 +20,7 @@ from shells import Shell
 from supabase_nb import AuthClient
 from supabase_nb.demo import DemoServer
 from supabase_nb.errors import AuthRetryableError
-from supabase_nb.models import STATUSES
+from supabase_nb.models import STATUSES, Notice
 from supabase_nb.notebook import fallback, widgets
 from supabase_nb.notebook.client import Displays
 from supabase_nb.notebook.text import WORDS
@@ -120,10 +120,10 @@ def test_a_thousand_reruns_leave_one_model(auth: FakeAuth, shell: Shell) -> None
 
 def test_each_kind_of_each_client_has_its_own(auth: FakeAuth) -> None:
     one, other = Client(auth), Client(FakeAuth())
-    displays = [getattr(client, kind) for client in (one, other) for kind in KINDS]
-    assert len({display.model_id for display in displays}) == 10
-    assert [getattr(one, kind) for kind in KINDS] == displays[:5]
-    assert one._display_() is one.panel
+    displays = [display_of(client.auth, kind) for client in (one, other) for kind in KINDS]
+    assert len({display.model_id for display in displays}) == 2 * len(KINDS)
+    assert [display_of(one.auth, kind) for kind in KINDS] == displays[: len(KINDS)]
+    assert (one._display_(), one.token_entry()) == (one.panel, display_of(one.auth, "token_entry"))
 
 
 def test_a_kind_that_does_not_exist(auth: FakeAuth) -> None:
@@ -158,7 +158,7 @@ def test_every_state_is_told(auth: FakeAuth, status: str) -> None:
     enact(auth, status)
     view = page.wait_view(status=status)
     assert view["host"] == "abcd.supabase.co"
-    assert (view["user"] is None) == (status in ("signed_out", "expired"))
+    assert (view["user"] is None) == (status == "signed_out")  # of an expired session, whose it was
     assert (view["message"] is not None) == (status in ("retrying", "expired"))
 
 
@@ -182,7 +182,9 @@ def test_a_hello_is_answered(auth: FakeAuth) -> None:
         "session_id": "c0ffee00-5e55-4a0b-8f3e-0123456789ab",
         "aal": "aal1",
     }
-    assert [(event["kind"], event["cause"]) for event in view["events"]] == [("SIGNED_IN", "password")]
+    assert [(event["kind"], event["text"]) for event in view["events"]] == [
+        ("SIGNED_IN", "Signed in with a password")
+    ]
     json.dumps(view)
 
 
@@ -228,8 +230,9 @@ def test_a_refresh_can_be_told_from_other_changes(auth: FakeAuth) -> None:
     auth.refresh_session()
     refreshed = page.wait_view(status="active")["refreshed"]
     assert refreshed is not None
-    auth.notices = ("Continued from storage.",)
-    assert page.wait_view(notices=["Continued from storage."])["refreshed"] == refreshed
+    auth.notices = (Notice("A sentence.", "name"),)
+    told = [{"name": "name", "text": "A sentence."}]
+    assert page.wait_view(notices=told)["refreshed"] == refreshed
 
 
 def test_words_come_from_one_table(auth: FakeAuth, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +253,7 @@ def test_a_click_does_not_hold_up_the_thread_that_brings_it(auth: FakeAuth) -> N
     page.wait(lambda news: news == {"type": "taken", "id": "1"})
     assert not any(news["type"] == "answer" for news in page.news)
     auth.go_on.set()
-    assert page.wait_answer("1") == {"type": "answer", "id": "1", "ok": True, "text": ""}
+    assert page.wait_answer("1") == {"type": "answer", "id": "1", "ok": True, "text": "Refreshed."}
     assert auth.asked == [("refresh_session", "supabase-nb-ask")]
 
 

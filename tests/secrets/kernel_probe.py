@@ -101,9 +101,8 @@ def _objects(shell: object) -> str:
     for value in gc.get_objects():
         module = type(value).__module__
         if isinstance(module, str) and module.startswith("supabase_nb.") and not isinstance(value, type):
-            shown += [repr(value), pprint.pformat(value), repr(getattr(value, "__dict__", ""))]
-            if not isinstance(value, str):  # a text that hides itself in every view but itself
-                shown.append(str(value))
+            views = (repr(value), str(value), pprint.pformat(value), repr(getattr(value, "__dict__", "")))
+            shown += views
     return "\n".join(shown)
 
 

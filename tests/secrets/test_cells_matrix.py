@@ -128,7 +128,7 @@ class Run:
 
     def enter(self, name: str, at: str, rt: str) -> None:
         fields = {"access_token": at, "refresh_token": rt}
-        self.kernel.send(self.form, {"type": "tokens", "id": name, **fields})
+        self.kernel.send(self.form, {"type": "ask", "what": "set_session", "id": name, "fields": fields})
 
         def answered() -> list[bool]:
             sent = [m["content"]["data"] for m in self.kernel.said if m["msg_type"] == "comm_msg"]

@@ -61,7 +61,7 @@ def test_what_is_sent_to_displays(name):
 def test_static_html(name):
     page = fallback.html(describe(hostile_auth(HOSTILE[name])))
     found = Elements(page)
-    assert found.tags == {"style", "div", "p", "strong", "em"}
+    assert found.tags == {"style", "div", "p", "strong", "small", "br"}
     assert found.attributes == {"class=sb-snap mathjax_ignore tex2jax_ignore"}
     assert page.count("<style>") == 1
     assert steers(page) == []

@@ -77,7 +77,7 @@ class Run:
         kernel.run("%supabase_set_session")
         form = kernel.widget(lambda state: state.get("kind") == "token_entry")
         fields = dict(zip(("access_token", "refresh_token"), ENTRIES[shape](at, rt), strict=True))
-        kernel.send(form, {"type": "tokens", "id": name, **fields})
+        kernel.send(form, {"type": "ask", "what": "set_session", "id": name, "fields": fields})
 
         def answers() -> list[dict[str, Any]]:
             sent = [m["content"]["data"] for m in kernel.said if m["msg_type"] == "comm_msg"]

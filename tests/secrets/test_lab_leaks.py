@@ -64,14 +64,16 @@ def work(lab: SearchedLab, server: DemoServer, planted: Planted) -> Path:
     for name, shape in [*ENTRIES.items(), ("refused", ENTRIES["two fields"])]:
         at, rt = tokens(server, "revoked" if name == "refused" else "valid")
         planted.add(f"form, {name}", access_token=at, refresh_token=rt)
-        if form.get_by_role("button", name="Use other tokens").is_visible():
-            form.get_by_role("button", name="Use other tokens").click()
+        if not access.is_visible():
+            form.get_by_role("button", name="Sign out").click()
+            form.get_by_role("button", name="Paste tokens").click()
         first, second = shape(at, rt)
         access.fill(first)
         refresh.fill(second)
         access.press("Enter")
         page.wait_for_function(
-            "form => form.querySelector('[role=status]').textContent.match(/Restored|again|not|no /)",
+            """panel => panel.querySelector('.sb-form').hidden
+                || panel.querySelector('.sb-form .sb-message').textContent.match(/again|not|no /)""",
             arg=form.element_handle(),
         )
         planted.add_stored(f"form, {name}", lab.home / "sessions")

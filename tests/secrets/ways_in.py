@@ -223,7 +223,7 @@ def filled(text: str, *, at: str, rt: str, **names: Any) -> str:
     return text.format(at=at, rt=rt, json=both, **names) if text else ""
 
 
-#: What is sent by the form (`static/entry.mjs`): the fields of its message.
+#: What is sent by the form (`static/form.mjs`): the fields of its message.
 ENTRIES: dict[str, Callable[[str, str], tuple[str, str]]] = {
     "two fields": lambda at, rt: (at, rt),
     "a stored session": lambda at, rt: (json.dumps({"access_token": at, "refresh_token": rt}), ""),

@@ -66,6 +66,7 @@ class AuthAPI:
     ) -> None:
         self.url = check_url(url, allow_http=allow_http)
         self.clock = clock
+        self.uses_secret_key = tokens.is_secret(Secret((headers or {}).get("apikey", "")))
         self._headers = {name: Secret(value) for name, value in (headers or {}).items()}
         self._transport = transport
         self._http: httpx.AsyncClient | None = None

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from ... import errors
 from ...models import Session, User
-from ...tokens import Secret, shown
+from ...redaction import shown
+from ...tokens import Secret
 
 if TYPE_CHECKING:
     from ... import _http as httpx

@@ -167,7 +167,7 @@ class SessionManager:
         session = await self.restore()
         if session is None:
             raise not_signed_in()
-        session = await self.refresher.refresh(Secret(session.access_token))
+        session = await self.refresher.refresh(Secret(session.access_token), asked=True)
         failure = self.state.snapshot.error
         if isinstance(failure, AuthStorageError):
             raise errors.copy_error(failure)

@@ -53,6 +53,7 @@ class RefreshAttempt:
         began: When, on the steady clock.
         task: What carries it out.
         waiting: How many calls wait for it.
+        asked: A call of `refresh_session` asked for it.
         abandoned: A call that waited for it was interrupted.
         locked: It has the session's lock.
         shares_lock: It replaces an abandoned attempt that has the lock, and whose request hangs.
@@ -62,6 +63,7 @@ class RefreshAttempt:
     seen: Secret
     began: float
     task: asyncio.Task[Session] | None = None
+    asked: bool = False
     abandoned: bool = False
     locked: bool = False
     shares_lock: bool = False
@@ -89,7 +91,7 @@ class TokenRefresher:
 
     # -- a refresh ----------------------------------------------------------------------------------------
 
-    async def refresh(self, seen: Secret) -> Session:
+    async def refresh(self, seen: Secret, *, asked: bool = False) -> Session:
         """A session whose access token is another than `seen`.
 
         Any number of threads, tasks and kernels that have seen the same token cause one request.
@@ -99,14 +101,15 @@ class TokenRefresher:
             AuthApiError: The server's final answer; the session has ended.
             AuthRetryableError: An outage. The session is kept, and retried in the background.
         """
-        return await retry(lambda deadline: self._refresh(seen, deadline), self._clock.clock)
+        return await retry(lambda deadline: self._refresh(seen, deadline, asked=asked), self._clock.clock)
 
-    async def _refresh(self, seen: Secret, deadline: float) -> Session:
+    async def _refresh(self, seen: Secret, deadline: float, *, asked: bool) -> Session:
         while True:
             found = self._join_or_start(seen)
             if isinstance(found, Session):
                 return found
             assert found.task is not None
+            found.asked = found.asked or asked
             patience = time_until(deadline, self._clock.clock.steady())
             young = found.began + _YOUNG - self._clock.clock.steady()
             # An abandoned one is looked at again when it is no longer young.
@@ -283,7 +286,9 @@ class TokenRefresher:
             )
             if session.lifetime <= _TOO_SHORT:
                 snapshot = self._paused(snapshot, before.failures, failure)
-            self.state.replace(snapshot, AuthChangeEvent.TOKEN_REFRESHED, "refreshed")
+            asked = self.attempt is not None and self.attempt.asked
+            cause = "refreshed" if asked else "refreshed automatically"
+            self.state.replace(snapshot, AuthChangeEvent.TOKEN_REFRESHED, cause)
         return session
 
     def _paused(

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ...errors import AuthError, AuthSessionMissing
-from ...models import AuthChangeEvent, AuthEvent, Session
+from ...models import AuthChangeEvent, AuthEvent, Notice, Session, User
 from .._api.server_clock import ServerClock
 from .._loop import waiting_call
 from .delivery import Delivery
@@ -44,6 +44,8 @@ class SessionState:
         self.clock, self.delivery = clock, delivery
         self.snapshot = SessionSnapshot()
         self.events: deque[AuthEvent] = deque(maxlen=20)
+        #: Whose session is in force, or has expired.
+        self.last_user: User | None = None
         self.notices: dict[str, str] = {}
         #: When the last exchange was answered, on the steady clock.
         self.exchanged_at = float("-inf")
@@ -111,6 +113,8 @@ class SessionState:
             cause: Why, for people.
         """
         before, self.snapshot = self.snapshot, snapshot
+        if snapshot.session is not None or snapshot.status != "expired":
+            self.last_user = snapshot.session.user if snapshot.session else None
         if event is not None:
             logger.info("%s: %s", event, cause)
         if snapshot.status != before.status:
@@ -179,7 +183,8 @@ class SessionState:
 
     def _shown_notices(self, snapshot: SessionSnapshot) -> tuple[str, ...]:
         ends = snapshot.session is not None and not snapshot.session.refresh_token
-        return (*self.notices.values(), *((_NO_REFRESH_TOKEN,) if ends else ()))
+        shown = self.notices | ({"no_refresh_token": _NO_REFRESH_TOKEN} if ends else {})
+        return tuple(Notice(text, name) for name, text in shown.items())
 
     def note(self, name: str, text: str | None) -> None:
         """Set a notice, or take it away. It shows with the next `replace`."""

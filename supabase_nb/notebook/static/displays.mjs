@@ -1,14 +1,14 @@
 // The displays' entry: one module for all kinds; a model's `kind` says which it is.
 import { listen } from "./line.mjs";
-import { explain, panel } from "./panel.mjs";
-import { badge, expiry, timeline, userCard } from "./parts.mjs";
-import { followTheme, h, say, write } from "./shared.mjs";
+import { panel } from "./panel.mjs";
+import { badge, expiry, explain, oneLine, timeline, userCard } from "./parts.mjs";
+import { followTheme, h, onTick, say, tickAll, write } from "./shared.mjs";
 
 /** @typedef {import("./line.mjs").Line} Line */
 /** @typedef {import("./line.mjs").Model} Model */
 /** @typedef {import("./line.mjs").News} News */
 
-const PARTS = { badge, user_card: userCard, expiry, timeline };
+const PARTS = { badge, user_card: userCard, expiry, timeline, line: oneLine };
 
 /**
  * One display in one place of the page.
@@ -20,12 +20,15 @@ const PARTS = { badge, user_card: userCard, expiry, timeline };
 function draw(model, el, line) {
   const kind = model.get("kind");
   const words = model.get("words");
-  const whole = kind === "panel" ? panel(words, line) : null;
+  const form = kind === "token_entry";
+  const whole = form || kind === "panel" ? panel(words, line, form) : null;
   const part = whole ?? PARTS[/** @type {keyof typeof PARTS} */ (kind)](words);
-  const note = h("p", { class: "sb-note" });
-  const root = h("div", { class: "sb", "data-kind": kind }, part.element, ...(whole ? [] : [note]));
+  const root = h("div", { class: "sb", "data-kind": kind }, part.element);
   // Else it would flash again whenever the page hides it and shows it again.
   root.addEventListener("animationend", () => root.classList.remove("sb-flash"));
+  // In its corner, or for the badge in its word: a display that nobody is behind keeps its size.
+  const note = h("p", { class: "sb-note" });
+  if (["user_card", "expiry", "timeline"].includes(kind)) root.append(note);
   const { shown } = line;
   let refreshed = shown.view?.refreshed;
 
@@ -41,11 +44,9 @@ function draw(model, el, line) {
     }
     root.dataset.status = live && view ? view.status : "dead";
     part.show(shown);
-    // In its corner, or for the badge in its word: a display that is closed keeps its size.
-    root.classList.toggle("sb-closed", life === "closed");
-    root.title = life === "closed" && !whole ? explain(words, shown) : "";
-    const closed = kind === "badge" ? "" : say(words, "status.closed");
-    write(note, live ? "" : life === "closed" ? closed : explain(words, shown));
+    write(note, live ? "" : say(words, life === "closed" ? "status.closed" : "status.dead"));
+    note.title = live ? "" : explain(words, shown);
+    tickAll();
     if (news?.type === "view") {
       const fresh = news.view.refreshed;
       if (refreshed !== undefined && fresh !== null && fresh !== refreshed) flash(root);
@@ -56,22 +57,20 @@ function draw(model, el, line) {
   el.append(root);
   const unfollow = followTheme(root);
   line.views.add(show);
+  const still = onTick((now) => {
+    line.check(now);
+    part.tick?.(shown, now);
+  });
   show(null);
   line.hello();
-  const ticking = setInterval(() => {
-    const now = Date.now();
-    line.check(now);
-    if (shown.life === "live") part.tick?.(shown, now);
-  }, 1000);
   return () => {
-    clearInterval(ticking);
+    still();
     line.views.delete(show);
     whole?.free();
     unfollow();
     root.remove();
   };
 }
-
 /**
  * Hide the snapshot before us where its own style sheet does not: outside Jupyter's pages (VS Code, Colab).
  * @param {HTMLElement} root

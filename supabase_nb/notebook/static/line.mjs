@@ -1,13 +1,15 @@
-// The line to the kernel: what it said last, and whether anybody is at its other end.
+// The line to the kernel: what it said last, whether it is still there, and what is asked of it.
+import { agreed } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
 /** @typedef {import("./parts.mjs").Shown} Shown */
 /** @typedef {import("./parts.mjs").View} View */
 /** @typedef {import("@anywidget/types").AnyModel<{kind: string, words: Words}>} Model */
 /**
- * What the kernel sends: what to show; that a wish came; how it ended; that the client is gone.
- * @typedef {{type: "view", view: View} | {type: "taken", id: string}
- *   | {type: "answer", id: string, ok: boolean, text: string} | {type: "closed"}} News
+ * What the kernel sends: what to show; that a request came; how it ended; that the client is gone; that the form
+ * is to be opened.
+ * @typedef {{type: "view", view: View} | {type: "taken", id: string} | {type: "closed"} | {type: "open"}
+ *   | {type: "answer", id: string, ok: boolean, text: string}} News
  */
 /**
  * @typedef {object} Line
@@ -15,14 +17,27 @@
  * @property {Set<(news: News | null) => void>} views called with news, or with null when only `life` changed
  * @property {() => void} hello
  * @property {(now: number) => void} check
- * @property {(what: string) => string} ask
+ * @property {(what: string, fields?: Record<string, string>) => string} ask
+ * @property {() => boolean} isToOpen whether the form is to be open in a view that is drawn now
  * @property {() => void} stop
+ */
+/**
+ * One request at a time.
+ * @typedef {object} Asking
+ * @property {() => boolean} busy
+ * @property {(what: string, fields?: Record<string, string>) => void} ask
+ * @property {(news: News | null) => void} hear
+ * @property {() => void} drop
  */
 
 /** How long an answer may take before we say that there is none, in ms. */
 const PATIENCE = 10_000;
 /** How long after something was due we ask whether the kernel is there, in ms. */
 const GRACE = 10_000;
+/** When a request that the kernel has not taken yet needs an explanation, in ms. */
+const BUSY_AFTER = 2_000;
+/** How long a view may take to be drawn after its form was to be opened, in ms. */
+const OPEN_WITHIN = 10_000;
 
 /**
  * One for each model. News that come before a view is rendered are kept: a kernel that runs a cell sends them
@@ -32,21 +47,28 @@ const GRACE = 10_000;
  */
 export function listen(model) {
   /** @type {Shown} */
-  const shown = { view: null, at: 0, life: "waiting" };
+  const shown = { view: null, at: 0, ends: null, due: null, life: "waiting" };
   /** @type {Line["views"]} */
   const views = new Set();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let waiting;
+  let opened = -Infinity;
 
   const receive = (/** @type {News} */ news) => {
     clearTimeout(waiting);
     waiting = undefined;
     if (news.type === "view") {
-      const life = news.view.status === "closed" ? "closed" : "live";
-      Object.assign(shown, { view: news.view, at: Date.now(), life });
+      const { view } = news;
+      const at = Date.now();
+      const moment = (/** @type {number | null} */ seconds, /** @type {number | null} */ name) =>
+        seconds === null ? null : agreed(`${view.host} ${name}`, at + seconds * 1000);
+      const ends = moment(view.time_left, view.expires_at);
+      const due = moment(view.refresh_in, view.refresh_at);
+      Object.assign(shown, { view, at, ends, due, life: view.status === "closed" ? "closed" : "live" });
     }
     if (news.type === "closed") shown.life = "closed";
-    views.forEach((tell) => tell(news));
+    if (news.type === "open") opened = Date.now();
+    (news.type === "open" ? [...views].slice(-1) : views).forEach((tell) => tell(news));
   };
   const lose = (/** @type {"gone" | "silent"} */ life) => {
     if (shown.life === "gone" || shown.life === "closed") return;
@@ -70,16 +92,47 @@ export function listen(model) {
       waiting = setTimeout(() => lose("silent"), PATIENCE);
       model.send({ type: "hello" });
     },
-    ask(what) {
+    ask(what, fields) {
       const id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
-      model.send({ type: "ask", what, id });
+      model.send({ type: "ask", what, id, ...(fields ? { fields } : {}) });
       return id;
     },
+    isToOpen: () => Date.now() - opened < OPEN_WITHIN,
     stop() {
       clearTimeout(waiting);
       model.off("msg:custom", receive);
       model.off("comm_live_update", gone);
       unwatch();
+    },
+  };
+}
+
+/**
+ * @param {Line} line
+ * @param {(step: "sent" | "busy" | "taken" | "done" | "failed", text: string) => void} tell
+ * @returns {Asking}
+ */
+export function asking(line, tell) {
+  let id = "";
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let later;
+  return {
+    busy: () => Boolean(id),
+    ask(what, fields) {
+      id = line.ask(what, fields);
+      later = setTimeout(() => tell("busy", ""), BUSY_AFTER);
+      tell("sent", "");
+    },
+    hear(news) {
+      if (!id || !news || (news.type !== "taken" && news.type !== "answer") || news.id !== id) return;
+      clearTimeout(later);
+      if (news.type === "taken") return tell("taken", "");
+      id = "";
+      tell(news.ok ? "done" : "failed", news.text);
+    },
+    drop() {
+      id = "";
+      clearTimeout(later);
     },
   };
 }

@@ -1,130 +1,205 @@
-// The panel: all displays in one, with Refresh and Sign out, which ask the kernel.
-import { badge, expiry, timeline, userCard } from "./parts.mjs";
-import { h, moment, say, write } from "./shared.mjs";
+// The panel: one card for the whole life of a session. It asks the kernel to sign in, refresh and sign out.
+import { signInForm } from "./form.mjs";
+import { asking } from "./line.mjs";
+import { badge, expiry, explain, facts, latest, person, timeline } from "./parts.mjs";
+import { h, say, write } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
 /** @typedef {import("./parts.mjs").Part} Part */
-/** @typedef {import("./parts.mjs").Shown} Shown */
 /** @typedef {import("./line.mjs").Line} Line */
 /** @typedef {import("./line.mjs").News} News */
 
-/** When a wish that the kernel has not taken yet needs an explanation, and how long an answer stands, in ms. */
-const BUSY_AFTER = 2_000;
-const ANSWER_STANDS = 5_000;
+/** How long an answer stays, in ms. */
+const ANSWER_STAYS = 5_000;
+/** What notices look like, by the names they were set under. Events and the token's line say what the others do. */
+const TONES = /** @type {Record<string, string>} */ ({
+  set_auth: "warn",
+  detached: "warn",
+  sign_out: "warn",
+  storage: "",
+  no_refresh_token: "",
+});
 
 /**
  * @param {Words} words
  * @param {Line} line
+ * @param {boolean} asks whether the form is to be open at first, unless somebody is signed in
  * @returns {Part & {hear: (news: News | null) => void, free: () => void}}
  */
-export function panel(words, line) {
+export function panel(words, line, asks) {
+  const who = person(words);
   const state = badge(words);
-  const user = userCard(words);
-  const time = expiry(words);
+  const token = expiry(words);
+  const known = facts(words, { error: true });
   const events = timeline(words);
-  const host = h("span", { class: "sb-host" });
-  const count = h("span", { class: "sb-count" });
-  const summary = h("summary", {}, say(words, "timeline.title"), count);
-  const history = h("details", { class: "sb-history" }, summary, events.element);
-  const notices = h("ul", { class: "sb-notices" });
-  const message = h("p", { class: "sb-message", role: "status" });
-  const refresh = h("button", { type: "button", class: "sb-button", onclick: () => ask("refresh") });
-  const signOut = h(
-    "button",
-    { type: "button", class: "sb-button sb-quiet", onclick: () => ask("sign_out") },
-    say(words, "panel.sign_out"),
-  );
-  const buttons = h("div", { class: "sb-buttons" }, refresh, signOut);
-  const element = h(
-    "div",
-    { class: "sb-panel" },
-    h(
-      "div",
-      { class: "sb-head" },
-      h("span", { class: "sb-mark", "aria-hidden": "true" }),
-      h("span", { class: "sb-title" }, say(words, "panel.title")),
-      host,
-      state.element,
-    ),
-    h("div", { class: "sb-body" }, user.element, time.element),
-    notices,
-    history,
-    h("div", { class: "sb-foot" }, message, buttons),
-  );
+  const form = signInForm(words, line, {
+    opened: () => show(),
+    closed: (/** @type {boolean} */ done, /** @type {boolean} */ hadFocus) => closed(done, hadFocus),
+  });
 
-  /** The wish under way, and what is said about the last one. */
-  let asked = { id: "", what: "" };
+  const button = (/** @type {string} */ key, /** @type {string} */ look, /** @type {(event: Event) => void} */ onclick) =>
+    h("button", { type: "button", class: `sb-button ${look}`, onclick }, say(words, key));
+  /** The two that open the form: beside "Not signed in", and below a session that has ended. */
+  const openers = (/** @type {string} */ signIn) => [
+    button("panel.paste", "", (event) => enter("tokens", event)),
+    button(signIn, "sb-main", (event) => enter("email", event)),
+  ];
+  const again = openers("panel.sign_in_again");
+  const details = button("panel.details", "sb-quiet", () => toggle());
+  const refresh = button("panel.refresh", "", () => ask("refresh"));
+  const signOut = button("panel.sign_out", "sb-quiet", () => ask("sign_out"));
+  const entrance = h("div", { class: "sb-buttons" }, ...openers("panel.sign_in"));
+  const buttons = h("div", { class: "sb-buttons" }, details, refresh, signOut, ...again);
+
+  const head = h("div", { class: "sb-head" }, who.element, entrance, state.element);
+  const notices = h("ul", { class: "sb-notices" });
+  const said = h("span", { role: "status" });
+  const seconds = h("span", { "aria-hidden": "true" }); // not announced every second
+  const message = h("p", { class: "sb-message" }, said, " ", seconds);
+  const foot = h("div", { class: "sb-foot" }, message, buttons);
+  const number = Math.random().toString(36).slice(2);
+  const more = h("div", { class: "sb-more", id: `sb-more-${number}` }, known.element, events.element);
+  details.setAttribute("aria-controls", more.id);
+  const label = say(words, "panel.title");
+  const element = h("div", { class: "sb-panel", role: "group", "aria-label": label });
+  element.append(head, notices, token.element, foot, more, form.element);
+
   let spoken = "";
+  /** Whether what was spoken is a failure. */
+  let bad = false;
+  let expanded = false;
+  /** What had the focus when the form was opened. @type {HTMLElement | null} */
+  let opener = null;
+  /** Whether the focus is to move on to the panel's buttons, once they are there. */
+  let moveFocus = false;
+  let wanted = asks || line.isToOpen();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let later;
 
-  const speak = (/** @type {string} */ text) => {
+  const speak = (/** @type {string} */ text, failed = false) => {
     clearTimeout(later);
     spoken = text;
-    showMessage();
+    bad = failed;
+    show();
   };
-  const showMessage = () => {
-    const { view, life } = line.shown;
-    message.dataset.status = view && life === "live" ? view.status : "dead";
-    write(message, spoken || explain(words, line.shown));
-    const busy = Boolean(asked.id);
-    refresh.setAttribute("aria-disabled", String(busy || !canRefresh(view)));
-    signOut.setAttribute("aria-disabled", String(busy));
-  };
-  const ask = (/** @type {"refresh" | "sign_out"} */ what) => {
-    if (asked.id || (what === "refresh" && !canRefresh(line.shown.view))) return;
-    asked = { id: line.ask(what), what };
-    speak(say(words, "panel.asked"));
-    later = setTimeout(() => speak(say(words, "panel.busy")), BUSY_AFTER);
-  };
+  const request = asking(line, (step, text) => {
+    if (step === "busy") return speak(say(words, "panel.busy"));
+    if (step === "sent" || step === "taken") return speak(say(words, "panel.asked"));
+    speak(text || say(words, "panel.failed"), step === "failed");
+    later = setTimeout(() => speak(""), ANSWER_STAYS);
+  });
+
+  function ask(/** @type {"refresh" | "sign_out"} */ what) {
+    if (!request.busy() && (what !== "refresh" || canRefresh())) request.ask(what);
+  }
+
+  function canRefresh() {
+    return Boolean(line.shown.view?.refreshable) && line.shown.view?.status !== "refreshing";
+  }
+
+  function enter(/** @type {string} */ method, /** @type {Event} */ event) {
+    opener = /** @type {HTMLElement} */ (event.currentTarget);
+    form.open(method, true);
+  }
+
+  function closed(/** @type {boolean} */ done, /** @type {boolean} */ hadFocus) {
+    moveFocus = done && hadFocus;
+    show();
+    if (!done && hadFocus) opener?.focus();
+  }
+
+  function toggle() {
+    expanded = !expanded;
+    show();
+  }
+
+  function show() {
+    const { shown } = line;
+    const { view, life } = shown;
+    const live = life === "live";
+    const user = view?.user ?? null;
+    if (live && view && wanted) {
+      wanted = false;
+      if (!user || line.isToOpen()) form.open("tokens", false);
+    }
+    if (!live) {
+      request.drop();
+      spoken = "";
+      form.drop();
+    }
+    form.show(shown);
+    const open = form.isOpen();
+    for (const part of [who, state, token, known, events]) part.show(shown);
+
+    const over = view?.status === "expired";
+    head.hidden = open;
+    entrance.hidden = !live || Boolean(user);
+    state.element.hidden = live && !user;
+    token.element.hidden = open || !user;
+    foot.hidden = open || !user;
+    more.hidden = open || !user || !live || over || !expanded;
+    element.dataset.empty = String(!user);
+
+    const usable = live && Boolean(user);
+    details.hidden = !usable || over;
+    details.setAttribute("aria-expanded", String(expanded));
+    refresh.hidden = !usable || over || !view?.refreshable;
+    signOut.hidden = !usable || over;
+    for (const each of again) each.hidden = !usable || !over;
+    write(refresh, say(words, view?.status === "retrying" ? "panel.retry" : "panel.refresh"));
+    refresh.setAttribute("aria-disabled", String(request.busy() || !canRefresh()));
+    signOut.setAttribute("aria-disabled", String(request.busy()));
+
+    showNotices(shown);
+    // Without a user there is no foot: what there is to say is below "Not signed in".
+    const aside = user ? "" : explain(words, shown) || latest(words, shown);
+    if (!user && aside) who.element.querySelector(".sb-about")?.replaceChildren([view?.host, view?.client, aside].filter(Boolean).join(" · "));
+    const tone = !live ? "" : bad || over ? "bad" : view?.status === "retrying" || (view?.message && !spoken) ? "warn" : "";
+    foot.dataset.tone = tone;
+    tick();
+    if (moveFocus && !open && usable && !details.hidden) {
+      moveFocus = false;
+      details.focus();
+    }
+  }
+
+  function tick(now = Date.now()) {
+    const { shown } = line;
+    const { view, due, life } = shown;
+    const retrying = life === "live" && view?.status === "retrying" && !spoken;
+    write(said, spoken || (retrying ? say(words, "panel.retrying") : explain(words, shown)) || latest(words, shown));
+    const left = due === null ? 0 : Math.ceil((due - now) / 1000);
+    const again = left > 0 ? say(words, "panel.retrying_in", { seconds: left }) : say(words, "panel.retrying_now");
+    write(seconds, retrying ? again : "");
+  }
+
+  function showNotices(/** @type {import("./parts.mjs").Shown} */ { view, life }) {
+    const told = (life === "live" && view?.notices ? view.notices : [])
+      .map(({ name, text }) => ({ text, tone: TONES[name] ?? "calm" }))
+      .filter(({ tone }) => tone);
+    if (life === "live" && view?.secret_key) told.unshift({ text: say(words, "panel.secret_key"), tone: "bad" });
+    // Problems of storage, which outlive a sign-out.
+    if (life === "live" && view?.message && !view.user) told.unshift({ text: view.message, tone: "warn" });
+    notices.replaceChildren(...told.map(({ text, tone }) => h("li", { "data-tone": tone }, text)));
+    notices.hidden = !told.length;
+  }
 
   return {
     element,
-    show(shown) {
-      for (const part of [state, user, time, events]) part.show(shown);
-      const { view, life } = shown;
-      write(host, view?.host ?? "");
-      write(count, String(view?.events.length ?? 0));
-      history.hidden = !view?.events.length;
-      notices.replaceChildren(...(view?.notices ?? []).map((notice) => h("li", {}, notice)));
-      notices.hidden = !view?.notices.length;
-      buttons.hidden = life !== "live" || !view?.user || view.status === "expired";
-      write(refresh, say(words, view?.status === "retrying" ? "panel.retry" : "panel.refresh"));
-      if (life !== "live") asked = { id: "", what: "" };
-      if (life !== "live") speak("");
-      showMessage();
+    show,
+    tick(shown, now) {
+      token.tick?.(shown, now);
+      tick(now);
     },
-    tick: time.tick && ((shown, now) => time.tick?.(shown, now)),
     hear(news) {
-      if (!asked.id || news === null || news.type === "view" || news.type === "closed") return;
-      if (news.id !== asked.id) return;
-      if (news.type === "taken") return speak(say(words, "panel.asked"));
-      const done = asked.what === "refresh" ? "panel.refreshed" : "panel.signed_out";
-      asked = { id: "", what: "" };
-      speak(news.text || say(words, news.ok ? done : "panel.failed"));
-      later = setTimeout(() => speak(""), ANSWER_STANDS);
+      request.hear(news);
+      form.hear(news);
+      if (news?.type === "open") form.open("tokens", false);
     },
-    free: () => clearTimeout(later),
+    free() {
+      clearTimeout(later);
+      request.drop();
+      form.drop();
+    },
   };
-}
-
-/**
- * What a person should know and do now.
- * @param {Words} words
- * @param {Shown} shown
- * @returns {string}
- */
-export function explain(words, { view, at, life }) {
-  if (life === "closed") return say(words, "hint.closed");
-  if (!view) return say(words, life === "waiting" ? "dead.waiting" : "dead.never");
-  if (life !== "live") {
-    const status = say(words, `status.${view.status}`);
-    return say(words, `dead.${life}`, { time: moment(at), status });
-  }
-  return view.message ?? words[`hint.${view.status}`] ?? "";
-}
-
-/** @param {import("./parts.mjs").View | null | undefined} view */
-function canRefresh(view) {
-  return Boolean(view?.refreshable) && view?.status !== "refreshing";
 }

@@ -1,4 +1,4 @@
-// The four displays: each builds its elements once and then only changes what differs.
+// The parts of the panel, each a display of its own: elements are built once, then only what differs changes.
 import { clock, h, moment, say, svg, write } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
@@ -8,23 +8,31 @@ import { clock, h, moment, say, svg, write } from "./shared.mjs";
  * @typedef {object} View
  * @property {Status} status
  * @property {string} host
+ * @property {string | null} client
+ * @property {string} option
+ * @property {boolean} secret_key
  * @property {number | null} time_left
  * @property {number | null} lifetime
+ * @property {number | null} expires_at
  * @property {number | null} refresh_in
+ * @property {number | null} refresh_at
  * @property {boolean} refreshable
  * @property {number | null} refreshed
  * @property {{name: string | null, anonymous: boolean, id: string, role: string | null,
  *   provider: string | null, last_sign_in: number | null, session_id: string | null,
  *   aal: string | null} | null} user
  * @property {string | null} message
- * @property {string[]} notices
- * @property {{kind: string, ago: number, cause: string}[]} events
+ * @property {{name: string, text: string}[]} notices
+ * @property {{kind: string, ago: number, text: string}[]} events
  */
 /**
- * A view, when it came (`at`, in ms), and whether somebody is behind it.
+ * A view; when it came, when the token ends and when it is refreshed or tried next (in ms); and whether somebody
+ * is behind it.
  * @typedef {object} Shown
  * @property {View | null} view
  * @property {number} at
+ * @property {number | null} ends
+ * @property {number | null} due
  * @property {"live" | "waiting" | "silent" | "gone" | "closed"} life
  */
 /**
@@ -35,20 +43,39 @@ import { clock, h, moment, say, svg, write } from "./shared.mjs";
  * @property {(shown: Shown, now: number) => void} [tick]
  */
 
-/** From here on a refresh that is due is not one that will come by itself, in seconds. */
-const LATE = 15;
+/** From here on a refresh that is due is not one that will come by itself, in ms. */
+const LATE = 15_000;
 
 /** One shape per state, so that nobody needs colours to tell them apart. @type {Record<string, string>} */
 const SHAPES = {
-  signed_out: '<circle cx="8" cy="8" r="5.25" class="sb-line"/>',
-  restoring: '<circle cx="8" cy="8" r="5.25" class="sb-line"/><path d="M8 2.75a5.25 5.25 0 0 1 0 10.5z"/>',
+  signed_out: '<circle cx="8" cy="8" r="5.25" class="sb-stroke"/>',
+  restoring: '<circle cx="8" cy="8" r="5.25" class="sb-stroke"/><path d="M8 2.75a5.25 5.25 0 0 1 0 10.5z"/>',
   active: '<circle cx="8" cy="8" r="6"/>',
-  refreshing:
-    '<path d="M13 8a5 5 0 1 1-1.6-3.7" class="sb-line"/><path d="M13.6 1.9v4.2H9.4z"/>',
-  retrying: '<path d="M8 1.6 15 14H1z"/>',
-  expired: '<path d="m4 4 8 8m0-8-8 8" class="sb-line sb-thick"/>',
-  dead: '<circle cx="8" cy="8" r="5.25" class="sb-line" stroke-dasharray="2.2 2.1"/>',
+  refreshing: '<path d="M13 8a5 5 0 1 1-1.6-3.7" class="sb-stroke"/><path d="M13.6 1.9v4.2H9.4z"/>',
+  retrying: '<rect x="2.5" y="2.5" width="11" height="11" rx="2.5"/>',
+  expired: '<path d="M8 1.6 15 14H1z"/>',
+  closed: '<circle cx="8" cy="8" r="5.25" class="sb-stroke"/><path d="M5.4 8h5.2" class="sb-stroke"/>',
+  dead: '<circle cx="8" cy="8" r="5.25" class="sb-stroke" stroke-dasharray="2.2 2.1"/>',
 };
+
+/** The state that is shown: the kernel's, or that nobody is behind it. @param {Shown} shown */
+export function stateOf({ view, life }) {
+  return life === "closed" ? "closed" : view && life === "live" ? view.status : "dead";
+}
+
+/** The shape of a state. @param {string} [className] */
+function shapeOf(className = "sb-shape") {
+  const shape = svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true", class: className });
+  let drawn = "";
+  return {
+    shape,
+    draw(/** @type {string} */ state) {
+      // Only our own constant strings.
+      if (state !== drawn) shape.innerHTML = SHAPES[state] ?? "";
+      drawn = state;
+    },
+  };
+}
 
 /**
  * The state, as a word with a shape and a colour. Announces states, not seconds.
@@ -56,42 +83,60 @@ const SHAPES = {
  * @returns {Part}
  */
 export function badge(words) {
-  const shape = svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true", class: "sb-shape" });
+  const { shape, draw } = shapeOf();
   const label = h("span", { class: "sb-word" });
   const element = h("span", { class: "sb-badge", role: "status" }, shape, label);
-  let drawn = "";
   return {
     element,
-    show({ view, life }) {
-      const state = view && life === "live" ? view.status : "dead";
-      if (state !== drawn) {
-        // Only our own constant strings.
-        shape.innerHTML = SHAPES[state] ?? SHAPES.dead;
-        drawn = state;
-      }
+    show(shown) {
+      const state = stateOf(shown);
+      draw(state);
       element.dataset.status = state;
-      const dead = life === "closed" ? "status.closed" : "dead.badge";
-      write(label, say(words, state === "dead" ? dead : `status.${state}`));
+      element.title = state === "dead" || state === "closed" ? explain(words, shown) : "";
+      write(label, say(words, `status.${state}`));
     },
   };
 }
 
 /**
- * Who it is.
+ * Who it is, and where.
  * @param {Words} words
  * @returns {Part}
  */
-export function userCard(words) {
+export function person(words) {
   const letter = h("span");
-  const person = svg(
+  const figure = svg(
     "svg",
     { viewBox: "0 0 16 16", class: "sb-shape" },
-    svg("circle", { cx: 8, cy: 5.5, r: 2.6, class: "sb-line" }),
-    svg("path", { d: "M2.8 14a5.3 5.3 0 0 1 10.4 0", class: "sb-line" }),
+    svg("circle", { cx: 8, cy: 5.5, r: 2.6, class: "sb-stroke" }),
+    svg("path", { d: "M2.8 14a5.3 5.3 0 0 1 10.4 0", class: "sb-stroke" }),
   );
-  const avatar = h("span", { class: "sb-avatar", "aria-hidden": "true" }, letter, person);
+  const avatar = h("span", { class: "sb-avatar", "aria-hidden": "true" }, letter, figure);
   const name = h("div", { class: "sb-name" });
   const about = h("div", { class: "sb-about" });
+  const element = h("div", { class: "sb-person" }, avatar, h("div", { class: "sb-names" }, name, about));
+  return {
+    element,
+    show({ view }) {
+      const user = view?.user ?? null;
+      avatar.hidden = !user;
+      avatar.dataset.anonymous = String(Boolean(user?.anonymous));
+      write(letter, initial(user));
+      write(name, user ? nameOf(words, user) : view ? say(words, "panel.signed_out") : say(words, "panel.title"));
+      name.title = user?.name ?? "";
+      write(about, view ? [view.host, view.client].filter(Boolean).join(" · ") : "");
+      about.title = about.textContent ?? "";
+    },
+  };
+}
+
+/**
+ * What is known of the user and the session, beyond the name.
+ * @param {Words} words
+ * @param {{error?: boolean}} [options] `error`: with the last error
+ * @returns {Part}
+ */
+export function facts(words, { error = false } = {}) {
   const copied = h("span", { class: "sb-copied", role: "status" });
   const copy = h(
     "button",
@@ -99,26 +144,25 @@ export function userCard(words) {
     svg(
       "svg",
       { viewBox: "0 0 16 16", "aria-hidden": "true", class: "sb-shape" },
-      svg("rect", { x: 5.5, y: 5.5, width: 8, height: 8, rx: 1.5, class: "sb-line" }),
-      svg("path", { d: "M10.5 3.2v-.2A1.5 1.5 0 0 0 9 1.5H4A1.5 1.5 0 0 0 2.5 3v5A1.5 1.5 0 0 0 4 9.5h.2", class: "sb-line" }),
+      svg("rect", { x: 5.5, y: 5.5, width: 8, height: 8, rx: 1.5, class: "sb-stroke" }),
+      svg("path", {
+        d: "M10.5 3.2v-.2A1.5 1.5 0 0 0 9 1.5H4A1.5 1.5 0 0 0 2.5 3v5A1.5 1.5 0 0 0 4 9.5h.2",
+        class: "sb-stroke",
+      }),
     ),
   );
   const id = h("span", { class: "sb-id" });
+  const session = h("span", { class: "sb-id" });
   const rows = {
     id: row(words, "user.id", h("span", { class: "sb-copyable" }, id, copy, copied)),
-    session: row(words, "user.session", h("span", { class: "sb-id" })),
-    last: row(words, "user.last_sign_in"),
+    session: row(words, "user.session", session),
+    role: row(words, "user.role"),
+    provider: row(words, "user.provider"),
     aal: row(words, "user.aal"),
+    last: row(words, "user.last_sign_in"),
+    error: row(words, "user.error"),
   };
-  const facts = h("dl", { class: "sb-facts" }, ...Object.values(rows).map(({ element }) => element));
-  const bones = h("div", { class: "sb-bones", "aria-hidden": "true" }, h("i"), h("i"), h("i"));
-  const element = h(
-    "div",
-    { class: "sb-user", role: "group", "aria-label": say(words, "user.title") },
-    h("div", { class: "sb-who" }, avatar, h("div", { class: "sb-names" }, name, about)),
-    facts,
-    bones,
-  );
+  const element = h("dl", { class: "sb-facts" }, ...Object.values(rows).map(({ element }) => element));
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let forget;
   copy.addEventListener("click", async () => {
@@ -132,109 +176,92 @@ export function userCard(words) {
     element,
     show({ view }) {
       const user = view?.user ?? null;
-      element.dataset.empty = String(!user);
-      facts.hidden = !user;
-      bones.hidden = Boolean(user);
-      if (!user) {
-        write(letter, "");
-        write(name, view ? say(words, "user.nobody") : "");
-        write(about, "");
-        return;
-      }
-      avatar.dataset.anonymous = String(user.anonymous);
-      const plain = say(words, user.anonymous ? "user.anonymous" : "user.unnamed");
-      // A phone number or an anonymous user has no initial: a figure stands for them.
-      write(letter, user.anonymous ? "" : initial(user.name ?? ""));
-      writeName(name, user.name ?? plain);
-      write(about, [user.role, user.provider].filter(Boolean).join(" · "));
-      about.hidden = !about.textContent;
+      element.hidden = !user;
+      if (!user) return;
       id.title = user.id;
       write(id, shorten(user.id));
-      const sessionId = /** @type {HTMLElement} */ (rows.session.value.firstChild);
-      sessionId.title = user.session_id ?? "";
-      fill(rows.session, user.session_id && shorten(user.session_id), sessionId);
-      fill(rows.last, user.last_sign_in === null ? null : moment(user.last_sign_in * 1000));
+      session.title = user.session_id ?? "";
+      fill(rows.session, user.session_id && shorten(user.session_id), session);
+      fill(rows.role, user.role);
+      fill(rows.provider, user.provider);
       fill(rows.aal, user.aal);
+      fill(rows.last, user.last_sign_in === null ? null : moment(user.last_sign_in * 1000));
+      fill(rows.error, error ? (view?.message ?? null) : null);
     },
   };
 }
 
 /**
- * The token's life: a ring, a countdown, and when what happens. The ring's notch is the next refresh.
+ * Who it is, with everything that is known, as a card.
+ * @param {Words} words
+ * @returns {Part}
+ */
+export function userCard(words) {
+  const who = person(words);
+  const more = facts(words);
+  const element = h("div", { class: "sb-user", role: "group", "aria-label": say(words, "user.title") });
+  element.append(who.element, more.element);
+  return {
+    element,
+    show(shown) {
+      who.show(shown);
+      more.show(shown);
+    },
+  };
+}
+
+/**
+ * The access token: what is left of it as a bar, and when it is refreshed.
  * @param {Words} words
  * @returns {Part}
  */
 export function expiry(words) {
-  const round = { cx: 36, cy: 36, r: 31, class: "sb-ring-track" };
-  // pathLength makes a dash's length a fraction of the token's life.
-  const arc = svg("circle", { ...round, class: "sb-ring-arc", pathLength: 1, "stroke-dasharray": "1 1" });
-  const notch = svg("line", { x1: 36, x2: 36, y1: 1, y2: 9, class: "sb-ring-notch" });
-  const ring = svg(
-    "svg",
-    { viewBox: "0 0 72 72", class: "sb-ring", "aria-hidden": "true" },
-    svg("circle", round),
-    arc,
-    notch,
-  );
-  const left = h("span", { class: "sb-left" });
-  const unit = h("span", { class: "sb-unit" });
-  const put = (/** @type {string} */ text) => {
-    write(left, text);
-    left.classList.toggle("sb-long", text.length > 5); // hours and days have to fit into the ring too
-  };
-  const rows = { expires: row(words, "expiry.expires"), refresh: row(words, "expiry.refresh") };
-  const facts = h("dl", { class: "sb-facts" }, rows.expires.element, rows.refresh.element);
+  const text = h("span", { class: "sb-until" });
+  const rest = h("i");
+  const title = h("span", { class: "sb-label" }, say(words, "token.title"));
   const element = h(
     "div",
-    { class: "sb-expiry", role: "group", "aria-label": say(words, "expiry.title") },
-    h("div", { class: "sb-dial" }, ring, h("div", { class: "sb-time" }, left, unit)),
-    facts,
+    { class: "sb-token" },
+    h("div", { class: "sb-token-line" }, title, text),
+    h("div", { class: "sb-bar", "aria-hidden": "true" }, rest),
   );
   return {
     element,
     show(shown) {
-      const { view, life, at } = shown;
-      const known = view?.time_left ?? null;
-      const live = life === "live";
-      element.dataset.status = live && view ? view.status : "dead";
-      element.dataset.empty = String(known === null);
-      if (!view || known === null) {
-        put("–");
-        write(unit, say(words, "expiry.none"));
-        facts.hidden = true;
-        arc.style.strokeDashoffset = "1";
-        notch.style.display = "none";
-        return;
-      }
-      facts.hidden = false;
-      const life_ = view.lifetime || known;
-      const short = life_ <= 900;
-      element.dataset.short = String(life_ <= 120);
-      fill(rows.expires, moment(at + known * 1000, { seconds: short }));
-      const due = view.refresh_in;
-      const ahead = due !== null && due < known && view.status !== "retrying";
-      notch.style.display = live && ahead ? "" : "none";
-      if (ahead) notch.style.transform = `rotate(${360 * Math.min(1, (known - due) / life_)}deg)`;
-      this.tick?.(shown, at);
+      element.dataset.status = stateOf(shown);
+      element.title = "";
     },
-    tick({ view, life, at }, now) {
-      if (!view || view.time_left === null) return;
-      const passed = (now - at) / 1000;
-      const rest = view.time_left - passed;
-      const over = rest <= 0 || view.status === "expired";
-      write(rows.expires.label, say(words, over ? "expiry.expired" : "expiry.expires"));
-      const live = life === "live";
-      put(over ? "0:00" : live ? clock(rest, words) : "–");
-      write(unit, live || over ? say(words, over ? "expiry.expired" : "expiry.left") : "");
-      arc.style.strokeDashoffset = String(live && !over ? 1 - clamp(rest / (view.lifetime || view.time_left)) : 1);
-      const due = view.refresh_in === null ? null : view.refresh_in - passed;
-      write(rows.refresh.label, say(words, view.status === "retrying" ? "expiry.retry" : "expiry.refresh"));
-      if (!live || view.status === "refreshing" || view.status === "expired") fill(rows.refresh, null);
-      else if (due === null) fill(rows.refresh, say(words, "expiry.no_refresh"));
-      else if (due > 0) fill(rows.refresh, say(words, "expiry.in", { span: clock(due, words) }));
-      else fill(rows.refresh, say(words, due > -LATE ? "expiry.now" : "expiry.late"));
+    tick(shown, now) {
+      const { view, ends, life } = shown;
+      write(text, until(words, shown, now));
+      const whole = view?.lifetime || view?.time_left || 1;
+      const share = life === "live" && ends !== null ? clamp((ends - now) / 1000 / whole) : 0;
+      rest.style.width = `${(100 * share).toFixed(2)}%`;
     },
   };
+}
+
+/**
+ * What will become of the token.
+ * @param {Words} words
+ * @param {Shown} shown
+ * @param {number} now
+ * @returns {string}
+ */
+function until(words, { view, ends, due, life }, now) {
+  if (!view || ends === null) return say(words, view?.status === "expired" ? "token.ended" : "token.none");
+  const left = clock((ends - now) / 1000, words);
+  const over = ends <= now;
+  if (life === "live" && !over && view.status === "retrying") return say(words, "token.valid", { span: left });
+  if (life === "live" && view.status === "refreshing") return say(words, "token.refreshing");
+  if (life === "live" && view.status === "restoring") return say(words, "token.checking");
+  if (life === "live" && due !== null && view.status !== "retrying") {
+    if (due > now) return say(words, "token.refreshes", { span: clock((due - now) / 1000, words) });
+    return say(words, now - due < LATE ? "token.refreshing" : "token.late");
+  }
+  if (over) return say(words, "token.ended");
+  const time = moment(ends, { seconds: (view.lifetime ?? 0) <= 900 });
+  return say(words, view.refreshable ? "token.until" : "token.ends", { time });
 }
 
 /**
@@ -245,7 +272,8 @@ export function expiry(words) {
 export function timeline(words) {
   const list = h("ol", { class: "sb-events" });
   const none = h("p", { class: "sb-none" }, say(words, "timeline.none"));
-  const element = h("div", { class: "sb-timeline", role: "group", "aria-label": say(words, "timeline.title") }, list, none);
+  const element = h("div", { class: "sb-timeline", role: "group", "aria-label": say(words, "timeline.title") });
+  element.append(list, none);
   return {
     element,
     show({ view, at }) {
@@ -253,25 +281,86 @@ export function timeline(words) {
       none.hidden = events.length > 0;
       list.hidden = !events.length;
       list.replaceChildren(
-        ...events.map(({ kind, ago, cause }) => {
+        ...events.map(({ kind, ago, text }) => {
           const time = at - ago * 1000;
           const iso = new Date(time).toISOString();
-          return h(
-            "li",
-            { "data-kind": kind },
-            h("time", { datetime: iso }, moment(time, { seconds: true })),
-            h(
-              "span",
-              { class: "sb-what" },
-              h("span", { class: "sb-event" }, words[`event.${kind}`] ?? kind),
-              " ",
-              h("span", { class: "sb-cause" }, cause),
-            ),
-          );
+          const when = h("time", { datetime: iso }, moment(time, { seconds: true }));
+          return h("li", { "data-kind": kind, title: kind }, when, h("span", { class: "sb-what" }, text));
         }),
       );
     },
   };
+}
+
+/**
+ * The session in one line, for a magic where another cell shows the panel.
+ * @param {Words} words
+ * @returns {Part}
+ */
+export function oneLine(words) {
+  const { shape, draw } = shapeOf();
+  const text = h("span", { class: "sb-line-text" });
+  const element = h("p", { class: "sb-line" }, shape, text);
+  return {
+    element,
+    show(shown) {
+      const { view, ends } = shown;
+      const state = stateOf(shown);
+      draw(state);
+      element.dataset.status = state;
+      const parts = [];
+      if (state === "dead" || state === "closed" || !view) parts.push(explain(words, shown));
+      else if (state === "signed_out") parts.push(latest(words, shown) || say(words, "panel.signed_out"));
+      else {
+        const who = view.user ? nameOf(words, view.user) : "";
+        const over = state === "expired";
+        const lead = h("b", {}, say(words, over ? "line.ended" : "line.signed_in", { who }));
+        parts.push(lead);
+        if (over || state === "retrying") parts.push(explain(words, shown));
+        else if (view.refreshable) parts.push(say(words, "line.refreshes"));
+        else if (ends !== null) parts.push(say(words, "line.ends", { time: moment(ends) }));
+        parts.push(...view.notices.filter(({ name }) => name === "set_auth").map((notice) => notice.text));
+      }
+      if (view?.client) parts.unshift(h("code", {}, view.client));
+      const line = parts.flatMap((part, index) => (index ? [" · ", part] : [part]));
+      text.replaceChildren(...line);
+    },
+  };
+}
+
+/**
+ * What a person should know and do now; `""` if nothing.
+ * @param {Words} words
+ * @param {Shown} shown
+ * @returns {string}
+ */
+export function explain(words, { view, at, life }) {
+  const option = view?.option ?? "";
+  if (life === "closed") return say(words, "hint.closed", { option });
+  if (!view) return say(words, life === "waiting" ? "dead.waiting" : "dead.never");
+  if (life !== "live") return say(words, `dead.${life}`, { time: moment(at), status: say(words, `status.${view.status}`) });
+  if (view.status === "retrying") return say(words, "hint.retrying");
+  if (view.message) return view.message;
+  return view.status === "restoring" || view.status === "expired" ? say(words, `hint.${view.status}`, { option }) : "";
+}
+
+/**
+ * The last event with its time; `""` if there was none.
+ * @param {Words} words
+ * @param {Shown} shown
+ */
+export function latest(words, { view, at }) {
+  const event = view?.events[0];
+  if (event) return `${event.text} · ${moment(at - event.ago * 1000)}`;
+  return view?.user ? say(words, "cause.found in storage") : "";
+}
+
+/**
+ * @param {Words} words
+ * @param {NonNullable<View["user"]>} user
+ */
+export function nameOf(words, user) {
+  return user.name ?? say(words, user.anonymous ? "user.anonymous" : "user.unnamed");
 }
 
 /** @typedef {{element: HTMLElement, label: HTMLElement, value: HTMLElement}} Row */
@@ -304,20 +393,9 @@ export function clamp(fraction) {
   return Math.min(1, Math.max(0, fraction));
 }
 
-/**
- * An address that is too long for its line breaks at the @ first.
- * @param {HTMLElement} element
- * @param {string} name
- */
-function writeName(element, name) {
-  if (element.textContent === name) return;
-  const at = name.lastIndexOf("@");
-  element.replaceChildren(...(at < 0 ? [name] : [name.slice(0, at), h("wbr"), name.slice(at)]));
-}
-
-/** @param {string} name */
-function initial(name) {
-  return (name.match(/\p{L}/u)?.[0] ?? "").toLocaleUpperCase();
+/** A phone number or an anonymous user has no initial: a figure is there instead. @param {View["user"]} user */
+function initial(user) {
+  return user?.anonymous ? "" : (user?.name?.match(/\p{L}/u)?.[0] ?? "").toLocaleUpperCase();
 }
 
 /** The first eight characters of an id: enough to tell sessions apart. @param {string} id */

@@ -68,6 +68,45 @@ export function say(words, key, values = {}) {
 }
 
 /**
+ * What all displays of a page share. Each model has a module of its own, so it can't be in a variable of this one.
+ * @type {{ticks: Set<(now: number) => void>, moments: Map<string, number>, timer?: ReturnType<typeof setInterval>}}
+ */
+const page = (/** @type {any} */ (globalThis)[Symbol.for("supabase-nb")] ??= { ticks: new Set(), moments: new Map() });
+
+/**
+ * Call `tick` every second, together with all others on the page: their countdowns agree.
+ * @param {(now: number) => void} tick
+ * @returns {() => void} stop
+ */
+export function onTick(tick) {
+  if (!page.ticks.size) page.timer = setInterval(tickAll, 1000);
+  page.ticks.add(tick);
+  return () => {
+    page.ticks.delete(tick);
+    if (!page.ticks.size) clearInterval(page.timer);
+  };
+}
+
+/** Let everyone tick now: something has changed for one of them. */
+export function tickAll() {
+  const now = Date.now();
+  page.ticks.forEach((tick) => tick(now));
+}
+
+/**
+ * When something will be, in ms: displays are told by messages of their own, which arrive one after another.
+ * @param {string} name
+ * @param {number} moment
+ */
+export function agreed(name, moment) {
+  page.moments.forEach((at, old) => at < Date.now() - 60_000 && page.moments.delete(old));
+  const known = page.moments.get(name);
+  if (known !== undefined && Math.abs(known - moment) < 2000) return known;
+  page.moments.set(name, moment);
+  return moment;
+}
+
+/**
  * A span of time as a clock shows it: 0:07, 59:12, 1:02:33; in days from 48 hours on.
  * @param {number} seconds
  * @param {Words} words
@@ -76,9 +115,9 @@ export function clock(seconds, words) {
   const whole = Math.max(0, Math.ceil(seconds));
   const hours = Math.floor(whole / 3600);
   const days = Math.floor(hours / 24);
-  if (days > 999) return say(words, "expiry.far");
-  if (days > 9) return say(words, "expiry.days", { days });
-  if (days > 1) return say(words, "expiry.days_hours", { days, hours: hours % 24 });
+  if (days > 999) return say(words, "token.far");
+  if (days > 9) return say(words, "token.days", { days });
+  if (days > 1) return say(words, "token.days_hours", { days, hours: hours % 24 });
   const minutes = Math.floor(whole / 60) % 60;
   const rest = String(whole % 60).padStart(2, "0");
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;

@@ -1,4 +1,4 @@
-"""Token entry: what passes between the form and the kernel, and the hidden prompts of a terminal."""
+"""The form: what passes between it and the kernel, and the hidden prompts of a terminal."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from shells import USER
 from wire_tokens import make_jwt, make_refresh_token
 
 from supabase_nb import MemoryStorage
+from supabase_nb.demo.options import PASSWORD
 from supabase_nb.errors import AuthError, AuthRetryableError
 from supabase_nb.models import AuthResponse
 from supabase_nb.notebook import prompts
 from supabase_nb.notebook.arguments import SupabaseUsageError
 from supabase_nb.notebook.client import NotebookClient
-from supabase_nb.notebook.entry import TokenEntry
 from supabase_nb.notebook.prompts import ask_for_tokens
+from supabase_nb.notebook.widgets import Display
 from supabase_nb.tokens import Secret
 
 AT, RT = make_jwt(), make_refresh_token()
@@ -27,7 +28,7 @@ AT, RT = make_jwt(), make_refresh_token()
 def wait() -> None:
     """Until all submissions are answered."""
     for thread in threading.enumerate():
-        if thread.name == "supabase-nb-entry":
+        if thread.name == "supabase-nb-ask":
             thread.join(10)
 
 
@@ -35,12 +36,15 @@ class Form:
     """The browser's end: sends submissions, and keeps what the kernel says."""
 
     def __init__(self, client: NotebookClient) -> None:
-        self.entry: TokenEntry = client.token_entry()
+        self.entry: Display = client.token_entry()
         self.said: list[dict[str, object]] = []
         self.entry.send = lambda message, buffers=None: self.said.append(message)  # type: ignore[method-assign]
 
     def submit(self, access: object = AT, refresh: object = RT, number: str = "1") -> dict[str, object]:
-        message = {"type": "tokens", "id": number, "access_token": access, "refresh_token": refresh}
+        return self.ask("set_session", number, access_token=access, refresh_token=refresh)
+
+    def ask(self, what: str, number: str = "1", **fields: object) -> dict[str, object]:
+        message: dict[str, object] = {"type": "ask", "what": what, "id": number, "fields": fields}
         self.entry._handle_custom_msg(message, [])
         wait()
         return message
@@ -75,7 +79,7 @@ def test_a_submission_is_taken_and_answered_and_leaves_no_token(client, given):
     assert given == [(Secret(AT), Secret(RT))]
     assert [said["type"] for said in form.said if said["type"] != "view"] == ["taken", "answer"]
     assert form.answers() == [
-        {"type": "answer", "id": "1", "ok": True, "text": "Restored: signed in as ada@example.com."}
+        {"type": "answer", "id": "1", "ok": True, "text": "Signed in as ada@example.com."}
     ]
     # The kernel keeps the message until the next one; ipywidgets keeps the widget's state.
     for kept in (message, form.said, form.entry.get_state(), vars(form.entry)):
@@ -106,9 +110,10 @@ def test_the_same_submission_twice_is_one(client, given):
 
 def test_many_threads_bring_one_submission(client, given):
     form = Form(client)
-    message = {"type": "tokens", "id": "1", "access_token": AT, "refresh_token": RT}
+    fields = {"access_token": AT, "refresh_token": RT}
+    messages = [{"type": "ask", "what": "set_session", "id": "1", "fields": dict(fields)} for _ in range(8)]
     threads = [
-        threading.Thread(target=form.entry._handle_custom_msg, args=(dict(message), [])) for _ in range(8)
+        threading.Thread(target=form.entry._handle_custom_msg, args=(message, [])) for message in messages
     ]
     for thread in threads:
         thread.start()
@@ -156,7 +161,7 @@ def test_a_bug_is_answered_too(client, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize(
-    "message", [None, [], "tokens", {}, {"type": "ask", "what": "rm"}, {"type": "tokens"}]
+    "message", [None, [], "tokens", {}, {"type": "ask", "what": "rm", "fields": []}, {"type": "ask"}]
 )
 def test_other_messages_do_nothing_bad(client, given, message):
     form = Form(client)
@@ -173,9 +178,28 @@ def test_there_is_one_form_per_client_and_it_goes_with_it():
     assert entry.comm is not None  # it stays where it is shown, and says that it is closed
     del client
     gc.collect()
-    message = {"type": "tokens", "id": "9", "access_token": AT, "refresh_token": RT}
+    fields = {"access_token": AT, "refresh_token": RT}
+    message = {"type": "ask", "what": "set_session", "id": "9", "fields": fields}
     entry._on_message(None, message, [])
-    assert AT not in str(message)
+    assert AT not in str((message, fields))
+
+
+def test_a_password_signs_in_and_leaves_no_trace(server):
+    client = NotebookClient(server.url, server.anon_key, storage=MemoryStorage())
+    try:
+        form = Form(client)
+        message = form.ask("sign_in_with_password", who=" ada@example.com ", password="wrong-planted-secret")
+        message_2 = form.ask("sign_in_with_password", "2", who="ada@example.com", password=PASSWORD)
+        refused, signed_in = form.answers()
+        assert (refused["ok"], signed_in["ok"]) == (False, True)
+        assert "Invalid login credentials" in str(refused["text"])
+        assert signed_in["text"] == "Signed in as ada@example.com."
+        assert client.auth.user.email == "ada@example.com"
+        for kept in (message, message_2, form.said, form.entry.get_state(), vars(form.entry)):
+            assert "planted-secret" not in repr(kept)
+            assert PASSWORD not in repr(kept)
+    finally:
+        client.close()
 
 
 def test_no_trait_holds_anything_but_words(client):
@@ -229,7 +253,7 @@ def test_nothing_given(monkeypatch, given):
 
 def test_nobody_to_ask(monkeypatch):
     monkeypatch.setattr(prompts, "prompt", lambda: None)
-    with pytest.raises(SupabaseUsageError, match=r"Nobody can be asked here\."):
+    with pytest.raises(SupabaseUsageError, match="No interactive input is available here"):
         ask_for_tokens()
 
 
@@ -242,7 +266,7 @@ def test_the_magic_asks_in_a_shell_and_says_what_to_do_where_it_cannot(connected
     monkeypatch.setattr(prompts, "prompt", lambda: None)
     ran = connected.run("%supabase_set_session --prompt")
     assert not ran.ok
-    assert ran.text.startswith("UsageError: Nobody can be asked here.")
+    assert ran.text.startswith("UsageError: No interactive input is available here.")
 
 
 def test_a_wrong_answer_is_told_without_it(connected, monkeypatch):

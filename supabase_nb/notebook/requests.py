@@ -1,0 +1,62 @@
+"""What a panel's buttons and its form ask for, and what is done then."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from ..tokens import Secret
+from .text import word
+
+if TYPE_CHECKING:
+    from ..auth import AuthClient
+    from ..models import AuthResponse
+
+Fields = Mapping[str, Secret]
+
+_CODE = re.compile(r"^\s*[\"'<]?\w+://\S*[?&](?:code|token_hash)=")
+
+
+def _refresh(auth: AuthClient, fields: Fields) -> str:
+    auth.refresh_session()
+    return word("panel.refreshed")
+
+
+def _sign_out(auth: AuthClient, fields: Fields) -> str:
+    # As the magic does: this notebook's session, not the user's others.
+    auth.sign_out("local")
+    return word("panel.signed_out_now")
+
+
+def _set_session(auth: AuthClient, fields: Fields) -> str:
+    access_token, refresh_token = (fields.get(name, Secret("")) for name in ("access_token", "refresh_token"))
+    # An address may hold a code instead of tokens: then signing in is what it takes.
+    if _CODE.search(access_token.reveal()):
+        return _signed_in(auth.sign_in_with_url(access_token))
+    from .paste import read_paste
+
+    return _signed_in(auth.set_session(*read_paste(access_token, refresh_token)))
+
+
+def _sign_in_with_password(auth: AuthClient, fields: Fields) -> str:
+    who = fields.get("who", Secret("")).reveal().strip()
+    identifier = {"email" if "@" in who else "phone": who}
+    return _signed_in(auth.sign_in_with_password(identifier, password=fields.get("password", Secret(""))))
+
+
+def _signed_in(response: AuthResponse) -> str:
+    user, session = response.user, response.session
+    lasts = session is None or session.refresh_token
+    name = user and (user.email or user.phone)
+    unnamed = "user.anonymous" if user and user.is_anonymous else "user.unnamed"
+    return word("form.signed_in" if lasts else "form.signed_in_once", who=name or word(unnamed))
+
+
+#: By the name that the page gives. Each is done in a thread of its own; what it returns is shown.
+REQUESTS: Mapping[str, Callable[[AuthClient, Fields], str]] = {
+    "refresh": _refresh,
+    "sign_out": _sign_out,
+    "set_session": _set_session,
+    "sign_in_with_password": _sign_in_with_password,
+}

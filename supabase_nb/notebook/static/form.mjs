@@ -1,0 +1,263 @@
+// The form in the panel: takes what signs in, and hands it to the kernel once.
+import { asking } from "./line.mjs";
+import { h, say, write } from "./shared.mjs";
+
+/** @typedef {import("./shared.mjs").Words} Words */
+/** @typedef {import("./line.mjs").Line} Line */
+/** @typedef {import("./line.mjs").News} News */
+/** @typedef {import("./parts.mjs").Shown} Shown */
+/**
+ * One way to sign in: a tab. Its words begin with `form.` and its name.
+ * @typedef {object} Method
+ * @property {string} name
+ * @property {string} request what the kernel is asked for (`requests.py`)
+ * @property {{name: string, word: string, type: string, keep?: boolean, paste?: boolean}[]} fields `keep`: its value
+ *   outlives a failure; `paste`: a paste of several tokens goes to the kernel at once
+ * @property {"all" | "any"} needs which fields have to be filled in
+ */
+
+/** @type {Method[]} */
+const METHODS = [
+  {
+    name: "email",
+    request: "sign_in_with_password",
+    fields: [
+      { name: "who", word: "who", type: "text", keep: true },
+      { name: "password", word: "password", type: "password" },
+    ],
+    needs: "all",
+  },
+  {
+    name: "tokens",
+    request: "set_session",
+    fields: [
+      { name: "access_token", word: "access", type: "password", paste: true },
+      { name: "refresh_token", word: "refresh", type: "password", paste: true },
+    ],
+    needs: "any",
+  },
+];
+
+/**
+ * Whether a text is more than one token. An input of one line would lose the line breaks between two.
+ * @param {string} text
+ */
+export function holdsSeveral(text) {
+  return /\S\s+\S|^\s*["'“”]?\s*[[({]|:\/\/|_token["']?\s*[=:]|auth-token|base64-|%7B|%22/i.test(text);
+}
+
+/**
+ * @param {Words} words
+ * @param {Line} line
+ * @param {{opened: () => void, closed: (done: boolean, hadFocus: boolean) => void}} told `done`: somebody has
+ *   signed in
+ */
+export function signInForm(words, line, told) {
+  // Not counted: each widget loads a module of its own, and ids have to differ on the whole page.
+  const number = Math.random().toString(36).slice(2);
+  const title = h("span", { class: "sb-form-title" });
+  const cancel = h("button", { type: "button", class: "sb-button sb-quiet", onclick: () => close(false) });
+  write(cancel, say(words, "form.cancel"));
+  const tabs = h("div", { class: "sb-tabs", role: "tablist", "aria-label": say(words, "form.methods") });
+  const body = h("div", { class: "sb-fields", role: "tabpanel", id: `sb-form-${number}` });
+  const message = h("p", { class: "sb-message", role: "status" });
+  const submit = h("button", { type: "button", class: "sb-button sb-main", onclick: send });
+  // No <form>: browsers offer to remember what is sent with one.
+  const element = h(
+    "div",
+    { class: "sb-form", hidden: true },
+    h("div", { class: "sb-head" }, title, cancel),
+    tabs,
+    body,
+    h("div", { class: "sb-foot" }, message, h("div", { class: "sb-buttons" }, submit)),
+  );
+  tabs.append(
+    ...METHODS.map(({ name }, index) =>
+      h(
+        "button",
+        {
+          type: "button",
+          role: "tab",
+          id: `sb-tab-${name}-${number}`,
+          "aria-controls": body.id,
+          onclick: () => choose(index, true),
+          onkeydown: (/** @type {KeyboardEvent} */ event) => {
+            const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+            if (!step) return;
+            event.preventDefault();
+            event.stopPropagation();
+            choose((index + step + METHODS.length) % METHODS.length, false);
+            const tab = /** @type {HTMLElement | undefined} */ (tabs.children[METHODS.indexOf(method)]);
+            tab?.focus();
+          },
+        },
+        say(words, `form.${name}`),
+      ),
+    ),
+  );
+
+  let method = /** @type {Method} */ (METHODS[0]);
+  let done = false;
+
+  const request = asking(line, (step, text) => {
+    if (step === "sent") return speak(say(words, "form.sent"));
+    if (step === "busy") return speak(say(words, "form.busy"));
+    if (step === "taken") return speak(say(words, "form.checking"));
+    if (step === "failed") {
+      speak(text || say(words, "form.failed"), "bad");
+      if (hasFocus()) inputs().find((input) => !input.value)?.focus();
+      return;
+    }
+    speak(text, "good");
+    done = true; // closed by the view that says who it is
+    line.hello();
+  });
+
+  function inputs() {
+    return [...body.querySelectorAll("input")];
+  }
+
+  function hasFocus() {
+    const { activeElement } = /** @type {Document | ShadowRoot} */ (element.getRootNode());
+    return element.contains(activeElement);
+  }
+
+  function speak(/** @type {string} */ text, mood = "") {
+    write(message, text);
+    message.dataset.mood = mood;
+    enable();
+  }
+
+  function enable() {
+    const busy = request.busy() || done;
+    submit.setAttribute("aria-disabled", String(busy));
+    inputs().forEach((input) => (input.readOnly = busy));
+  }
+
+  /** Uncontrolled: what is typed is in the field and nowhere else. */
+  function field(/** @type {Method["fields"][number]} */ { word, type, paste }) {
+    return h("input", {
+      id: `sb-form-${word}-${number}`,
+      type,
+      placeholder: words[`form.${method.name}.${word}.placeholder`],
+      autocomplete: "off",
+      autocapitalize: "off",
+      spellcheck: "false",
+      // Password managers that ignore `autocomplete`.
+      "data-1p-ignore": true,
+      "data-lpignore": "true",
+      "data-bwignore": true,
+      "data-form-type": "other",
+      onkeydown: (/** @type {KeyboardEvent} */ event) => {
+        if (event.key !== "Enter" || event.isComposing) return;
+        event.preventDefault();
+        event.stopPropagation(); // the notebook's own Enter
+        send();
+      },
+      onpaste: paste && ((/** @type {ClipboardEvent} */ event) => take(event, event.clipboardData)),
+      ondrop: paste && ((/** @type {DragEvent} */ event) => take(event, event.dataTransfer)),
+    });
+  }
+
+  function slot(/** @type {Method["fields"][number]} */ made) {
+    const key = `form.${method.name}.${made.word}`;
+    const label = h("label", { for: `sb-form-${made.word}-${number}` }, say(words, key));
+    const hint = words[`${key}.hint`];
+    if (hint) label.append(" ", h("span", { class: "sb-hint" }, hint));
+    return h("div", { class: "sb-field" }, label, field(made));
+  }
+
+  /** Where tokens are to be found, and what to copy there. */
+  function where() {
+    const place = (/** @type {string} */ name) => [
+      h("dt", {}, say(words, `form.where.${name}`)),
+      h("dd", {}, say(words, `form.where.${name}.how`)),
+    ];
+    return h(
+      "details",
+      { class: "sb-where" },
+      h("summary", {}, say(words, "form.where")),
+      h("p", {}, say(words, "form.where.open")),
+      h("dl", {}, ...["storage", "cookies", "link"].flatMap(place)),
+    );
+  }
+
+  function choose(/** @type {number} */ index, /** @type {boolean} */ focus) {
+    if (request.busy()) return;
+    method = METHODS[index] ?? method;
+    [...tabs.children].forEach((tab, place) => {
+      tab.setAttribute("aria-selected", String(place === index));
+      tab.setAttribute("tabindex", place === index ? "0" : "-1");
+    });
+    body.setAttribute("aria-labelledby", `sb-tab-${method.name}-${number}`);
+    const help = h("p", { class: "sb-help" }, say(words, "form.private"));
+    body.replaceChildren(...method.fields.map(slot), help, ...(method.name === "tokens" ? [where()] : []));
+    write(submit, say(words, `form.${method.name}.submit`));
+    speak("");
+    if (focus) inputs()[0]?.focus();
+  }
+
+  /** A paste or drop that holds both tokens goes to the kernel at once: it never enters the page. */
+  function take(/** @type {Event} */ event, /** @type {DataTransfer | null} */ data) {
+    const text = data?.getData("text/plain") ?? "";
+    if (!holdsSeveral(text)) return;
+    event.preventDefault();
+    hand({ access_token: text, refresh_token: "" });
+  }
+
+  function send() {
+    if (request.busy() || done) return;
+    const values = inputs().map((input) => input.value);
+    const empty = values.map((value) => !value.trim());
+    if (method.needs === "all" ? empty.some(Boolean) : empty.every(Boolean)) {
+      speak(say(words, `form.${method.name}.empty`), "bad");
+      inputs()[empty.indexOf(true)]?.focus();
+      return;
+    }
+    hand(Object.fromEntries(method.fields.map(({ name }, index) => [name, values[index] ?? ""])));
+  }
+
+  function hand(/** @type {Record<string, string>} */ fields) {
+    if (request.busy() || done) return;
+    const hadFocus = hasFocus();
+    // New fields: emptied ones would give their text back at Ctrl-Z.
+    method.fields.forEach((made, index) => made.keep || inputs()[index]?.replaceWith(field(made)));
+    if (hadFocus) submit.focus();
+    request.ask(method.request, fields);
+  }
+
+  function open(/** @type {string} */ name, /** @type {boolean} */ focus) {
+    element.hidden = false;
+    done = false;
+    choose(METHODS.findIndex((each) => each.name === name), false);
+    told.opened();
+    if (focus) inputs()[0]?.focus();
+  }
+
+  function close(/** @type {boolean} */ signedIn) {
+    if (element.hidden) return;
+    const hadFocus = hasFocus();
+    done = false;
+    element.hidden = true;
+    body.replaceChildren();
+    told.closed(signedIn, hadFocus);
+  }
+
+  choose(0, false);
+  return {
+    element,
+    open,
+    isOpen: () => !element.hidden,
+    show(/** @type {Shown} */ { view, life }) {
+      write(title, say(words, "form.title", { host: [view?.host, view?.client].filter(Boolean).join(" · ") }));
+      if (done && life === "live" && view?.user && view.status !== "expired") close(true);
+    },
+    hear: request.hear,
+    /** Nobody is there to answer any more. */
+    drop() {
+      request.drop();
+      element.hidden = true;
+      body.replaceChildren();
+    },
+  };
+}
