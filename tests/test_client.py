@@ -721,7 +721,7 @@ def test_a_notice_names_whose_token_set_auth_sends(mocked: Client) -> None:
 def test_the_panel_says_that_an_override_is_in_force(mocked: Client) -> None:
     mocked.set_auth(OTHER)
     (notice,) = mocked.auth.notices
-    assert notice == ("Requests are sent as another user (set_auth). Run %supabase_set_auth None to stop.")
+    assert notice == ("Requests are sent as another user (set_auth).")
     assert notice.name == "set_auth"
     mocked.auth.sign_out("local")
     assert mocked.auth.notices == (notice,)  # still true

@@ -174,7 +174,7 @@ class SessionTokens:
 def _sent_as(token: Secret) -> str:
     claims = tokens.read_claims(token)
     who = tokens.text_claim(claims, "email") or tokens.text_claim(claims, "phone") or "another user"
-    return f"Requests are sent as {who} (set_auth). Run %supabase_set_auth None to stop."
+    return f"Requests are sent as {who} (set_auth)."
 
 
 def origin_of(url: str) -> Origin:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from IPython.core.getipython import get_ipython
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
+    from ..client import Client
+    from .client import Displays
 
 #: The variable that `%supabase_connect` fills when no --name is given.
 DEFAULT_NAME = "supabase"
@@ -16,19 +19,31 @@ DEFAULT_NAME = "supabase"
 
 def name_of(auth: AuthClient) -> str | None:
     """The variable that holds this client, if there are several clients or it has a name of its own."""
-    shell = get_ipython()
-    if shell is None or "supabase_nb.notebook.client" not in sys.modules:
-        return None
-    from ..client import Client
-    from .client import Displays
-
     names: dict[int, str] = {}
-    for name, value in list(shell.user_ns.items()):
-        if name.startswith("_") or not isinstance(value, (Client, Displays)):
-            continue
-        if value.auth is auth or not value.auth.closed:
-            names.setdefault(id(value.auth), name)
+    for name, client in _clients():
+        if client.auth is auth or not client.auth.closed:
+            names.setdefault(id(client.auth), name)
     if id(auth) not in names:
         return None
     name = names[id(auth)]
     return name if len(names) > 1 or name != DEFAULT_NAME else None
+
+
+def client_of(auth: AuthClient) -> Client | None:
+    """The notebook's client that has this session."""
+    from ..client import Client
+
+    return next((one for _, one in _clients() if one.auth is auth and isinstance(one, Client)), None)
+
+
+def _clients() -> Iterator[tuple[str, Client | Displays]]:
+    """What shows a session, by its variable."""
+    shell = get_ipython()
+    if shell is None or "supabase_nb.notebook.client" not in sys.modules:
+        return
+    from ..client import Client
+    from .client import Displays
+
+    for name, value in list(shell.user_ns.items()):
+        if isinstance(value, (Client, Displays)) and not name.startswith("_"):
+            yield name, value

@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from ..errors import AuthError
 from ..tokens import Secret
+from .names import client_of
 from .text import word
 
 if TYPE_CHECKING:
@@ -27,6 +29,14 @@ def _sign_out(auth: AuthClient, fields: Fields) -> str:
     # As the magic does: this notebook's session, not the user's others.
     auth.sign_out("local")
     return word("panel.signed_out_now")
+
+
+def _stop_set_auth(auth: AuthClient, fields: Fields) -> str:
+    client = client_of(auth)
+    if client is None:
+        raise AuthError("No variable of this notebook holds the client. Call its set_auth(None).")
+    client.set_auth(None)
+    return word("panel.set_auth_stopped")
 
 
 def _set_session(auth: AuthClient, fields: Fields) -> str:
@@ -57,6 +67,7 @@ def _signed_in(response: AuthResponse) -> str:
 REQUESTS: Mapping[str, Callable[[AuthClient, Fields], str]] = {
     "refresh": _refresh,
     "sign_out": _sign_out,
+    "stop_set_auth": _stop_set_auth,
     "set_session": _set_session,
     "sign_in_with_password": _sign_in_with_password,
 }

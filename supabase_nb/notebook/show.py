@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class _Place:
-    """Where a client's panel was shown.
+class _Shown:
+    """Where a client was shown.
 
     Attributes:
-        cell: The cell that shows it.
-        run: The run of a cell that showed it, or one line of it, last.
+        cells: The cells that show its panel. Run again, they show it again.
+        run: The run of a cell that showed the panel, or one line, last.
         whole: Whether that run showed the panel.
     """
 
-    cell: str
-    run: str
-    whole: bool = True
+    cells: set[str] = field(default_factory=set)
+    run: str = ""
+    whole: bool = False
 
 
-_places: WeakKeyDictionary[AuthClient, _Place] = WeakKeyDictionary()
+_shown: WeakKeyDictionary[AuthClient, _Shown] = WeakKeyDictionary()
 
 
 def in_terminal() -> bool:
@@ -55,7 +55,10 @@ def show(auth: AuthClient, kind: Kind = "panel", *, open_form: bool = False) -> 
     from .widgets import display_of
 
     if kind in ("panel", "token_entry"):
-        _places[auth] = _Place(*_here())
+        cell, run = _here()
+        shown = _shown.setdefault(auth, _Shown())
+        shown.cells.add(cell)
+        shown.run, shown.whole = run, True
     widget = display_of(auth, kind)
     # First the news, which the browser keeps for the view that it is about to draw: while a cell runs it gets
     # no other answer, and what is on screen already would be drawn a second time.
@@ -70,8 +73,8 @@ def show(auth: AuthClient, kind: Kind = "panel", *, open_form: bool = False) -> 
 
 def show_panel(auth: AuthClient, *, open_form: bool = False) -> None:
     """Show the panel, unless this run of the cell has shown it: it is live, and follows."""
-    place = _places.get(auth)
-    if in_terminal() or place is None or not place.whole or place.run != _here()[1]:
+    shown = _shown.get(auth, _Shown())
+    if in_terminal() or not shown.whole or shown.run != _here()[1]:
         show(auth, "token_entry" if open_form else "panel", open_form=open_form)
     elif open_form:
         from .widgets import display_of
@@ -81,13 +84,13 @@ def show_panel(auth: AuthClient, *, open_form: bool = False) -> None:
 
 def show_change(auth: AuthClient) -> None:
     """Show what a magic has changed: the panel, or one line where another cell shows the panel already."""
-    place = _places.get(auth)
+    shown = _shown.get(auth, _Shown())
     cell, run = _here()
-    if in_terminal() or place is None or (place.cell == cell and place.run != run):
+    if in_terminal() or not shown.cells or (cell in shown.cells and shown.run != run):
         show(auth)
-    elif place.run != run:
+    elif shown.run != run:
         show(auth, "line")
-        place.run, place.whole = run, False
+        shown.run, shown.whole = run, False
 
 
 def _here() -> tuple[str, str]:
@@ -98,9 +101,9 @@ def _here() -> tuple[str, str]:
         return ("", "") if shell is None else (str(shell.execution_count),) * 2
     request = kernel.get_parent()
     run = str(request.get("header", {}).get("msg_id"))
-    # Front ends name the cell. Where they don't, its code does.
+    # Front ends name the cell. Where they don't, its code tells it from others.
     code = request.get("content", {}).get("code")
-    return str(request.get("metadata", {}).get("cellId") or code or run), run
+    return str(request.get("metadata", {}).get("cellId") or hash(code)), run
 
 
 def _publish(data: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:

@@ -41,6 +41,8 @@ WORDS: dict[str, str] = {
     "panel.busy": "A cell is running. This happens when it ends.",
     "panel.refreshed": "Refreshed.",
     "panel.signed_out_now": "Signed out.",
+    "panel.stop": "Stop",
+    "panel.set_auth_stopped": "Requests are sent with the session’s token again.",
     "panel.failed": "That didn't work. Run %supabase_refresh to see why.",
     "panel.retrying": "The auth server isn't responding. Your session is safe;",
     "panel.retrying_in": "retrying in {seconds} s.",

@@ -175,6 +175,7 @@ def test_what_the_panel_says(
     expect(gone).to_contain_text("Signed out in another notebook")
     expect(other).to_contain_text("abcd.supabase.co · other")
     expect(other.locator("[data-tone=warn]")).to_contain_text("Requests are sent as alan@example.com")
+    expect(other.get_by_role("button", name="Stop")).to_be_visible()
     expect(other.locator("[data-tone=bad]")).to_contain_text("bypass Row Level Security")
     expect(once).to_contain_text(re.compile(r"Ends at .* · won't refresh automatically"))
     expect(once.get_by_role("button", name="Refresh now")).to_be_hidden()

@@ -202,6 +202,19 @@ def test_a_password_signs_in_and_leaves_no_trace(server):
         client.close()
 
 
+def test_the_panel_stops_what_set_auth_began(client, shell):
+    shell.ns["mine"] = client
+    client.set_auth(AT)
+    assert [notice.name for notice in client.auth.notices] == ["set_auth"]
+    form = Form(client)
+    form.ask("stop_set_auth")
+    assert form.answers()[0]["ok"]
+    assert client.auth.notices == ()
+    del shell.ns["mine"]
+    form.ask("stop_set_auth", "2")
+    assert "set_auth(None)" in str(form.answers()[1]["text"])
+
+
 def test_no_trait_holds_anything_but_words(client):
     entry = client.token_entry()
     synced = set(entry.traits(sync=True)) - {"_anywidget_id", "_esm", "_css"}

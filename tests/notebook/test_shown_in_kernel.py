@@ -80,6 +80,9 @@ def test_the_panel_once_then_one_line(notebook: Notebook, connect: str) -> None:
         "panel",
     ]
     assert notebook.run("f", "%supabase_sign_out") == ["line"]
+    # Run again from the top, the page looks as it did.
+    assert notebook.run("a", connect) == ["panel"]
+    assert notebook.run("b", "%supabase_sign_out") == ["line"]
 
 
 def test_the_form_opens_in_the_panel(notebook: Notebook, connect: str) -> None:

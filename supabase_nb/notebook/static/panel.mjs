@@ -68,6 +68,8 @@ export function panel(words, line, asks) {
   /** Whether what was spoken is a failure. */
   let bad = false;
   let expanded = false;
+  /** The notices that are shown. */
+  let noticed = "";
   /** What had the focus when the form was opened. @type {HTMLElement | null} */
   let opener = null;
   /** Whether the focus is to move on to the panel's buttons, once they are there. */
@@ -89,7 +91,7 @@ export function panel(words, line, asks) {
     later = setTimeout(() => speak(""), ANSWER_STAYS);
   });
 
-  function ask(/** @type {"refresh" | "sign_out"} */ what) {
+  function ask(/** @type {"refresh" | "sign_out" | "stop_set_auth"} */ what) {
     if (!request.busy() && (what !== "refresh" || canRefresh())) request.ask(what);
   }
 
@@ -175,13 +177,21 @@ export function panel(words, line, asks) {
 
   function showNotices(/** @type {import("./parts.mjs").Shown} */ { view, life }) {
     const told = (life === "live" && view?.notices ? view.notices : [])
-      .map(({ name, text }) => ({ text, tone: TONES[name] ?? "calm" }))
+      .map(({ name, text }) => ({ name, text, tone: TONES[name] ?? "calm" }))
       .filter(({ tone }) => tone);
-    if (life === "live" && view?.secret_key) told.unshift({ text: say(words, "panel.secret_key"), tone: "bad" });
+    if (life === "live" && view?.secret_key) told.unshift({ name: "", text: say(words, "panel.secret_key"), tone: "bad" });
     // Problems of storage, which outlive a sign-out.
-    if (life === "live" && view?.message && !view.user) told.unshift({ text: view.message, tone: "warn" });
-    notices.replaceChildren(...told.map(({ text, tone }) => h("li", { "data-tone": tone }, text)));
+    if (life === "live" && view?.message && !view.user) told.unshift({ name: "", text: view.message, tone: "warn" });
     notices.hidden = !told.length;
+    const key = JSON.stringify(told);
+    if (key === noticed) return; // a button in it may have the focus
+    noticed = key;
+    notices.replaceChildren(
+      ...told.map(({ name, text, tone }) => {
+        const stop = name === "set_auth" ? [" ", button("panel.stop", "sb-link", () => ask("stop_set_auth"))] : [];
+        return h("li", { "data-tone": tone }, text, ...stop);
+      }),
+    );
   }
 
   return {
