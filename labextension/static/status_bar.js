@@ -107,10 +107,8 @@
         .then((/** @type {any} */ { content }) => content.comms?.[COMM] && !mine.isDisposed && mine.send({}))
         .catch(() => {});
     };
-    const watch = (/** @type {unknown} */ _, /** @type {string} */ status) => {
-      // A restart ends all comms.
-      if (comm?.isDisposed || /restarting|terminating|dead/.test(status)) listen();
-    };
+    // A restart ends all comms.
+    const watch = () => void (comm?.isDisposed && listen());
     const follow = () => {
       context?.statusChanged.disconnect(watch);
       context?.kernelChanged.disconnect(listen);

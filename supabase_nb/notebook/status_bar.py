@@ -34,21 +34,20 @@ class StatusView(TypedDict):
 
 
 class StatusBar:
-    """One for a kernel; it sends what changed."""
+    """One for a kernel."""
 
     def __init__(self) -> None:
         self._clients: WeakValueDictionary[str, AuthClient] = WeakValueDictionary()
         self._comm: Any = None
-        self._sent: StatusView | None = None
         self._lock = threading.Lock()
 
     def add(self, name: str, auth: AuthClient) -> None:
         """Show the client in the variable `name`; another one of this name no more."""
         self._clients[name] = auth
-        auth.observe(self._on_change, ["status", "closed"])
+        auth.observe(self._send, ["status", "closed"])
         if self._comm is None:
             self._comm = comm.create_comm(target_name=COMM, comm_id=COMM, primary=False)
-            self._comm.on_msg(self._on_message)
+            self._comm.on_msg(self._send)  # a page that was loaded anew
             comm.get_comm_manager().register_comm(self._comm)
         self._send()
 
@@ -57,20 +56,11 @@ class StatusBar:
         self._clients.clear()
         self._send()
 
-    def _on_message(self, _: object) -> None:
-        # A page that was loaded anew.
-        self._send(again=True)
-
-    def _on_change(self, _: object) -> None:
-        self._send()
-
-    def _send(self, again: bool = False) -> None:
+    def _send(self, _: object = None) -> None:
         try:
-            with self._lock:
+            with self._lock:  # in order, from whichever thread changed a status
                 view = view_of({name: auth.status for name, auth in self._clients.items() if not auth.closed})
-                if again or view != self._sent:
-                    self._comm.send(view)
-                    self._sent = view
+                self._comm.send(view)
         except Exception:  # noqa: BLE001 - the session is more important than a status bar
             _log.debug("the status bar could not be updated", exc_info=True)
 

@@ -36,6 +36,18 @@ def run_cell(page: Page, code: str) -> None:
     )
 
 
+def restart(page: Page) -> None:
+    page.evaluate(
+        "async () => { await jupyterapp.shell.currentWidget.context.sessionContext.restartKernel() }"
+    )
+
+
+def die(page: Page) -> None:
+    run_cell(page, "import os; os._exit(1)")
+    # Jupyter starts another kernel, and JupyterLab tells of it in a dialog.
+    page.get_by_role("dialog").get_by_role("button", name="Ok").click()
+
+
 def test_the_session_in_the_status_bar(
     page: Page,
     connect: str,
@@ -72,15 +84,14 @@ def test_the_session_in_the_status_bar(
     expect(page.locator(".sb-status-item")).to_have_attribute("title", "other: Signed out\nsupabase: Active")
     run_cell(page, SIGN_IN.replace("supabase", "other"))
     expect(item).to_have_text("Supabase: Active (2 clients)")
-    # A page that is loaded anew; a restarted kernel.
+    # A page that is loaded anew; a kernel that is restarted, and one that dies.
     page.reload()
     expect(item).to_have_text("Supabase: Active (2 clients)")
-    page.evaluate(
-        "async () => { await jupyterapp.shell.currentWidget.context.sessionContext.restartKernel() }"
-    )
-    expect(item).to_be_hidden()
-    run_all(page)
-    expect(item).to_have_text("Supabase: Active")
+    for end in (restart, die):
+        end(page)
+        expect(item).to_be_hidden()
+        run_all(page)
+        expect(item).to_have_text("Supabase: Active")
     run_cell(page, "supabase.auth.sign_out()")
     expect(item).to_have_text("Supabase: Signed out")
     run_cell(page, "%unload_ext supabase_nb")
