@@ -102,8 +102,8 @@ class Window:
     def click(self, name: str) -> None:
         self.find("button", name).click()
 
-    def is_focused(self, role: str, name: str) -> bool:
-        return self.find(role, name) == self.driver.switch_to.active_element
+    def wait_for_focus(self, role: str, name: str) -> None:
+        self.until(lambda: self.find(role, name) == self.driver.switch_to.active_element, role, name)
 
     def press(self, *keys: str) -> None:
         ActionChains(self.driver).send_keys(*keys).perform()
