@@ -276,14 +276,14 @@ def test_tasks_and_threads_share_one_exchange(client: Client, server: DemoServer
     exchange, refresh = manager.api.refresh, manager.refresher.refresh
     asked: list[Any] = []
 
-    async def counted(seen: Any) -> Any:
-        asked.append(seen)
-        return await refresh(seen)
+    async def counted(*given: Any, **how: Any) -> Any:
+        asked.append(given)
+        return await refresh(*given, **how)
 
-    async def after_all(token: Any) -> Any:
+    async def after_all(*given: Any) -> Any:
         while len(asked) < 24:
             await asyncio.sleep(0.001)
-        return await exchange(token)
+        return await exchange(*given)
 
     manager.refresher.refresh, manager.api.refresh = counted, after_all  # type: ignore[method-assign]
     found: list[Any] = []
@@ -309,8 +309,8 @@ def test_a_cancelled_task_loses_no_rotated_token(
     refresh = client.auth._manager.api.refresh
     before = client.auth.session
 
-    async def slow(token: Any) -> Any:
-        session = await refresh(token)
+    async def slow(*given: Any) -> Any:
+        session = await refresh(*given)
         under_way.set()
         assert await asyncio.to_thread(go_on.wait, 30)
         return session

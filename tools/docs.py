@@ -118,6 +118,10 @@ OWN = {
         "You aren't signed in, or the session has expired and has no refresh token.",
         "Restore a session from both tokens, or sign in.",
     ),
+    "sign_in_timeout": (
+        "The browser did not come back from signing in within five minutes.",
+        "Run `%supabase_sign_in` again, with `--paste` if the browser runs on another machine.",
+    ),
     "state_mismatch": (
         "The address that the browser was sent back to belongs to another sign-in.",
         "Begin again, and finish in the window that opens.",
@@ -179,9 +183,11 @@ def magics() -> str:
     """Each magic: what it does, its usage, its arguments."""
     from supabase_nb.notebook.arguments import MagicParser
     from supabase_nb.notebook.commands import COMMANDS
-    from supabase_nb.notebook.sign_in import WAYS_IN
+    from supabase_nb.notebook.sign_in import SIGN_IN_COMMANDS
 
-    return "\n\n".join(_magic(MagicParser, name, *command) for name, command in (COMMANDS | WAYS_IN).items())
+    return "\n\n".join(
+        _magic(MagicParser, name, *command) for name, command in (COMMANDS | SIGN_IN_COMMANDS).items()
+    )
 
 
 def _magic(kind: Any, name: str, build: Callable[[Any], object], run: Callable[..., Any]) -> str:

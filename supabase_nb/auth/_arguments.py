@@ -103,7 +103,8 @@ class Given:
             self._problem = self._problem or _wrong_type(name, value)
         for name in _SECRET_FIELDS & self._fields.keys():
             self._fields[name] = Secret(self._fields[name])
-        redaction.remember_passwords(self._fields[name] for name in _PASSWORDS & self._fields.keys())
+        given = [self._fields[name] for name in _PASSWORDS & self._fields.keys()]
+        redaction.remember_passwords(value for value in given if isinstance(value.reveal(), str))
 
     def fields(self) -> dict[str, Any]:
         """What was given.

@@ -206,7 +206,8 @@ def sign_in_with_otp(
     credentials = captcha_token = None
     fields = given.fields()
     require_contact(fields)
-    body = {**fields, "create_user": fields.pop("should_create_user", True)}
+    create_user = fields.pop("should_create_user", True)
+    body = {**fields, "create_user": create_user}
     return auth._run(lambda: requests.send_message(auth._manager, "/otp", body, pkce="email" in body))
 
 

@@ -35,9 +35,9 @@ def refreshes(server: DemoServer, refresh_token: str) -> bool:
 
 def enter(page: Page, text: str) -> None:
     form = page.locator(".sb[data-kind=token_entry]")
-    form.get_by_label("Access token").focus()
+    form.get_by_label("Session, or access token").focus()
     paste(page, text)
-    expect(form.get_by_role("status")).to_have_text("Restored: signed in as ada@example.com.")
+    expect(form.get_by_role("button", name="Details")).to_be_focused()
 
 
 @pytest.mark.parametrize("ran", [True, False], ids=["a cell that ran", "a cell that never ran"])
@@ -67,7 +67,8 @@ def test_the_notice_comes_at_once_when_tokens_come_by_the_form(
     expect(below.locator(".sb-cells")).to_contain_text("removed.")
     expect(below.locator(".sb-cells")).to_contain_text("cell 2")
     assert cells_of(page)[1] == 'zq = "***"\nxv = "***"'
-    below.get_by_role("button", name="Use other tokens").click()
+    below.get_by_role("button", name="Sign out", exact=True).click()
+    below.get_by_role("button", name="Paste tokens").click()
     enter(page, f"{sessions[1]['access_token']}\n{sessions[1]['refresh_token']}")
     expect(below.locator(".sb-cells")).to_contain_text("cells 2 and 3")
     assert cells_of(page)[2] == 'zq = "***"\nxv = "***"'

@@ -141,7 +141,7 @@ def test_the_browser_is_sent_lengths_and_hashes(kernel: Kernel, server: DemoServ
         kernel.said.clear()
         kernel.run(f'%supabase_set_session "{pair["access_token"]}" "{pair["refresh_token"]}"')
         data = [m["content"]["data"] for m in kernel.said if m["msg_type"] == "comm_msg"]
-        messages = [each["content"] for each in data if each["method"] == "custom"]
+        messages = [each["content"] for each in data if each.get("method") == "custom"]
         sent += [each for each in messages if each.get("type") == "clean"]
         hashes = [
             hashlib.sha256((sent[-1]["salt"] + pair[name]).encode()).hexdigest()

@@ -40,7 +40,9 @@ class Notebook:
                 break
         self.kernel.client.get_shell_msg(timeout=60)
         for model in models:
-            shown.append(self.value(f"__import__('ipywidgets').Widget.widgets[{model!r}].kind"))
+            kind = self.value(f"getattr(__import__('ipywidgets').Widget.widgets[{model!r}], 'kind', '')")
+            if kind:  # else the button of the notice about tokens in cells
+                shown.append(kind)
         return shown
 
     def value(self, expression: str) -> str:

@@ -132,7 +132,7 @@ class Run:
 
         def answered() -> list[bool]:
             sent = [m["content"]["data"] for m in self.kernel.said if m["msg_type"] == "comm_msg"]
-            custom = [data["content"] for data in sent if data["method"] == "custom"]
+            custom = [data["content"] for data in sent if data.get("method") == "custom"]
             return [one["ok"] for one in custom if one.get("type") == "answer" and one["id"] == name]
 
         self.kernel.wait_until(answered)

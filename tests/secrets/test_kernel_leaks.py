@@ -98,7 +98,7 @@ class Run:
 
         def answers() -> list[dict[str, Any]]:
             sent = [m["content"]["data"] for m in kernel.said if m["msg_type"] == "comm_msg"]
-            custom = [data["content"] for data in sent if data["method"] == "custom"]
+            custom = [data["content"] for data in sent if data.get("method") == "custom"]
             return [one for one in custom if one.get("type") == "answer" and one["id"] == name]
 
         kernel.wait_until(answers)
