@@ -50,9 +50,26 @@ def _set_session(auth: AuthClient, fields: Fields) -> str:
 
 
 def _sign_in_with_password(auth: AuthClient, fields: Fields) -> str:
+    return _signed_in(auth.sign_in_with_password(_who(fields), password=fields.get("password", Secret(""))))
+
+
+def _send_code(auth: AuthClient, fields: Fields) -> str:
+    # A typing error in a form to sign in must not create a user.
+    auth.sign_in_with_otp(_who(fields), should_create_user=False)
+    return word("form.code.sent")
+
+
+def _verify_code(auth: AuthClient, fields: Fields) -> str:
+    code = Secret(fields.get("code", Secret("")).reveal().strip())
+    if "://" in code.reveal():
+        return _signed_in(auth.sign_in_with_url(code))
+    who = _who(fields)
+    return _signed_in(auth.verify_otp(who, token=code, type="email" if "email" in who else "sms"))
+
+
+def _who(fields: Fields) -> dict[str, str]:
     who = fields.get("who", Secret("")).reveal().strip()
-    identifier = {"email" if "@" in who else "phone": who}
-    return _signed_in(auth.sign_in_with_password(identifier, password=fields.get("password", Secret(""))))
+    return {"email" if "@" in who else "phone": who}
 
 
 def _signed_in(response: AuthResponse) -> str:
@@ -70,4 +87,6 @@ REQUESTS: Mapping[str, Callable[[AuthClient, Fields], str]] = {
     "stop_set_auth": _stop_set_auth,
     "set_session": _set_session,
     "sign_in_with_password": _sign_in_with_password,
+    "send_code": _send_code,
+    "verify_code": _verify_code,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -268,11 +269,14 @@ def test_by_password_and_by_keyboard_alone(
     expect(panel.get_by_label("Email or phone")).to_be_focused()
     # The tabs are one stop; the arrows move between them.
     page.keyboard.press("Shift+Tab")
-    expect(panel.get_by_role("tab", name="Email")).to_be_focused()
+    expect(panel.get_by_role("tab", name="Email", exact=True)).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(panel.get_by_role("tab", name="Email code", selected=True)).to_be_focused()
+    expect(panel.get_by_role("button", name="Send code")).to_be_visible()
     page.keyboard.press("ArrowRight")
     expect(panel.get_by_role("tab", name="Paste tokens", selected=True)).to_be_focused()
     expect(panel.get_by_label("Refresh token")).to_be_visible()
-    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowRight")
     # Away and back: the focus returns to the button.
     panel.get_by_role("button", name="Cancel").press("Enter")
     expect(panel.get_by_role("button", name="Sign in")).to_be_focused()
@@ -314,3 +318,40 @@ def test_the_labels_of_two_forms_name_fields_of_their_own(
     for form in forms.all():
         form.get_by_text("Refresh token (if").click()
         expect(form.get_by_label("Refresh token")).to_be_focused()
+
+
+def test_by_a_code_from_an_email(
+    page: Page,
+    server: DemoServer,
+    connect: str,
+    write_notebook: Callable[..., Path],
+    jupyter_lab: Callable[[Path], str],
+    run_all: Callable[[Page], None],
+) -> None:
+    path = write_notebook("code", connect)
+    page.goto(jupyter_lab(path))
+    run_all(page)
+    panel = page.locator(".sb[data-kind=panel]")
+    panel.get_by_role("button", name="Sign in").click()
+    panel.get_by_role("tab", name="Email code").click()
+    # A mistyped address creates no user.
+    panel.get_by_label("Email or phone").fill("adda@example.com")
+    panel.get_by_role("button", name="Send code").click()
+    expect(panel.locator(".sb-form .sb-message")).to_contain_text("Signups not allowed for otp")
+    expect(panel.get_by_role("button", name="Send code")).to_be_enabled()
+
+    panel.get_by_label("Email or phone").fill("ada@example.com")
+    page.keyboard.press("Enter")
+    expect(panel.locator(".sb-form .sb-message")).to_contain_text("Code sent.")
+    code = panel.get_by_label("Code (or the address")
+    expect(code).to_be_focused()
+    page.keyboard.type("000000")
+    page.keyboard.press("Enter")
+    expect(panel.locator(".sb-form .sb-message")).to_contain_text("expired or is invalid")
+    expect(code).to_have_value("")
+    if shots := os.environ.get("SHOTS"):
+        panel.screenshot(path=f"{shots}/code.png")
+    code.fill(server.outbox("ada@example.com")[-1]["email_otp"])
+    panel.get_by_role("button", name="Sign in", exact=True).click()
+    expect(panel).to_have_attribute("data-status", "active")
+    expect(panel.get_by_role("button", name="Details")).to_be_focused()

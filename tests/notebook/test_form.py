@@ -288,3 +288,24 @@ def test_a_wrong_answer_is_told_without_it(connected, monkeypatch):
     assert ran.text.startswith("AuthError: Both of these are access tokens.")
     assert AT not in ran.text
     assert isinstance(connected.ip.last_execution_result.error_in_exec, AuthError)
+
+
+def test_a_code_is_sent_and_then_signs_in(client, monkeypatch):
+    asked: list[object] = []
+    monkeypatch.setattr(client.auth, "sign_in_with_otp", lambda *a, **k: asked.append((a, k)))
+
+    def verify_otp(*args: object, **named: object) -> AuthResponse:
+        asked.append((args, named))
+        return AuthResponse(USER, None)
+
+    monkeypatch.setattr(client.auth, "verify_otp", verify_otp)
+    form = Form(client)
+    form.ask("send_code", "1", who="ada@example.com", code="")
+    message = form.ask("verify_code", "2", who="ada@example.com", code=" 123456 ")
+    assert [answer["ok"] for answer in form.answers()] == [True, True]
+    email = ({"email": "ada@example.com"},)
+    assert asked == [
+        (email, {"should_create_user": False}),
+        (email, {"token": Secret("123456"), "type": "email"}),
+    ]
+    assert "123456" not in repr((message, form.said, form.entry.get_state()))

@@ -11,6 +11,7 @@ import { h, say, write } from "./shared.mjs";
  * @typedef {object} Method
  * @property {string} name
  * @property {string} request what the kernel is asked for (`requests.py`)
+ * @property {string} [first] what it is asked for while the last field is empty
  * @property {{name: string, word: string, type: string, keep?: boolean, paste?: boolean}[]} fields `keep`: its value
  *   outlives a failure; `paste`: a paste of several tokens goes to the kernel at once
  * @property {"all" | "any"} needs which fields have to be filled in
@@ -24,6 +25,16 @@ const METHODS = [
     fields: [
       { name: "who", word: "who", type: "text", keep: true },
       { name: "password", word: "password", type: "password" },
+    ],
+    needs: "all",
+  },
+  {
+    name: "code",
+    request: "verify_code",
+    first: "send_code",
+    fields: [
+      { name: "who", word: "who", type: "text", keep: true },
+      { name: "code", word: "code", type: "password" },
     ],
     needs: "all",
   },
@@ -98,6 +109,7 @@ export function signInForm(words, line, told) {
 
   let method = /** @type {Method} */ (METHODS[0]);
   let done = false;
+  let first = false; // what was asked for doesn't sign in yet
 
   const request = asking(line, (step, text) => {
     if (step === "sent") return speak(say(words, "form.sent"));
@@ -106,6 +118,11 @@ export function signInForm(words, line, told) {
     if (step === "failed") {
       speak(text || say(words, "form.failed"), "bad");
       if (hasFocus()) inputs().find((input) => !input.value)?.focus();
+      return;
+    }
+    if (first) {
+      speak(text, "good");
+      if (hasFocus()) inputs().at(-1)?.focus();
       return;
     }
     speak(text, "good");
@@ -132,6 +149,11 @@ export function signInForm(words, line, told) {
     const busy = request.busy() || done;
     submit.setAttribute("aria-disabled", String(busy));
     inputs().forEach((input) => (input.readOnly = busy));
+    if (!busy) write(submit, say(words, `form.${method.name}.${asksFirst() ? "send" : "submit"}`));
+  }
+
+  function asksFirst() {
+    return Boolean(method.first) && !inputs().at(-1)?.value.trim();
   }
 
   /** Uncontrolled: what is typed is in the field and nowhere else. */
@@ -148,6 +170,7 @@ export function signInForm(words, line, told) {
       "data-lpignore": "true",
       "data-bwignore": true,
       "data-form-type": "other",
+      oninput: enable,
       onkeydown: (/** @type {KeyboardEvent} */ event) => {
         if (event.key !== "Enter" || event.isComposing) return;
         event.preventDefault();
@@ -192,7 +215,6 @@ export function signInForm(words, line, told) {
     body.setAttribute("aria-labelledby", `sb-tab-${method.name}-${number}`);
     const help = h("p", { class: "sb-help" }, say(words, "form.private"));
     body.replaceChildren(...method.fields.map(slot), help, ...(method.name === "tokens" ? [where()] : []));
-    write(submit, say(words, `form.${method.name}.submit`));
     speak("");
     if (focus) inputs()[0]?.focus();
   }
@@ -209,6 +231,7 @@ export function signInForm(words, line, told) {
     if (request.busy() || done) return;
     const values = inputs().map((input) => input.value);
     const empty = values.map((value) => !value.trim());
+    if (asksFirst()) empty.pop();
     if (method.needs === "all" ? empty.some(Boolean) : empty.every(Boolean)) {
       speak(say(words, `form.${method.name}.empty`), "bad");
       inputs()[empty.indexOf(true)]?.focus();
@@ -220,10 +243,11 @@ export function signInForm(words, line, told) {
   function hand(/** @type {Record<string, string>} */ fields) {
     if (request.busy() || done) return;
     const hadFocus = hasFocus();
+    first = asksFirst();
     // New fields: emptied ones would give their text back at Ctrl-Z.
     method.fields.forEach((made, index) => made.keep || inputs()[index]?.replaceWith(field(made)));
     if (hadFocus) submit.focus();
-    request.ask(method.request, fields);
+    request.ask((first && method.first) || method.request, fields);
   }
 
   function open(/** @type {string} */ name, /** @type {boolean} */ focus) {
