@@ -26,18 +26,19 @@ def demo_ends(front_end_environment: dict[str, str]) -> Iterator[None]:
     stop_server(Path(front_end_environment["XDG_DATA_HOME"]) / "supabase-nb" / "demo")
 
 
-def record(page: Page, first: Locator, last: Locator, *, until: str) -> None:
-    """The README's animation: two frames a second of what is between two cells."""
+def record(page: Page, panel: Locator, cell: Locator, *, until: str) -> None:
+    """The README's animation: two frames a second of the panel, and of a cell that runs meanwhile."""
     from PIL import Image
 
     frames, more = [], 4
     while more:
         more -= page.get_by_text(until).is_visible()
-        top, bottom = first.bounding_box(), last.bounding_box()
-        assert top is not None
-        assert bottom is not None
-        clip = {**top, "height": bottom["y"] + bottom["height"] - top["y"]}
-        frames.append(Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB"))
+        parts = [Image.open(io.BytesIO(part.screenshot())).convert("RGB") for part in (panel, cell)]
+        height = sum(part.height for part in parts) + 16
+        frame = Image.new("RGB", (max(part.width for part in parts), height), "white")
+        frame.paste(parts[0], ((frame.width - parts[0].width) // 2, 0))
+        frame.paste(parts[1], (0, parts[0].height + 16))
+        frames.append(frame)
         page.wait_for_timeout(400)
     colors = frames[-1].quantize(64)
     pictures = []
@@ -77,8 +78,8 @@ def test_the_quickstart_in_jupyterlab(
 
     # The token is refreshed while the cell that waits for it is still running.
     if PICTURES:
-        cells = page.locator(".jp-CodeCell")
-        record(page, cells.nth(3), cells.nth(4), until="The token was refreshed: True")
+        cell = page.locator(".jp-CodeCell").nth(4)
+        record(page, restored, cell, until="The token was refreshed: True")
     page.get_by_text("The token was refreshed: True").wait_for(timeout=60_000)
     # The page ends with Ada's rows and a live panel: signing out is left to the reader.
     expect(page.locator("table").get_by_text("Turin").first).to_be_visible(timeout=60_000)

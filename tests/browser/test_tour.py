@@ -59,7 +59,7 @@ def test_the_tour(
     own_server.outage(120)
     panel.get_by_role("button", name="Refresh now").click()
     expect(panel).to_have_attribute("data-status", "retrying", timeout=30_000)
-    expect(panel).to_contain_text("The auth server isn't responding. Your session is safe;")
+    expect(panel).to_contain_text("The auth server isn't responding. Your session is safe;", timeout=30_000)
     expect(panel).to_contain_text("ada@example.com")
     expect(panel.get_by_role("button", name="Retry now")).to_be_enabled(timeout=30_000)
     picture("outage", panel)

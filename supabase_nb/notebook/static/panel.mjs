@@ -87,6 +87,8 @@ export function panel(words, line, asks) {
   const request = asking(line, (step, text) => {
     if (step === "busy") return speak(say(words, "panel.busy"));
     if (step === "sent" || step === "taken") return speak(say(words, "panel.asked"));
+    // The panel itself says that the server isn't responding, and when it tries again.
+    if (step === "failed" && line.shown.view?.status === "retrying") return speak("");
     speak(text || say(words, "panel.failed"), step === "failed");
     later = setTimeout(() => speak(""), ANSWER_STAYS);
   });
