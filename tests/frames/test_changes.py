@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _thread
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -179,12 +179,14 @@ def test_ctrl_c_stops_at_once(api: Api, supabase: Client) -> None:
     """Also while a page hangs; and what is under way then asks for no more."""
     api.numbers(25_000)
     hanging, release = threading.Event(), threading.Event()
+    main = threading.get_ident()
 
     def hang(request: httpx.Request, number: int) -> None:
         if "and" in request.url.params and "offset" not in request.url.params:
             if not hanging.is_set():
                 hanging.set()
-                _thread.interrupt_main()
+                # As Ctrl-C: it wakes a wait, which _thread.interrupt_main() does not.
+                signal.pthread_kill(main, signal.SIGINT)
             assert release.wait(60)
 
     api.before = hang

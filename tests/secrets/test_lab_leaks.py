@@ -73,7 +73,7 @@ def work(lab: SearchedLab, server: DemoServer, planted: Planted) -> Path:
         access.press("Enter")
         page.wait_for_function(
             """panel => panel.querySelector('.sb-form').hidden
-                || panel.querySelector('.sb-form .sb-message').textContent.match(/again|not|no /)""",
+                || panel.querySelector('.sb-form .sb-message').dataset.mood === 'bad'""",
             arg=form.element_handle(),
         )
         planted.add_stored(f"form, {name}", lab.home / "sessions")
