@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from ._threads import IN_BROWSER
+from ._background import IN_BROWSER
 from .errors import AuthStorageError
 from .tokens import Secret
 

@@ -8,7 +8,7 @@ import urllib.request
 from typing import TypeVar
 
 from . import _http as httpx
-from ._threads import IN_BROWSER
+from ._background import IN_BROWSER
 from ._urls import is_this_machine
 from .errors import AuthError
 

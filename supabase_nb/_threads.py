@@ -1,34 +1,15 @@
-"""Daemon threads: for blocking calls that are awaited, and for what happens meanwhile. Browsers have none."""
+"""Daemon threads for blocking calls that are awaited."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
-
-#: Whether this is Python in a browser (Pyodide): there are no threads, processes or sockets.
-IN_BROWSER = sys.platform == "emscripten"
-HAS_THREADS = not IN_BROWSER
-
-
-def run_soon(call: Callable[..., object], *args: Any, name: str) -> None:
-    """Call in a daemon thread of this name; in a browser on the page's event loop, when it is idle.
-
-    Raises:
-        RuntimeError: The interpreter is ending, or there are too many threads.
-    """
-    if HAS_THREADS:
-        threading.Thread(target=call, args=args, name=name, daemon=True).start()
-    else:
-        from ._inline_loop import page_loop
-
-        page_loop().call_soon(call, *args)
 
 
 class DaemonThreads(ThreadPoolExecutor):

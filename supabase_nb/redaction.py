@@ -18,7 +18,7 @@ from functools import cache
 from urllib.parse import quote, quote_plus
 
 from . import token_shapes
-from ._threads import run_soon
+from ._background import run_soon
 from .token_search import beside, shapes
 from .tokens import MASK, Secret, is_jwt, is_key, is_opaque, is_refresh_token
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar, runtime_checkable
 from urllib.parse import urlsplit
 
+from ._background import IN_BROWSER
 from ._file_storage import LOCK_TIMEOUT, FileStorage, home_folder
 from ._fork import renew_after_fork
-from ._threads import IN_BROWSER
 from ._urls import is_this_machine
 from .binder import on_binder
 from .errors import AuthStorageError

@@ -16,8 +16,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
+from .._background import IN_BROWSER
 from .._fork import renew_after_fork
-from .._threads import IN_BROWSER, daemon_threads, in_thread
+from .._threads import daemon_threads, in_thread
 from ..errors import AuthError
 
 logger = logging.getLogger("supabase_nb")

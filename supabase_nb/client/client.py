@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from .. import _http, logs
+from .._background import IN_BROWSER
 from .._mixups import project_url
 from .._pool import Pool
-from .._threads import IN_BROWSER
 from .._urls import check_url
 from ..auth import AuthClient
 from ..errors import AuthError, client_closed

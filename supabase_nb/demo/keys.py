@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import private_files
-from .._threads import IN_BROWSER
+from .._background import IN_BROWSER
 
 _BAD_SIGNATURE = {
     "HS256": "signature is invalid",

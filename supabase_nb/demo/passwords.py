@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 
-from .._threads import IN_BROWSER
+from .._background import IN_BROWSER
 
 _ROUNDS = 1_000
 

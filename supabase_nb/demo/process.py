@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import private_files
-from .._threads import IN_BROWSER
+from .._background import IN_BROWSER
 from .options import PASSWORD, SECRET_VARIABLE, Options, default_state_dir
 
 STATE_FILE = "server.json"

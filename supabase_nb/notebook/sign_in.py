@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import builtins
 import os
-import webbrowser
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.getipython import get_ipython
 
-from .._threads import IN_BROWSER
+from .._background import IN_BROWSER
 from . import arguments, mfa, prompts
 from .arguments import MagicParser, SupabaseUsageError
 from .commands import name_argument
@@ -79,6 +78,8 @@ def _in_browser(auth: AuthClient, given: argparse.Namespace) -> AuthResponse:
             "In a browser alone, no other page can return here. Run %supabase_sign_in EMAIL instead, with "
             "--code for a one-time code."
         )
+    import webbrowser
+
     from .loopback_listener import LoopbackListener
 
     with LoopbackListener() as listener:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from .._threads import run_soon
+from .._background import run_soon
 from ..errors import AuthError
 from ..redaction import shown
 from ..tokens import Secret, read_claims

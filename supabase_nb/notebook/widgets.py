@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import anywidget
 import traitlets
 
+from .._background import HAS_THREADS, run_soon
 from .._inline_loop import page_loop
-from .._threads import HAS_THREADS, run_soon
 from ..errors import AuthError
 from ..tokens import Secret
 from .assets import read_css, read_esm

@@ -19,8 +19,10 @@ def test_loading_imports_nothing_heavy(tmp_path):
     code = (
         "from IPython.core.interactiveshell import InteractiveShell as S\n"
         "import sys\n"
+        "before = set(S.instance() and sys.modules)\n"
         "S.instance().run_line_magic('load_ext', 'supabase_nb')\n"
         "heavy = {'httpx', 'jwt', 'cryptography', 'ipywidgets', 'anywidget'} & set(sys.modules)\n"
+        "heavy |= {'asyncio', 'ssl', 'subprocess', 'webbrowser'} & (set(sys.modules) - before)\n"
         "assert 'supabase_connect' in S.instance().magics_manager.magics['line']\n"
         "print('heavy:', sorted(heavy))\n"
     )

@@ -12,8 +12,8 @@ from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from ..._background import run_soon
 from ..._fork import renew_after_fork
-from ..._threads import run_soon
 from ...logs import log_without_text
 from ...models import AuthCallback, AuthEvent, Session, Subscription
 from .._loop import running_loop

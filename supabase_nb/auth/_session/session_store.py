@@ -20,7 +20,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from ..._threads import HAS_THREADS
+from ..._background import HAS_THREADS
 from ...errors import AuthStorageError
 from ...storage import SessionStorage, ask_storage, failure_of_storage
 from ...tokens import Secret

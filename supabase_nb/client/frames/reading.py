@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..._threads import HAS_THREADS
+from ..._background import HAS_THREADS
 from . import columns, position
 from .pages import Page, Source, Stopped
 from .position import Term

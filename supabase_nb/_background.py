@@ -1,0 +1,26 @@
+"""Work beside the caller: in a daemon thread, or where there are none on the page's event loop."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+#: Whether this is Python in a browser (Pyodide): there are no threads, processes or sockets.
+IN_BROWSER = sys.platform == "emscripten"
+HAS_THREADS = not IN_BROWSER
+
+
+def run_soon(call: Callable[..., object], *args: Any, name: str) -> None:
+    """Call in a daemon thread of this name; in a browser on the page's event loop, when it is idle.
+
+    Raises:
+        RuntimeError: The interpreter is ending, or there are too many threads.
+    """
+    if HAS_THREADS:
+        threading.Thread(target=call, args=args, name=name, daemon=True).start()
+    else:
+        from ._inline_loop import page_loop
+
+        page_loop().call_soon(call, *args)
