@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from html import escape
 
-from .text import WORDS, word
+from .text import WORDS, unnamed, word
 from .view import UserView, View, masked
 
 #: One shape per state, as in the live badge.
@@ -126,9 +126,7 @@ def _sentences(view: View, *names: str) -> list[str]:
 
 def name(user: UserView) -> str:
     """Who it is, in a word."""
-    if user["name"]:
-        return user["name"]
-    return word("user.anonymous" if user["anonymous"] else "user.unnamed")
+    return user["name"] or unnamed(anonymous=user["anonymous"])
 
 
 def expiry(view: View) -> str | None:

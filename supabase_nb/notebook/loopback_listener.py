@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 
 from ..errors import AuthError
 from ..tokens import Secret
-from .text import word
+from .text import name_of_user, word
 
 if TYPE_CHECKING:
     from ..models import SessionResponse
@@ -92,15 +92,13 @@ class LoopbackListener:
         """
         deadline = time.monotonic() + seconds
         # In short waits, so that Ctrl-C is noticed on every system.
-        while not self._ended.wait(0.2):
-            if time.monotonic() > deadline:
-                raise AuthError(word("browser.timeout"), code="sign_in_timeout")
-        outcome = self._outcome
-        if isinstance(outcome, AuthError):
-            raise outcome
-        if outcome is None:
+        while not self._ended.wait(0.2) and time.monotonic() < deadline:
+            pass
+        if self._outcome is None:
             raise AuthError(word("browser.timeout"), code="sign_in_timeout")
-        return outcome
+        if isinstance(self._outcome, AuthError):
+            raise self._outcome
+        return self._outcome
 
     def close(self) -> None:
         """Stop listening. Harmless when done twice."""
@@ -127,9 +125,7 @@ class LoopbackListener:
             self._ended.set()
         if isinstance(self._outcome, AuthError):
             return 400, word("browser.failed"), self._outcome.message
-        user = self._outcome.user
-        who = user.email or user.phone or word("user.unnamed")
-        return 200, word("browser.done", who=who), word("browser.back")
+        return 200, word("browser.done", who=name_of_user(self._outcome.user)), word("browser.back")
 
 
 def _handler(page_for: Callable[[str], tuple[int, str, str]]) -> type[BaseHTTPRequestHandler]:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import AuthError
 from ..tokens import Secret
+from .codes import identifier_of, sign_in_with_code
 from .names import client_of
-from .text import word
+from .text import name_of_user, word
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
@@ -50,34 +51,29 @@ def _set_session(auth: AuthClient, fields: Fields) -> str:
 
 
 def _sign_in_with_password(auth: AuthClient, fields: Fields) -> str:
-    return _signed_in(auth.sign_in_with_password(_who(fields), password=fields.get("password", Secret(""))))
+    password = fields.get("password", Secret(""))
+    return _signed_in(auth.sign_in_with_password(_identifier(fields), password=password))
 
 
 def _send_code(auth: AuthClient, fields: Fields) -> str:
     # A typing error in a form to sign in must not create a user.
-    auth.sign_in_with_otp(_who(fields), should_create_user=False)
+    auth.sign_in_with_otp(_identifier(fields), should_create_user=False)
     return word("form.code.sent")
 
 
 def _verify_code(auth: AuthClient, fields: Fields) -> str:
     code = Secret(fields.get("code", Secret("")).reveal().strip())
-    if "://" in code.reveal():
-        return _signed_in(auth.sign_in_with_url(code))
-    who = _who(fields)
-    return _signed_in(auth.verify_otp(who, token=code, type="email" if "email" in who else "sms"))
+    return _signed_in(sign_in_with_code(auth, _identifier(fields), code))
 
 
-def _who(fields: Fields) -> dict[str, str]:
-    who = fields.get("who", Secret("")).reveal().strip()
-    return {"email" if "@" in who else "phone": who}
+def _identifier(fields: Fields) -> dict[str, str]:
+    return identifier_of(fields.get("who", Secret("")).reveal().strip())
 
 
 def _signed_in(response: AuthResponse) -> str:
     user, session = response.user, response.session
     lasts = session is None or session.refresh_token
-    name = user and (user.email or user.phone)
-    unnamed = "user.anonymous" if user and user.is_anonymous else "user.unnamed"
-    return word("form.signed_in" if lasts else "form.signed_in_once", who=name or word(unnamed))
+    return word("form.signed_in" if lasts else "form.signed_in_once", who=name_of_user(user))
 
 
 #: By the name that the page gives. Each is done in a thread of its own; what it returns is shown.

@@ -13,6 +13,7 @@ from IPython.core.getipython import get_ipython
 from .._background import IN_BROWSER
 from . import arguments, mfa, prompts
 from .arguments import MagicParser, SupabaseUsageError
+from .codes import identifier_of, sign_in_with_code
 from .commands import name_argument
 from .scope import Scope
 from .text import word
@@ -114,7 +115,7 @@ def _has_browser() -> bool:
 
 
 def _with_identifier(auth: AuthClient, who: str, *, code: bool) -> AuthResponse:
-    identifier = {"email" if "@" in who else "phone": who}
+    identifier = identifier_of(who)
     if not code:
         return auth.sign_in_with_password(identifier, password=prompts.ask("Password (not shown): "))
     auth.sign_in_with_otp(identifier)
@@ -123,9 +124,7 @@ def _with_identifier(auth: AuthClient, who: str, *, code: bool) -> AuthResponse:
     shown = mask_email(who) if "@" in who else who[-3:].rjust(6, "•")
     print(f"Sent to {shown}. The message contains a code, a link, or both.")  # noqa: T201
     answer = prompts.ask("Code, or address of the page that the link opened (not shown): ")
-    if "://" in answer.reveal():
-        return auth.sign_in_with_url(answer)
-    return auth.verify_otp(identifier, token=answer)
+    return sign_in_with_code(auth, identifier, answer)
 
 
 def _is_wanted(session: Session, who: str | None, given: argparse.Namespace) -> bool:

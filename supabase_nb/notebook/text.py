@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..models import User
+
 #: Key -> words. ``{name}`` is filled in. Replace entries before the first display to translate them.
 WORDS: dict[str, str] = {
     # The states
@@ -188,3 +193,15 @@ WORDS: dict[str, str] = {
 def word(key: str, **values: object) -> str:
     """The words for `key`, with ``{name}`` filled in from `values`."""
     return WORDS[key].format(**values)
+
+
+def name_of_user(user: User | None) -> str:
+    """Who it is: e-mail address or phone number, or that there is none."""
+    if user is None:
+        return unnamed()
+    return user.email or user.phone or unnamed(anonymous=user.is_anonymous)
+
+
+def unnamed(*, anonymous: bool = False) -> str:
+    """What a user is called who has neither address nor number."""
+    return word("user.anonymous" if anonymous else "user.unnamed")

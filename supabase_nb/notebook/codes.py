@@ -1,0 +1,24 @@
+"""Signing in with a one-time code or the address of a link: the same for the magic and the panel's form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..tokens import Secret
+
+if TYPE_CHECKING:
+    from ..auth import AuthClient
+    from ..models import AuthResponse
+
+
+def identifier_of(who: str) -> dict[str, str]:
+    """An e-mail address or a phone number, as the sign-in methods take it."""
+    return {"email" if "@" in who else "phone": who}
+
+
+def sign_in_with_code(auth: AuthClient, identifier: dict[str, str], answer: Secret) -> AuthResponse:
+    """Sign in with what came by mail or message: the code, or the address that its link led to."""
+    if "://" in answer.reveal():
+        return auth.sign_in_with_url(answer)
+    kind = "email" if "email" in identifier else "sms"
+    return auth.verify_otp(identifier, token=answer, type=kind)
