@@ -8,14 +8,13 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-import anywidget
-
 from ..tokens import Secret
 from .assets import read_esm
+from .base_widget import BaseWidget
 from .notice import Notice, Report
 
 
-class CellCleaner(anywidget.AnyWidget):
+class CellCleaner(BaseWidget):
     """Sends the browser lengths and salted hashes, never a value, and hears which cells it cleaned.
 
     Nothing of this is in a trait: those are saved with notebooks.
@@ -64,13 +63,6 @@ class CellCleaner(anywidget.AnyWidget):
             )
             found = {values[number] for number in _numbers(content, "found") if number < len(values)}
             self._report(notice, report, found)
-
-    def close(self) -> None:
-        """Leave the page's memory; harmless twice."""
-        layout = self.layout
-        super().close()
-        if layout is not None:
-            layout.close()
 
 
 def _numbers(content: dict[str, Any], name: str) -> frozenset[int]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import anywidget
 import traitlets
 
 from . import fallback
 from .assets import read_css, read_esm
+from .base_widget import BaseWidget
 from .mfa import grouped
 from .show import publish_widget
 from .text import WORDS, word
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..models import AuthMFAEnrollResponseTotp
 
 
-class Enrolment(anywidget.AnyWidget):
+class Enrolment(BaseWidget):
     """Shows the QR code that it is sent, until that is over.
 
     Traits that sync are saved with notebooks, so the code travels as a message.
@@ -34,11 +34,6 @@ class Enrolment(anywidget.AnyWidget):
         self.set_trait("words", {name: text for name, text in WORDS.items() if name.startswith("mfa.")})
         super().__init__()
 
-    def mimebundle(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What shows this widget in a front end, as data and metadata."""
-        data, metadata = self._repr_mimebundle_() or ({}, {})
-        return data, metadata
-
 
 def show_enrolment(totp: AuthMFAEnrollResponseTotp) -> Callable[[bool], None]:
     """Show the QR code and the key.
@@ -51,8 +46,7 @@ def show_enrolment(totp: AuthMFAEnrollResponseTotp) -> Callable[[bool], None]:
     # Before the view is drawn, which keeps it: while a cell runs, the browser gets no answer to a question.
     widget.send({"type": "show", "image": image, "key": grouped(totp.secret)})
     sentence = word("mfa.snapshot")
-    html = f'{fallback.STYLE}<div class="sb-snap"><p>{escape(sentence)}</p></div>'
-    publish_widget(widget.mimebundle(), sentence, html)
+    publish_widget(widget.mimebundle(), sentence, fallback.snapshot([escape(sentence)]))
 
     def hide(done: bool) -> None:
         widget.send({"type": "over", "text": word("mfa.added" if done else "mfa.cancelled")})

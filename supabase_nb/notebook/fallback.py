@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 
 from .text import WORDS, unnamed, word
@@ -91,6 +91,11 @@ def html(view: View, *, one_line: bool = False) -> str:
         if view["status"] != "closed":
             more.append(word("snapshot.note"))
         lines = [f"<strong>{who}</strong><br><small>{host}</small>", state, *(escape(text) for text in more)]
+    return snapshot(lines, one_line=one_line)
+
+
+def snapshot(lines: Iterable[str], *, one_line: bool = False) -> str:
+    """Lines of HTML, with the style that hides them beside a live widget."""
     body = "".join(f"<p>{text}</p>" for text in lines)
     # Front ends typeset text between dollar signs, but not below these classes (MathJax 3 and 2).
     kind = "sb-snap sb-snap-line" if one_line else "sb-snap"

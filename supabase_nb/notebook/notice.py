@@ -77,7 +77,7 @@ class Place:
         display(data, raw=True, display_id=self._id, update=self._is_open)  # type: ignore[no-untyped-call]
         if self.button is not None and not self._is_open:
             bundle, metadata = self.button.mimebundle()
-            display(bundle, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
+            display({**bundle, "text/plain": ""}, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
         self._is_open = True
 
     def close(self) -> None:

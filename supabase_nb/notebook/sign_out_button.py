@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import traitlets
 
 from .._background import run_soon
@@ -15,6 +14,7 @@ from ..errors import AuthError
 from ..redaction import shown
 from ..tokens import Secret, read_claims
 from .assets import read_css, read_esm
+from .base_widget import BaseWidget
 from .text import WORDS, word
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("supabase_nb")
 
 
-class SignOutButton(anywidget.AnyWidget):
+class SignOutButton(BaseWidget):
     """Asks for a sign-out, and tells how it ended. Hidden until `reveal`.
 
     Args:
@@ -48,18 +48,6 @@ class SignOutButton(anywidget.AnyWidget):
         """Show it, now and after the page is loaded again."""
         self._revealed = True
         self.send({"type": "show"})
-
-    def mimebundle(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What shows this widget in a front end, as data and metadata."""
-        data, metadata = self._repr_mimebundle_() or ({}, {})
-        return {**data, "text/plain": ""}, metadata
-
-    def close(self) -> None:
-        """Leave the page; harmless twice."""
-        layout = self.layout
-        super().close()
-        if layout is not None:
-            layout.close()
 
     def _on_message(self, _: object, content: object, buffers: object) -> None:
         if not isinstance(content, Mapping):

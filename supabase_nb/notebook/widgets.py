@@ -9,7 +9,6 @@ import weakref
 from collections import deque
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import anywidget
 import traitlets
 
 from .._background import HAS_THREADS, run_soon
@@ -17,6 +16,7 @@ from .._inline_loop import page_loop
 from ..errors import AuthError
 from ..tokens import Secret
 from .assets import read_css, read_esm
+from .base_widget import BaseWidget
 from .requests import REQUESTS, Fields
 from .show import show
 from .text import WORDS
@@ -33,7 +33,7 @@ _TRAITS = ["session", "user", "status", "last_event", "last_error", "next_refres
 _log = logging.getLogger("supabase_nb")
 
 
-class Display(anywidget.AnyWidget):
+class Display(BaseWidget):
     """One display of one client: `display_of` makes it.
 
     It holds no state: it observes the client's traits and sends what they say as a message of its own. Traits
@@ -74,11 +74,6 @@ class Display(anywidget.AnyWidget):
         """Open the form where this was displayed last, or is about to be."""
         self.send({"type": "open"})
 
-    def mimebundle(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What shows this widget in a front end, as data and metadata."""
-        data, metadata = self._repr_mimebundle_() or ({}, {})
-        return data, metadata
-
     def close(self) -> None:
         """Stop observing, and leave every page; harmless twice."""
         if self.comm is None:
@@ -86,9 +81,7 @@ class Display(anywidget.AnyWidget):
         auth = self._auth()
         if auth is not None:
             auth.unobserve(self._on_change, _TRAITS)
-        layout = self.layout
         super().close()
-        layout.close()
 
     def open_client(self) -> AuthClient | None:
         """The client that a request from the page is for; ``None`` when it is closed or gone."""

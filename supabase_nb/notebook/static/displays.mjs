@@ -2,7 +2,7 @@
 import { listen } from "./line.mjs";
 import { panel } from "./panel.mjs";
 import { badge, expiry, explain, oneLine, timeline, userCard } from "./parts.mjs";
-import { followTheme, h, onTick, say, tickAll, write } from "./shared.mjs";
+import { followTheme, h, onTick, say, tickAll, write, widget } from "./shared.mjs";
 
 /** @typedef {import("./line.mjs").Line} Line */
 /** @typedef {import("./line.mjs").Model} Model */
@@ -91,17 +91,4 @@ function flash(root) {
   root.classList.add("sb-flash");
 }
 
-export default () => {
-  /** @type {Line | undefined} */
-  let line;
-  return {
-    initialize(/** @type {{model: Model}} */ { model }) {
-      line = listen(model);
-      return () => line?.stop();
-    },
-    render(/** @type {{model: Model, el: HTMLElement}} */ { model, el }) {
-      line ??= listen(model);
-      return draw(model, el, line);
-    },
-  };
-};
+export default widget(listen, draw);

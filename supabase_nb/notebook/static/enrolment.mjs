@@ -1,6 +1,6 @@
 // The QR code of a new authenticator app: drawn from a message, which nothing saves, and taken away at the end.
 
-import { followTheme, h, say, write } from "./shared.mjs";
+import { followTheme, h, say, write, widget } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
 /** @typedef {import("@anywidget/types").AnyModel<{words: Words}>} EnrolmentModel */
@@ -76,17 +76,4 @@ function drawEnrolment(model, el, news) {
   };
 }
 
-export default () => {
-  /** @type {ReturnType<typeof keepNews> | undefined} */
-  let news;
-  return {
-    initialize(/** @type {{model: EnrolmentModel}} */ { model }) {
-      news = keepNews(model);
-      return () => news?.stop();
-    },
-    render(/** @type {{model: EnrolmentModel, el: HTMLElement}} */ { model, el }) {
-      news ??= keepNews(model);
-      return drawEnrolment(model, el, news);
-    },
-  };
-};
+export default widget(keepNews, drawEnrolment);

@@ -199,3 +199,27 @@ export function lightness(color) {
   if (!color.startsWith("rgb") || blue === undefined || alpha < 0.5) return null;
   return (0.2126 * red + 0.7152 * green + 0.0722 * blue) / 255;
 }
+
+/**
+ * An anywidget module: what the kernel says is followed once for a model, and drawn for each of its views.
+ * @template Model
+ * @template {{stop: () => void}} Followed
+ * @param {(model: Model) => Followed} follow
+ * @param {(model: Model, el: HTMLElement, followed: Followed) => () => void} draw
+ */
+export function widget(follow, draw) {
+  return () => {
+    /** @type {Followed | undefined} */
+    let followed;
+    return {
+      initialize(/** @type {{model: Model}} */ { model }) {
+        followed = follow(model);
+        return () => followed?.stop();
+      },
+      render(/** @type {{model: Model, el: HTMLElement}} */ { model, el }) {
+        followed ??= follow(model);
+        return draw(model, el, followed);
+      },
+    };
+  };
+}

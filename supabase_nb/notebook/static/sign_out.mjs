@@ -1,5 +1,5 @@
 // The button below a notice about tokens in cells. It looks like the foot of the notice's card.
-import { followTheme, h, say, write } from "./shared.mjs";
+import { followTheme, h, say, write, widget } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
 /** @typedef {import("@anywidget/types").AnyModel<{words: Words}>} Model */
@@ -78,17 +78,4 @@ function draw(model, el, line) {
   };
 }
 
-export default () => {
-  /** @type {ReturnType<typeof follow> | undefined} */
-  let line;
-  return {
-    initialize(/** @type {{model: Model}} */ { model }) {
-      line = follow(model);
-      return () => line?.stop();
-    },
-    render(/** @type {{model: Model, el: HTMLElement}} */ { model, el }) {
-      line ??= follow(model);
-      return draw(model, el, line);
-    },
-  };
-};
+export default widget(follow, draw);
