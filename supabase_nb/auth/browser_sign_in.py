@@ -128,17 +128,16 @@ def begin_with_provider(
     parts = urlsplit(redirect_to)
     query = urlencode([*parse_qsl(parts.query, keep_blank_values=True), (_NONCE, nonce.reveal())])
     fields = {
-        **(query_params or {}),
+        "query_params": query_params,
         "provider": provider,
         "redirect_to": urlunsplit(parts._replace(query=query)),
-        **({"scopes": scopes} if scopes else {}),
-        **challenge_of(verifier),
+        "scopes": scopes or None,
     }
 
     async def exchange(manager: SessionManager, code: Secret) -> SessionResponse:
         return await requests.exchange_code(manager, {"auth_code": code, "code_verifier": verifier})
 
-    url = f"{auth.url}/authorize?{urlencode(fields)}"
+    url = f"{auth.url}/authorize?{requests.provider_query(fields, challenge_of(verifier))}"
     return BrowserSignIn(auth, url, redirect_to, (_NONCE, nonce), exchange)
 
 

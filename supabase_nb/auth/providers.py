@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from .. import errors, tokens
 from .._values import optional_text
@@ -315,9 +315,8 @@ def unlink_identity(auth: AuthClient, identity: UserIdentity | Mapping[str, Any]
 
 async def _query(manager: SessionManager, fields: Mapping[str, Any]) -> str:
     """The parameters of a request for a provider's page, with a new challenge."""
-    own = {name: value for name, value in fields.items() if name != "query_params"}
     challenge = await manager.store.run(requests.pkce_of(manager).challenge)
-    return urlencode({**fields.get("query_params", {}), **own, **challenge})
+    return requests.provider_query(fields, challenge)
 
 
 async def _begin_oauth(manager: SessionManager, fields: Mapping[str, Any]) -> OAuthResponse:

@@ -9,7 +9,8 @@ from typing import Any
 from starlette.responses import Response
 
 from .links import new_link
-from .project import Call, check_email, check_password, hash_password, merged
+from .passwords import hash_password
+from .project import Call, check_email, check_password, merged
 from .redirects import redirect_target
 from .store import User
 from .wire import ApiError, answer, invalid, read_params, rfc3339

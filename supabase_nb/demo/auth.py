@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from .factors import has_verified
 from .links import mail_confirmation, mail_email_change, spend_nonce
+from .passwords import hash_password
 from .pkce import check_challenge, pkce_grant
 from .project import (
     PROVIDERS,
@@ -15,7 +16,6 @@ from .project import (
     check_email,
     check_password,
     check_phone,
-    hash_password,
     merged,
     password_matches,
 )

@@ -21,8 +21,7 @@ from . import seeds
 from .database import Database
 from .keys import BadToken, Keys
 from .options import PASSWORD, Options
-from .passwords import hash_password as hash_password  # also for those who import it from here
-from .passwords import matches
+from .passwords import hash_password, matches
 from .store import Exchange, Store, User
 from .wire import ApiError, OAuthError, answer, invalid, rfc3339
 

@@ -138,7 +138,7 @@ class AuthAPI:
             body: What to send.
             known: Whose session it is, if that is known.
         """
-        session = await self._session_or_user("/oauth/token", body, of_client=True)
+        session = await self.session_or_user("/oauth/token", body, of_client=True)
         if not isinstance(session, Session) or not session.refresh_token:
             raise unexpected_response()
         if known is not None:
@@ -162,17 +162,6 @@ class AuthAPI:
         return found
 
     async def session_or_user(
-        self, path: str, body: Mapping[str, object], token: Secret | None = None
-    ) -> Session | User | None:
-        """The same, where something may have to be confirmed first.
-
-        Returns:
-            A user without a session: of a sign-up that must be confirmed. ``None``: one of two addresses is
-            confirmed (``tests/wire/recover.json``).
-        """
-        return await self._session_or_user(path, body, token)
-
-    async def _session_or_user(
         self,
         path: str,
         body: Mapping[str, object],
@@ -180,6 +169,18 @@ class AuthAPI:
         *,
         of_client: bool = False,
     ) -> Session | User | None:
+        """The same, where something may have to be confirmed first.
+
+        Args:
+            path: Of the endpoint.
+            body: What to send.
+            token: The access token of the session that asks, if one does.
+            of_client: Whether the OAuth server answers, which names no user: the token's claims do.
+
+        Returns:
+            A user without a session: of a sign-up that must be confirmed. ``None``: one of two addresses is
+            confirmed (``tests/wire/recover.json``).
+        """
         steady = self.clock.clock.steady
         sent = steady()
         response = await self._request("POST", path, token=token, body=body)

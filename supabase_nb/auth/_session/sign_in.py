@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from ... import errors
 from ..._values import optional_text
@@ -109,6 +109,12 @@ async def exchange_code(manager: SessionManager, fields: Mapping[str, Any]) -> S
         if not given:
             await manager.store.run(pkce.done)
     return SessionResponse(session.user, session)
+
+
+def provider_query(fields: Mapping[str, Any], challenge: Mapping[str, str]) -> str:
+    """The parameters of a provider's page; those in ``query_params`` are for the provider itself."""
+    own = {name: value for name, value in fields.items() if name != "query_params" and value is not None}
+    return urlencode({**(fields.get("query_params") or {}), **own, **challenge})
 
 
 def pkce_of(manager: SessionManager) -> Pkce:
