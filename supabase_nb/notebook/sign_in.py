@@ -134,6 +134,8 @@ def _is_wanted(session: Session, who: str | None, given: argparse.Namespace) -> 
         return False
     if given.anonymous:
         return user.is_anonymous
+    if given.oauth:
+        return "client_id" in session.claims
     if given.provider:
         return bool(user.app_metadata.get("provider") == given.provider)
     known = {value.lower().lstrip("+") for value in (user.email, user.phone) if value}

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from shells import Shell
-from test_magics_ways_in import Person, here, person, who  # noqa: F401 - fixtures
+from test_magics_ways_in import PASSWORD, Person, here, person, who  # noqa: F401 - fixtures
 
 from supabase_nb.auth.browser_sign_in import begin_with_provider
 from supabase_nb.demo import DemoServer
@@ -79,11 +79,17 @@ def test_the_browser_comes_back(here: Shell, browse: Callable[..., FakeBrowser])
 
 
 def test_the_project_as_oauth_server(here: Shell, browse: Callable[..., FakeBrowser]) -> None:  # noqa: F811
+    # Also where a session of another kind is in use.
+    here.ns["supabase"].auth.sign_in_with_password(email="ada@example.com", password=PASSWORD)  # type: ignore[attr-defined]
     browse("ada@example.com", "approve")
     assert here.run("%supabase_sign_in --oauth").ok
     assert who(here) == "ada@example.com"
     assert here.ns["supabase"].auth.session.claims["client_id"]  # type: ignore[attr-defined]
     assert here.run("%supabase_refresh").ok
+    # Run again, it asks no more.
+    session = here.ns["supabase"].auth.session  # type: ignore[attr-defined]
+    assert here.run("%supabase_sign_in --oauth").ok
+    assert here.ns["supabase"].auth.session == session  # type: ignore[attr-defined]
 
 
 def test_who_says_no_is_told_so_and_can_try_again(
