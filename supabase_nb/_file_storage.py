@@ -86,7 +86,7 @@ class FileStorage:
         Raises:
             AuthStorageError: The folder cannot be written, the disk is full, or others may write the folder.
         """
-        # This frame may stand in a traceback with locals.
+        # This frame may appear in a traceback with locals.
         text, value = Secret(value), ""
         failure = self._replace(self._file(key), text)
         if failure is not None:

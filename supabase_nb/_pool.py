@@ -47,7 +47,7 @@ class Pool(httpx.BaseTransport):
                 self._drop(process)
 
     def close(self) -> None:
-        """Drop the connections, once nothing is under way; from now on each request has one of its own."""
+        """Close the connections when no request is running; later requests each open one of their own."""
         self._closed = True
         self._drop(os.getpid())
 

@@ -60,7 +60,7 @@ def remember(*values: str | Secret, given: bool = False) -> None:
 
     Args:
         values: Tokens. What is too short, or has no token's shape, is left out.
-        given: Whether a person passed them in, so that they may stand in a cell.
+        given: Whether a person passed them in, so that they may be in a cell.
     """
     secrets = tuple(secret for secret in map(Secret, values) if secret in _remembered or _is_token(secret))
     new = _add(secrets, given=given)
@@ -191,7 +191,7 @@ def listen(listener: Listener) -> Callable[[], None]:
 
 
 def known_in(text: str) -> set[Secret]:
-    """The remembered values that stand in a text."""
+    """The remembered values that are in a text."""
     return {secret for secret in _known if secret.reveal() in text}
 
 

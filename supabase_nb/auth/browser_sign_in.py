@@ -1,7 +1,7 @@
-"""BrowserSignIn: a sign-in under way in a browser, whose verifier stays in this process.
+"""BrowserSignIn: a sign-in that a browser completes; its verifier stays in this process.
 
 `begin_with_provider` and `begin_with_oauth_server` make one. Open its `url` in a browser, wait at
-`redirect_to`, and give `finish` the address that the browser was sent back to. Several may be under way at
+`redirect_to`, and give `finish` the address that the browser was sent back to. Several may be open at
 once, in one process or in many: each has a verifier and a nonce of its own.
 """
 
@@ -32,7 +32,7 @@ _Exchange = Callable[["SessionManager", Secret], Coroutine[Any, Any, SessionResp
 
 
 class BrowserSignIn:
-    """One sign-in that is under way in a browser.
+    """One sign-in that a browser is to complete.
 
     Attributes:
         url: The address to open. It holds no secret that is of use to others.

@@ -34,7 +34,7 @@ def challenge_of(verifier: Secret) -> dict[str, str]:
 
 
 class Pkce:
-    """The verifier of a sign-in under way; it is stored where auth-js and supabase-py store theirs.
+    """The verifier of an unfinished sign-in; it is stored where auth-js and supabase-py store theirs.
 
     Args:
         storage: Where the session is stored too, so that the sign-in outlives the kernel.

@@ -181,7 +181,7 @@ def _restore(client: Client) -> None:
     except AuthStorageError:
         raise
     except AuthRetryableError as error:
-        logger.info("restoring is under way: %s", error)
+        logger.info("restoring is not finished: %s", error)
     except AuthError as error:
         logger.info("the stored session could not be continued: %s", error)
 

@@ -102,7 +102,7 @@ class SupabaseMagics:
 
         @functools.wraps(run)
         def magic(line: str) -> Any:
-            text, line = Secret(line), ""  # this frame may stand in a traceback with locals
+            text, line = Secret(line), ""  # this frame may appear in a traceback with locals
             return self._call(run, parser, text)
 
         magic.__doc__ = parser.format_help()
@@ -191,7 +191,7 @@ class SupabaseMagics:
         except Exception as error:  # noqa: BLE001 - told short, like every other failure
             failure = MagicFailed(error)
         if failure is not None:
-            # Raised anew: the frames that it came through hold what was given, and requests under way.
+            # Raised anew: the frames that it came through hold what was given, and unfinished requests.
             raise failure
         return None if self._stands_alone() else result
 

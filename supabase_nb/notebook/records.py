@@ -21,7 +21,7 @@ _BUSY_TIMEOUT = 5000  # milliseconds that other kernels may keep the history fil
 
 
 def values_in_memory(shell: InteractiveShell, values: Iterable[Secret]) -> set[Secret]:
-    """Which of these stand in a cell that this shell has run."""
+    """Which of these are in a cell that this shell has run."""
     history = shell.history_manager
     cells = [] if history is None else [*history.input_hist_raw, *history.input_hist_parsed]
     # Cells that were run without a place in the history; what has no time of change is no file.

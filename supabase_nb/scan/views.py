@@ -126,7 +126,7 @@ def _undone(view: View) -> View | None:
 
 
 def _character(match: re.Match[str]) -> str:
-    """The character that an encoding stands for; none for what only separates or paints."""
+    """The character that an encoding means; none for what only separates or formats."""
     kind, found = match.lastgroup, match[match.lastgroup or 0]
     if kind == "escaped":
         return _WHITE.get(found, found)

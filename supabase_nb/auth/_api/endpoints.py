@@ -231,7 +231,7 @@ class AuthAPI:
         return keys
 
     def close(self) -> None:
-        """Drop the connections, once no request is under way; the next one makes new ones."""
+        """Close the connections when no request is running; the next one opens new ones."""
         transport, self._transport = self._transport, None
         if transport is not None and self._pid == os.getpid():
             owner_loop.start_soon(lambda: self._close_if_unused(transport))

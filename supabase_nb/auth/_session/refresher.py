@@ -43,7 +43,7 @@ _SAVE_PAUSE = 5.0
 
 @dataclass(eq=False)
 class RefreshAttempt:
-    """One exchange under way, for everyone who has seen the same access token.
+    """One running exchange, for all that have seen the same access token.
 
     Args:
         generation: Of the session that is refreshed.
@@ -136,7 +136,7 @@ class TokenRefresher:
         return found.task.result()
 
     def _join_or_start(self, seen: Secret) -> Session | RefreshAttempt:
-        """The session, if it is another already; else the exchange under way, or a new one."""
+        """The session, if it is another already; else the running exchange, or a new one."""
         snapshot, attempt = self.state.snapshot, self.attempt
         if snapshot.session is None:
             raise not_signed_in()

@@ -40,7 +40,7 @@ class _Client:
     """What the scheduler knows of a client.
 
     Args:
-        working: Whether its work is under way.
+        working: Whether its work is running.
         repeats: How often in a row it was due again as soon as its work was done.
         not_before: When it may work again, on the loop's clock.
     """
