@@ -19,11 +19,11 @@ _KEY_KINDS = {"sb_p": "publishable key", "sb_s": "secret key", "sbp_": "personal
 _PUBLIC = ("anon key", "publishable key", "JWT")
 # A shorter one is an example's: no algorithm gives it.
 _SHORTEST_SIGNATURE = 16
-# set_session("eyJ…", "abc…") and %supabase_set_session eyJ… abc…; quotes may be escaped for JSON.
+# set_session("eyJ…", "abc…") and %supabase_set_session eyJ… abc…; quotes and line ends may be escaped.
 _BESIDE = re.compile(
     r"""\\{0,8}["'`]?[\s,;|\\]{1,40}(?:(?P<name>rt|refresh_token)(?:\s{0,4}[:=]\s{0,4}|\s{1,4}))?(?P<quote>b?["'`])?
         (?P<value>[A-Za-z0-9_-]{12,128})
-        (?(quote)\\{0,8}["'`](?!\s{0,4}[:=])|(?![A-Za-z0-9_./(-]|\s{0,2}=(?!=))(?P<last>["'`\\)]{0,4}\s{0,4}(?:$|\n))?)""",
+        (?(quote)\\{0,8}["'`](?!\s{0,4}[:=])|(?![A-Za-z0-9_./(-]|\s{0,2}=(?!=))(?P<last>["'`\\)]{0,4}\s{0,4}(?:$|\n)|\\{1,8}n|\\{0,8}["'`]\s{0,4}[],}])?)""",
     re.VERBOSE | re.ASCII,
 )
 

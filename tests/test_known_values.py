@@ -237,3 +237,15 @@ def test_it_is_light_to_import():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("rest", ["", "\n1 + 1"], ids=["alone", "more code"])
+@pytest.mark.parametrize(
+    "written", [repr, json.dumps, lambda message: json.dumps(json.dumps(message)), lambda m: repr([str(m)])]
+)
+def test_a_logged_message_hides_a_refresh_token_of_letters(written, rest):
+    """A kernel at DEBUG logs a cell inside of the message that asked to run it."""
+    at, rt = jwt(**SESSION), word()
+    logged = written({"code": f"%supabase_set_session {at} {rt}{rest}", "silent": False})
+    assert at not in hide(logged)
+    assert rt not in hide(logged)
