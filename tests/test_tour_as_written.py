@@ -16,7 +16,13 @@ from supabase_nb.demo import stop_server
 PAGE = (Path(__file__).parents[1] / "docs" / "tour.md").read_text("utf-8")
 #: Section -> code of ours that shows whether the section's steps did what it says.
 CHECKS = {
-    "Connect": "print(supabase.auth.status)",
+    # A session that was stored is restored first: the server confirms it a moment later.
+    "Connect": """
+import time
+until = time.monotonic() + 30
+while supabase.auth.status == "restoring" and time.monotonic() < until: time.sleep(0.05)
+print(supabase.auth.status)
+""",
     "Restore a session": "print(supabase.auth.status, supabase.auth.user.email, *supabase.auth.notices)",
     "Watch it refresh": """
 import time
