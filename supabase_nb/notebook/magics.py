@@ -138,9 +138,9 @@ class SupabaseMagics:
 
             status_bar.clear()
         if "supabase_nb.notebook.widgets" in sys.modules:
-            from .widgets import courier
+            from .widgets import view_sender
 
-            courier.stop()
+            view_sender.stop()
 
     def connect(self, name: str, client: Client, made_from: tuple[object, ...]) -> None:
         """Put a client into the notebook. The one that it replaces lives on wherever it is referred to."""

@@ -48,7 +48,7 @@ class Display(BaseWidget):
 
     def __init__(self, auth: AuthClient, kind: Kind) -> None:
         # Weak: ipywidgets keeps every widget until it is closed, and that must not keep a client alive.
-        self._auth = weakref.ref(auth, lambda _: courier.carry(self))
+        self._auth = weakref.ref(auth, lambda _: view_sender.schedule(self))
         self._requests: deque[str] = deque(maxlen=64)
         self._asking = threading.Lock()
         self._at_work = threading.Lock()
@@ -61,7 +61,7 @@ class Display(BaseWidget):
 
     def push(self) -> None:
         """Send what the client's traits say now to wherever this is displayed."""
-        courier.forget(self)
+        view_sender.unschedule(self)
         auth = self._auth()
         if auth is None:
             self.send({"type": "closed"})
@@ -100,7 +100,7 @@ class Display(BaseWidget):
 
     def _on_change(self, change: object) -> None:
         # In whichever thread changed the trait, in the middle of a change.
-        courier.carry(self)
+        view_sender.schedule(self)
 
     def _on_message(self, _: object, content: object, buffers: object) -> None:
         # On the main thread (ipykernel 7.4) or on a subshell's: neither is held up by the network.
@@ -141,8 +141,8 @@ def _taken_from(content: dict[str, Any]) -> Fields:
     return {name: Secret(str(fields.pop(name))) for name in list(fields)} if isinstance(fields, dict) else {}
 
 
-class _Courier:
-    """Carries views to the browser in a thread of its own.
+class _ViewSender:
+    """Sends views to the browser, in one thread for all displays.
 
     One change sets several traits: they go out as one message. It waits on a condition and costs nothing
     while nothing changes.
@@ -157,7 +157,7 @@ class _Courier:
         self._thread: threading.Thread | None = None
         self._ended = False
 
-    def carry(self, display: Display) -> None:
+    def schedule(self, display: Display) -> None:
         """Send this display's view soon. From any thread; sends nothing itself."""
         with self._wake:
             if self._ended:
@@ -171,13 +171,13 @@ class _Courier:
                 self._thread.start()
             self._wake.notify()
 
-    def forget(self, display: Display) -> None:
-        """Its view is being sent: what was to be carried is in it."""
+    def unschedule(self, display: Display) -> None:
+        """Its view is being sent: what was due is in it."""
         with self._wake:
             self._due = [due for due in self._due if due is not display]
 
     def stop(self) -> None:
-        """Send what is due and end the thread; the next `carry` starts one."""
+        """Send what is due and end the thread; the next `schedule` starts one."""
         with self._wake:
             thread, self._thread = self._thread, None
             due, self._due = self._due, []
@@ -187,7 +187,7 @@ class _Courier:
         _push(due)
 
     def end(self) -> None:
-        """Carry nothing any more.
+        """Send nothing any more.
 
         A kernel that ends empties its namespace, and the clients in it go. That must not close their
         displays: they say themselves that the kernel is gone, and what was known last.
@@ -219,8 +219,8 @@ def _push(displays: list[Display]) -> None:
             _log.debug("a display could not be updated", exc_info=True)
 
 
-courier = _Courier()
-atexit.register(courier.end)  # before IPython's, which was there first
+view_sender = _ViewSender()
+atexit.register(view_sender.end)  # before IPython's, which was there first
 _displays: weakref.WeakKeyDictionary[AuthClient, dict[str, Display]] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
@@ -244,5 +244,5 @@ def display_of(auth: AuthClient, kind: Kind) -> Display:
             displays[kind] = display = Display(auth, kind)
     for other in others:  # one of several clients shows its name
         for shown in list(other.values()):
-            courier.carry(shown)
+            view_sender.schedule(shown)
     return display

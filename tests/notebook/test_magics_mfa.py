@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 import pytest
 from shells import Shell
-from test_magics_ways_in import Person
+from test_magics_sign_in import Person
 
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server

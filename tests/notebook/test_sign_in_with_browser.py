@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from shells import Shell
-from test_magics_ways_in import PASSWORD, Person, here, person, who  # noqa: F401 - fixtures
+from test_magics_sign_in import PASSWORD, Person, here, person, who  # noqa: F401 - fixtures
 
 from supabase_nb.auth.browser_sign_in import begin_with_provider
 from supabase_nb.demo import DemoServer

@@ -25,7 +25,7 @@ from supabase_nb.notebook import fallback, widgets
 from supabase_nb.notebook.client import Displays
 from supabase_nb.notebook.text import WORDS
 from supabase_nb.notebook.view import describe
-from supabase_nb.notebook.widgets import KINDS, Display, courier, display_of
+from supabase_nb.notebook.widgets import KINDS, Display, display_of, view_sender
 
 
 class RecordingComm(BaseComm):
@@ -82,7 +82,7 @@ class Page:
 def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(comm, "create_comm", RecordingComm)
     yield
-    courier.stop()
+    view_sender.stop()
     for display in displays_alive():
         display.close()
 
@@ -201,16 +201,16 @@ def test_one_change_of_many_traits_is_one_message(auth: FakeAuth) -> None:
     auth.refresh_session()
     page.wait_view(status="active")
     assert changes >= 4
-    # A slow machine may let the courier leave in between.
+    # A slow machine may send views in between.
     assert len(page.news) <= 2
 
 
 def test_a_view_that_is_sent_need_not_be_carried_too(auth: FakeAuth) -> None:
     panel, badge = display_of(auth, "panel"), display_of(auth, "badge")
-    courier.stop()
-    courier._due = [panel, badge]
+    view_sender.stop()
+    view_sender._due = [panel, badge]
     panel.push()
-    assert courier._due == [badge]
+    assert view_sender._due == [badge]
 
 
 def test_nothing_changes_nothing_is_said(auth: FakeAuth) -> None:
@@ -311,8 +311,8 @@ def test_stopping_sends_what_is_due_and_leaves_displays_where_they_are(auth: Fak
     pages = [Page(display_of(auth, kind)) for kind in KINDS]
     auth.sign_in()
     auth.closed = True
-    courier.stop()
-    courier.stop()
+    view_sender.stop()
+    view_sender.stop()
     assert "supabase-nb-displays" not in [thread.name for thread in threading.enumerate()]
     assert all(page.news[-1]["view"]["status"] == "closed" for page in pages)
     assert not any(said[0] == "comm_close" for page in pages for said in page.comm.said)
@@ -423,11 +423,11 @@ def auth_client(make_auth: Callable[..., AuthClient]) -> AuthClient:
 # -- the modules -------------------------------------------------------------------------------------------
 
 
-def test_the_courier_is_one_thread(auth: FakeAuth) -> None:
+def test_one_thread_sends_all_views(auth: FakeAuth) -> None:
     for kind in KINDS:
         display_of(auth, kind)
     auth.sign_in()
     Page(display_of(auth, "badge")).wait_view(status="active")
     names = [thread.name for thread in threading.enumerate()]
     assert names.count("supabase-nb-displays") == 1
-    assert widgets.courier._due == []
+    assert widgets.view_sender._due == []

@@ -1,12 +1,12 @@
 // The displays' entry: one module for all kinds; a model's `kind` says which it is.
-import { listen } from "./line.mjs";
+import { openChannel } from "./channel.mjs";
 import { panel } from "./panel.mjs";
 import { badge, expiry, explain, oneLine, timeline, userCard } from "./parts.mjs";
 import { followTheme, h, onTick, say, tickAll, write, widget } from "./shared.mjs";
 
-/** @typedef {import("./line.mjs").Line} Line */
-/** @typedef {import("./line.mjs").Model} Model */
-/** @typedef {import("./line.mjs").News} News */
+/** @typedef {import("./channel.mjs").Channel} Channel */
+/** @typedef {import("./channel.mjs").Model} Model */
+/** @typedef {import("./channel.mjs").News} News */
 
 const PARTS = { badge, user_card: userCard, expiry, timeline, line: oneLine };
 
@@ -14,14 +14,14 @@ const PARTS = { badge, user_card: userCard, expiry, timeline, line: oneLine };
  * One display in one place of the page.
  * @param {Model} model
  * @param {HTMLElement} el
- * @param {Line} line
+ * @param {Channel} channel
  * @returns {() => void} stop
  */
-function draw(model, el, line) {
+function draw(model, el, channel) {
   const kind = model.get("kind");
   const words = model.get("words");
   const form = kind === "token_entry";
-  const whole = form || kind === "panel" ? panel(words, line, form) : null;
+  const whole = form || kind === "panel" ? panel(words, channel, form) : null;
   const part = whole ?? PARTS[/** @type {keyof typeof PARTS} */ (kind)](words);
   const root = h("div", { class: "sb", "data-kind": kind }, part.element);
   // Else it would flash again whenever the page hides it and shows it again.
@@ -29,7 +29,7 @@ function draw(model, el, line) {
   // In its corner, or for the badge in its word: a display without a kernel keeps its size.
   const note = h("p", { class: "sb-note" });
   if (["user_card", "expiry", "timeline"].includes(kind)) root.append(note);
-  const { shown } = line;
+  const { shown } = channel;
   let refreshed = shown.view?.refreshed;
 
   const show = (/** @type {News | null} */ news) => {
@@ -56,16 +56,16 @@ function draw(model, el, line) {
 
   el.append(root);
   const unfollow = followTheme(root);
-  line.views.add(show);
+  channel.views.add(show);
   const still = onTick((now) => {
-    line.check(now);
+    channel.check(now);
     part.tick?.(shown, now);
   });
   show(null);
-  line.hello();
+  channel.hello();
   return () => {
     still();
-    line.views.delete(show);
+    channel.views.delete(show);
     whole?.free();
     unfollow();
     root.remove();
@@ -91,4 +91,4 @@ function flash(root) {
   root.classList.add("sb-flash");
 }
 
-export default widget(listen, draw);
+export default widget(openChannel, draw);

@@ -1,10 +1,10 @@
 // The form in the panel: takes what signs in, and hands it to the kernel once.
-import { asking } from "./line.mjs";
+import { requestSender } from "./channel.mjs";
 import { h, say, write } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
-/** @typedef {import("./line.mjs").Line} Line */
-/** @typedef {import("./line.mjs").News} News */
+/** @typedef {import("./channel.mjs").Channel} Channel */
+/** @typedef {import("./channel.mjs").News} News */
 /** @typedef {import("./parts.mjs").Shown} Shown */
 /**
  * One way to sign in: a tab. Its words begin with `form.` and its name.
@@ -59,11 +59,11 @@ export function holdsSeveral(text) {
 
 /**
  * @param {Words} words
- * @param {Line} line
+ * @param {Channel} channel
  * @param {{opened: () => void, closed: (done: boolean, hadFocus: boolean) => void}} told `done`: somebody has
  *   signed in
  */
-export function signInForm(words, line, told) {
+export function signInForm(words, channel, told) {
   // Not counted: each widget loads a module of its own, and ids have to differ on the whole page.
   const number = Math.random().toString(36).slice(2);
   const title = h("span", { class: "sb-form-title" });
@@ -111,7 +111,7 @@ export function signInForm(words, line, told) {
   let done = false;
   let first = false; // what was asked for doesn't sign in yet
 
-  const request = asking(line, (step, text) => {
+  const request = requestSender(channel, (step, text) => {
     if (step === "sent") return speak(say(words, "form.sent"));
     if (step === "busy") return speak(say(words, "form.busy"));
     if (step === "taken") return speak(say(words, "form.checking"));
@@ -127,7 +127,7 @@ export function signInForm(words, line, told) {
     }
     speak(text, "good");
     done = true; // closed by the view that says who it is
-    line.hello();
+    channel.hello();
   });
 
   function inputs() {

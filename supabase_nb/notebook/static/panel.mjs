@@ -1,13 +1,13 @@
 // The panel: one card for the whole life of a session. It asks the kernel to sign in, refresh and sign out.
 import { signInForm } from "./form.mjs";
-import { asking } from "./line.mjs";
+import { requestSender } from "./channel.mjs";
 import { badge, expiry, explain, facts, latest, person, timeline } from "./parts.mjs";
 import { h, say, write } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
 /** @typedef {import("./parts.mjs").Part} Part */
-/** @typedef {import("./line.mjs").Line} Line */
-/** @typedef {import("./line.mjs").News} News */
+/** @typedef {import("./channel.mjs").Channel} Channel */
+/** @typedef {import("./channel.mjs").News} News */
 
 /** How long an answer stays, in ms. */
 const ANSWER_STAYS = 5_000;
@@ -22,17 +22,17 @@ const TONES = /** @type {Record<string, string>} */ ({
 
 /**
  * @param {Words} words
- * @param {Line} line
+ * @param {Channel} channel
  * @param {boolean} asks whether the form is to be open at first, unless somebody is signed in
  * @returns {Part & {hear: (news: News | null) => void, free: () => void}}
  */
-export function panel(words, line, asks) {
+export function panel(words, channel, asks) {
   const who = person(words);
   const state = badge(words);
   const token = expiry(words);
   const known = facts(words, { error: true });
   const events = timeline(words);
-  const form = signInForm(words, line, {
+  const form = signInForm(words, channel, {
     opened: () => show(),
     closed: (/** @type {boolean} */ done, /** @type {boolean} */ hadFocus) => closed(done, hadFocus),
   });
@@ -74,7 +74,7 @@ export function panel(words, line, asks) {
   let opener = null;
   /** Whether the focus is to move on to the panel's buttons, once they are there. */
   let moveFocus = false;
-  let wanted = asks || line.isToOpen();
+  let wanted = asks || channel.isToOpen();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let later;
 
@@ -84,11 +84,11 @@ export function panel(words, line, asks) {
     bad = failed;
     show();
   };
-  const request = asking(line, (step, text) => {
+  const request = requestSender(channel, (step, text) => {
     if (step === "busy") return speak(say(words, "panel.busy"));
     if (step === "sent" || step === "taken") return speak(say(words, "panel.asked"));
     // The panel itself says that the server isn't responding, and when it tries again.
-    if (step === "failed" && line.shown.view?.status === "retrying") return speak("");
+    if (step === "failed" && channel.shown.view?.status === "retrying") return speak("");
     speak(text || say(words, "panel.failed"), step === "failed");
     later = setTimeout(() => speak(""), ANSWER_STAYS);
   });
@@ -98,7 +98,7 @@ export function panel(words, line, asks) {
   }
 
   function canRefresh() {
-    return Boolean(line.shown.view?.refreshable) && line.shown.view?.status !== "refreshing";
+    return Boolean(channel.shown.view?.refreshable) && channel.shown.view?.status !== "refreshing";
   }
 
   function enter(/** @type {string} */ method, /** @type {Event} */ event) {
@@ -118,13 +118,13 @@ export function panel(words, line, asks) {
   }
 
   function show() {
-    const { shown } = line;
+    const { shown } = channel;
     const { view, life } = shown;
     const live = life === "live";
     const user = view?.user ?? null;
     if (live && view && wanted) {
       wanted = false;
-      if (!user || line.isToOpen()) form.open("tokens", false);
+      if (!user || channel.isToOpen()) form.open("tokens", false);
     }
     if (!live) {
       request.drop();
@@ -168,7 +168,7 @@ export function panel(words, line, asks) {
   }
 
   function tick(now = Date.now()) {
-    const { shown } = line;
+    const { shown } = channel;
     const { view, due, life } = shown;
     const retrying = life === "live" && view?.status === "retrying" && !spoken;
     write(said, spoken || (retrying ? say(words, "panel.retrying") : explain(words, shown)) || latest(words, shown));

@@ -1,4 +1,4 @@
-// The line to the kernel: what it said last, whether it is still there, and what is asked of it.
+// The channel to the kernel: its last message, whether it still answers, and requests to it.
 import { agreed } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
@@ -12,7 +12,7 @@ import { agreed } from "./shared.mjs";
  *   | {type: "answer", id: string, ok: boolean, text: string}} News
  */
 /**
- * @typedef {object} Line
+ * @typedef {object} Channel
  * @property {Shown} shown
  * @property {Set<(news: News | null) => void>} views called with news, or with null when only `life` changed
  * @property {() => void} hello
@@ -23,7 +23,7 @@ import { agreed } from "./shared.mjs";
  */
 /**
  * One request at a time.
- * @typedef {object} Asking
+ * @typedef {object} RequestSender
  * @property {() => boolean} busy
  * @property {(what: string, fields?: Record<string, string>) => void} ask
  * @property {(news: News | null) => void} hear
@@ -43,12 +43,12 @@ const OPEN_WITHIN = 10_000;
  * One for each model. News that come before a view is rendered are kept: a kernel that runs a cell sends them
  * when it displays, but answers a view's `hello` only after the cell.
  * @param {Model} model
- * @returns {Line}
+ * @returns {Channel}
  */
-export function listen(model) {
+export function openChannel(model) {
   /** @type {Shown} */
   const shown = { view: null, at: 0, ends: null, due: null, life: "waiting" };
-  /** @type {Line["views"]} */
+  /** @type {Channel["views"]} */
   const views = new Set();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let waiting;
@@ -108,18 +108,18 @@ export function listen(model) {
 }
 
 /**
- * @param {Line} line
+ * @param {Channel} channel
  * @param {(step: "sent" | "busy" | "taken" | "done" | "failed", text: string) => void} tell
- * @returns {Asking}
+ * @returns {RequestSender}
  */
-export function asking(line, tell) {
+export function requestSender(channel, tell) {
   let id = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let later;
   return {
     busy: () => Boolean(id),
     ask(what, fields) {
-      id = line.ask(what, fields);
+      id = channel.ask(what, fields);
       later = setTimeout(() => tell("busy", ""), BUSY_AFTER);
       tell("sent", "");
     },

@@ -1,8 +1,8 @@
-// The line to the kernel: what is known, when it is no longer, and what is asked of it.
+// The channel to the kernel: what is known, until when, and requests.
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-import { asking, listen } from "../../supabase_nb/notebook/static/line.mjs";
+import { openChannel, requestSender } from "../../supabase_nb/notebook/static/channel.mjs";
 
 /** A model as a front end has it. */
 class Model {
@@ -24,26 +24,26 @@ class Model {
 
 const VIEW = { status: "active", time_left: 60, lifetime: 60, refresh_in: 48, events: [], notices: [] };
 
-let model, line, told;
+let model, channel, told;
 
 beforeEach(() => {
   mock.timers.reset();
   mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1_000_000 });
   model = new Model();
-  line = listen(model);
+  channel = openChannel(model);
   told = [];
-  line.views.add((news) => told.push(news?.type ?? line.shown.life));
+  channel.views.add((news) => told.push(news?.type ?? channel.shown.life));
 });
 
 const view = (fields = {}) => model.fire("msg:custom", { type: "view", view: { ...VIEW, ...fields } });
 
 test("nothing is known before the kernel says something", () => {
-  assert.deepEqual(line.shown, { view: null, at: 0, ends: null, due: null, life: "waiting" });
-  line.hello();
+  assert.deepEqual(channel.shown, { view: null, at: 0, ends: null, due: null, life: "waiting" });
+  channel.hello();
   assert.deepEqual(model.sent, [{ type: "hello" }]);
   view();
-  assert.equal(line.shown.life, "live");
-  assert.equal(line.shown.at, 1_000_000);
+  assert.equal(channel.shown.life, "live");
+  assert.equal(channel.shown.at, 1_000_000);
   assert.deepEqual(told, ["view"]);
 });
 
@@ -51,75 +51,75 @@ test("between events nothing is sent", () => {
   view();
   for (let second = 0; second < 57; second++) {
     mock.timers.tick(1000);
-    line.check(Date.now());
+    channel.check(Date.now());
   }
   assert.deepEqual(model.sent, []);
-  assert.equal(line.shown.life, "live");
+  assert.equal(channel.shown.life, "live");
 });
 
 test("when something was due and no news came, the kernel is asked once, then given up", () => {
   view();
   mock.timers.tick(58_000);
-  line.check(Date.now());
-  line.check(Date.now());
+  channel.check(Date.now());
+  channel.check(Date.now());
   assert.deepEqual(model.sent, [{ type: "hello" }]);
   mock.timers.tick(9_999);
-  assert.equal(line.shown.life, "live");
+  assert.equal(channel.shown.life, "live");
   mock.timers.tick(1);
-  assert.equal(line.shown.life, "silent");
+  assert.equal(channel.shown.life, "silent");
   // It was only busy.
   view();
-  assert.equal(line.shown.life, "live");
+  assert.equal(channel.shown.life, "live");
 });
 
 test("an answer in time keeps it live", () => {
   view();
   mock.timers.tick(58_000);
-  line.check(Date.now());
+  channel.check(Date.now());
   view();
   mock.timers.tick(20_000);
-  assert.equal(line.shown.life, "live");
+  assert.equal(channel.shown.life, "live");
 });
 
 test("without refreshes the expiry is what is waited for; what is over is waited for no longer", () => {
   view({ refresh_in: null });
   mock.timers.tick(69_000);
-  line.check(Date.now());
+  channel.check(Date.now());
   assert.deepEqual(model.sent, []);
   mock.timers.tick(1_000);
-  line.check(Date.now());
+  channel.check(Date.now());
   assert.equal(model.sent.length, 1);
   // What the kernel knows to be over is not asked for again.
   view({ time_left: -5, refresh_in: -17 });
   mock.timers.tick(600_000);
-  line.check(Date.now());
+  channel.check(Date.now());
   view({ status: "expired", time_left: null, refresh_in: null });
   mock.timers.tick(600_000);
-  line.check(Date.now());
+  channel.check(Date.now());
   assert.equal(model.sent.length, 1);
 });
 
 test("a kernel that restarts is gone, a display whose client is gone is closed", () => {
   view();
   model.fire("comm_live_update");
-  assert.equal(line.shown.life, "gone");
+  assert.equal(channel.shown.life, "gone");
   model.fire("comm_live_update");
   assert.deepEqual(told, ["view", "gone"], "told once");
   view();
   model.fire("msg:custom", { type: "closed" });
-  assert.equal(line.shown.life, "closed");
+  assert.equal(channel.shown.life, "closed");
   model.fire("comm_live_update");
-  assert.equal(line.shown.life, "closed");
+  assert.equal(channel.shown.life, "closed");
 });
 
 test("a closed client is shown as it was, and stays closed", () => {
   view({ status: "closed" });
-  assert.equal(line.shown.life, "closed");
-  assert.equal(line.shown.view.status, "closed");
+  assert.equal(channel.shown.life, "closed");
+  assert.equal(channel.shown.view.status, "closed");
   mock.timers.tick(600_000);
-  line.check(Date.now());
+  channel.check(Date.now());
   model.fire("comm_live_update");
-  assert.equal(line.shown.life, "closed");
+  assert.equal(channel.shown.life, "closed");
   assert.deepEqual(model.sent, []);
 });
 
@@ -130,37 +130,37 @@ test("a kernel that is shut down is gone, where the front end lets us see it", (
     kernelChanged: { connect: (handler) => (changed = handler), disconnect: () => (changed = () => {}) },
   };
   model = Object.assign(new Model(), { widget_manager: { context: { sessionContext: session } } });
-  line = listen(model);
+  channel = openChannel(model);
   view();
   changed();
-  assert.equal(line.shown.life, "live");
+  assert.equal(channel.shown.life, "live");
   session.session = null;
   changed();
-  assert.equal(line.shown.life, "gone");
+  assert.equal(channel.shown.life, "gone");
 });
 
 test("what is due is known as a moment", () => {
   view({ expires_at: 7, refresh_at: 5 });
-  assert.equal(line.shown.ends, 1_060_000);
-  assert.equal(line.shown.due, 1_048_000);
+  assert.equal(channel.shown.ends, 1_060_000);
+  assert.equal(channel.shown.due, 1_048_000);
   view({ time_left: null, refresh_in: null });
-  assert.deepEqual([line.shown.ends, line.shown.due], [null, null]);
+  assert.deepEqual([channel.shown.ends, channel.shown.due], [null, null]);
 });
 
 test("the form is opened in the view that was drawn last, or is drawn soon", () => {
   const heard = [];
-  line.views.add((news) => heard.push(news.type));
-  assert.equal(line.isToOpen(), false);
+  channel.views.add((news) => heard.push(news.type));
+  assert.equal(channel.isToOpen(), false);
   model.fire("msg:custom", { type: "open" });
   assert.deepEqual([told, heard], [[], ["open"]]);
-  assert.equal(line.isToOpen(), true);
+  assert.equal(channel.isToOpen(), true);
   mock.timers.tick(10_001);
-  assert.equal(line.isToOpen(), false);
+  assert.equal(channel.isToOpen(), false);
 });
 
 test("one request at a time, and a word while the kernel is busy", () => {
   const steps = [];
-  const request = asking(line, (step, text) => steps.push([step, text]));
+  const request = requestSender(channel, (step, text) => steps.push([step, text]));
   request.ask("refresh");
   const { id } = model.sent[0];
   assert.equal(request.busy(), true);
@@ -178,13 +178,13 @@ test("one request at a time, and a word while the kernel is busy", () => {
 });
 
 test("each request has an id of its own", () => {
-  const ids = new Set(Array.from({ length: 100 }, () => line.ask("refresh")));
+  const ids = new Set(Array.from({ length: 100 }, () => channel.ask("refresh")));
   assert.equal(ids.size, 100);
   assert.deepEqual(model.sent[0], { type: "ask", what: "refresh", id: [...ids][0] });
 });
 
 test("stop leaves nothing behind", () => {
-  line.stop();
+  channel.stop();
   assert.deepEqual(
     Object.values(model.handlers).map((handlers) => handlers.size),
     [0, 0],

@@ -246,16 +246,16 @@ def test_a_secret_key_is_refused_unless_one_insists(
 
 
 def test_a_stored_session_is_restored_at_connect(here: Shell, person: Person, server: DemoServer) -> None:
-    connect = f"%supabase_connect {server.url} --key {server.anon_key} --name ways_in"
+    connect = f"%supabase_connect {server.url} --key {server.anon_key} --name second"
     assert here.run(connect).ok
     person.answers = [PASSWORD]
-    assert here.run("%supabase_sign_in ada@example.com --name ways_in").ok
-    session = here.ns["ways_in"].auth.session  # type: ignore[attr-defined]
+    assert here.run("%supabase_sign_in ada@example.com --name second").ok
+    session = here.ns["second"].auth.session  # type: ignore[attr-defined]
     # Another kernel.
     here.run("%unload_ext supabase_nb")
     here.run("%load_ext supabase_nb")
     assert here.run(connect).ok
-    auth = here.ns["ways_in"].auth  # type: ignore[attr-defined]
+    auth = here.ns["second"].auth  # type: ignore[attr-defined]
     assert auth.session == session
     seen: list[tuple[str, object]] = []
     auth.on_auth_state_change(lambda event, session: seen.append((str(event), session)))
