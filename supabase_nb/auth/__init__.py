@@ -18,5 +18,5 @@ __all__ = ["AuthClient", "stop_owner_loop"]
 
 
 def stop_owner_loop() -> None:
-    """End the thread that owns every session, when no client is used any more. The next call starts it."""
+    """End the thread that owns every session, unless a client still needs it. The next call starts it."""
     owner_loop.stop()

@@ -8,10 +8,12 @@ a loop of their own.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextvars
 import logging
 import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import Any, Protocol, TypeVar
@@ -159,6 +161,8 @@ class OwnerLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
+        #: What needs the thread to keep running: open connections, and clients that refresh automatically.
+        self.users: weakref.WeakSet[object] = weakref.WeakSet()
 
     @property
     def running(self) -> bool:
@@ -237,16 +241,21 @@ class OwnerLoop:
                 await asyncio.shield(in_thread(changes.flush))
 
     def stop(self) -> None:
-        """Let the thread end, if no one waits for anything. The next call starts it again."""
+        """Let the thread end, unless something still needs it. The next call starts it again."""
         loop, thread = self._loop, self._thread
         if loop is not None and thread is not None and self.running:
-            asyncio.run_coroutine_threadsafe(self._stop(), loop)
-            thread.join(2 * _LONGEST_WAIT)
+            with suppress(TimeoutError, concurrent.futures.TimeoutError):
+                if asyncio.run_coroutine_threadsafe(self._stop(), loop).result(2 * _LONGEST_WAIT):
+                    thread.join(2 * _LONGEST_WAIT)
 
-    async def _stop(self) -> None:
+    async def _stop(self) -> bool:
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=_LONGEST_WAIT)  # connections are being closed
-        asyncio.get_running_loop().stop()
+        if self.users:
+            return False
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.stop)
+        return True
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         """Call a function on the loop, without waiting for it. Safe anywhere, also in a finalizer."""

@@ -19,9 +19,11 @@ import pytest
 from jupyter_client import BlockingKernelClient, KernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from waiting import wait_until
 from wire_tokens import make_jwt, make_refresh_token
 
 from supabase_nb.demo import DemoServer, stop_server
+from supabase_nb.demo.testing import running_server
 
 ROOT = Path(__file__).parents[2]
 
@@ -256,6 +258,20 @@ def test_unloading_leaves_the_kernel_as_it_was(kernel: Kernel, server: DemoServe
     # What was displayed stays where it is, and says that it is closed.
     widgets = "{type(w).__name__ for w in __import__('ipywidgets').Widget.widgets.values()}"
     assert kernel.value(f"{widgets} - {{'Display', 'TokenEntry', 'Layout'}}") == "set()"
+
+
+def test_a_client_that_python_made_refreshes_automatically_after_unloading(kernel: Kernel) -> None:
+    with running_server(access_token_lifetime=6) as server:
+        url, key, pair = server.url, server.anon_key, server.sign_in()
+        kernel.run("%load_ext supabase_nb")
+        kernel.run(f"%supabase_connect {url} --key '{key}' --storage memory")
+        kernel.run("%supabase_sign_in --anonymous")
+        kernel.run("from supabase_nb import MemoryStorage, create_client")
+        kernel.run(f"mine = create_client('{url}', '{key}', storage=MemoryStorage())")
+        kernel.run(f"mine.auth.set_session('{pair['access_token']}', '{pair['refresh_token']}')")
+        assert kernel.run("%unload_ext supabase_nb")["status"] == "ok"
+        last_event = "str(mine.auth.last_event.cause)"
+        wait_until(lambda: "refreshed automatically" in kernel.value(last_event), timeout=30)
 
 
 # -- whole notebooks ----------------------------------------------------------------------------------------

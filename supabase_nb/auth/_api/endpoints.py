@@ -240,7 +240,7 @@ class AuthAPI:
         if transport is not self._transport and not self._under_way[transport]:
             del self._under_way[transport]
             if self._given is None:
-                await transport.aclose()
+                await _disconnect(transport)
 
     # -- how they are sent --------------------------------------------------------------------------------
 
@@ -324,6 +324,7 @@ class AuthAPI:
                 opened = await open_in_thread(self.url)
                 if self._transport is None or self._pid != os.getpid():  # else another task was faster
                     self._transport = opened
+                    owner_loop.users.add(opened)
                     # Dropped with the API; when the interpreter ends, they go anyway.
                     weakref.finalize(self, _close, opened, os.getpid()).atexit = False
             self._pid = os.getpid()
@@ -351,7 +352,12 @@ def _user(response: Response) -> User:
 
 def _close(transport: httpx.AsyncBaseTransport, pid: int) -> None:
     if os.getpid() == pid:
-        owner_loop.start_soon(transport.aclose)
+        owner_loop.start_soon(lambda: _disconnect(transport))
+
+
+async def _disconnect(transport: httpx.AsyncBaseTransport) -> None:
+    owner_loop.users.discard(transport)
+    await transport.aclose()
 
 
 def _secrets(value: object) -> Iterator[Secret]:
