@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from ..errors import AuthApiError, AuthError
 from ..tokens import Secret
 from .codes import identifier_of, sign_in_with_code
-from .names import client_of
 from .text import name_of_user, word
 
 if TYPE_CHECKING:
@@ -33,10 +32,9 @@ def _sign_out(auth: AuthClient, fields: Fields) -> str:
 
 
 def _stop_set_auth(auth: AuthClient, fields: Fields) -> str:
-    client = client_of(auth)
-    if client is None:
-        raise AuthError("No variable of this notebook holds the client. Call its set_auth(None).")
-    client.set_auth(None)
+    from ..client.request_tokens import stop_set_auth
+
+    stop_set_auth(auth)
     return word("panel.set_auth_stopped")
 
 
