@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
+from weakref import WeakSet
 
 from .. import _http, redaction, tokens
 from ..auth.session_token import NO_TOKEN, TokenSource
@@ -144,6 +145,7 @@ class SessionTokens:
         if secret is not None:
             redaction.remember_pair(secret, Secret(""))
         self._override = secret
+        (_overriding.discard if secret is None else _overriding.add)(self)
         self.auth.set_notice(_NOTICE, None if secret is None else _sent_as(secret))
         for listener in list(self._listeners):
             listener()
@@ -169,6 +171,18 @@ class SessionTokens:
                 self._listeners.remove(listener)
 
         return stop
+
+
+#: Those that send another token than their session's.
+_overriding: WeakSet[SessionTokens] = WeakSet()
+
+
+def stop_set_auth(auth: AuthClient) -> None:
+    """End each `set_auth` of the clients that have this session."""
+    for one in list(_overriding):
+        if one.auth is auth:
+            one.override(None)
+    auth.set_notice(_NOTICE, None)  # of a client that is gone
 
 
 def _sent_as(token: Secret) -> str:

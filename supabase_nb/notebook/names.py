@@ -28,13 +28,6 @@ def name_of(auth: AuthClient) -> str | None:
     return name if len(names) > 1 or name != DEFAULT_NAME else None
 
 
-def client_of(auth: AuthClient) -> Client | None:
-    """The notebook's client that has this session."""
-    from ..client import Client
-
-    return next((one for _, one in _clients() if one.auth is auth and isinstance(one, Client)), None)
-
-
 def _clients() -> Iterator[tuple[str, Client | Displays]]:
     """What shows a session, by its variable."""
     shell = get_ipython()

@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from ..errors import AuthError
+from ..errors import AuthApiError, AuthError
 from ..tokens import Secret
 from .codes import identifier_of, sign_in_with_code
-from .names import client_of
 from .text import name_of_user, word
 
 if TYPE_CHECKING:
@@ -33,10 +32,9 @@ def _sign_out(auth: AuthClient, fields: Fields) -> str:
 
 
 def _stop_set_auth(auth: AuthClient, fields: Fields) -> str:
-    client = client_of(auth)
-    if client is None:
-        raise AuthError("No variable of this notebook holds the client. Call its set_auth(None).")
-    client.set_auth(None)
+    from ..client.request_tokens import stop_set_auth
+
+    stop_set_auth(auth)
     return word("panel.set_auth_stopped")
 
 
@@ -66,6 +64,20 @@ def _verify_code(auth: AuthClient, fields: Fields) -> str:
     return _signed_in(sign_in_with_code(auth, _identifier(fields), code))
 
 
+def _verify_factor(auth: AuthClient, fields: Fields) -> str:
+    factor_id = fields.get("factor_id", Secret("")).reveal()
+    try:
+        auth.mfa.challenge_and_verify(factor_id=factor_id, code=fields.get("code", Secret("")))
+    except AuthApiError as error:
+        failure = error
+    else:
+        return word("factor.done")
+    if failure.code == "mfa_factor_not_found":
+        auth.refresh_session()  # it was removed elsewhere: show the user's factors as they are now
+        raise AuthError(word("factor.gone"))
+    raise AuthError(word("factor.wrong")) if failure.code == "mfa_verification_failed" else failure
+
+
 def _identifier(fields: Fields) -> dict[str, str]:
     return identifier_of(fields.get("who", Secret("")).reveal().strip())
 
@@ -85,4 +97,5 @@ REQUESTS: Mapping[str, Callable[[AuthClient, Fields], str]] = {
     "sign_in_with_password": _sign_in_with_password,
     "send_code": _send_code,
     "verify_code": _verify_code,
+    "verify_factor": _verify_factor,
 }

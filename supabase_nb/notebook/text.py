@@ -54,6 +54,24 @@ WORDS: dict[str, str] = {
     "panel.retrying_now": "retrying now.",
     "panel.secret_key": "This client uses a secret key: requests without a user's token bypass Row Level "
     "Security.",
+    # The second factor, in the panel
+    "factor.title": "Second factor",
+    "factor.code": "Enter the six digits from your authenticator app",
+    "factor.app": "App",
+    "factor.unnamed": "Authenticator app {number}",
+    "factor.verify": "Verify",
+    "factor.later": "Not now",
+    "factor.open": "Verify…",
+    "factor.help": "This ends your other sessions that haven’t been verified.",
+    "factor.digits": "Enter all six digits.",
+    "factor.failed": "That didn't work. Run %supabase_mfa to see why.",
+    "factor.wrong": "That code is wrong or out of date. Enter the one that the app shows now.",
+    "factor.gone": "That app is no longer one of your second factors.",
+    "factor.done": "Verified. Your other sessions that weren’t verified have ended.",
+    "factor.phone": "Your second factor is a phone number. To verify it, call auth.mfa.challenge and then "
+    "auth.mfa.verify.",
+    "factor.other": "Your second factor works in a browser only. Verify it in your app, then paste its "
+    "session here.",
     # What is always true here
     "notice.binder": "This machine is Binder’s: shared and temporary. The session is kept in memory only; "
     "do not enter tokens of real users.",

@@ -33,6 +33,20 @@ class UserView(TypedDict):
     aal: str | None
 
 
+class AppView(TypedDict):
+    """An authenticator app of the user, by its factor's id."""
+
+    id: str
+    name: str | None
+
+
+class SecondFactorView(TypedDict):
+    """What lifts a session from ``aal1`` to ``aal2``: apps to choose from, or else another kind."""
+
+    apps: list[AppView]
+    other: str | None
+
+
 class EventView(TypedDict):
     """One event; `ago` in seconds, so that clocks need not agree."""
 
@@ -69,6 +83,7 @@ class View(TypedDict):
     refreshable: bool
     refreshed: float | None
     user: UserView | None
+    second_factor: SecondFactorView | None
     message: str | None
     notices: list[NoticeView]
     events: list[EventView]
@@ -96,6 +111,7 @@ def describe(auth: AuthClient) -> View:
         "refreshable": bool(session and session.refresh_token),
         "refreshed": refreshed[-1] if refreshed else None,
         "user": _user(user, session) if user else None,
+        "second_factor": _second_factor(session) if session else None,
         "message": error.message if error and not auth.closed else None,
         "notices": [{"name": getattr(text, "name", ""), "text": text} for text in auth.notices],
         "events": [
@@ -122,7 +138,7 @@ def _told(cause: str) -> str:
 
 def masked(view: View) -> View:
     """The same, fit to be saved in a notebook: no full e-mail, phone or id."""
-    user = view["user"]
+    user, view = view["user"], {**view, "second_factor": None}
     notices: list[NoticeView] = [
         {**notice, "text": _EMAIL.sub(lambda found: mask_email(found[0]), notice["text"])}
         for notice in view["notices"]
@@ -162,6 +178,17 @@ def _user(user: User, session: Session | None) -> UserView:
         "session_id": session.session_id if session else None,
         "aal": _text(claims.get("aal")),
     }
+
+
+def _second_factor(session: Session) -> SecondFactorView | None:
+    """What the session knows of its user's factors: nothing is asked of the server."""
+    verified = [factor for factor in session.user.factors if factor.status == "verified"]
+    if not verified or session.claims.get("aal") != "aal1":
+        return None
+    apps: list[AppView] = [
+        {"id": factor.id, "name": factor.friendly_name} for factor in verified if factor.factor_type == "totp"
+    ]
+    return {"apps": apps, "other": None if apps else verified[0].factor_type}
 
 
 def _text(value: Any) -> str | None:

@@ -41,7 +41,7 @@ class Display(BaseWidget):
     """
 
     _esm = read_esm("displays.mjs")
-    _css = read_css("shared.css", "parts.css", "panel.css", "form.css")
+    _css = read_css("shared.css", "parts.css", "panel.css", "form.css", "second_factor.css")
 
     kind = traitlets.Unicode(read_only=True).tag(sync=True)
     words = traitlets.Dict(read_only=True).tag(sync=True)

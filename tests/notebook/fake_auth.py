@@ -41,11 +41,10 @@ def make_session(user: User, *, left: float = 3000.0, lifetime: float = 3600.0, 
     token = jwt(
         sub=user.id,
         role="authenticated",
-        aal="aal1",
         session_id="c0ffee00-5e55-4a0b-8f3e-0123456789ab",
         iat=expires_at - lifetime,
         exp=expires_at,
-        **claims,
+        **{"aal": "aal1", **claims},
     )
     return Session(token, REFRESH_TOKEN, expires_at=expires_at, expires_in=lifetime, user=user)
 

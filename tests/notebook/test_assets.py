@@ -46,7 +46,10 @@ def test_what_the_browser_gets_is_one_whole_module(entry: str, node: str) -> Non
 
 def test_comments_and_indentation_stay_here() -> None:
     """They are for readers of the files: a third of the text, which travels and is saved with each model."""
-    module, sheet = read_esm("displays.mjs"), read_css("shared.css", "parts.css", "panel.css", "form.css")
+    module, sheet = (
+        read_esm("displays.mjs"),
+        read_css("shared.css", "parts.css", "panel.css", "form.css", "second_factor.css"),
+    )
     for text in (module, sheet):
         assert not re.search(r"^(?:\s|//|/\*)", text, re.MULTILINE)
     for path in STATIC.glob("*.mjs"):
@@ -62,7 +65,7 @@ def test_nothing_is_loaded_from_elsewhere(path: Path) -> None:
 
 def test_the_style_sheets_stay_inside_their_widgets() -> None:
     """A style sheet of an anywidget holds for the whole page: each selector must be one of ours."""
-    css = read_css("shared.css", "parts.css", "panel.css", "form.css")
+    css = read_css("shared.css", "parts.css", "panel.css", "form.css", "second_factor.css")
     css = re.sub(r"@keyframes[^{}]*\{(?:[^{}]*\{[^{}]*\})*\s*\}", "", css)
     for selectors in re.findall(r"([^{};]+){", css):
         if not selectors.strip().startswith("@"):

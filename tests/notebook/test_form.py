@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from shells import USER
 from wire_tokens import make_jwt, make_refresh_token
@@ -202,17 +203,41 @@ def test_a_password_signs_in_and_leaves_no_trace(server):
         client.close()
 
 
-def test_the_panel_stops_what_set_auth_began(client, shell):
-    shell.ns["mine"] = client
+@pytest.mark.parametrize("kept", ["in a variable", "in a list"])
+def test_the_panel_stops_what_set_auth_began(client, shell, kept):
+    asked: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers.get("authorization"))
+        return httpx.Response(200, json=[])
+
+    url, transport = "http://127.0.0.1:1", httpx.MockTransport(answer)
+    with NotebookClient(url, "anon", storage=MemoryStorage(), transport=transport) as mine:
+        shell.ns["mine"] = mine if kept == "in a variable" else [mine]
+        client.set_auth(AT)
+        mine.set_auth(AT)
+        mine.table("trips").select("*").execute()
+        assert [notice.name for notice in mine.auth.notices] == ["set_auth"]
+        form = Form(mine)
+        form.ask("stop_set_auth")
+        assert form.answers()[0]["ok"]
+        assert mine.auth.notices == ()
+        mine.table("trips").select("*").execute()
+        assert asked[0] == f"Bearer {AT}"
+        assert asked[1] != asked[0]
+        assert [notice.name for notice in client.auth.notices] == ["set_auth"], "another client's"
+
+
+def test_the_panel_stops_the_notice_of_a_client_that_is_gone():
+    client = NotebookClient("http://127.0.0.1:1", "anon", storage=MemoryStorage())
+    auth, form = client.auth, Form(client)
     client.set_auth(AT)
-    assert [notice.name for notice in client.auth.notices] == ["set_auth"]
-    form = Form(client)
+    del client
+    gc.collect()
     form.ask("stop_set_auth")
     assert form.answers()[0]["ok"]
-    assert client.auth.notices == ()
-    del shell.ns["mine"]
-    form.ask("stop_set_auth", "2")
-    assert "set_auth(None)" in str(form.answers()[1]["text"])
+    assert auth.notices == ()
+    auth.close()
 
 
 def test_no_trait_holds_anything_but_words(client):

@@ -1,6 +1,7 @@
 // The panel: one card for the whole life of a session. It asks the kernel to sign in, refresh and sign out.
 import { signInForm } from "./form.mjs";
 import { requestSender } from "./channel.mjs";
+import { secondFactor } from "./second_factor.mjs";
 import { badge, expiry, explain, facts, latest, person, timeline } from "./parts.mjs";
 import { h, say, write } from "./shared.mjs";
 
@@ -36,6 +37,13 @@ export function panel(words, channel, asks) {
     opened: () => show(),
     closed: (/** @type {boolean} */ done, /** @type {boolean} */ hadFocus) => closed(done, hadFocus),
   });
+  const factor = secondFactor(words, channel, {
+    changed: () => show(),
+    closed: (/** @type {string} */ text, /** @type {boolean} */ hadFocus) => {
+      moveFocus = hadFocus;
+      answer(text);
+    },
+  });
 
   const button = (/** @type {string} */ key, /** @type {string} */ look, /** @type {(event: Event) => void} */ onclick) =>
     h("button", { type: "button", class: `sb-button ${look}`, onclick }, say(words, key));
@@ -58,11 +66,12 @@ export function panel(words, channel, asks) {
   const message = h("p", { class: "sb-message" }, said, " ", seconds);
   const foot = h("div", { class: "sb-foot" }, message, buttons);
   const number = Math.random().toString(36).slice(2);
-  const more = h("div", { class: "sb-more", id: `sb-more-${number}` }, known.element, events.element);
+  const lift = h("p", { class: "sb-lift" }, `${say(words, "factor.title")}: `, button("factor.open", "sb-link", () => factor.open()));
+  const more = h("div", { class: "sb-more", id: `sb-more-${number}` }, h("div", {}, known.element, lift), events.element);
   details.setAttribute("aria-controls", more.id);
   const label = say(words, "panel.title");
   const element = h("div", { class: "sb-panel", role: "group", "aria-label": label });
-  element.append(head, notices, token.element, foot, more, form.element);
+  element.append(head, notices, factor.element, token.element, foot, more, form.element);
 
   let spoken = "";
   /** Whether what was spoken is a failure. */
@@ -89,9 +98,13 @@ export function panel(words, channel, asks) {
     if (step === "sent" || step === "taken") return speak(say(words, "panel.asked"));
     // The panel itself says that the server isn't responding, and when it tries again.
     if (step === "failed" && channel.shown.view?.status === "retrying") return speak("");
-    speak(text || say(words, "panel.failed"), step === "failed");
-    later = setTimeout(() => speak(""), ANSWER_STAYS);
+    answer(text || say(words, "panel.failed"), step === "failed");
   });
+
+  function answer(/** @type {string} */ text, failed = false) {
+    speak(text, failed);
+    later = setTimeout(() => speak(""), ANSWER_STAYS);
+  }
 
   function ask(/** @type {"refresh" | "sign_out" | "stop_set_auth"} */ what) {
     if (!request.busy() && (what !== "refresh" || canRefresh())) request.ask(what);
@@ -130,8 +143,10 @@ export function panel(words, channel, asks) {
       request.drop();
       spoken = "";
       form.drop();
+      factor.drop();
     }
     form.show(shown);
+    factor.show(shown);
     const open = form.isOpen();
     for (const part of [who, state, token, known, events]) part.show(shown);
 
@@ -139,6 +154,8 @@ export function panel(words, channel, asks) {
     head.hidden = open;
     entrance.hidden = !live || Boolean(user);
     state.element.hidden = live && !user;
+    factor.element.hidden = open || !factor.isShown();
+    lift.hidden = !factor.isWanted() || factor.isShown();
     token.element.hidden = open || !user;
     foot.hidden = open || !user;
     more.hidden = open || !user || !live || over || !expanded;
@@ -206,12 +223,14 @@ export function panel(words, channel, asks) {
     hear(news) {
       request.hear(news);
       form.hear(news);
+      factor.hear(news);
       if (news?.type === "open") form.open("tokens", false);
     },
     free() {
       clearTimeout(later);
       request.drop();
       form.drop();
+      factor.drop();
     },
   };
 }

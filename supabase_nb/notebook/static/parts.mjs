@@ -21,6 +21,7 @@ import { clock, h, moment, say, svg, write } from "./shared.mjs";
  * @property {{name: string | null, anonymous: boolean, id: string, role: string | null,
  *   provider: string | null, last_sign_in: number | null, session_id: string | null,
  *   aal: string | null} | null} user
+ * @property {{apps: {id: string, name: string | null}[], other: string | null} | null} second_factor
  * @property {string | null} message
  * @property {{name: string, text: string}[]} notices
  * @property {{kind: string, ago: number, text: string}[]} events

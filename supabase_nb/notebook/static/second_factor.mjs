@@ -1,0 +1,181 @@
+// The second factor in the panel: takes an authenticator app's six digits, and hands them to the kernel once.
+import { requestSender } from "./channel.mjs";
+import { h, say, write } from "./shared.mjs";
+
+/** @typedef {import("./shared.mjs").Words} Words */
+/** @typedef {import("./channel.mjs").Channel} Channel */
+/** @typedef {import("./parts.mjs").Shown} Shown */
+
+/**
+ * The six digits in what was typed or pasted; `null` if it has fewer or more.
+ * @param {string} text
+ */
+export function sixDigits(text) {
+  const digits = text.replace(/\D/g, "");
+  return digits.length === 6 ? digits : null;
+}
+
+/**
+ * @param {Words} words
+ * @param {Channel} channel
+ * @param {{changed: () => void, closed: (text: string, hadFocus: boolean) => void}} told `closed`: it was put off,
+ *   or verified, with what to say of that
+ */
+export function secondFactor(words, channel, told) {
+  const number = Math.random().toString(36).slice(2);
+  const label = h("label", { class: "sb-factor-title", for: `sb-factor-code-${number}` }, say(words, "factor.code"));
+  const app = h("select", { id: `sb-factor-app-${number}`, onchange: () => speak("") });
+  const chooser = h("span", { class: "sb-factor-app" }, h("label", { for: app.id }, say(words, "factor.app")), " ", app);
+  const verify = h("button", { type: "button", class: "sb-button sb-main", onclick: send }, say(words, "factor.verify"));
+  const later = h(
+    "button",
+    { type: "button", class: "sb-button sb-quiet sb-later", onclick: () => close("") },
+    say(words, "factor.later"),
+  );
+  const slot = h("span", {}, field());
+  const entry = h("div", { class: "sb-factor-entry" }, chooser, slot, verify, later);
+  const message = h("p", { class: "sb-message", role: "status", id: `sb-factor-message-${number}` });
+  const element = h(
+    "div",
+    { class: "sb-factor", role: "group", "aria-label": say(words, "factor.title"), hidden: true },
+    label,
+    entry,
+    message,
+  );
+
+  /** The session for which this was put off. @type {string | null | undefined} */
+  let putOff;
+  /** What is asked for now. @type {import("./parts.mjs").View["second_factor"]} */
+  let wanted = null;
+  /** Whose sign-in it is. @type {string | null} */
+  let session = null;
+  let listed = "";
+  let said = "";
+  /** Whether it had the focus when the session was lifted, before the answer came. */
+  let left = false;
+
+  const request = requestSender(channel, (step, text) => {
+    if (step === "sent") return speak(say(words, "form.sent"));
+    if (step === "busy") return speak(say(words, "form.busy"));
+    if (step === "taken") return speak(say(words, "form.checking"));
+    if (step === "done") return close(text);
+    if (!wanted) return reset();
+    speak(text || say(words, "factor.failed"), "bad");
+    if (hasFocus()) input()?.focus();
+  });
+
+  /** Uncontrolled: what is typed is in the field and nowhere else. */
+  function field() {
+    return h("input", {
+      id: `sb-factor-code-${number}`,
+      type: "text",
+      inputmode: "numeric",
+      autocomplete: "one-time-code",
+      maxlength: 12, // "123 456", and what is copied along with it
+      spellcheck: "false",
+      "aria-describedby": `sb-factor-message-${number}`,
+      onkeydown: (/** @type {KeyboardEvent} */ event) => {
+        if (event.key !== "Enter" || event.isComposing) return;
+        event.preventDefault();
+        event.stopPropagation(); // the notebook's own Enter
+        send();
+      },
+    });
+  }
+
+  function input() {
+    return slot.querySelector("input");
+  }
+
+  function hasFocus() {
+    const { activeElement } = /** @type {Document | ShadowRoot} */ (element.getRootNode());
+    return element.contains(activeElement);
+  }
+
+  function speak(/** @type {string} */ text, mood = "") {
+    said = text;
+    message.dataset.mood = mood;
+    const busy = request.busy();
+    for (const button of [verify, later]) button.setAttribute("aria-disabled", String(busy));
+    const code = input();
+    if (code) code.readOnly = busy;
+    app.disabled = busy;
+    write(message, said || (wanted?.apps.length ? say(words, "factor.help") : ""));
+  }
+
+  function send() {
+    if (request.busy()) return;
+    const code = sixDigits(input()?.value ?? "");
+    if (!code) {
+      speak(say(words, "factor.digits"), "bad");
+      input()?.focus();
+      return;
+    }
+    const hadFocus = hasFocus();
+    // A new field: an emptied one would give its text back at Ctrl-Z.
+    slot.replaceChildren(field());
+    if (hadFocus) verify.focus();
+    request.ask("verify_factor", { factor_id: app.value, code });
+  }
+
+  function close(/** @type {string} */ text) {
+    if (request.busy()) return;
+    const hadFocus = hasFocus() || left;
+    putOff = session;
+    reset();
+    told.closed(text, hadFocus);
+  }
+
+  function reset() {
+    left = false;
+    request.drop();
+    slot.replaceChildren(field());
+    speak("");
+  }
+
+  function list() {
+    const apps = wanted?.apps ?? [];
+    const key = JSON.stringify(apps);
+    if (key === listed) return; // somebody may be choosing
+    listed = key;
+    const chosen = app.value;
+    app.replaceChildren(
+      ...apps.map(({ id, name }, index) =>
+        h("option", { value: id }, name || say(words, "factor.unnamed", { number: index + 1 })),
+      ),
+    );
+    if (apps.some(({ id }) => id === chosen)) app.value = chosen;
+    chooser.hidden = apps.length < 2;
+  }
+
+  return {
+    element,
+    /** Whether the session is waiting for it, shown or put off. */
+    isWanted: () => Boolean(wanted),
+    isShown: () => Boolean(wanted) && putOff !== session,
+    open() {
+      putOff = undefined;
+      told.changed();
+      (wanted?.other ? later : input())?.focus();
+    },
+    show(/** @type {Shown} */ { view, life }) {
+      const now = view?.user?.session_id ?? null;
+      wanted = (life === "live" && view?.second_factor) || null;
+      if (now === session && !wanted && request.busy() && life === "live") {
+        left ||= hasFocus(); // it is about to be hidden; the answer is on its way
+        return;
+      }
+      if (now !== session || !wanted) reset();
+      session = now;
+      list();
+      const kind = wanted?.other === "phone" ? "factor.phone" : "factor.other";
+      write(label, say(words, wanted?.other ? kind : "factor.code"));
+      element.dataset.other = String(Boolean(wanted?.other));
+      for (const part of [slot, verify, message]) part.hidden = Boolean(wanted?.other);
+      if (!said) speak("");
+    },
+    hear: request.hear,
+    /** The kernel is gone. */
+    drop: reset,
+  };
+}
