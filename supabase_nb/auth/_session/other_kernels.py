@@ -79,6 +79,16 @@ class OtherKernels:
         own = await self._store.run(lambda: self._store.read_by_id(mine.id))
         return replace(own, others=(theirs,))
 
+    async def is_signed_out(self, snapshot: SessionSnapshot, found: Found) -> bool:
+        """Whether another kernel has signed this session out: nothing is stored under its name any more.
+
+        If the name was used for another session in between, it is that one that was signed out.
+        """
+        record = snapshot.record
+        if record is None or found.record is not None or found.trouble is not None or not snapshot.saved:
+            return False
+        return not await self._store.run(lambda: self._store.is_kept_without_name(record))
+
     async def reconcile(self, found: Found, *, locked: bool) -> None:
         """Take over what another kernel did. With `SessionState.commit`."""
         snapshot, stored = self._state.snapshot, found.record
@@ -89,13 +99,13 @@ class OtherKernels:
             if isinstance(found.trouble, StorageDamaged):
                 await self._save_ours(snapshot, locked, found.trouble)
             return
-        if stored is None and snapshot.saved:
+        if await self.is_signed_out(snapshot, found):
             record = snapshot.record
             await self._store.run(lambda: self._store.forget_if_unused(record))
             self._state.signed_out_elsewhere()
             return
         if bool(found.others) != snapshot.detached:
-            snapshot = self._detach(snapshot) if found.others else replace(snapshot, detached=False)
+            snapshot = self._detach(snapshot) if found.others else self._attach(snapshot)
             self._state.replace(snapshot)
         if stored is None or snapshot.record is None or snapshot.session is None:
             await self._save_ours(snapshot, locked)
@@ -125,6 +135,11 @@ class OtherKernels:
             "own, but would restore the other one after a restart. Connect with --name to keep both."
         )
         return replace(snapshot, detached=True, error=error)
+
+    def _attach(self, snapshot: SessionSnapshot) -> SessionSnapshot:
+        """The other user's session isn't used under this client's name any more."""
+        self._state.note("detached", None)
+        return replace(snapshot, detached=False, error=None)
 
     async def _save_ours(
         self, snapshot: SessionSnapshot, locked: bool, error: AuthStorageError | None = None

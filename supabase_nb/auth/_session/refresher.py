@@ -287,7 +287,7 @@ class TokenRefresher:
             record = before.record.rotated_to(session) if before.record else StoredSession.begin(session)
             found = await self._other_kernels.read()
             stored = found.record
-            if stored is None and found.trouble is None and before.saved:
+            if await self._other_kernels.is_signed_out(before, found):
                 self.state.signed_out_elsewhere()
                 raise not_signed_in()
             if stored and before.saved and not record.is_spent(stored.session._refresh_token):

@@ -289,6 +289,15 @@ class SessionStore:
         entry = self._index().get(record.id)
         return entry is not None and self.key in entry.names and not self._is_old(entry)
 
+    def is_kept_without_name(self, record: StoredSession) -> bool:
+        """Whether a session is still stored, though another one has taken this client's name from it."""
+        entry = self._index().get(record.id)
+        return (
+            entry is not None
+            and self.key not in entry.names
+            and self.read_by_id(record.id).record is not None
+        )
+
     def _is_old(self, entry: _Entry) -> bool:
         return abs(self.clock.clock.wall() - entry.used) > _A_DAY
 
