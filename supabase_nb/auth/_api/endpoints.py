@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -248,7 +249,7 @@ class AuthAPI:
         sent = self.clock.clock.steady()
         try:
             # The HTTP library bounds each step, but not how many a slow server makes of one response.
-            response = await asyncio.wait_for(self._transmit(method, path, token, body), REQUEST_TIMEOUT)
+            response = await _in_time(self._transmit(method, path, token, body))
         except asyncio.TimeoutError:
             response = timed_out(self.url)
         if isinstance(response, BaseException):
@@ -320,6 +321,13 @@ class AuthAPI:
         # Closed with an API that is dropped; when the interpreter ends, it goes anyway.
         weakref.finalize(self, self._pool.close).atexit = False
         return ThreadedTransport(self._pool)
+
+
+async def _in_time(sending: Coroutine[Any, Any, _T]) -> _T:
+    if sys.version_info < (3, 11):
+        return await asyncio.wait_for(sending, REQUEST_TIMEOUT)
+    async with asyncio.timeout(REQUEST_TIMEOUT):  # needs no task of its own
+        return await sending
 
 
 def _time_outs() -> dict[str, object]:

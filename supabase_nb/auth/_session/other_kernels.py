@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from ...errors import AuthRetryableError, AuthStorageError
 from ...models import AuthChangeEvent
@@ -77,7 +76,7 @@ class OtherKernels:
         if mine is None or theirs is None or theirs.session.user.id == mine.session.user.id:
             return found
         own = await self._store.run(lambda: self._store.read_by_id(mine.id))
-        return replace(own, others=(theirs,))
+        return own._replace(others=(theirs,))
 
     async def is_signed_out(self, snapshot: SessionSnapshot, found: Found) -> bool:
         """Whether another kernel has signed this session out: nothing is stored under its name any more.
@@ -125,7 +124,7 @@ class OtherKernels:
             )
             self._state.replace(adopted, AuthChangeEvent.TOKEN_REFRESHED, "refreshed in another notebook")
         elif not snapshot.saved:
-            self._state.replace(replace(snapshot, saved=True, error=None))
+            self._state.replace(snapshot._replace(saved=True, error=None))
 
     def _detach(self, snapshot: SessionSnapshot) -> SessionSnapshot:
         """Another user's session is used under this client's name by now."""
@@ -134,12 +133,12 @@ class OtherKernels:
             "Another notebook has stored another user's session under the same name. This notebook keeps its "
             "own, but would restore the other one after a restart. Connect with --name to keep both."
         )
-        return replace(snapshot, detached=True, error=error)
+        return snapshot._replace(detached=True, error=error)
 
     def _attach(self, snapshot: SessionSnapshot) -> SessionSnapshot:
         """The other user's session isn't used under this client's name any more."""
         self._state.note("detached", None)
-        return replace(snapshot, detached=False, error=None)
+        return snapshot._replace(detached=False, error=None)
 
     async def _save_ours(
         self, snapshot: SessionSnapshot, locked: bool, error: AuthStorageError | None = None
@@ -149,9 +148,9 @@ class OtherKernels:
         assert record is not None
         if locked:
             error = await self._store.run(lambda: self._store.save(record, use=not snapshot.detached))
-            self._state.replace(replace(snapshot, saved=error is None, error=error))
+            self._state.replace(snapshot._replace(saved=error is None, error=error))
         elif snapshot.saved:
-            self._state.replace(replace(snapshot, saved=False, error=error or snapshot.error))
+            self._state.replace(snapshot._replace(saved=False, error=error or snapshot.error))
 
     def stored_version(self) -> object:
         """Changes when another kernel changes the stored session. Blocks, as storage does."""
