@@ -5,14 +5,11 @@ from __future__ import annotations
 import ipaddress
 import os
 import urllib.request
-from typing import TypeVar
 
 from . import _http as httpx
 from ._background import IN_BROWSER
 from ._urls import is_this_machine
 from .errors import AuthError
-
-_Transport = TypeVar("_Transport", httpx.HTTPTransport, httpx.AsyncHTTPTransport)
 
 
 class Pool(httpx.BaseTransport):
@@ -22,7 +19,7 @@ class Pool(httpx.BaseTransport):
     """
 
     def __init__(self) -> None:
-        self._opened: dict[tuple[int, str, str], httpx.HTTPTransport] = {}
+        self._opened: dict[tuple[int, str, str], httpx.BaseTransport] = {}
         self._under_way: set[tuple[int, object]] = set()
         self._closed = False
 
@@ -36,7 +33,7 @@ class Pool(httpx.BaseTransport):
             here = (process, url.scheme, url.host)
             transport = self._opened.get(here)
             if transport is None:
-                transport = self._opened.setdefault(here, open_connections(url, httpx.HTTPTransport))
+                transport = self._opened.setdefault(here, open_connections(url))
             response = transport.handle_request(request)
             if self._closed:
                 response.read()
@@ -59,24 +56,22 @@ class Pool(httpx.BaseTransport):
                     transport.close()
 
 
-def open_connections(url: httpx.URL, kind: type[_Transport]) -> _Transport:
+def open_connections(url: httpx.URL) -> httpx.BaseTransport:
     """Connections to one host.
 
     Args:
         url: An address there.
-        kind: `httpx.HTTPTransport`, or its asynchronous counterpart.
 
     Raises:
         AuthError: The environment names a proxy or certificates that cannot be used.
     """
     if IN_BROWSER:
-        from .browser import transport_of
+        from .browser import XHRTransport
 
-        transport: _Transport = transport_of(kind)
-        return transport
+        return XHRTransport()
     # Certificates are verified, always; without TLS (this machine) there's no need to load them.
     try:
-        return kind(verify=url.scheme == "https", proxy=proxy_of(url))
+        return httpx.HTTPTransport(verify=url.scheme == "https", proxy=proxy_of(url))
     except ImportError:
         problem = (
             "The environment names a SOCKS proxy (ALL_PROXY or HTTPS_PROXY), which needs a package. "

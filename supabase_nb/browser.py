@@ -77,11 +77,6 @@ class FetchTransport(httpx.AsyncBaseTransport):
         raise failure
 
 
-def transport_of(kind: type[Any]) -> Any:
-    """Replaces an `httpx.HTTPTransport` or its asynchronous counterpart."""
-    return AsyncXHRTransport() if issubclass(kind, httpx.AsyncBaseTransport) else XHRTransport()
-
-
 def _send(request: httpx.Request) -> tuple[httpx.Response, str]:
     """Send a request whose body was read. Returns the response, and the address that it came from."""
     from js import XMLHttpRequest

@@ -63,6 +63,8 @@ def remember(*values: str | Secret, given: bool = False) -> None:
         given: Whether a person passed them in, so that they may be in a cell.
     """
     secrets = tuple(secret for secret in map(Secret, values) if secret in _remembered or _is_token(secret))
+    if not given and all(secret in _remembered for secret in secrets):
+        return
     new = _add(secrets, given=given)
     if given and secrets:
         _tell(secrets, given)
@@ -101,7 +103,8 @@ def _add(secrets: tuple[Secret, ...], *, given: bool) -> bool:
         new = [secret for secret in secrets if secret not in _remembered]
         for secret in secrets:
             _remembered[secret] = _remembered.pop(secret, False) or given
-        for oldest in list(_remembered)[: max(0, len(_remembered) - AT_MOST)]:
+        while len(_remembered) > AT_MOST:
+            oldest = next(iter(_remembered))
             del _remembered[oldest]
             _passwords.discard(oldest)
         if new:
@@ -136,7 +139,8 @@ def remember_pair(access_token: Secret, refresh_token: Secret) -> None:
     """
     pair = (access_token, refresh_token)
     if all(map(was_given, pair)):
-        remember(*pair, given=True)
+        _add(pair, given=True)
+        _tell(pair, True)
         return
     sessions = [token for token in pair if is_session_token(token)]
     others = [

@@ -190,7 +190,8 @@ def text_claim(claims: Mapping[str, Any] | None, name: str) -> str | None:
     value = (claims or {}).get(name)
     if not isinstance(value, str) or not value:
         return None
-    return value if value == value.encode(errors="ignore").decode() else None
+    encodable = value.isascii() or value == value.encode(errors="ignore").decode()
+    return value if encodable else None
 
 
 def _v2_bytes(refresh_token: Secret) -> bytes | None:

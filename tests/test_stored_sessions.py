@@ -99,6 +99,26 @@ def test_a_second_user_does_not_make_the_first_ones_rotations_forgotten(
     assert auth.refresh_session().session is not None
 
 
+@pytest.mark.parametrize("noticed", [False, True], ids=["unnoticed", "noticed"])
+def test_signing_out_one_user_leaves_another_users_session_in_a_second_notebook(
+    connect: Connect, own_server: DemoServer, noticed: bool
+) -> None:
+    first, second = connect().auth, connect().auth
+    first.set_session(*new_pair(own_server, "grace@example.com"))
+    second.get_session()
+    first.set_session(*new_pair(own_server, "ada@example.com"))
+    if noticed:
+        second.refresh_session()
+        assert second.notices
+    first.sign_out("local")
+    user = second.refresh_session().user
+    assert user.email == "grace@example.com"
+    assert (second.status, second.last_error, second.notices) == ("active", None, ())
+    restarted = connect().auth.get_session()
+    assert restarted is not None
+    assert restarted.user.email == "grace@example.com"
+
+
 def test_two_projects_behind_one_host_know_nothing_of_each_other(connect: Connect) -> None:
     answers = {"a": made.Answers(), "b": made.Answers()}
     session = made.session()

@@ -16,6 +16,7 @@ import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from .._background import IN_BROWSER
@@ -49,7 +50,7 @@ class Waiter:
     """A call that waits for a coroutine on the loop, and delivers the changes that the coroutine makes."""
 
     def __init__(self) -> None:
-        self._woken = threading.Event()
+        self._wakes: SimpleQueue[None] = SimpleQueue()
         self._left = self._finished = False
         self._task: asyncio.Task[Any] | None = None
         self._soon: asyncio.TimerHandle | None = None
@@ -70,7 +71,7 @@ class Waiter:
 
     def _deliver(self) -> None:
         self._soon = None
-        self._woken.set()
+        self._wakes.put(None)
 
     def begin(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """Start the coroutine, unless the caller has left already."""
@@ -88,7 +89,7 @@ class Waiter:
             self._soon.cancel()
         self._finished = True
         self._task = None
-        self._woken.set()
+        self._wakes.put(None)
 
     def cancel(self) -> None:
         """The caller has left."""
@@ -104,8 +105,8 @@ class Waiter:
             AuthError: The interpreter is shutting down.
         """
         while True:
-            self._woken.wait(_LONGEST_WAIT)
-            self._woken.clear()
+            with suppress(Empty):
+                self._wakes.get(timeout=_LONGEST_WAIT)
             finished = self._finished
             deliver()
             if finished:
@@ -161,7 +162,7 @@ class OwnerLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        #: What needs the thread to keep running: open connections, and clients that refresh automatically.
+        #: The clients that refresh automatically: they need the thread.
         self.users: weakref.WeakSet[object] = weakref.WeakSet()
 
     @property
@@ -258,16 +259,12 @@ class OwnerLoop:
         return True
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
-        """Call a function on the loop, without waiting for it. Safe anywhere, also in a finalizer."""
-        loop = self._loop
-        if loop is not None and self.running:
-            here = threading.current_thread() is self._thread
-            schedule = loop.call_soon if here else loop.call_soon_threadsafe
-            schedule(function, *args, context=contextvars.Context())  # it works for no call
-
-    def start_soon(self, make: Callable[[], Coroutine[Any, Any, object]]) -> None:
-        """Run a coroutine likewise."""
-        self.call_soon(lambda: self.start(make()))
+        """Call a function on the loop: at once if this is its thread, else without waiting for it."""
+        context = contextvars.Context()  # it works for no call
+        if threading.current_thread() is self._thread:
+            context.run(function, *args)
+        elif self._loop is not None and self.running:
+            self._loop.call_soon_threadsafe(function, *args, context=context)
 
     # -- on the loop (`Runtime`) --------------------------------------------------------------------------
 

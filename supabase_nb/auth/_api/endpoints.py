@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
+import sys
 import weakref
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from ... import errors, logs, tokens
+from ..._background import IN_BROWSER
 from ..._urls import check_url
 from ..._version import __version__
 from ...models import Session, User
 from ...tokens import Secret
-from .._loop import owner_loop
 from .limits import CONNECT_TIMEOUT, LARGEST_RESPONSE, READ_TIMEOUT, REQUEST_TIMEOUT
 from .responses import (
     Response,
@@ -38,6 +37,7 @@ from .server_clock import ServerClock
 
 if TYPE_CHECKING:
     from ... import _http as httpx
+    from ..._pool import Pool
 
 _T = TypeVar("_T")
 
@@ -78,8 +78,7 @@ class AuthAPI:
         self._headers = {name: Secret(value) for name, value in (headers or {}).items()}
         self._given = transport
         self._transport: httpx.AsyncBaseTransport | None = None
-        self._under_way: Counter[httpx.AsyncBaseTransport] = Counter()
-        self._pid = 0
+        self._pool: Pool | None = None
 
     # -- the endpoints ------------------------------------------------------------------------------------
 
@@ -231,16 +230,9 @@ class AuthAPI:
         return keys
 
     def close(self) -> None:
-        """Close the connections when no request is running; the next one opens new ones."""
-        transport, self._transport = self._transport, None
-        if transport is not None and self._pid == os.getpid():
-            owner_loop.start_soon(lambda: self._close_if_unused(transport))
-
-    async def _close_if_unused(self, transport: httpx.AsyncBaseTransport) -> None:
-        if transport is not self._transport and not self._under_way[transport]:
-            del self._under_way[transport]
-            if self._given is None:
-                await _disconnect(transport)
+        """Close the connections when no request is running."""
+        if self._pool is not None:
+            self._pool.close()
 
     # -- how they are sent --------------------------------------------------------------------------------
 
@@ -257,7 +249,7 @@ class AuthAPI:
         sent = self.clock.clock.steady()
         try:
             # The HTTP library bounds each step, but not how many a slow server makes of one response.
-            response = await asyncio.wait_for(self._transmit(method, path, token, body), REQUEST_TIMEOUT)
+            response = await _in_time(self._transmit(method, path, token, body))
         except asyncio.TimeoutError:
             response = timed_out(self.url)
         if isinstance(response, BaseException):
@@ -280,14 +272,11 @@ class AuthAPI:
         if body is not None:
             headers["Content-Type"] = "application/json;charset=UTF-8"
             content = json.dumps(body, default=_plain).encode()
-        transport: httpx.AsyncBaseTransport | None = None
         try:
-            transport = await self._open()
-            self._under_way[transport] += 1
             request = httpx.Request(
                 method, _parsed(self.url + path), headers=headers, content=content, extensions=_time_outs()
             )
-            response = await transport.handle_async_request(request)
+            response = await self._open().handle_async_request(request)
             try:
                 received = bytearray()
                 async for chunk in response.aiter_bytes():
@@ -306,29 +295,39 @@ class AuthAPI:
             return not_a_url(self.url)
         except Exception as error:  # noqa: BLE001  (raised anew, without these frames)
             kind = type(error).__name__
-        finally:
-            if transport is not None:
-                self._under_way[transport] -= 1
-                await self._close_if_unused(transport)
         return errors.AuthUnknownError(f"The request could not be sent ({kind}). Check the URL and the key.")
 
-    async def _open(self) -> httpx.AsyncBaseTransport:
-        """What sends the requests: the given transport, or connections of our own."""
-        if self._transport is None or self._pid != os.getpid():
-            from .async_transport import in_threads, open_in_thread
-
+    def _open(self) -> httpx.AsyncBaseTransport:
+        """What sends the requests: the given transport, or a connection pool of our own."""
+        if self._transport is None:
             logs.install()
-            if self._given is not None:
-                self._transport = in_threads(self._given)
-            else:
-                opened = await open_in_thread(self.url)
-                if self._transport is None or self._pid != os.getpid():  # else another task was faster
-                    self._transport = opened
-                    owner_loop.users.add(opened)
-                    # Dropped with the API; when the interpreter ends, they go anyway.
-                    weakref.finalize(self, _close, opened, os.getpid()).atexit = False
-            self._pid = os.getpid()
+            self._transport = self._async_transport()
         return self._transport
+
+    def _async_transport(self) -> httpx.AsyncBaseTransport:
+        from ... import _http as httpx
+        from .threaded_transport import ThreadedTransport
+
+        if self._given is not None:
+            given = self._given
+            return ThreadedTransport(given) if isinstance(given, httpx.BaseTransport) else given
+        if IN_BROWSER:
+            from ...browser import AsyncXHRTransport
+
+            return AsyncXHRTransport()
+        from ..._pool import Pool
+
+        self._pool = Pool()
+        # Closed with an API that is dropped; when the interpreter ends, it goes anyway.
+        weakref.finalize(self, self._pool.close).atexit = False
+        return ThreadedTransport(self._pool)
+
+
+async def _in_time(sending: Coroutine[Any, Any, _T]) -> _T:
+    if sys.version_info < (3, 11):
+        return await asyncio.wait_for(sending, REQUEST_TIMEOUT)
+    async with asyncio.timeout(REQUEST_TIMEOUT):  # needs no task of its own
+        return await sending
 
 
 def _time_outs() -> dict[str, object]:
@@ -348,16 +347,6 @@ def _user(response: Response) -> User:
     if not isinstance(found, User):
         raise unexpected_response(response.status)
     return found
-
-
-def _close(transport: httpx.AsyncBaseTransport, pid: int) -> None:
-    if os.getpid() == pid:
-        owner_loop.start_soon(lambda: _disconnect(transport))
-
-
-async def _disconnect(transport: httpx.AsyncBaseTransport) -> None:
-    owner_loop.users.discard(transport)
-    await transport.aclose()
 
 
 def _secrets(value: object) -> Iterator[Secret]:

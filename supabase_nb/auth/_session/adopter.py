@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from ... import errors, tokens
 from ...errors import FINAL_CODES, AuthApiError, AuthError, AuthRetryableError, AuthSessionMissing
@@ -26,8 +25,7 @@ from .state import SessionState
 from .stored_session import StoredSession, TokenPair
 
 
-@dataclass(frozen=True)
-class _Known:
+class _Known(NamedTuple):
     """What is known of a pair's session before the server is asked.
 
     Args:
@@ -138,7 +136,7 @@ class SessionAdopter:
                 # A spent token that nothing here could tell, but the server names its session: ours is later.
                 later = _named_by(session, pair, known.records)
                 if later is not None:
-                    known = replace(known, later=later)
+                    known = known._replace(later=later)
                     session = await self._exchange(later.pair, later.session.user)
             if isinstance(session, AuthApiError):
                 await self._refuse(session, pair, known)

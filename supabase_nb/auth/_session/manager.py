@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import TypeVar
 
 from ... import errors
@@ -167,7 +166,7 @@ class SessionManager:
                 return None
             found = await self.store.run(self.store.read)
             if found.trouble is not None:
-                self.state.replace(replace(before, error=found.trouble))
+                self.state.replace(before._replace(error=found.trouble))
             elif found.record is not None:
                 session = found.record.session
                 self.clock.hint(found.record.clock_offset, not_before=session.issued_at)
@@ -203,8 +202,8 @@ class SessionManager:
                 session = snapshot.session.with_user(user)
                 record = snapshot.record.rotated_to(session)
                 failure = await self.store.run(lambda: self.store.save(record, use=not snapshot.detached))
-                changed = replace(
-                    snapshot, session=session, record=record, saved=failure is None, error=failure
+                changed = snapshot._replace(
+                    session=session, record=record, saved=failure is None, error=failure
                 )
                 self.state.replace(changed, AuthChangeEvent.USER_UPDATED, "user changed")
         if failure is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from ...errors import AuthRetryableError, AuthStorageError
 from ...models import AuthChangeEvent
@@ -77,7 +76,17 @@ class OtherKernels:
         if mine is None or theirs is None or theirs.session.user.id == mine.session.user.id:
             return found
         own = await self._store.run(lambda: self._store.read_by_id(mine.id))
-        return replace(own, others=(theirs,))
+        return own._replace(others=(theirs,))
+
+    async def is_signed_out(self, snapshot: SessionSnapshot, found: Found) -> bool:
+        """Whether another kernel has signed this session out: nothing is stored under its name any more.
+
+        If the name was used for another session in between, it is that one that was signed out.
+        """
+        record = snapshot.record
+        if record is None or found.record is not None or found.trouble is not None or not snapshot.saved:
+            return False
+        return not await self._store.run(lambda: self._store.is_kept_without_name(record))
 
     async def reconcile(self, found: Found, *, locked: bool) -> None:
         """Take over what another kernel did. With `SessionState.commit`."""
@@ -89,13 +98,13 @@ class OtherKernels:
             if isinstance(found.trouble, StorageDamaged):
                 await self._save_ours(snapshot, locked, found.trouble)
             return
-        if stored is None and snapshot.saved:
+        if await self.is_signed_out(snapshot, found):
             record = snapshot.record
             await self._store.run(lambda: self._store.forget_if_unused(record))
             self._state.signed_out_elsewhere()
             return
         if bool(found.others) != snapshot.detached:
-            snapshot = self._detach(snapshot) if found.others else replace(snapshot, detached=False)
+            snapshot = self._detach(snapshot) if found.others else self._attach(snapshot)
             self._state.replace(snapshot)
         if stored is None or snapshot.record is None or snapshot.session is None:
             await self._save_ours(snapshot, locked)
@@ -115,7 +124,7 @@ class OtherKernels:
             )
             self._state.replace(adopted, AuthChangeEvent.TOKEN_REFRESHED, "refreshed in another notebook")
         elif not snapshot.saved:
-            self._state.replace(replace(snapshot, saved=True, error=None))
+            self._state.replace(snapshot._replace(saved=True, error=None))
 
     def _detach(self, snapshot: SessionSnapshot) -> SessionSnapshot:
         """Another user's session is used under this client's name by now."""
@@ -124,7 +133,12 @@ class OtherKernels:
             "Another notebook has stored another user's session under the same name. This notebook keeps its "
             "own, but would restore the other one after a restart. Connect with --name to keep both."
         )
-        return replace(snapshot, detached=True, error=error)
+        return snapshot._replace(detached=True, error=error)
+
+    def _attach(self, snapshot: SessionSnapshot) -> SessionSnapshot:
+        """The other user's session isn't used under this client's name any more."""
+        self._state.note("detached", None)
+        return snapshot._replace(detached=False, error=None)
 
     async def _save_ours(
         self, snapshot: SessionSnapshot, locked: bool, error: AuthStorageError | None = None
@@ -134,9 +148,9 @@ class OtherKernels:
         assert record is not None
         if locked:
             error = await self._store.run(lambda: self._store.save(record, use=not snapshot.detached))
-            self._state.replace(replace(snapshot, saved=error is None, error=error))
+            self._state.replace(snapshot._replace(saved=error is None, error=error))
         elif snapshot.saved:
-            self._state.replace(replace(snapshot, saved=False, error=error or snapshot.error))
+            self._state.replace(snapshot._replace(saved=False, error=error or snapshot.error))
 
     def stored_version(self) -> object:
         """Changes when another kernel changes the stored session. Blocks, as storage does."""

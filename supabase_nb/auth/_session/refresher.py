@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ... import errors
 from ...errors import (
@@ -165,7 +165,7 @@ class TokenRefresher:
         attempt.shares_lock = shares_lock
         self.attempt = attempt
         if snapshot.status in ("active", "restoring"):
-            self.state.replace(replace(snapshot, status="refreshing"))
+            self.state.replace(snapshot._replace(status="refreshing"))
         attempt.task = self.runtime.start(self._run(attempt))
         return attempt
 
@@ -185,7 +185,7 @@ class TokenRefresher:
                 self.attempt = None
                 snapshot = self.state.snapshot
                 if attempt.generation == snapshot.generation and snapshot.status == "refreshing":
-                    self.state.replace(replace(snapshot, status="active"))
+                    self.state.replace(snapshot._replace(status="active"))
         if not replaced:
             self.note_failure(failure, attempt.generation)
         raise failure
@@ -287,7 +287,7 @@ class TokenRefresher:
             record = before.record.rotated_to(session) if before.record else StoredSession.begin(session)
             found = await self._other_kernels.read()
             stored = found.record
-            if stored is None and found.trouble is None and before.saved:
+            if await self._other_kernels.is_signed_out(before, found):
                 self.state.signed_out_elsewhere()
                 raise not_signed_in()
             if stored and before.saved and not record.is_spent(stored.session._refresh_token):
@@ -326,8 +326,8 @@ class TokenRefresher:
             "Check the server's clock and the project's JWT expiry (JWT_EXP)."
         )
         then = self._clock.clock.steady() + pause
-        return replace(
-            snapshot, error=failure or useless, next_try=then, not_before=then, failures=failures + 1
+        return snapshot._replace(
+            error=failure or useless, next_try=then, not_before=then, failures=failures + 1
         )
 
     def note_failure(self, error: AuthError, generation: int) -> None:
@@ -345,8 +345,7 @@ class TokenRefresher:
         pause = pause_after(error, snapshot.failures, now - since)
         logger.info("refresh failed (%s); next try in %.1f s", error.code or type(error).__name__, pause)
         self.state.replace(
-            replace(
-                snapshot,
+            snapshot._replace(
                 status="active" if usable and not self.background else "retrying",
                 error=error,
                 next_try=now + pause,
@@ -427,14 +426,14 @@ class TokenRefresher:
             current = self.state.snapshot
             if current.session is session:
                 self.state.replace(
-                    replace(_settled(current), session=session.with_user(user), status="active")
+                    _settled(current)._replace(session=session.with_user(user), status="active")
                 )
             return
         if self.state.snapshot.session is not session:
             return
         if failure.code == "bad_jwt" and session.refresh_token and self.attempt is None:
             # Expired after all, or signed with a key that is gone: the refresh token will tell.
-            self.state.replace(replace(self.state.snapshot, verified=True, next_try=None))
+            self.state.replace(self.state.snapshot._replace(verified=True, next_try=None))
             await self._wait_quietly(self.start(Secret(session.access_token)))
         elif (failure.code == "bad_jwt" and not session.refresh_token) or (
             isinstance(failure, AuthApiError) and failure.code in FINAL_CODES
@@ -450,7 +449,7 @@ class TokenRefresher:
 def _settled(snapshot: SessionSnapshot) -> SessionSnapshot:
     """After a success: no failures, and no error but an unsaved session's."""
     error = snapshot.error if not snapshot.saved else None
-    return replace(snapshot, verified=True, next_try=None, failures=0, error=error)
+    return snapshot._replace(verified=True, next_try=None, failures=0, error=error)
 
 
 def same_user(user: User, expected: str | None) -> None:

@@ -17,8 +17,7 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from ..._background import HAS_THREADS
 from ...errors import AuthStorageError
@@ -42,8 +41,7 @@ _INDEX_LOCK_TIMEOUT = 5.0
 _LOCK_PAUSE = 0.02
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """What was read for a pair, or for this client's name.
 
     Args:
@@ -57,8 +55,7 @@ class Found:
     trouble: AuthStorageError | None = None
 
 
-@dataclass(frozen=True)
-class _Entry:
+class _Entry(NamedTuple):
     """The index's line for one session."""
 
     names: tuple[str, ...]
@@ -204,12 +201,12 @@ class SessionStore:
                 return found
             own = self.read_by_id(pair.session_id)
             others = () if own.record is None else (own.record,)
-            return replace(found, others=others, trouble=found.trouble or own.trouble)
+            return found._replace(others=others, trouble=found.trouble or own.trouble)
         if found.record is not None and found.record.is_later_than(pair):
             return found
         # No id to go by (version 1, and an access token that can't be read): look at all of them.
         records = (self._read(self._key_of(session_id))[0] for session_id in self._index())
-        return replace(found, others=tuple(record for record in records if record is not None))
+        return found._replace(others=tuple(record for record in records if record is not None))
 
     def _read(self, key: str) -> tuple[StoredSession | None, AuthStorageError | None]:
         """A stored session, or why it is unknown. Damaged data is set aside, not deleted."""
@@ -267,7 +264,7 @@ class SessionStore:
         offset = self.clock.offset
         if use and stored is not None and record.same_as(stored, offset) and self._is_indexed(record):
             return None
-        record = replace(record, clock_offset=offset)
+        record = record._replace(clock_offset=offset)
         text = Secret(record.to_text())
         try:
             with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT):
@@ -288,6 +285,15 @@ class SessionStore:
         """Whether the record is where it belongs: earlier versions kept sessions under names only."""
         entry = self._index().get(record.id)
         return entry is not None and self.key in entry.names and not self._is_old(entry)
+
+    def is_kept_without_name(self, record: StoredSession) -> bool:
+        """Whether a session is still stored, though another one has taken this client's name from it."""
+        entry = self._index().get(record.id)
+        return (
+            entry is not None
+            and self.key not in entry.names
+            and self.read_by_id(record.id).record is not None
+        )
 
     def _is_old(self, entry: _Entry) -> bool:
         return abs(self.clock.clock.wall() - entry.used) > _A_DAY
@@ -389,7 +395,7 @@ class SessionStore:
     def _with(self, index: dict[str, _Entry], session_id: str, names: set[str]) -> dict[str, _Entry]:
         """The index with a session that has just been saved; sessions that are no longer kept are removed."""
         others = {
-            known: replace(entry, names=tuple(name for name in entry.names if name not in names))
+            known: entry._replace(names=tuple(name for name in entry.names if name not in names))
             for known, entry in index.items()
             if known != session_id
         }

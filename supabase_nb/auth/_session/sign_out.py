@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ...errors import FINAL_CODES, AuthError, AuthStorageError
 from ...models import AuthChangeEvent, Session
@@ -27,8 +27,7 @@ _ANSWER_TIMEOUT = 1.0
 _RETRY_FOR, _RETRY_PAUSE = 24 * 3600.0, 15.0
 
 
-@dataclass(frozen=True, eq=False)
-class PendingRevocation:
+class PendingRevocation(NamedTuple):
     """A session that has ended here, and that the server has not ended yet.
 
     Args:
@@ -182,7 +181,7 @@ class SignOut:
         """Unless the user has signed in again meanwhile."""
         if pending not in self._pending:
             return
-        then = replace(pending, at=self._now() + _RETRY_PAUSE)
+        then = pending._replace(at=self._now() + _RETRY_PAUSE)
         self._pending = tuple(then if known is pending else known for known in self._pending)
         self._state.note("sign_out", "Signed out here. The server could not be told yet; this is retried.")
         self._state.replace(self._state.snapshot)

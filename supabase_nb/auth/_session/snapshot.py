@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from ...errors import AuthError
 from ...models import Session, Status
@@ -19,8 +20,7 @@ class Freshness(Enum):
     EXPIRED = "expired"  #: the server refuses it
 
 
-@dataclass(frozen=True)
-class SessionSnapshot:
+class SessionSnapshot(NamedTuple):
     """A client's session at one moment. Never changed, only replaced.
 
     Args:

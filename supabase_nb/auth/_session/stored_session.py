@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ... import redaction, tokens
 from ...errors import AuthStorageError
@@ -20,8 +19,7 @@ _FIRST, _LAST = 128, 384
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
-@dataclass(frozen=True)
-class TokenPair:
+class TokenPair(NamedTuple):
     """An access token and a refresh token as the user supplied them, and what can be read from them."""
 
     access_token: Secret
@@ -53,8 +51,7 @@ class TokenPair:
         return tokens.text_claim(self.claims, "sub")
 
 
-@dataclass(frozen=True)
-class StoredSession:
+class StoredSession(NamedTuple):
     """A session with the salted hashes of the refresh tokens that were spent on the way to it.
 
     Args:
@@ -110,7 +107,7 @@ class StoredSession:
         hashes = (*self.spent_token_hashes, hashed)
         if len(hashes) > _FIRST + _LAST:
             hashes = hashes[:_FIRST] + hashes[-_LAST:]
-        return replace(self, spent_token_hashes=hashes)
+        return self._replace(spent_token_hashes=hashes)
 
     def is_spent(self, refresh_token: Secret) -> bool:
         """Whether this refresh token was spent on the way to this session."""

@@ -1,24 +1,19 @@
-"""What sends requests from the owner loop: connections of our own, or a transport that was given."""
+"""ThreadedTransport: sends the owner loop's requests by a synchronous transport, each in a thread."""
 
 from __future__ import annotations
 
 import time
 
 from ... import _http as httpx
-from ..._pool import open_connections
 from ..._threads import in_thread
 from .limits import LARGEST_RESPONSE, REQUEST_TIMEOUT
 
 
-async def open_in_thread(url: str) -> httpx.AsyncHTTPTransport:
-    """Connections to one host, with the environment's proxies. Certificates are read from files."""
-    return await in_thread(lambda: open_connections(httpx.URL(url), httpx.AsyncHTTPTransport))
+class ThreadedTransport(httpx.AsyncBaseTransport):
+    """A synchronous transport for the owner loop. A request that hangs is abandoned at the time-out.
 
-
-class _InThreads(httpx.AsyncBaseTransport):
-    """A synchronous transport, each request in a thread. One that hangs is abandoned at the time-out.
-
-    It belongs to the code that made it, so it is not closed here.
+    Args:
+        transport: What sends. It belongs to the code that made it, so it is not closed here.
     """
 
     def __init__(self, transport: httpx.BaseTransport) -> None:
@@ -49,8 +44,3 @@ def _read(response: httpx.Response) -> bytes:
         if len(received) > LARGEST_RESPONSE or time.monotonic() - began > REQUEST_TIMEOUT:
             break
     return bytes(received)
-
-
-def in_threads(transport: httpx.BaseTransport | httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
-    """A given transport as one for the owner loop."""
-    return _InThreads(transport) if isinstance(transport, httpx.BaseTransport) else transport
