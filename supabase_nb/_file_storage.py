@@ -88,14 +88,14 @@ class FileStorage:
         """
         # This frame may appear in a traceback with locals.
         text, value = Secret(value), ""
-        failure = self._replace(self._file(key), text)
+        failure = self._write(self._file(key), text)
         if failure is not None:
             raise AuthStorageError(
                 f"The session could not be saved ({_reason(failure)}). It stays usable until the kernel "
                 f"ends. Check {self.path}, or choose another storage (--storage memory)."
             )
 
-    def _replace(self, file: Path, text: Secret) -> OSError | None:
+    def _write(self, file: Path, text: Secret) -> OSError | None:
         temporary = None
         try:
             self._make_folder()

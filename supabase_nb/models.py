@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import uuid
 from collections.abc import Callable, Mapping
@@ -188,10 +187,6 @@ class Session(ModelDump):
 
     def to_wire(self) -> dict[str, Any]:
         """The JSON that auth-js and supabase-py store. Holds both tokens: for storage, not for showing."""
-        return copy.deepcopy(self._to_wire())
-
-    def _to_wire(self) -> dict[str, Any]:
-        """The same, not copied: for writing it at once."""
         return {
             **self._extra_fields(),
             "access_token": self.access_token,
@@ -199,7 +194,7 @@ class Session(ModelDump):
             "expires_in": self.expires_in,
             "expires_at": self.expires_at,
             "token_type": self.token_type,
-            "user": self.user._wire,
+            "user": self.user.to_wire(),
         }
 
     def _fields(self) -> Mapping[str, Any]:

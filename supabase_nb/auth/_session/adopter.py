@@ -299,7 +299,7 @@ class SessionAdopter:
                 ended.discard(pair.session_id)  # it may be the refresh token alone that is wrong
             for record in known.records:
                 mine = record.session.session_id in ended
-                if mine or record.session._refresh_token == pair.refresh_token:
+                if mine or record.pair.refresh_token == pair.refresh_token:
                     if in_force.record is not None and record.id == in_force.record.id:
                         await self._refresher.end(error, in_force.generation)
                     else:

@@ -110,7 +110,7 @@ class OtherKernels:
             await self._save_ours(snapshot, locked)
             return
         theirs, mine = stored.session, snapshot.session
-        if snapshot.record.is_spent(theirs._refresh_token):
+        if snapshot.record.is_spent(stored.pair.refresh_token):
             await self._save_ours(snapshot, locked)
         elif theirs.refresh_token != mine.refresh_token or (theirs.issued_at or 0) > (mine.issued_at or 0):
             self._clock.hint(stored.clock_offset, not_before=theirs.issued_at)

@@ -290,7 +290,7 @@ class TokenRefresher:
             if await self._other_kernels.is_signed_out(before, found):
                 self.state.signed_out_elsewhere()
                 raise not_signed_in()
-            if stored and before.saved and not record.is_spent(stored.session._refresh_token):
+            if stored and before.saved and not record.is_spent(stored.pair.refresh_token):
                 # The lock was broken (its holder stopped for too long): what was saved since counts.
                 await self._other_kernels.reconcile(found, locked=True)
                 current = self.state.snapshot

@@ -16,6 +16,7 @@ from .refresher import TokenRefresher
 from .session_store import SessionStore
 from .snapshot import Request, SessionSnapshot
 from .state import SessionState
+from .stored_session import TokenPair
 
 logger = logging.getLogger("supabase_nb")
 
@@ -127,8 +128,8 @@ class SignOut:
             try:
                 if expired:
                     # The server refuses a logout with an expired token.
-                    session = pending.session
-                    refreshed = await self._api.refresh(session._refresh_token, session.claims)
+                    pair = TokenPair.of_session(pending.session)
+                    refreshed = await self._api.refresh(pair.refresh_token, pair.claims)
                     token = Secret(refreshed.access_token)
                 await self._api.logout(token, pending.scope)
             except AuthError as error:
