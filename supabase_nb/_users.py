@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from . import redaction, tokens
-from ._values import FrozenDict, ModelDump, mapping, optional_text, optional_time, text, time
+from ._model_base import FrozenDict, ModelDump, mapping, optional_text, optional_time, text, time
 
 # The fields of supabase_auth's User that are times, and all of them in its order.
 _TIMES = frozenset(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 import traitlets
 
-from .. import _mixups, errors, redaction, tokens
-from .._threads import in_thread
+from .. import _input_checks, errors, redaction, tokens
+from .._thread_executor import in_thread
 from ..logs import log_without_text
 from ..models import (
     STATUSES,
@@ -32,7 +32,7 @@ from ._api.server_clock import Clock, ServerClock
 from ._api.verified_claims import Verifier
 from ._arguments import MISSING, Given, Scope, SignOutOptions, WholeSession
 from ._loop import owner_loop, running_loop
-from ._session.delivery import Change, run_awaitable
+from ._session.change_queue import Change, run_awaitable
 from ._session.manager import SessionManager
 from ._session.scheduler import scheduler
 from ._session.stored_session import TokenPair
@@ -157,12 +157,12 @@ class AuthClient(traitlets.HasTraits):
     def _run(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Run a coroutine on the owner loop and wait for it (`aio` awaits it instead)."""
         self._check_open()
-        return owner_loop.call(make, self._manager.delivery)
+        return owner_loop.call(make, self._manager.changes)
 
     async def _await(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """The same, awaited on another event loop."""
         self._check_open()
-        return await owner_loop.wait(make, self._manager.delivery)
+        return await owner_loop.wait(make, self._manager.changes)
 
     def _check_open(self) -> None:
         if self.closed:
@@ -265,11 +265,11 @@ class AuthClient(traitlets.HasTraits):
         if pair is None:
             raise TypeError(_arguments.ONE_SESSION)
         if in_force is None or pair != in_force.pair:  # else it was checked when it came
-            _mixups.refuse_mixed_up_tokens(pair.access_token, pair.refresh_token, self.url)
+            _input_checks.refuse_mixed_up_tokens(pair.access_token, pair.refresh_token, self.url)
         return self._run(lambda: self._set_session(pair))
 
     async def _set_session(self, pair: TokenPair) -> SessionResponse:
-        response = await _response(self._manager.adopter.restore_from_tokens(pair))
+        response = await _response(self._manager.set_session.from_tokens(pair))
         if not redaction.was_given(pair.refresh_token):
             # The server took it for a refresh token, so it is one, though it may look like a word.
             await in_thread(lambda: redaction.remember(pair.refresh_token, given=True))

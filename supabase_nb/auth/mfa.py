@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from .. import redaction, tokens
-from .._values import optional_text
+from .._model_base import optional_text
 from ..models import (
     AMREntry,
     AuthMFAChallengeResponse,

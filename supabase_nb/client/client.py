@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 from .. import _http, logs
 from .._background import IN_BROWSER
-from .._mixups import project_url
-from .._pool import Pool
+from .._connection_pool import Pool
+from .._input_checks import project_url
 from .._urls import check_url
 from ..auth import AuthClient
 from ..errors import AuthError, client_closed

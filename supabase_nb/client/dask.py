@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
-from .._threads import in_thread
+from .._thread_executor import in_thread
 from ..auth.session_token import NO_TOKEN
 from ..errors import AuthError, AuthRetryableError, AuthSessionMissing
 from ..logs import log_without_text

@@ -11,11 +11,11 @@ from ...models import AuthChangeEvent, Session
 from ...tokens import Secret
 from .._api.endpoints import AuthAPI
 from .._loop import Runtime
-from .other_kernels import OtherKernels
 from .refresher import TokenRefresher
 from .session_store import SessionStore
 from .snapshot import Request, SessionSnapshot
 from .state import SessionState
+from .storage_sync import StorageSync
 from .stored_session import TokenPair
 
 logger = logging.getLogger("supabase_nb")
@@ -51,7 +51,7 @@ class SignOut:
         api: The auth server.
         state: The session in force.
         store: Where it is stored.
-        other_kernels: What they did to it.
+        sync: Takes over what other kernels did.
         refresher: Whether it is being refreshed.
         runtime: What it runs on.
     """
@@ -61,12 +61,12 @@ class SignOut:
         api: AuthAPI,
         state: SessionState,
         store: SessionStore,
-        other_kernels: OtherKernels,
+        sync: StorageSync,
         refresher: TokenRefresher,
         runtime: Runtime,
     ) -> None:
         self._api, self._state, self._store = api, state, store
-        self._other_kernels, self._refresher, self._runtime = other_kernels, refresher, runtime
+        self._sync, self._refresher, self._runtime = sync, refresher, runtime
         self._pending: tuple[PendingRevocation, ...] = ()
 
     async def sign_out(self, scope: str, cause: str = "signed out") -> None:
@@ -93,7 +93,7 @@ class SignOut:
         session_id = self._state.session_id()
         async with self._store.hold(session_id, patience):
             # Another kernel may be ahead: then it is that session which ends.
-            await self._other_kernels.catch_up()
+            await self._sync.catch_up()
             async with self._state.commit:
                 if self._state.is_superseded(request):
                     return None, None

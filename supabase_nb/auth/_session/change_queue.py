@@ -1,4 +1,4 @@
-"""Delivery: tells observers and subscribers of changes, in one order and never under a lock."""
+"""ChangeQueue: tells observers and subscribers of changes, in one order and never under a lock."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Change:
     left: deque[Subscription | None]
 
 
-class Delivery:
+class ChangeQueue:
     """A queue of changes. A thread that wants one delivered empties it.
 
     Changes that a callback causes queue up behind the one being delivered, so that every subscriber sees one
@@ -236,4 +236,4 @@ def run_awaitable(returned: object, loop: asyncio.AbstractEventLoop | None = Non
 
 
 # Whose callbacks the current thread, or the task that one of them awaits, is inside of.
-_inside: ContextVar[tuple[Delivery, ...]] = ContextVar("supabase_nb_inside", default=())
+_inside: ContextVar[tuple[ChangeQueue, ...]] = ContextVar("supabase_nb_inside", default=())
