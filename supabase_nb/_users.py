@@ -72,7 +72,7 @@ class UserIdentity(FrozenDict, ModelDump):
 
     @property
     def identity_data(self) -> Mapping[str, Any]:
-        """What the provider tells about the user."""
+        """What the provider says about the user."""
         value = self.get("identity_data")
         return value if isinstance(value, Mapping) else {}
 

@@ -232,7 +232,7 @@ def test_what_ctrl_c_left_undone_is_done_next_time(told: Told, monkeypatch: pyte
     told.subscribe("b")
     told.changes.flush()
     told.change(1)
-    original, steps = told.changes._tell, []
+    original, steps = told.changes._notify, []
 
     def tell(change: Change, subscription: Any) -> Any:
         steps.append(subscription)
@@ -240,7 +240,7 @@ def test_what_ctrl_c_left_undone_is_done_next_time(told: Told, monkeypatch: pyte
             raise KeyboardInterrupt
         return original(change, subscription)
 
-    monkeypatch.setattr(told.changes, "_tell", tell)
+    monkeypatch.setattr(told.changes, "_notify", tell)
     with pytest.raises(KeyboardInterrupt):
         told.changes.flush()
     assert told.order == ["traits 1"]

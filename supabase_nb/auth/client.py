@@ -130,7 +130,7 @@ class AuthClient(traitlets.HasTraits):
         clock: Clock | None = None,
     ) -> None:
         super().__init__()
-        self._untold: deque[Any] = deque()
+        self._unnotified: deque[Any] = deque()
         server_clock = ServerClock(clock or Clock())
         api = AuthAPI(url, clock=server_clock, headers=headers, transport=transport, allow_http=allow_http)
         self._manager = SessionManager(
@@ -172,7 +172,7 @@ class AuthClient(traitlets.HasTraits):
         """Return what is known without waiting (`aio` has it awaited)."""
         return value
 
-    # -- what it knows ------------------------------------------------------------------------------------
+    # -- what is known ------------------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
@@ -320,7 +320,7 @@ class AuthClient(traitlets.HasTraits):
     def sign_out(
         self, scope: Scope | SignOutOptions | None = "global", *, options: SignOutOptions | None = None
     ) -> None:
-        """End the session here at once, even in an outage. The server is told in the background.
+        """End the session here at once, even in an outage. The server ends it in the background.
 
         It waits a second for the server's response, so that a script may end right after it.
 
@@ -512,7 +512,7 @@ class AuthClient(traitlets.HasTraits):
 
         return AuthAio(self)
 
-    # -- being told ---------------------------------------------------------------------------------------
+    # -- events -------------------------------------------------------------------------------------------
 
     def on_auth_state_change(self, callback: AuthCallback) -> Subscription:
         """Call `callback(event, session)` at each event, `INITIAL_SESSION` first.
@@ -573,7 +573,7 @@ class AuthClient(traitlets.HasTraits):
     # -- traits -------------------------------------------------------------------------------------------
 
     _interrupt: BaseException | None = None
-    # Whether traits are being set: what is to be told of them waits in `_untold` until all of them are.
+    # Whether traits are being set: their observers wait in `_unnotified` until all of them are.
     _setting = False
 
     def set_trait(self, name: str, value: Any) -> None:
@@ -597,16 +597,16 @@ class AuthClient(traitlets.HasTraits):
                     getattr(AuthClient, name).set(self, value)
         finally:
             self._setting = False
-        while self._untold:
-            super().notify_change(self._untold[0])
-            self._untold.popleft()  # only now: whatever Ctrl-C leaves untold is told by the next call
+        while self._unnotified:
+            super().notify_change(self._unnotified[0])
+            self._unnotified.popleft()  # only now: what Ctrl-C leaves here is notified by the next call
         interrupt, self._interrupt = self._interrupt, None
         return interrupt
 
     def notify_change(self, change: Any) -> None:
         """As traitlets does, but of what changes at once when all of it has changed."""
         if self._setting:
-            self._untold.append(change)
+            self._unnotified.append(change)
         else:
             super().notify_change(change)
 

@@ -111,7 +111,7 @@ class TokenSource:
     def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call `callback()` at each event of the session, first at once. Returns what ends that."""
 
-        def told(_: object, __: Session | None) -> None:
+        def changed(_: object, __: Session | None) -> None:
             callback()
 
-        return self.auth.on_auth_state_change(told).unsubscribe
+        return self.auth.on_auth_state_change(changed).unsubscribe

@@ -267,7 +267,7 @@ class Client:
             query: A query without its ``execute()``, or a table's name. It stays as it is.
             as_: ``"pandas"``, ``"polars"`` or ``"pyarrow"``.
             dtype_backend: pandas' types: ``"numpy_nullable"`` or ``"pyarrow"`` instead of its own.
-            key: Columns that are unique together, where the server tells no primary key and it isn't ``id``.
+            key: Columns that are unique together, where the server names no primary key and it isn't ``id``.
             progress: Show a progress bar after a second.
 
         Returns:

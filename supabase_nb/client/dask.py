@@ -158,7 +158,7 @@ class _Share:
 
 
 class _Known(NamedTuple):
-    """What a worker knows; the time on its monotonic clock until which it does not ask again."""
+    """What is known to a worker; the time on its monotonic clock until which it does not ask again."""
 
     generation: int
     token: Secret
@@ -171,7 +171,7 @@ class RemoteTokens:
 
     Args:
         name: Under which it is shared.
-        origins: Addresses that may be told the token.
+        origins: Addresses that may be sent the token.
     """
 
     def __init__(self, name: str, origins: Iterable[Origin]) -> None:

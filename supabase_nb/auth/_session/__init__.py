@@ -9,5 +9,5 @@
 - `scheduler`, `background`: when there is something to do without a call, and what.
 - `storage_sync`: takes over what other kernels did to the stored session.
 - `sign_out`: ends a session here at once, at the server as soon as it can be reached.
-- `change_queue`: tells observers and subscribers, in one order.
+- `change_queue`: notifies observers and subscribers, in one order.
 """

@@ -106,7 +106,7 @@ class BackgroundWork:
         if self._state.snapshot.session is not session:
             return
         if failure.code == "bad_jwt" and session.refresh_token and self._refresher.attempt is None:
-            # Expired after all, or signed with a key that is gone: the refresh token will tell.
+            # Expired after all, or signed with a key that is gone: the refresh token will show.
             self._state.replace(self._state.snapshot._replace(verified=True, next_try=None))
             await self._wait_quietly(self._refresher.start(Secret(session.access_token)))
         elif (failure.code == "bad_jwt" and not session.refresh_token) or (

@@ -1,4 +1,4 @@
-"""ChangeQueue: tells observers and subscribers of changes, in one order and never under a lock."""
+"""ChangeQueue: notifies observers and subscribers of changes, in one order and never under a lock."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Change:
 
     Args:
         traits: Their new values.
-        event: What happened, if subscribers are to be told.
+        event: What happened, if subscribers are to be notified.
         session: The session that goes with it.
-        left: Those still to be told, in their order; ``None`` means the observers of the traits.
+        left: Those still to be notified, in their order; ``None`` means the observers of the traits.
     """
 
     traits: Mapping[str, object]
@@ -161,17 +161,17 @@ class ChangeQueue:
             self._ready.notify_all()
 
     def _deliver(self, change: Change) -> BaseException | None:
-        """Tell everyone, whatever one of them raises; a Ctrl-C among it is returned."""
+        """Notify everyone, whatever one of them raises; a Ctrl-C among it is returned."""
         interrupt: BaseException | None = None
         inside = _inside.set((*_inside.get(), self))
         try:
             while change.left:
-                interrupt = self._tell(change, change.left[0]) or interrupt
+                interrupt = self._notify(change, change.left[0]) or interrupt
         finally:
             _inside.reset(inside)
         return interrupt
 
-    def _tell(self, change: Change, subscription: Subscription | None) -> BaseException | None:
+    def _notify(self, change: Change, subscription: Subscription | None) -> BaseException | None:
         """Reach the traits, or the subscribers from this one on until a Ctrl-C comes from one of them.
 
         Each is crossed off with nothing between that Ctrl-C could come into.

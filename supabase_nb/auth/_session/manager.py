@@ -173,7 +173,7 @@ class SessionManager:
                 session = found.record.session
                 self.clock.hint(found.record.clock_offset, not_before=session.issued_at)
                 status: Status = "restoring" if self.refresher.background else "active"
-                # Someone was told before that there was no session.
+                # An earlier call found no session.
                 event = AuthChangeEvent.SIGNED_IN if self._restored else None
                 verified = not self.refresher.background
                 restored = SessionSnapshot(
@@ -238,7 +238,7 @@ class SessionManager:
         return session
 
     async def sign_out(self, scope: str) -> None:
-        """`sign_out` for the scopes that end this session: here at once; then the server is told.
+        """`sign_out` for the scopes that end this session: here at once, then at the server.
 
         Raises:
             AuthStorageError: What is stored could not be removed.

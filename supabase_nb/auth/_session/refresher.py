@@ -271,7 +271,7 @@ class TokenRefresher:
         Args:
             session: The same session with its new tokens.
             before: What was in force when the server was asked.
-            event: What to tell subscribers.
+            event: The event for subscribers.
             cause: Why, for people; by default that it was refreshed.
         """
         async with self.state.commit:

@@ -133,7 +133,7 @@ class SetSession:
             request.must_finish = True
             session = await self._accept_or_exchange(known.best, answer)
             if isinstance(session, AuthApiError) and known.later is None:
-                # A spent token that nothing here could tell, but the server names its session: ours is later.
+                # A spent token that nothing here recognized, but the server names its session: ours is later.
                 later = _named_by(session, pair, known.records)
                 if later is not None:
                     known = known._replace(later=later)
@@ -234,7 +234,7 @@ class SetSession:
 
         Args:
             record: What to save.
-            event: What to tell subscribers.
+            event: The event for subscribers.
             cause: Why, for people.
             request: The call that this is for.
             stored: What this client's name was found to use.
@@ -243,7 +243,7 @@ class SetSession:
 
         Raises:
             AuthStorageError: It is in force, but could not be saved.
-            AuthError: ``superseded``: a later call has been carried out meanwhile. The server is told to end
+            AuthError: ``superseded``: a later call has been carried out meanwhile. The server is asked to end
                 what it has issued.
         """
         session = record.session
@@ -317,7 +317,7 @@ class SetSession:
 
         Args:
             session: The session.
-            event: What to tell subscribers.
+            event: The event for subscribers.
             cause: Why, for people.
             request: The call, numbered before its request was sent.
 

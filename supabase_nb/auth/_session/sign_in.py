@@ -144,5 +144,5 @@ async def prepare(
 
 
 def event_of(*, recovery: bool) -> AuthChangeEvent:
-    """What subscribers are told of a sign-in."""
+    """The event of a sign-in."""
     return AuthChangeEvent.PASSWORD_RECOVERY if recovery else AuthChangeEvent.SIGNED_IN

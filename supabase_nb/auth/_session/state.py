@@ -37,7 +37,7 @@ class SessionState:
 
     Args:
         clock: The server's clock.
-        changes: Tells observers and subscribers.
+        changes: Notifies observers and subscribers.
     """
 
     def __init__(self, clock: ServerClock, changes: ChangeQueue) -> None:
@@ -110,11 +110,11 @@ class SessionState:
     def replace(
         self, snapshot: SessionSnapshot, event: AuthChangeEvent | None = None, cause: str = ""
     ) -> None:
-        """Put a snapshot in force and tell everyone.
+        """Put a snapshot in force and notify everyone.
 
         Args:
             snapshot: The new one.
-            event: What subscribers are told; ``None``: only traits change.
+            event: The event for subscribers; ``None``: only traits change.
             cause: Why, for people.
         """
         before, self.snapshot = self.snapshot, snapshot

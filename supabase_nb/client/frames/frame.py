@@ -279,7 +279,7 @@ class _Frame:
         return text
 
     def _why_empty(self, reading: Reading) -> tuple[str, list[str]]:
-        """Why there are no rows, as far as the server tells, and the columns if it shows a row now."""
+        """Why there are no rows, as far as the server says, and the columns if it shows a row now."""
         query, name = self._query, self._query.name
         who = self._who[1] if self._who is not None else _NOBODY
         if query.is_function:

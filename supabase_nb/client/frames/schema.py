@@ -1,4 +1,4 @@
-"""What a server tells of its tables: keys and types. Many tell it to secret keys only."""
+"""What a server says about its tables: keys and types. Many say it to secret keys only."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Tables:
         self._schemas: dict[str, dict[str, Known]] = {}
 
     def known(self, headers: Mapping[str, str]) -> dict[str, Known]:
-        """What the server tells of the tables in the schema of these headers; asked once."""
+        """What the server says about the tables in the schema of these headers; requested once."""
         profile = headers.get("accept-profile", "public")
         if profile not in self._schemas:
             self._schemas[profile] = _look(self.client, headers)
@@ -69,7 +69,7 @@ class Tables:
 
 
 def _look(client: Client, headers: Mapping[str, str]) -> dict[str, Known]:
-    """The tables that the server tells of; none where it doesn't."""
+    """The tables that the server describes; none where it doesn't."""
     if str(urlsplit(client.url).hostname).endswith(".supabase.co") and not client.auth.uses_secret_key:
         return {}  # since March 2026
     try:
