@@ -6,7 +6,7 @@ import statistics
 
 import httpx
 import project
-from measure import Row, cpu_of, in_processes, in_turn
+from measure import Row, cpu_of, in_turn
 from supabase_auth import SyncGoTrueClient
 
 from supabase_nb import AuthClient, MemoryStorage, SessionAuth
@@ -27,17 +27,13 @@ def _client(**options: object) -> AuthClient:
     )
 
 
-def _restoring(rounds: int, times: int) -> list[tuple[float, ...]]:
+def _set_session(rounds: int, times: int) -> Row:
     """`set_session` of ours, supabase_auth's, and the bare request that both make."""
     token = project.access_token()
     http = httpx.Client(transport=project.transport())
     headers = {"apikey": project.KEY, "Authorization": f"Bearer {token}"}
     ours = _client()
-    theirs = SyncGoTrueClient(
-        url=project.URL,
-        headers={"apikey": project.KEY},
-        http_client=httpx.Client(transport=project.transport()),
-    )
+    theirs = SyncGoTrueClient(url=project.URL, headers={"apikey": project.KEY}, http_client=http)
     found = in_turn(
         rounds,
         cpu_of(lambda: ours.set_session(token, project.REFRESH_TOKEN), times),
@@ -46,11 +42,6 @@ def _restoring(rounds: int, times: int) -> list[tuple[float, ...]]:
     )
     ours.close()
     theirs.sign_out({"scope": "local"})
-    return found
-
-
-def _set_session(rounds: int, times: int) -> Row:
-    found = in_processes(rounds, _restoring, times)
     mine = statistics.median((ours - bare) / bare for ours, _, bare in found)
     its = statistics.median((theirs - bare) / bare for _, theirs, bare in found)
     return Row.of_ratios(
@@ -63,7 +54,7 @@ def _set_session(rounds: int, times: int) -> Row:
     )
 
 
-def _requesting(rounds: int, times: int) -> list[tuple[float, ...]]:
+def _token_on_request(rounds: int, times: int) -> Row:
     """A request as the user, and one without a token."""
     auth = _client(auto_refresh=False)
     auth.set_session(project.access_token(), project.REFRESH_TOKEN)
@@ -72,11 +63,6 @@ def _requesting(rounds: int, times: int) -> list[tuple[float, ...]]:
     url = f"{project.URL}/anything"
     found = in_turn(rounds, cpu_of(lambda: signed.get(url), times), cpu_of(lambda: bare.get(url), times))
     auth.close()
-    return found
-
-
-def _token_on_request(rounds: int, times: int) -> Row:
-    found = in_processes(rounds, _requesting, times)
     return Row.of_ratios(
         "a request with `SessionAuth`, no refresh due",
         "the same request without it",

@@ -9,7 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -26,24 +26,10 @@ _LIFETIME = 3
 _EXCHANGES = "token.refresh_token"
 
 
-class PlainFile:
-    """What supabase_auth would be given so that kernels share a session."""
+class SharedFiles(FileStorage):
+    """What supabase_auth is given so that kernels share a session: the same files by its own names."""
 
-    def __init__(self, folder: str) -> None:
-        self._folder = Path(folder)
-
-    def get_item(self, key: str) -> str | None:
-        file = self._folder / key
-        return file.read_text() if file.exists() else None
-
-    def set_item(self, key: str, value: str) -> None:
-        # In one piece, or a reader would find half of it.
-        written = self._folder / f".{key}-{os.getpid()}-{threading.get_ident()}"
-        written.write_text(value)
-        written.replace(self._folder / key)
-
-    def remove_item(self, key: str) -> None:
-        (self._folder / key).unlink(missing_ok=True)
+    get_item, set_item, remove_item = FileStorage.get, FileStorage.set, FileStorage.remove
 
 
 def ours(url: str, key: str, folder: str) -> AuthClient:
@@ -52,7 +38,7 @@ def ours(url: str, key: str, folder: str) -> AuthClient:
 
 def theirs(url: str, key: str, folder: str) -> SyncGoTrueClient:
     return SyncGoTrueClient(
-        url=url, headers={"apikey": key}, storage=PlainFile(folder), auto_refresh_token=False
+        url=url, headers={"apikey": key}, storage=SharedFiles(folder), auto_refresh_token=False
     )
 
 
@@ -65,27 +51,24 @@ def rows(quick: bool) -> list[Row]:
     with running_server(access_token_lifetime=_LIFETIME) as server:
         in_threads = {whose: _exchanges_of_threads(server, whose) for whose in MAKERS}
         in_kernels = {whose: _exchanges_of_kernels(server, whose) for whose in MAKERS}
-    peer = "supabase_auth"
-    return [
-        _row(f"threads for {many:,} clients in one kernel", peer, threads, "each with a session to refresh"),
-        _row(
-            f"refresh requests when the token expires: {_THREADS} threads",
-            peer,
-            in_threads,
-            "they share one client and call `get_session` at the same moment; all get a session",
-        ),
-        _row(
-            f"refresh requests when the token expires: {_KERNELS} kernels",
-            peer + " with file storage",
-            in_kernels,
-            "they share the stored session and call `get_session` at the same moment; all get a session",
-        ),
+    together = "and call `get_session` at the same moment; all get a session"
+    refreshes = "refresh requests when the token expires"
+    found = [
+        (f"threads for {many:,} clients in one kernel", threads, "each with a session to refresh"),
+        (f"{refreshes}: {_THREADS} threads", in_threads, f"they share one client {together}"),
+        (f"{refreshes}: {_KERNELS} kernels", in_kernels, f"they share the stored session {together}"),
     ]
-
-
-def _row(what: str, against: str, counts: dict[str, int], note: str) -> Row:
-    found = f"{counts['ours']:,} against {counts['theirs']:,}"
-    return Row(what, against, "1", found, counts["ours"] == 1, note=note)
+    return [
+        Row(
+            what,
+            "supabase_auth" + " with file storage" * (counts is in_kernels),
+            "1",
+            f"{counts['ours']:,} against {counts['theirs']:,}",
+            counts["ours"] == 1,
+            note=note,
+        )
+        for what, counts, note in found
+    ]
 
 
 def _threads_of_crowd(whose: str, count: int) -> int:
@@ -106,20 +89,15 @@ def _exchanges_of_threads(server: DemoServer, whose: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         client = _expired_session(server, whose, folder)
         before = server.stats().get(_EXCHANGES, 0)
-        barrier, found = threading.Barrier(_THREADS), []
+        barrier = threading.Barrier(_THREADS)
 
-        def need() -> None:
+        def need(_: int) -> Any:
             barrier.wait()
-            found.append(client.get_session())
+            return client.get_session()
 
-        threads = [threading.Thread(target=need) for _ in range(_THREADS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(_THREADS) as threads:
+            assert all(threads.map(need, range(_THREADS))), "a thread got no session"
         client.close()
-        assert len(found) == _THREADS
-        assert all(found), "a thread got no session"
         return server.stats()[_EXCHANGES] - before
 
 
@@ -136,9 +114,6 @@ def _exchanges_of_kernels(server: DemoServer, whose: str) -> int:
             kernel.stdin.flush()
         assert [kernel.communicate()[0] for kernel in kernels] == ["True\n"] * _KERNELS
         return server.stats()[_EXCHANGES] - before
-
-
-# -- in a process of its own -------------------------------------------------------------------------------
 
 
 def crowd(whose: str, count: str) -> None:

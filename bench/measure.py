@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import resource
 import statistics
@@ -46,19 +45,6 @@ def in_turn(rounds: int, *measured: Callable[[], float]) -> list[tuple[float, ..
         values = {place: measured[place]() for place in order}
         found.append(tuple(values[place] for place in range(len(measured))))
     return found
-
-
-def in_processes(
-    rounds: int, measure: Callable[..., list[tuple[float, ...]]], *arguments: object
-) -> list[tuple[float, ...]]:
-    """What `measure(rounds, *arguments)` finds, the rounds shared out among fresh processes, one at a time.
-
-    Where a process happens to lie in memory changes what a call costs in it by a per cent.
-    """
-    parts = max(rounds // 10, 1)
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
-        found = pool.starmap(measure, [(rounds // parts, *arguments)] * parts, chunksize=1)
-    return [values for part in found for values in part]
 
 
 def cpu_of(call: Callable[[], object], times: int) -> Callable[[], float]:

@@ -23,11 +23,9 @@ _numbers = count()
 @cache
 def user() -> dict[str, Any]:
     """A user as the auth server describes them (recorded)."""
-    for scene in json.loads(_RECORDED.read_text()):
-        if scene["name"] == "get user: valid access token":
-            found: dict[str, Any] = scene["response"]["body"]
-            return found
-    raise LookupError("the recorded answer is gone")
+    scenes = json.loads(_RECORDED.read_text())
+    name = "get user: valid access token"
+    return next(scene["response"]["body"] for scene in scenes if scene["name"] == name)
 
 
 class AsyncTransport(httpx.AsyncBaseTransport):
@@ -41,7 +39,7 @@ class AsyncTransport(httpx.AsyncBaseTransport):
 
 
 def access_token() -> str:
-    """A token that is valid for an hour; each call another one. The signature is nobody's."""
+    """A token that is valid for an hour; each call another one. The signature is made up."""
     now = int(time.time())
     claims = {
         "iss": URL,
@@ -49,10 +47,7 @@ def access_token() -> str:
         "aud": "authenticated",
         "exp": now + 3600,
         "iat": now,
-        "email": user()["email"],
-        "phone": "",
-        "app_metadata": user()["app_metadata"],
-        "user_metadata": user()["user_metadata"],
+        **{name: user()[name] for name in ("email", "phone", "app_metadata", "user_metadata")},
         "role": "authenticated",
         "aal": "aal1",
         "amr": [{"method": "password", "timestamp": now}],

@@ -18,37 +18,27 @@ def table(rows: list[Row]) -> str:
     """The rows as Markdown."""
     lines = ["| what | compared with | goal | result | quartiles | met |", "|---|---|---|---|---|---|"]
     for row in rows:
-        cells = (
-            row.what,
-            row.against,
-            row.goal,
-            f"**{row.found}**",
-            row.spread,
-            "yes" if row.met else "**no**",
-        )
+        met = "yes" if row.met else "**no**"
+        cells = (row.what, row.against, row.goal, f"**{row.found}**", row.spread, met)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def report(rows: list[Row]) -> str:
     """The text of ``results.md``."""
+    notes = "\n".join(f"- {row.what}: {row.note}." for row in rows if row.note)
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in _PEERS)
-    return "\n".join(
-        [
-            "# Performance",
-            "",
-            "Ratios compare CPU time (user and system). Both sides take turns in the same run; the median of all rounds counts.",
-            "Absolute times depend on the machine, so they are left out. `make bench` measures again.",
-            "",
-            table(rows),
-            "",
-            *(f"- {row.what}: {row.note}." for row in rows if row.note),
-            "",
-            f"Measured with Python {platform.python_version()} on {platform.system()}, "
-            f"{os.cpu_count()} cores; {versions}.",
-            "",
-        ]
-    )
+    return f"""# Performance
+
+Ratios compare CPU time (user and system). Both sides take turns in the same run; the median of all rounds counts.
+Absolute times depend on the machine, so they are left out. `make bench` measures again.
+
+{table(rows)}
+
+{notes}
+
+Measured with Python {platform.python_version()} on {platform.system()}, {os.cpu_count()} cores; {versions}.
+"""
 
 
 def main() -> int:

@@ -88,14 +88,14 @@ class FileStorage:
         """
         # This frame may appear in a traceback with locals.
         text, value = Secret(value), ""
-        failure = self._replace(self._file(key), text)
+        failure = self._write(self._file(key), text)
         if failure is not None:
             raise AuthStorageError(
                 f"The session could not be saved ({_reason(failure)}). It stays usable until the kernel "
                 f"ends. Check {self.path}, or choose another storage (--storage memory)."
             )
 
-    def _replace(self, file: Path, text: Secret) -> OSError | None:
+    def _write(self, file: Path, text: Secret) -> OSError | None:
         temporary = None
         try:
             self._make_folder()
@@ -221,11 +221,11 @@ def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
         locked = True
     except Timeout:
         if timeout > 0:
-            logger.warning("another kernel has held the lock of the stored session for %.0f s", timeout)
+            logger.warning("another kernel has had the lock of the stored session for %.0f s", timeout)
     except (OSError, NotImplementedError) as error:
         # A folder that cannot be written, a file system without locks: reading still works.
         reason = _reason(error) if isinstance(error, OSError) else type(error).__name__
-        logger.warning("no lock beside the stored session (%s); going on without", reason)
+        logger.warning("no lock beside the stored session (%s); continuing without", reason)
     try:
         yield locked
     finally:
@@ -319,7 +319,7 @@ def _tighten(target: int | Path, found: os.stat_result, mode: int, path: Path, *
         found: Its status.
         mode: The mode it is to have.
         path: Its name for the log.
-        said: Whether the log has told the user already.
+        said: Whether the log has said so already.
 
     Returns:
         ``False`` if another user owns it, or the system refuses.

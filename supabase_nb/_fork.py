@@ -11,7 +11,7 @@ class Forkable(Protocol):
     """An object with locks or threads that a fork would leave in a wrong state."""
 
     def after_fork(self) -> None:
-        """In the child: renew what the parent's threads held."""
+        """In the child: renew what the parent's threads had locked."""
 
 
 _objects: weakref.WeakSet[Forkable] = weakref.WeakSet()

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from . import redaction, tokens
-from ._values import FrozenDict, ModelDump, mapping, optional_text, optional_time, text, time
+from ._model_base import FrozenDict, ModelDump, mapping, optional_text, optional_time, text, time
 
 # The fields of supabase_auth's User that are times, and all of them in its order.
 _TIMES = frozenset(
@@ -72,7 +72,7 @@ class UserIdentity(FrozenDict, ModelDump):
 
     @property
     def identity_data(self) -> Mapping[str, Any]:
-        """What the provider tells about the user."""
+        """What the provider says about the user."""
         value = self.get("identity_data")
         return value if isinstance(value, Mapping) else {}
 

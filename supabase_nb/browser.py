@@ -11,7 +11,7 @@ from typing import Any
 
 from . import _http as httpx
 
-# What the browser sets itself, and refuses to be told.
+# What the browser sets itself, and lets no one set.
 _BROWSERS_OWN = frozenset(
     {"accept-encoding", "connection", "content-length", "cookie", "host", "transfer-encoding", "user-agent"}
 )
@@ -134,7 +134,7 @@ def _timed_out(request: httpx.Request) -> httpx.RequestError:
 
 
 def _unreachable(request: httpx.Request) -> httpx.RequestError:
-    # A browser does not tell the two apart.
+    # A browser does not distinguish the two.
     text = f"{request.url.host} could not be reached, or it does not allow requests of this page (CORS)"
     return httpx.ConnectError(text, request=request)
 

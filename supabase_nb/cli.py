@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The words after the program's name; default: those of this process.
 
     Returns:
-        The exit status: 0, or 1 after an error that was told.
+        The exit status: 0, or 1 after an error that was printed.
     """
     arguments = _parser().parse_args(argv)
     try:

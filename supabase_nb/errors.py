@@ -159,7 +159,7 @@ def _rebuild(kind: type[AuthError], state: dict[str, object]) -> AuthError:
 
 
 class AuthApiError(AuthError):
-    """The auth server refused. ``code`` tells why."""
+    """The auth server refused. ``code`` says why."""
 
     name = "AuthApiError"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import uuid
 from collections.abc import Callable, Mapping
@@ -11,25 +10,25 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from . import redaction, tokens
-from ._responses import AMREntry as AMREntry
-from ._responses import AuthMFAChallengeResponse as AuthMFAChallengeResponse
-from ._responses import AuthMFAEnrollResponse as AuthMFAEnrollResponse
-from ._responses import AuthMFAEnrollResponseTotp as AuthMFAEnrollResponseTotp
-from ._responses import (
+from ._model_base import FrozenDict, ModelDump, optional_text, text
+from ._response_types import AMREntry as AMREntry
+from ._response_types import AuthMFAChallengeResponse as AuthMFAChallengeResponse
+from ._response_types import AuthMFAEnrollResponse as AuthMFAEnrollResponse
+from ._response_types import AuthMFAEnrollResponseTotp as AuthMFAEnrollResponseTotp
+from ._response_types import (
     AuthMFAGetAuthenticatorAssuranceLevelResponse as AuthMFAGetAuthenticatorAssuranceLevelResponse,
 )
-from ._responses import AuthMFAListFactorsResponse as AuthMFAListFactorsResponse
-from ._responses import AuthMFAUnenrollResponse as AuthMFAUnenrollResponse
-from ._responses import AuthMFAVerifyResponse as AuthMFAVerifyResponse
-from ._responses import IdentitiesResponse as IdentitiesResponse
-from ._responses import OAuthResponse as OAuthResponse
-from ._responses import SSOResponse as SSOResponse
+from ._response_types import AuthMFAListFactorsResponse as AuthMFAListFactorsResponse
+from ._response_types import AuthMFAUnenrollResponse as AuthMFAUnenrollResponse
+from ._response_types import AuthMFAVerifyResponse as AuthMFAVerifyResponse
+from ._response_types import IdentitiesResponse as IdentitiesResponse
+from ._response_types import OAuthResponse as OAuthResponse
+from ._response_types import SSOResponse as SSOResponse
 from ._users import Factor as Factor
 from ._users import User as User
 from ._users import UserIdentity as UserIdentity
 from ._users import UserResponse as UserResponse
 from ._users import mask_email as mask_email
-from ._values import FrozenDict, ModelDump, optional_text, text
 from .tokens import Secret
 
 if TYPE_CHECKING:
@@ -188,10 +187,6 @@ class Session(ModelDump):
 
     def to_wire(self) -> dict[str, Any]:
         """The JSON that auth-js and supabase-py store. Holds both tokens: for storage, not for showing."""
-        return copy.deepcopy(self._to_wire())
-
-    def _to_wire(self) -> dict[str, Any]:
-        """The same, not copied: for writing it at once."""
         return {
             **self._extra_fields(),
             "access_token": self.access_token,
@@ -199,7 +194,7 @@ class Session(ModelDump):
             "expires_in": self.expires_in,
             "expires_at": self.expires_at,
             "token_type": self.token_type,
-            "user": self.user._wire,
+            "user": self.user.to_wire(),
         }
 
     def _fields(self) -> Mapping[str, Any]:

@@ -67,13 +67,13 @@ def remember(*values: str | Secret, given: bool = False) -> None:
         return
     new = _add(secrets, given=given)
     if given and secrets:
-        _tell(secrets, given)
+        _notify(secrets, given)
     elif new and _listeners:
         # Tokens of a server arrive on the owner loop, which must not wait for records to be cleaned.
         try:
-            run_soon(_tell, secrets, given, name="supabase-nb-redaction")
+            run_soon(_notify, secrets, given, name="supabase-nb-redaction")
         except RuntimeError:  # the interpreter is ending
-            _tell(secrets, given)
+            _notify(secrets, given)
 
 
 def remember_passwords(values: Iterable[Secret]) -> None:
@@ -81,7 +81,7 @@ def remember_passwords(values: Iterable[Secret]) -> None:
     secrets = tuple(secret for secret in values if _is_long_password(secret.reveal()))
     _passwords.update(secrets)
     if _add(secrets, given=False):
-        _tell(secrets, False)
+        _notify(secrets, False)
 
 
 def _is_long_password(text: str) -> bool:
@@ -112,7 +112,7 @@ def _add(secrets: tuple[Secret, ...], *, given: bool) -> bool:
     return bool(new)
 
 
-def _tell(secrets: tuple[Secret, ...], given: bool) -> None:
+def _notify(secrets: tuple[Secret, ...], given: bool) -> None:
     for listener in list(_listeners):
         try:
             listener(secrets, given)
@@ -140,7 +140,7 @@ def remember_pair(access_token: Secret, refresh_token: Secret) -> None:
     pair = (access_token, refresh_token)
     if all(map(was_given, pair)):
         _add(pair, given=True)
-        _tell(pair, True)
+        _notify(pair, True)
         return
     sessions = [token for token in pair if is_session_token(token)]
     others = [

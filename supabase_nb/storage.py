@@ -78,7 +78,7 @@ def storage_key(url: str, name: str = "") -> str:
 
 
 def project_key(url: str) -> str:
-    """What tells projects apart in the storage: scheme, host, port and path of the address.
+    """What distinguishes projects in the storage: scheme, host, port and path of the address.
 
     Args:
         url: The project's URL or its auth server's.

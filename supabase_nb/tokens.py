@@ -226,5 +226,5 @@ def counter_of(refresh_token: Secret) -> int | None:
 
 
 def fingerprint(token: Secret, salt: str) -> str:
-    """A salted hash that tells a spent refresh token without keeping it."""
+    """A salted hash that identifies a spent refresh token without keeping it."""
     return hashlib.blake2b(token.reveal().encode(), salt=bytes.fromhex(salt), digest_size=16).hexdigest()

@@ -282,7 +282,7 @@ def test_sign_out_offline_is_signed_out_here(make_auth: MakeAuth) -> None:
     answers[LOGOUT] = httpx.ConnectError("no route")
     auth.sign_out()
     assert (auth.status, auth.session) == ("signed_out", None)
-    assert any("could not be told" in notice for notice in auth.notices)
+    assert any("could not be reached yet" in notice for notice in auth.notices)
 
 
 def test_sign_out_with_an_expired_token_refreshes_first(make_auth: MakeAuth, storage: FileStorage) -> None:

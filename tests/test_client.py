@@ -28,7 +28,7 @@ from supabase_nb import (
     SessionAuth,
     create_client,
 )
-from supabase_nb._pool import Pool, proxy_of
+from supabase_nb._connection_pool import Pool, proxy_of
 from supabase_nb.auth._api.server_clock import Clock
 from supabase_nb.auth._session.state import margin
 from supabase_nb.demo import DemoServer

@@ -13,7 +13,7 @@ from faults.proxy import FaultProxy, hang_after
 from waiting import wait_until
 
 from supabase_nb import AuthClient
-from supabase_nb.auth._session.delivery import Change, Delivery
+from supabase_nb.auth._session.change_queue import Change, ChangeQueue
 from supabase_nb.demo import DemoServer
 from supabase_nb.models import AuthChangeEvent, AuthEvent
 
@@ -36,7 +36,7 @@ class Told:
 
     def __init__(self) -> None:
         self.order: list[str] = []
-        self.delivery = Delivery(self.set_traits)
+        self.changes = ChangeQueue(self.set_traits)
 
     def set_traits(self, change: Change) -> None:
         if "n" in change.traits:
@@ -49,10 +49,10 @@ class Told:
                 then()
 
         first = AuthEvent(AuthChangeEvent.INITIAL_SESSION, 0.0, "")
-        return self.delivery.subscribe(callback, first, None)
+        return self.changes.subscribe(callback, first, None)
 
     def change(self, number: int) -> None:
-        self.delivery.put({"n": number}, event(number))
+        self.changes.put({"n": number}, event(number))
 
 
 def test_changes_that_no_thread_delivers_are_told_by_the_background(
@@ -63,8 +63,8 @@ def test_changes_that_no_thread_delivers_are_told_by_the_background(
     pair = server.sign_in()
     auth.set_session(pair["access_token"], pair["refresh_token"])
     manager = auth._manager
-    wait_until(lambda: manager.other_kernels.version == manager.stored_version())  # else it works anyway
-    manager.delivery.put({"notices": ("put, and left",)})
+    wait_until(lambda: manager.sync.version == manager.stored_version())  # else it works anyway
+    manager.changes.put({"notices": ("put, and left",)})
     wait_until(lambda: auth.notices == ("put, and left",))
 
 
@@ -94,7 +94,7 @@ def test_traits_first_then_subscribers_in_their_order(told: Told) -> None:
     told.change(1)
     told.change(2)
     assert told.order == []
-    told.delivery.flush()
+    told.changes.flush()
     assert told.order == ["traits 1", "a", "b", "traits 2", "a", "b"]
 
 
@@ -102,12 +102,12 @@ def test_what_a_callback_causes_comes_after_what_it_was_called_for(told: Told) -
     def once() -> None:
         if told.order.count("traits 2") == 0 and len(told.order) < 3:
             told.change(2)
-            told.delivery.flush()
+            told.changes.flush()
 
     told.subscribe("a", once)
     told.subscribe("b")
     told.change(1)
-    told.delivery.flush()
+    told.changes.flush()
     assert told.order == ["traits 1", "a", "b", "traits 2", "a", "b"]
 
 
@@ -115,7 +115,7 @@ def test_who_subscribes_late_hears_only_what_comes_later(told: Told) -> None:
     told.change(1)
     told.subscribe("late")
     told.change(2)
-    told.delivery.flush()
+    told.changes.flush()
     assert told.order == ["traits 1", "traits 2", "late"]
 
 
@@ -124,14 +124,14 @@ def test_who_has_left_hears_no_more_even_of_what_was_queued(told: Told) -> None:
     told.change(1)
     subscription.unsubscribe()
     subscription.unsubscribe()
-    told.delivery.flush()
+    told.changes.flush()
     assert told.order == ["traits 1"]
 
 
 def test_many_threads_see_one_order(told: Told) -> None:
     orders: list[list[float]] = [[], []]
     for order in orders:
-        told.delivery.subscribe(
+        told.changes.subscribe(
             lambda kind, _, order=order: order.append(len(told.order)),  # type: ignore[misc]
             AuthEvent(AuthChangeEvent.INITIAL_SESSION, 0.0, ""),
             None,
@@ -142,14 +142,14 @@ def test_many_threads_see_one_order(told: Told) -> None:
         start.wait()
         for step in range(50):
             told.change(number * 100 + step)
-            told.delivery.flush()
+            told.changes.flush()
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    told.delivery.flush()
+    told.changes.flush()
     assert len(told.order) == 400
     assert len(set(told.order)) == 400
     assert orders[0] == orders[1]
@@ -163,11 +163,11 @@ def test_before_flush_returns_it_is_delivered_even_by_another_thread(told: Told)
     go_on = threading.Event()
     told.subscribe("slow", lambda: go_on.wait(10))
     told.change(1)
-    first = threading.Thread(target=told.delivery.flush)
+    first = threading.Thread(target=told.changes.flush)
     first.start()
     wait_until(lambda: told.order == ["traits 1", "slow"])
     told.change(2)
-    second = threading.Thread(target=told.delivery.flush)
+    second = threading.Thread(target=told.changes.flush)
     second.start()
     go_on.set()
     second.join(10)
@@ -176,15 +176,15 @@ def test_before_flush_returns_it_is_delivered_even_by_another_thread(told: Told)
 
 
 def test_a_callback_that_blocks_holds_nobody_up_for_ever(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("supabase_nb.auth._session.delivery._LONGEST_WAIT", 0.05)
+    monkeypatch.setattr("supabase_nb.auth._session.change_queue._LONGEST_WAIT", 0.05)
     go_on = threading.Event()
     told.subscribe("blocked", lambda: go_on.wait(30))
     told.change(1)
-    thread = threading.Thread(target=told.delivery.flush)
+    thread = threading.Thread(target=told.changes.flush)
     thread.start()
     wait_until(lambda: "blocked" in told.order)
     told.change(2)
-    told.delivery.flush()  # returns
+    told.changes.flush()  # returns
     assert "traits 2" not in told.order
     go_on.set()
     thread.join(10)
@@ -195,18 +195,18 @@ def test_a_callback_may_wait_for_a_task_that_changes_something(
     told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In its context, so that it is known to be inside: nothing waits for what waits for it."""
-    monkeypatch.setattr("supabase_nb.auth._session.delivery._LONGEST_WAIT", 30.0)
+    monkeypatch.setattr("supabase_nb.auth._session.change_queue._LONGEST_WAIT", 30.0)
 
     def in_a_thread() -> None:
         context = contextvars.copy_context()
-        thread = threading.Thread(target=lambda: context.run(told.delivery.flush))
+        thread = threading.Thread(target=lambda: context.run(told.changes.flush))
         thread.start()
         thread.join(10)
         assert not thread.is_alive()
 
     told.subscribe("a", in_a_thread)
     told.change(1)
-    told.delivery.flush()
+    told.changes.flush()
     assert told.order == ["traits 1", "a"]
 
 
@@ -218,11 +218,11 @@ def test_ctrl_c_in_a_callback_reaches_the_others_and_then_the_caller(told: Told)
     told.subscribe("b")
     told.change(1)
     with pytest.raises(KeyboardInterrupt):
-        told.delivery.flush()
+        told.changes.flush()
     assert told.order == ["traits 1", "a", "b"]
     told.change(2)
     with pytest.raises(KeyboardInterrupt):
-        told.delivery.flush()
+        told.changes.flush()
     assert told.order == ["traits 1", "a", "b", "traits 2", "a", "b"]
 
 
@@ -230,9 +230,9 @@ def test_what_ctrl_c_left_undone_is_done_next_time(told: Told, monkeypatch: pyte
     """Between two steps of the delivery: nothing is lost, nothing comes twice."""
     told.subscribe("a")
     told.subscribe("b")
-    told.delivery.flush()
+    told.changes.flush()
     told.change(1)
-    original, steps = told.delivery._tell, []
+    original, steps = told.changes._notify, []
 
     def tell(change: Change, subscription: Any) -> Any:
         steps.append(subscription)
@@ -240,14 +240,14 @@ def test_what_ctrl_c_left_undone_is_done_next_time(told: Told, monkeypatch: pyte
             raise KeyboardInterrupt
         return original(change, subscription)
 
-    monkeypatch.setattr(told.delivery, "_tell", tell)
+    monkeypatch.setattr(told.changes, "_notify", tell)
     with pytest.raises(KeyboardInterrupt):
-        told.delivery.flush()
+        told.changes.flush()
     assert told.order == ["traits 1"]
-    assert told.delivery.overdue
-    told.delivery.flush()
+    assert told.changes.overdue
+    told.changes.flush()
     assert told.order == ["traits 1", "a", "b"]
-    assert not told.delivery.overdue
+    assert not told.changes.overdue
 
 
 # -- a client's callbacks may call any method ---------------------------------------------------------------
@@ -283,7 +283,7 @@ def test_a_callback_may_call_any_method(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     # If one of them had to wait for the delivery that it is called by, this would time out.
-    monkeypatch.setattr("supabase_nb.auth._session.delivery._LONGEST_WAIT", 60.0)
+    monkeypatch.setattr("supabase_nb.auth._session.change_queue._LONGEST_WAIT", 60.0)
     monkeypatch.setattr("supabase_nb.auth._session.scheduler.TICK", 0.05)
     auth = make_auth(auto_refresh=background)
     pair, other = server.sign_in(), server.sign_in("grace@example.com")

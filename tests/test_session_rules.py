@@ -405,7 +405,7 @@ def test_a_set_session_that_is_given_up_saves_the_tokens_that_it_was_issued(worl
     manager = kernel.manager
 
     async def give_up() -> None:
-        call = asyncio.ensure_future(manager.adopter.restore_from_tokens(cell))
+        call = asyncio.ensure_future(manager.set_session.from_tokens(cell))
         kernel.fault = "stop"
         await kernel._stopped.wait()
         call.cancel()
@@ -440,16 +440,16 @@ def test_a_sign_out_does_not_end_what_a_later_call_began(world: World) -> None:
     kernel = Kernel(world)
     sign_in(world, kernel)
     pair = world.server.sign_in("grace")
-    other_kernels = kernel.manager.other_kernels
-    catch_up = other_kernels.catch_up
+    sync = kernel.manager.sync
+    catch_up = sync.catch_up
 
     async def slowly(**options: Any) -> None:
-        other_kernels.catch_up = catch_up  # type: ignore[method-assign]
+        sync.catch_up = catch_up  # type: ignore[method-assign]
         await catch_up(**options)
         tokens = TokenPair.of(pair["access_token"], pair["refresh_token"])
-        await kernel.manager.adopter.restore_from_tokens(tokens)
+        await kernel.manager.set_session.from_tokens(tokens)
 
-    other_kernels.catch_up = slowly  # type: ignore[method-assign]
+    sync.catch_up = slowly  # type: ignore[method-assign]
     kernel.sign_out("local")
     assert kernel.session is not None
     assert kernel.session.user.id == "grace"

@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 
 from .._background import IN_BROWSER
 from .._fork import renew_after_fork
-from .._threads import daemon_threads, in_thread
+from .._thread_executor import daemon_threads, in_thread
 from ..errors import AuthError
 
 logger = logging.getLogger("supabase_nb")
@@ -137,7 +137,7 @@ def waiting_call() -> Waiter | None:
 
 
 class Changes(Protocol):
-    """What a call delivers: `Delivery`."""
+    """What a call delivers: `ChangeQueue`."""
 
     @property
     def pending(self) -> bool:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from .. import errors
-from .._values import optional_text
+from .._model_base import optional_text
 from ..models import AuthChangeEvent, SessionResponse
 from ..tokens import Secret
-from ._sent_back import fields_of, nothing_to_sign_in_with, refusal_in
+from ._callback_url import fields_of, nothing_to_sign_in_with, refusal_in
 from ._session import sign_in as requests
 from .pkce import challenge_of, new_verifier
 
@@ -185,7 +185,7 @@ def begin_with_oauth_server(
             }
         )
         cause = "signed in at the project's OAuth server"
-        await manager.adopter.adopt_new(session, AuthChangeEvent.SIGNED_IN, cause, request)
+        await manager.set_session.to_issued(session, AuthChangeEvent.SIGNED_IN, cause, request)
         return SessionResponse(session.user, session)
 
     url = f"{auth.url}/oauth/authorize?{urlencode(fields)}"

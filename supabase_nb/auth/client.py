@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 import traitlets
 
-from .. import _mixups, errors, redaction, tokens
-from .._threads import in_thread
+from .. import _input_checks, errors, redaction, tokens
+from .._thread_executor import in_thread
 from ..logs import log_without_text
 from ..models import (
     STATUSES,
@@ -32,7 +32,7 @@ from ._api.server_clock import Clock, ServerClock
 from ._api.verified_claims import Verifier
 from ._arguments import MISSING, Given, Scope, SignOutOptions, WholeSession
 from ._loop import owner_loop, running_loop
-from ._session.delivery import Change, run_awaitable
+from ._session.change_queue import Change, run_awaitable
 from ._session.manager import SessionManager
 from ._session.scheduler import scheduler
 from ._session.stored_session import TokenPair
@@ -130,7 +130,7 @@ class AuthClient(traitlets.HasTraits):
         clock: Clock | None = None,
     ) -> None:
         super().__init__()
-        self._untold: deque[Any] = deque()
+        self._unnotified: deque[Any] = deque()
         server_clock = ServerClock(clock or Clock())
         api = AuthAPI(url, clock=server_clock, headers=headers, transport=transport, allow_http=allow_http)
         self._manager = SessionManager(
@@ -157,12 +157,12 @@ class AuthClient(traitlets.HasTraits):
     def _run(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Run a coroutine on the owner loop and wait for it (`aio` awaits it instead)."""
         self._check_open()
-        return owner_loop.call(make, self._manager.delivery)
+        return owner_loop.call(make, self._manager.changes)
 
     async def _await(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """The same, awaited on another event loop."""
         self._check_open()
-        return await owner_loop.wait(make, self._manager.delivery)
+        return await owner_loop.wait(make, self._manager.changes)
 
     def _check_open(self) -> None:
         if self.closed:
@@ -172,7 +172,7 @@ class AuthClient(traitlets.HasTraits):
         """Return what is known without waiting (`aio` has it awaited)."""
         return value
 
-    # -- what it knows ------------------------------------------------------------------------------------
+    # -- what is known ------------------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
@@ -265,11 +265,11 @@ class AuthClient(traitlets.HasTraits):
         if pair is None:
             raise TypeError(_arguments.ONE_SESSION)
         if in_force is None or pair != in_force.pair:  # else it was checked when it came
-            _mixups.refuse_mixed_up_tokens(pair.access_token, pair.refresh_token, self.url)
+            _input_checks.refuse_mixed_up_tokens(pair.access_token, pair.refresh_token, self.url)
         return self._run(lambda: self._set_session(pair))
 
     async def _set_session(self, pair: TokenPair) -> SessionResponse:
-        response = await _response(self._manager.adopter.restore_from_tokens(pair))
+        response = await _response(self._manager.set_session.from_tokens(pair))
         if not redaction.was_given(pair.refresh_token):
             # The server took it for a refresh token, so it is one, though it may look like a word.
             await in_thread(lambda: redaction.remember(pair.refresh_token, given=True))
@@ -320,7 +320,7 @@ class AuthClient(traitlets.HasTraits):
     def sign_out(
         self, scope: Scope | SignOutOptions | None = "global", *, options: SignOutOptions | None = None
     ) -> None:
-        """End the session here at once, even in an outage. The server is told in the background.
+        """End the session here at once, even in an outage. The server ends it in the background.
 
         It waits a second for the server's response, so that a script may end right after it.
 
@@ -512,7 +512,7 @@ class AuthClient(traitlets.HasTraits):
 
         return AuthAio(self)
 
-    # -- being told ---------------------------------------------------------------------------------------
+    # -- events -------------------------------------------------------------------------------------------
 
     def on_auth_state_change(self, callback: AuthCallback) -> Subscription:
         """Call `callback(event, session)` at each event, `INITIAL_SESSION` first.
@@ -573,7 +573,7 @@ class AuthClient(traitlets.HasTraits):
     # -- traits -------------------------------------------------------------------------------------------
 
     _interrupt: BaseException | None = None
-    # Whether traits are being set: what is to be told of them waits in `_untold` until all of them are.
+    # Whether traits are being set: their observers wait in `_unnotified` until all of them are.
     _setting = False
 
     def set_trait(self, name: str, value: Any) -> None:
@@ -597,16 +597,16 @@ class AuthClient(traitlets.HasTraits):
                     getattr(AuthClient, name).set(self, value)
         finally:
             self._setting = False
-        while self._untold:
-            super().notify_change(self._untold[0])
-            self._untold.popleft()  # only now: whatever Ctrl-C leaves untold is told by the next call
+        while self._unnotified:
+            super().notify_change(self._unnotified[0])
+            self._unnotified.popleft()  # only now: what Ctrl-C leaves here is notified by the next call
         interrupt, self._interrupt = self._interrupt, None
         return interrupt
 
     def notify_change(self, change: Any) -> None:
         """As traitlets does, but of what changes at once when all of it has changed."""
         if self._setting:
-            self._untold.append(change)
+            self._unnotified.append(change)
         else:
             super().notify_change(change)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from .. import redaction, tokens
-from .._values import optional_text
+from .._model_base import optional_text
 from ..models import (
     AMREntry,
     AuthMFAChallengeResponse,
@@ -250,7 +250,7 @@ class MFA:
     async def _enroll(self, fields: Mapping[str, Any]) -> AuthMFAEnrollResponse:
         enrolled = await self._ask("POST", "/factors", _enrolled, fields)
         if enrolled.totp is not None:
-            redaction.remember(enrolled.totp._secret)
+            redaction.remember(Secret(enrolled.totp.secret))
         return enrolled
 
     async def _challenge(self, fields: Mapping[str, Any]) -> AuthMFAChallengeResponse:
@@ -262,8 +262,8 @@ class MFA:
         path = f"{_path(fields['factor_id'])}/verify"
         session = await self._auth._manager.verify_factor(path, body)
         return AuthMFAVerifyResponse(
-            session._access_token,
-            session._refresh_token,
+            Secret(session.access_token),
+            Secret(session.refresh_token),
             session.token_type,
             session.expires_in,
             session.user,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from .. import errors, tokens
-from .._values import optional_text
+from .._model_base import optional_text
 from ..models import (
     AuthChangeEvent,
     AuthResponse,
@@ -24,7 +24,7 @@ from ..models import (
 from ..tokens import Secret
 from . import sign_in
 from ._arguments import Given, require
-from ._sent_back import fields_of, nothing_to_sign_in_with, refusal_in
+from ._callback_url import fields_of, nothing_to_sign_in_with, refusal_in
 from ._session import sign_in as requests
 from ._session.stored_session import TokenPair
 
@@ -354,5 +354,5 @@ async def _unlink(manager: SessionManager, identity_id: str) -> None:
 
 
 async def _restore(manager: SessionManager, pair: TokenPair, event: AuthChangeEvent) -> SessionResponse:
-    session = await manager.adopter.restore_from_tokens(pair, event, "signed in with a link")
+    session = await manager.set_session.from_tokens(pair, event, "signed in with a link")
     return SessionResponse(session.user, session)

@@ -48,12 +48,12 @@ class TokenSource:
         # Stale: worth a wait, unless a refresh has just failed (the background retries), or can't help.
         if freshness is Freshness.STALE and snapshot.error is None and snapshot.session.refresh_token:
             return None
-        return snapshot.session._access_token
+        return Secret(snapshot.session.access_token)
 
     def newest(self) -> Secret:
         """The token without a look at its age; `NO_TOKEN` when there is none. Never waits."""
         session = self._manager.snapshot.session
-        return NO_TOKEN if session is None else session._access_token
+        return NO_TOKEN if session is None else Secret(session.access_token)
 
     def margin(self) -> float | None:
         """How many seconds before its expiry the token is refreshed; ``None``: not signed in."""
@@ -77,7 +77,7 @@ class TokenSource:
         session = await self._manager.get_fresh()
         self._restored = True
         if session is not None:
-            return session._access_token
+            return Secret(session.access_token)
         snapshot = self._manager.snapshot
         if snapshot.status == "expired":
             why = f" {snapshot.error.message}" if snapshot.error else ""
@@ -101,7 +101,7 @@ class TokenSource:
 
     async def _refresh(self, seen: Secret) -> Secret | None:
         try:
-            return (await self._manager.refresher.refresh(seen))._access_token
+            return Secret((await self._manager.refresher.refresh(seen)).access_token)
         except AuthError:
             if self.forked:
                 raise  # the refusal alone would not say that only the parent process can refresh
@@ -111,7 +111,7 @@ class TokenSource:
     def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call `callback()` at each event of the session, first at once. Returns what ends that."""
 
-        def told(_: object, __: Session | None) -> None:
+        def changed(_: object, __: Session | None) -> None:
             callback()
 
-        return self.auth.on_auth_state_change(told).unsubscribe
+        return self.auth.on_auth_state_change(changed).unsubscribe

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, overload
 
 from .. import _http, logs
 from .._background import IN_BROWSER
-from .._mixups import project_url
-from .._pool import Pool
+from .._connection_pool import Pool
+from .._input_checks import project_url
 from .._urls import check_url
 from ..auth import AuthClient
 from ..errors import AuthError, client_closed
@@ -16,7 +16,7 @@ from ..storage import SessionStorage
 from ..tokens import Secret
 from .client_options import ClientOptions, client_arguments
 from .connect import check_key
-from .frames.row_limit import RowLimit
+from .frames.schema import Tables
 from .request_signing import SessionTransport, Signer
 from .request_tokens import SessionTokens
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from supabase_functions import SyncFunctionsClient
     from typing_extensions import Self
 
-    from .frames.schema import Known
     from .realtime import SessionRealtime
 
 # Seconds to connect, and to wait for data: as long as a query may take (postgrest's own default).
@@ -106,7 +105,7 @@ class Client:
         )
         logs.install()
         self._bearer = SessionTokens(self.auth, self._key, [self.url])
-        self._row_limit = RowLimit()
+        self._tables = Tables(self, self._bearer)
         # Redirects carry nothing of ours: the transport signs each hop, if it is for the project.
         self.http: _http.Client = _DataRequests(
             transport=SessionTransport(Signer(self._bearer), transport or Pool()),
@@ -114,9 +113,8 @@ class Client:
             headers=headers,
             timeout=_http.Timeout(_READ_TIMEOUT, connect=_CONNECT_TIMEOUT),
             follow_redirects=True,
-            event_hooks={"response": [self._row_limit.look]},
+            event_hooks={"response": [self._tables.row_limit.look]},
         )
-        self._schemas: dict[str, dict[str, Known]] = {}
         self._default_schema = schema
         self._closing: list[Callable[[], object]] = []
         self._postgrest: SyncPostgrestClient | None = None
@@ -269,7 +267,7 @@ class Client:
             query: A query without its ``execute()``, or a table's name. It stays as it is.
             as_: ``"pandas"``, ``"polars"`` or ``"pyarrow"``.
             dtype_backend: pandas' types: ``"numpy_nullable"`` or ``"pyarrow"`` instead of its own.
-            key: Columns that are unique together, where the server tells no primary key and it isn't ``id``.
+            key: Columns that are unique together, where the server names no primary key and it isn't ``id``.
             progress: Show a progress bar after a second.
 
         Returns:
@@ -289,16 +287,7 @@ class Client:
             from .frames.frame import frame
         except ImportError:
             raise _missing("postgrest") from None
-        return frame(self, query, as_, dtype_backend, key, progress)
-
-    def _schema(self, headers: Mapping[str, str]) -> dict[str, Known]:
-        """What the server tells of its tables; asked once."""
-        profile = headers.get("accept-profile", "public")
-        if profile not in self._schemas:
-            from .frames.schema import look
-
-            self._schemas[profile] = look(self, headers)
-        return self._schemas[profile]
+        return frame(self._tables, query, as_, dtype_backend, key, progress)
 
     @property
     def storage(self) -> SyncStorageClient:

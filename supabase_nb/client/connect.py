@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from .. import tokens
-from .._mixups import project_url, refuse_token_for_key
+from .._input_checks import project_url, refuse_token_for_key
 from .._urls import check_url
 from ..errors import AuthError
 from ..tokens import Secret

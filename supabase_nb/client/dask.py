@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
-from .._threads import in_thread
+from .._thread_executor import in_thread
 from ..auth.session_token import NO_TOKEN
 from ..errors import AuthError, AuthRetryableError, AuthSessionMissing
 from ..logs import log_without_text
@@ -158,7 +158,7 @@ class _Share:
 
 
 class _Known(NamedTuple):
-    """What a worker knows; the time on its monotonic clock until which it does not ask again."""
+    """What is known to a worker; the time on its monotonic clock until which it does not ask again."""
 
     generation: int
     token: Secret
@@ -171,7 +171,7 @@ class RemoteTokens:
 
     Args:
         name: Under which it is shared.
-        origins: Addresses that may be told the token.
+        origins: Addresses that may be sent the token.
     """
 
     def __init__(self, name: str, origins: Iterable[Origin]) -> None:

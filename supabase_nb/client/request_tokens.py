@@ -22,7 +22,7 @@ _REFUSED_FOR = 60.0
 
 
 class Refused:
-    """A new token that was refused. For a minute no other is asked for on its account.
+    """A new token that was refused. For a minute no other is requested because of it.
 
     Args:
         token: The token.
@@ -40,8 +40,8 @@ class Refused:
 def header_of(token: Secret, key: Secret) -> Secret:
     """What ``Authorization`` says with this token and this key of the project; `NO_TOKEN`: it is left out."""
     # A project's older key is a token itself, of no user; those of today are not.
-    told = token if token is not NO_TOKEN or not tokens.is_jwt(key) else key
-    return NO_TOKEN if told is NO_TOKEN else Secret("Bearer " + told.reveal())
+    sent = token if token is not NO_TOKEN or not tokens.is_jwt(key) else key
+    return NO_TOKEN if sent is NO_TOKEN else Secret("Bearer " + sent.reveal())
 
 
 class TokenProvider(Protocol):

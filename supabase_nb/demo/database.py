@@ -179,7 +179,7 @@ class Database:
         return len(rows), (header + "\n" + "\n".join(lines)).encode("utf-8", "replace")
 
     def openapi(self) -> dict[str, Any]:
-        """What the root tells of the tables."""
+        """What the root says about the tables."""
         return {
             "swagger": "2.0",
             "definitions": {name: _definition(table) for name, table in self._tables.items()},

@@ -1,4 +1,4 @@
-"""What the embedded auth server can be told: one table for Python, the command line and the pytest plugin."""
+"""The options of the embedded auth server: one table for Python, the command line and the pytest plugin."""
 
 from __future__ import annotations
 

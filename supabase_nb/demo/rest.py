@@ -29,7 +29,7 @@ def table(call: Call) -> Response:
 
 
 def root(call: Call) -> Response:
-    """The tables' types: since 2026 a project tells them to secret keys only."""
+    """The tables' types: since 2026 a project shows them to secret keys only."""
     if call.request.headers.get("apikey") != call.project.keys.service_key:
         hint = "Accessing the schema via the Data API is only allowed using a secret API key."
         return answer({"message": "Access to schema is forbidden", "hint": hint}, 403)

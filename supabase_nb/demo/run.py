@@ -123,7 +123,7 @@ def listen(options: Options, last_port: int) -> socket.socket:
 
 
 def serve(options: Options, state_dir: Path, ready: Callable[[DemoServer, Callable[[], None]], None]) -> None:
-    """Serve until told to stop.
+    """Serve until asked to stop.
 
     Args:
         options: The settings.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .._background import IN_BROWSER
-from .._mixups import refuse_key_for_token
+from .._input_checks import refuse_key_for_token
 from .._urls import is_this_machine
 from ..binder import on_binder
 from ..client.connect import resolve_project

@@ -172,14 +172,14 @@ class _Kernel:
     def kill_at(self, point: str) -> None:
         """SIGKILL at this point of the next change."""
         manager = self.auth._manager
-        delivery = manager.delivery
+        changes = manager.changes
         where: dict[str, tuple[Any, str, bool]] = {
             "before the request": (manager.api, "_transmit", True),
             "with the answer": (manager.api, "_transmit", False),
             "before saving": (manager.store.storage, "set", True),
             "before replacing": (os, "replace", True),
             "after replacing": (os, "replace", False),
-            "before the traits": (delivery, "_set_traits", True),
+            "before the traits": (changes, "_set_traits", True),
         }
         if point == "before the events":
             self.auth.on_auth_state_change(lambda event, _: event != "INITIAL_SESSION" and _die())

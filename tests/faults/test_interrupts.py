@@ -77,7 +77,7 @@ def finish(kernel: Kernel) -> None:
     """Let what continues without the interrupted caller come to its end."""
     wait_until(lambda: not LOOP._tasks)
     kernel.tick()
-    wait_until(lambda: not LOOP._tasks and not kernel.manager.delivery._queue)
+    wait_until(lambda: not LOOP._tasks and not kernel.manager.changes._queue)
 
 
 def assert_sound(kernel: Kernel) -> None:

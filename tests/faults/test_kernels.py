@@ -134,7 +134,7 @@ def test_a_stopped_holder_keeps_nobody_out_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """SIGSTOP in the middle of an exchange. The other goes on without the lock; both end with one session."""
-    monkeypatch.setattr("supabase_nb.auth._session.other_kernels.LOCK_TIMEOUT", 1.0)
+    monkeypatch.setattr("supabase_nb.auth._session.storage_sync.LOCK_TIMEOUT", 1.0)
     pair = server.sign_in()
     holder = start_kernel(proxy.auth_url, auto_refresh=False)
     holder.do("set_session", pair["access_token"], pair["refresh_token"])

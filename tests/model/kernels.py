@@ -19,7 +19,7 @@ from model.auth_server import AuthServer
 from supabase_nb.auth._api.endpoints import AuthAPI
 from supabase_nb.auth._api.server_clock import Clock, ServerClock
 from supabase_nb.auth._loop import OwnerLoop
-from supabase_nb.auth._session.delivery import Change
+from supabase_nb.auth._session.change_queue import Change
 from supabase_nb.auth._session.manager import SessionManager
 from supabase_nb.auth._session.snapshot import SessionSnapshot
 from supabase_nb.auth._session.stored_session import StoredSession, TokenPair
@@ -140,13 +140,13 @@ class Kernel:
         )
         self.manager.refresher.background = True
         if owner_loop is None:
-            self.manager.delivery.flush_soon = self.manager.delivery.flush  # type: ignore[method-assign]
+            self.manager.changes.flush_soon = self.manager.changes.flush  # type: ignore[method-assign]
 
     def run(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """What `AuthClient` does with a coroutine."""
-        delivery, loop = self.manager.delivery, self.world.loop
+        changes, loop = self.manager.changes, self.world.loop
         if self._owner_loop is not None:
-            return self._owner_loop.call(make, delivery)
+            return self._owner_loop.call(make, changes)
         try:
             if not loop.is_running():
                 return loop.run_until_complete(make())
@@ -154,12 +154,12 @@ class Kernel:
             with ThreadPoolExecutor(1) as another_thread:
                 return another_thread.submit(lambda: asyncio.run(make())).result()
         finally:
-            delivery.flush()
+            changes.flush()
 
     # -- a client's methods -------------------------------------------------------------------------------
 
     def set_session(self, pair: TokenPair) -> Session:
-        return self.run(lambda: self.manager.adopter.restore_from_tokens(pair))  # type: ignore[no-any-return]
+        return self.run(lambda: self.manager.set_session.from_tokens(pair))  # type: ignore[no-any-return]
 
     def sign_in(self, user: str = "") -> Session:
         """Sign in; `user` is one of the server's."""
@@ -168,7 +168,7 @@ class Kernel:
         async def sign_in() -> Session:
             request = manager.state.new_request()
             session = await self.api.session("/token?grant_type=password", {"email": user} if user else {})
-            return await manager.adopter.adopt_new(session, AuthChangeEvent.SIGNED_IN, "", request)
+            return await manager.set_session.to_issued(session, AuthChangeEvent.SIGNED_IN, "", request)
 
         return self.run(sign_in)  # type: ignore[no-any-return]
 

@@ -31,9 +31,9 @@ from model.auth_server import AuthServer
 from model.kernels import Kernel, World
 
 from supabase_nb.auth._api.server_clock import ServerClock
-from supabase_nb.auth._session.other_kernels import OtherKernels
 from supabase_nb.auth._session.refresher import TokenRefresher
 from supabase_nb.auth._session.session_store import SessionStore
+from supabase_nb.auth._session.storage_sync import StorageSync
 from supabase_nb.auth._session.stored_session import StoredSession, TokenPair
 from supabase_nb.errors import AuthError, AuthRetryableError, AuthSessionMissing
 from supabase_nb.models import Session
@@ -66,7 +66,7 @@ def _no_refresher() -> Iterator[None]:
         patch.setattr("supabase_nb.auth._session.retry.random", Jitter)
         # No call times out in the real machine's time.
         patch.setattr(
-            "supabase_nb.auth._session.adopter.time_until", lambda until, now: max(until - now, 60.0)
+            "supabase_nb.auth._session.set_session.time_until", lambda until, now: max(until - now, 60.0)
         )
         patch.setattr(
             "supabase_nb.auth._session.refresher.time_until", lambda until, now: max(until - now, 60.0)
@@ -339,7 +339,7 @@ async def _nothing(*_: Any, **__: Any) -> None:
 
 MUTANTS: dict[str, tuple[type, str, Any]] = {
     "spent tokens are sent": (StoredSession, "is_later_than", lambda self, pair: False),
-    "other kernels are not looked at": (OtherKernels, "reconcile", _nothing),
+    "other kernels are not looked at": (StorageSync, "reconcile", _nothing),
     "nothing is saved": (SessionStore, "save", lambda self, *_, **__: None),
     "an outage ends the session": (
         TokenRefresher,

@@ -39,7 +39,7 @@ KERNELS = st.integers(0, 4)
 def _the_same_way_each_time() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("supabase_nb.auth._session.retry.random", Jitter)
-        for module in ("adopter", "refresher"):
+        for module in ("set_session", "refresher"):
             patch.setattr(
                 f"supabase_nb.auth._session.{module}.time_until", lambda until, now: max(until - now, 60.0)
             )

@@ -13,7 +13,7 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from supabase_nb._mixups import refuse_mixed_up_tokens
+from supabase_nb._input_checks import refuse_mixed_up_tokens
 from supabase_nb.auth._session.stored_session import TokenPair
 from supabase_nb.errors import AuthSessionMissing
 from supabase_nb.models import AuthResponse, Session, User

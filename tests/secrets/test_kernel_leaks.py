@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from planted import Planted, modes, search, table
 from searched_kernel import SearchedKernel
-from ways_in import ENTRIES, USE, USED_LATER, WAYS, Way, filled, tokens
+from sign_in_methods import ENTRIES, USE, USED_LATER, WAYS, Way, filled, tokens
 
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.process import LOG_FILE

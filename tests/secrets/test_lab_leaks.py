@@ -12,7 +12,7 @@ import pytest
 from hostile_text import HOSTILE
 from planted import Found, Planted, modes, search, table
 from searched_lab import SearchedLab
-from ways_in import ENTRIES, USE, filled, tokens
+from sign_in_methods import ENTRIES, USE, filled, tokens
 
 from supabase_nb.demo import DemoServer
 

@@ -11,7 +11,7 @@ import pytest
 from nbclient import NotebookClient
 from planted import Planted, search
 from searched_kernel import own_environment
-from ways_in import tokens
+from sign_in_methods import tokens
 
 from supabase_nb.scan import find
 

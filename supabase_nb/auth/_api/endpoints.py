@@ -37,7 +37,7 @@ from .server_clock import ServerClock
 
 if TYPE_CHECKING:
     from ... import _http as httpx
-    from ..._pool import Pool
+    from ..._connection_pool import Pool
 
 _T = TypeVar("_T")
 
@@ -315,7 +315,7 @@ class AuthAPI:
             from ...browser import AsyncXHRTransport
 
             return AsyncXHRTransport()
-        from ..._pool import Pool
+        from ..._connection_pool import Pool
 
         self._pool = Pool()
         # Closed with an API that is dropped; when the interpreter ends, it goes anyway.

@@ -168,10 +168,10 @@ def outage(error: httpx.HTTPError, url: str) -> errors.AuthError:
         what = f"The proxy on the way to {host} refused"
     elif isinstance(error, httpx.ConnectError) and "CERTIFICATE" in str(error).upper():
         ignored = [name for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(name)]
-        aside = f" ({ignored[0]} is not used here)" if ignored else ""
+        unused = f" ({ignored[0]} is not used here)" if ignored else ""
         return errors.AuthRetryableError(
             f"The certificate of {host} could not be verified. If your network has its own certificate "
-            f"authority, set the environment variable SSL_CERT_FILE to its file{aside} and connect again.",
+            f"authority, set the environment variable SSL_CERT_FILE to its file{unused} and connect again.",
             code="network",
         )
     elif isinstance(error, httpx.UnsupportedProtocol):

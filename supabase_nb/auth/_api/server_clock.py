@@ -102,7 +102,7 @@ class ServerClock:
         self._learnt = _Learnt.of(wall + least, wall + least, wall, _HINT)
 
     def now(self) -> float:
-        """The server's time in Unix seconds; this machine's until something has told better."""
+        """The server's time in Unix seconds; this machine's until something better is known."""
         learnt, clock = self._learnt, self.clock
         wall = clock.wall()
         if learnt is None:
@@ -126,7 +126,7 @@ class ServerClock:
         learnt, jumped = self._learnt, self.jumped
         if seconds is None:
             if learnt is not None and jumped:
-                # The answer does not tell the time, so the safe one has to do.
+                # The answer has no usable time, so the safe one has to do.
                 middle, wall = self.now() - self.clock.steady(), self._wall()
                 self._learnt = _Learnt.of(middle, middle, wall, _HINT)
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from ... import _http as httpx
-from ..._threads import in_thread
+from ..._thread_executor import in_thread
 from .limits import LARGEST_RESPONSE, REQUEST_TIMEOUT
 
 

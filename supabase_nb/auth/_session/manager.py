@@ -1,4 +1,4 @@
-"""SessionManager: a client's session. Has a store, a refresher, an adopter and a sign-out queue."""
+"""SessionManager: a client's session. Has a store, a queue of changes, and a part for each of its methods."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from ...storage import SessionStorage
 from ...tokens import Secret
 from .._api.endpoints import AuthAPI
 from .._loop import Runtime, owner_loop
-from .adopter import SessionAdopter
-from .delivery import Change, Delivery
-from .other_kernels import OtherKernels
+from .background import BackgroundWork
+from .change_queue import Change, ChangeQueue
 from .refresher import TokenRefresher, same_user
 from .scheduler import scheduler
 from .session_store import SessionStore
+from .set_session import SetSession
 from .sign_out import SignOut
 from .snapshot import Freshness, SessionSnapshot
 from .state import SessionState, not_signed_in
+from .storage_sync import StorageSync
 from .stored_session import StorageDamaged
 
 logger = logging.getLogger("supabase_nb")
@@ -62,14 +63,15 @@ class SessionManager:
         schedule: Callable[[SessionManager], object] = scheduler.register,
     ) -> None:
         self.api, self.clock, self.runtime = api, api.clock, runtime
-        self.delivery = Delivery(set_traits)
-        self.state = SessionState(self.clock, self.delivery)
+        self.changes = ChangeQueue(set_traits)
+        self.state = SessionState(self.clock, self.changes)
         self.store = SessionStore(storage, key, project, self.clock, runtime, older_keys=older_keys)
-        self.other_kernels = OtherKernels(self.state, self.store)
-        parts = (api, self.state, self.store, self.other_kernels)
+        self.sync = StorageSync(self.state, self.store)
+        parts = (api, self.state, self.store, self.sync)
         self.refresher = TokenRefresher(*parts, runtime)
+        self.background = BackgroundWork(*parts, self.refresher)
         self.signing_out = SignOut(*parts, self.refresher, runtime)
-        self.adopter = SessionAdopter(*parts, self.refresher, self.signing_out, runtime)
+        self.set_session = SetSession(*parts, self.refresher, self.signing_out, runtime)
         self.state.on_replace = self._schedule
         self._scheduled_by = schedule
         self._restored = False
@@ -171,7 +173,7 @@ class SessionManager:
                 session = found.record.session
                 self.clock.hint(found.record.clock_offset, not_before=session.issued_at)
                 status: Status = "restoring" if self.refresher.background else "active"
-                # Someone was told before that there was no session.
+                # An earlier call found no session.
                 event = AuthChangeEvent.SIGNED_IN if self._restored else None
                 verified = not self.refresher.background
                 restored = SessionSnapshot(
@@ -192,8 +194,8 @@ class SessionManager:
         self, token: Secret, attributes: Mapping[str, object], redirect_to: str | None
     ) -> Session:
         user = await self.api.update_user(token, attributes, redirect_to)
-        async with self.other_kernels.exclusively(self.state.session_id()):
-            await self.other_kernels.catch_up(locked=True)
+        async with self.sync.exclusively(self.state.session_id()):
+            await self.sync.catch_up(locked=True)
             async with self.state.commit:
                 snapshot = self.state.snapshot
                 if snapshot.session is None or snapshot.record is None:
@@ -221,8 +223,8 @@ class SessionManager:
         return await asyncio.shield(self.runtime.start(self._verify_factor(path, body)))
 
     async def _verify_factor(self, path: str, body: Mapping[str, object]) -> Session:
-        async with self.other_kernels.exclusively(self.state.session_id()):
-            await self.other_kernels.catch_up(locked=True)
+        async with self.sync.exclusively(self.state.session_id()):
+            await self.sync.catch_up(locked=True)
             before = self.state.snapshot
             if before.session is None:
                 raise not_signed_in()
@@ -236,7 +238,7 @@ class SessionManager:
         return session
 
     async def sign_out(self, scope: str) -> None:
-        """`sign_out` for the scopes that end this session: here at once; then the server is told.
+        """`sign_out` for the scopes that end this session: here at once, then at the server.
 
         Raises:
             AuthStorageError: What is stored could not be removed.
@@ -262,7 +264,7 @@ class SessionManager:
         with suppress(AuthStorageError):  # `last_error` says it
             await self.restore()
         first = AuthEvent(AuthChangeEvent.INITIAL_SESSION, self.clock.clock.wall(), "subscribed")
-        subscription = self.delivery.subscribe(callback, first, self.state.snapshot.session, loop)
+        subscription = self.changes.subscribe(callback, first, self.state.snapshot.session, loop)
         self.state.changed()
         return subscription
 
@@ -272,22 +274,22 @@ class SessionManager:
         """Seconds until `work` has something to do; ``None``: nothing by time."""
         if self.state.forked or not self.refresher.background:
             return None
-        waits = (self.refresher.due_in(), self.signing_out.due_in())
+        waits = (self.background.due_in(), self.signing_out.due_in())
         return min((wait for wait in waits if wait is not None), default=None)
 
     def stored_version(self) -> object:
         """Changes when another kernel changes the stored session. Blocks, as storage does."""
-        return self.other_kernels.stored_version()
+        return self.sync.stored_version()
 
     def is_behind(self, version: object) -> bool:
         """Whether the stored session has changed since it was last looked at, or changes are undelivered."""
-        if self.delivery.overdue:
+        if self.changes.overdue:
             return True
         idle = self.refresher.attempt is None and self.snapshot.session is not None
-        return idle and version != self.other_kernels.version
+        return idle and version != self.sync.version
 
     async def work(self) -> None:
         """Do what is due."""
-        self.delivery.flush_soon()
-        await self.refresher.work()
+        self.changes.flush_soon()
+        await self.background.work()
         await self.signing_out.work()

@@ -24,11 +24,11 @@ from ...models import AuthChangeEvent, Session, User
 from ...tokens import Secret
 from .._api.endpoints import AuthAPI
 from .._loop import Runtime
-from .other_kernels import OtherKernels
 from .retry import asked_to_wait, pause_after, retry, time_until
 from .session_store import SessionStore
 from .snapshot import Freshness, SessionSnapshot
 from .state import SessionState, not_signed_in
+from .storage_sync import StorageSync
 from .stored_session import StoredSession, TokenPair
 
 logger = logging.getLogger("supabase_nb")
@@ -37,8 +37,6 @@ logger = logging.getLogger("supabase_nb")
 _TOO_SHORT, _FIRST_USELESS_PAUSE, _LONGEST_USELESS_PAUSE = 1.0, 2.0, 60.0
 # An attempt whose callers have all been interrupted is joined for this many seconds from its start.
 _YOUNG = 2.0
-# Between tries to save, in seconds.
-_SAVE_PAUSE = 5.0
 
 
 @dataclass(eq=False)
@@ -74,7 +72,7 @@ class TokenRefresher:
         api: The auth server.
         state: The session in force.
         store: Where it is stored.
-        other_kernels: What they did to it.
+        sync: Takes over what other kernels did.
         runtime: What it runs on.
     """
 
@@ -83,16 +81,15 @@ class TokenRefresher:
         api: AuthAPI,
         state: SessionState,
         store: SessionStore,
-        other_kernels: OtherKernels,
+        sync: StorageSync,
         runtime: Runtime,
     ) -> None:
         self.api, self.state, self.store, self.runtime = api, state, store, runtime
-        self._other_kernels = other_kernels
+        self._sync = sync
         #: Whether a scheduler refreshes in the background.
         self.background = False
         self.attempt: RefreshAttempt | None = None
         self._clock = state.clock
-        self._saved_at = float("-inf")
 
     # -- a refresh ----------------------------------------------------------------------------------------
 
@@ -193,12 +190,12 @@ class TokenRefresher:
     async def _attempt(self, attempt: RefreshAttempt) -> Session:
         if attempt.shares_lock:
             return await self._refresh_locked(attempt)
-        async with self._other_kernels.exclusively(self.state.session_id()):
+        async with self._sync.exclusively(self.state.session_id()):
             return await self._refresh_locked(attempt)
 
     async def _refresh_locked(self, attempt: RefreshAttempt) -> Session:
         attempt.locked = True
-        await self._other_kernels.catch_up(locked=True)
+        await self._sync.catch_up(locked=True)
         snapshot = self.state.snapshot
         if snapshot.session is None:
             raise errors.copy_error(snapshot.error or not_signed_in())
@@ -234,11 +231,11 @@ class TokenRefresher:
         else:
             return await self.put_in_force(session, snapshot)
         if refused.code in FINAL_CODES:
-            stored = (await self._other_kernels.read()).record
+            stored = (await self._sync.read()).record
             if stored and not last and stored.session.refresh_token != sent.reveal():
                 # Another kernel is ahead. For 10 s after the family was revoked the server still takes its
                 # last active token (``tests/wire/rotation.json``, family 4): try it at once.
-                await self._other_kernels.catch_up(locked=True)
+                await self._sync.catch_up(locked=True)
                 current = self.state.snapshot
                 if current.session is not None and current.session is not snapshot.session:
                     return await self.exchange_current(current, last=True)
@@ -274,7 +271,7 @@ class TokenRefresher:
         Args:
             session: The same session with its new tokens.
             before: What was in force when the server was asked.
-            event: What to tell subscribers.
+            event: The event for subscribers.
             cause: Why, for people; by default that it was refreshed.
         """
         async with self.state.commit:
@@ -285,14 +282,14 @@ class TokenRefresher:
                     raise not_signed_in()
                 return current.session
             record = before.record.rotated_to(session) if before.record else StoredSession.begin(session)
-            found = await self._other_kernels.read()
+            found = await self._sync.read()
             stored = found.record
-            if await self._other_kernels.is_signed_out(before, found):
+            if await self._sync.is_signed_out(before, found):
                 self.state.signed_out_elsewhere()
                 raise not_signed_in()
-            if stored and before.saved and not record.is_spent(stored.session._refresh_token):
+            if stored and before.saved and not record.is_spent(stored.pair.refresh_token):
                 # The lock was broken (its holder stopped for too long): what was saved since counts.
-                await self._other_kernels.reconcile(found, locked=True)
+                await self._sync.reconcile(found, locked=True)
                 current = self.state.snapshot
                 if current.session is not None and not current.detached:
                     return current.session
@@ -363,93 +360,6 @@ class TokenRefresher:
                 return
             await self.store.run(lambda: self.store.forget(snapshot.record))
             self.state.end(error)
-
-    # -- in the background --------------------------------------------------------------------------------
-
-    def due_in(self) -> float | None:
-        """Seconds until `work` has something to do; ``None``: nothing, or it is being done."""
-        snapshot = self.state.snapshot
-        if self.attempt is not None or snapshot.session is None:
-            return None
-        waits = []
-        if not snapshot.saved:
-            waits.append(self._saved_at + _SAVE_PAUSE - self._clock.clock.steady())
-        due = self.state.due_in(snapshot)
-        if due is not None:
-            waits.append(due)
-        return min(waits, default=None)
-
-    async def work(self) -> None:
-        """See what other kernels did, then refresh, verify or save what is due."""
-        if await self.store.run(self._other_kernels.stored_version) != self._other_kernels.version:
-            await self._other_kernels.catch_up()
-        if not self.state.snapshot.saved:
-            await self._save_again()
-        snapshot = self.state.snapshot
-        due = self.state.due_in(snapshot)
-        if due is None or due > 0 or self.attempt is not None or snapshot.session is None:
-            return
-        unverified = not snapshot.verified or self._clock.jumped
-        if unverified and self._usable_without_refresh(snapshot):
-            await self._verify(snapshot)
-        else:
-            await self._wait_quietly(self.start(Secret(snapshot.session.access_token)))
-
-    async def _wait_quietly(self, attempt: RefreshAttempt) -> None:
-        """The state says what came of it."""
-        assert attempt.task is not None
-        await asyncio.wait((attempt.task,))
-
-    def _usable_without_refresh(self, snapshot: SessionSnapshot) -> bool:
-        """Whether the access token is fresh, or still valid where nothing can refresh it."""
-        freshness = self.state.freshness(snapshot)
-        if snapshot.session is not None and not snapshot.session.refresh_token:
-            return freshness is not Freshness.EXPIRED
-        return freshness is Freshness.FRESH
-
-    async def _save_again(self) -> None:
-        now = self._clock.clock.steady()
-        if now - self._saved_at >= _SAVE_PAUSE:
-            self._saved_at = now
-            async with self._other_kernels.exclusively(self.state.session_id()):
-                await self._other_kernels.catch_up(locked=True)
-
-    async def _verify(self, snapshot: SessionSnapshot) -> None:
-        """Ask whether a session that came from storage is still valid, or what time it is."""
-        session = snapshot.session
-        assert session is not None
-        try:
-            user = await self.api.get_user(Secret(session.access_token))
-        except AuthError as error:
-            failure = error
-        else:
-            current = self.state.snapshot
-            if current.session is session:
-                self.state.replace(
-                    _settled(current)._replace(session=session.with_user(user), status="active")
-                )
-            return
-        if self.state.snapshot.session is not session:
-            return
-        if failure.code == "bad_jwt" and session.refresh_token and self.attempt is None:
-            # Expired after all, or signed with a key that is gone: the refresh token will tell.
-            self.state.replace(self.state.snapshot._replace(verified=True, next_try=None))
-            await self._wait_quietly(self.start(Secret(session.access_token)))
-        elif (failure.code == "bad_jwt" and not session.refresh_token) or (
-            isinstance(failure, AuthApiError) and failure.code in FINAL_CODES
-        ):
-            async with self._other_kernels.exclusively(self.state.session_id()):
-                await self._other_kernels.catch_up(locked=True)
-                if self.state.snapshot.session is session:
-                    await self.end(failure, snapshot.generation)
-        else:
-            self.note_failure(failure, snapshot.generation)
-
-
-def _settled(snapshot: SessionSnapshot) -> SessionSnapshot:
-    """After a success: no failures, and no error but an unsaved session's."""
-    error = snapshot.error if not snapshot.saved else None
-    return snapshot._replace(verified=True, next_try=None, failures=0, error=error)
 
 
 def same_user(user: User, expected: str | None) -> None:

@@ -25,7 +25,7 @@ async def retry(action: Callable[[float], Awaitable[_T]], clock: Clock) -> _T:
     """Retry a passing failure a few times, for as long as a caller may be kept waiting.
 
     Args:
-        action: What to try. It is told by when it must have answered, on the steady clock.
+        action: What to try. Its argument is its deadline, on the steady clock.
         clock: To measure and to pause with.
     """
     deadline = clock.steady() + PATIENCE

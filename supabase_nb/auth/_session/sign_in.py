@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from ... import errors
-from ..._values import optional_text
+from ..._model_base import optional_text
 from ...models import AuthChangeEvent, AuthOtpResponse, AuthResponse, SessionResponse, User
 from ...tokens import Secret
 from ..pkce import RECOVERY, Pkce
@@ -27,7 +27,7 @@ async def sign_in(manager: SessionManager, path: str, body: Mapping[str, Any], c
     """
     request = manager.state.new_request()
     session = await manager.api.session(*await prepare(manager, path, body))
-    await manager.adopter.adopt_new(session, AuthChangeEvent.SIGNED_IN, cause, request)
+    await manager.set_session.to_issued(session, AuthChangeEvent.SIGNED_IN, cause, request)
     return SessionResponse(session.user, session)
 
 
@@ -54,7 +54,7 @@ async def sign_in_or_confirm(
     found = await manager.api.session_or_user(*await prepare(manager, path, body, pkce=pkce))
     if found is None or isinstance(found, User):
         return AuthResponse(found, None)
-    await manager.adopter.adopt_new(found, event_of(recovery=recovery), cause, request)
+    await manager.set_session.to_issued(found, event_of(recovery=recovery), cause, request)
     return SessionResponse(found.user, found)
 
 
@@ -104,7 +104,7 @@ async def exchange_code(manager: SessionManager, fields: Mapping[str, Any]) -> S
     session = await manager.api.session(*await prepare(manager, "/token?grant_type=pkce", body))
     try:
         event = event_of(recovery=purpose == RECOVERY)
-        await manager.adopter.adopt_new(session, event, "signed in with a code", request)
+        await manager.set_session.to_issued(session, event, "signed in with a code", request)
     finally:
         if not given:
             await manager.store.run(pkce.done)
@@ -144,5 +144,5 @@ async def prepare(
 
 
 def event_of(*, recovery: bool) -> AuthChangeEvent:
-    """What subscribers are told of a sign-in."""
+    """The event of a sign-in."""
     return AuthChangeEvent.PASSWORD_RECOVERY if recovery else AuthChangeEvent.SIGNED_IN

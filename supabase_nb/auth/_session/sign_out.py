@@ -1,4 +1,4 @@
-"""SignOut: ends the session here at once, whatever the network does; the server is told then, or later."""
+"""SignOut: ends the session here at once, whatever the network does; at the server then, or later."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from ...models import AuthChangeEvent, Session
 from ...tokens import Secret
 from .._api.endpoints import AuthAPI
 from .._loop import Runtime
-from .other_kernels import OtherKernels
 from .refresher import TokenRefresher
 from .session_store import SessionStore
 from .snapshot import Request, SessionSnapshot
 from .state import SessionState
+from .storage_sync import StorageSync
+from .stored_session import TokenPair
 
 logger = logging.getLogger("supabase_nb")
 
@@ -23,7 +24,7 @@ logger = logging.getLogger("supabase_nb")
 _LOCK_TIMEOUT = 2.0
 # How long `sign_out` waits for the server's answer; the background waits for the rest. Seconds.
 _ANSWER_TIMEOUT = 1.0
-# For how long, and how often, the server is told of a sign-out that it did not confirm; seconds.
+# For how long, and how often, a sign-out that the server did not confirm is sent again; seconds.
 _RETRY_FOR, _RETRY_PAUSE = 24 * 3600.0, 15.0
 
 
@@ -33,7 +34,7 @@ class PendingRevocation(NamedTuple):
     Args:
         session: The session.
         scope: What `sign_out` was called with.
-        at: When to tell the server next, on the steady clock.
+        at: When to ask the server next, on the steady clock.
         until: When to give up.
     """
 
@@ -50,7 +51,7 @@ class SignOut:
         api: The auth server.
         state: The session in force.
         store: Where it is stored.
-        other_kernels: What they did to it.
+        sync: Takes over what other kernels did.
         refresher: Whether it is being refreshed.
         runtime: What it runs on.
     """
@@ -60,16 +61,16 @@ class SignOut:
         api: AuthAPI,
         state: SessionState,
         store: SessionStore,
-        other_kernels: OtherKernels,
+        sync: StorageSync,
         refresher: TokenRefresher,
         runtime: Runtime,
     ) -> None:
         self._api, self._state, self._store = api, state, store
-        self._other_kernels, self._refresher, self._runtime = other_kernels, refresher, runtime
+        self._sync, self._refresher, self._runtime = sync, refresher, runtime
         self._pending: tuple[PendingRevocation, ...] = ()
 
     async def sign_out(self, scope: str, cause: str = "signed out") -> None:
-        """End the session here, then tell the server.
+        """End the session here, then at the server.
 
         Raises:
             AuthStorageError: What is stored could not be removed.
@@ -79,8 +80,8 @@ class SignOut:
         ending = self._runtime.start(self._end_here(request, scope, cause))
         pending, failure = await asyncio.shield(ending)
         if pending is not None:
-            telling = self._runtime.start(self._tell_now(pending))
-            await asyncio.wait((telling,), timeout=_ANSWER_TIMEOUT)
+            revoking = self._runtime.start(self._revoke_now(pending))
+            await asyncio.wait((revoking,), timeout=_ANSWER_TIMEOUT)
         if failure is not None:
             raise failure
 
@@ -92,7 +93,7 @@ class SignOut:
         session_id = self._state.session_id()
         async with self._store.hold(session_id, patience):
             # Another kernel may be ahead: then it is that session which ends.
-            await self._other_kernels.catch_up()
+            await self._sync.catch_up()
             async with self._state.commit:
                 if self._state.is_superseded(request):
                     return None, None
@@ -103,32 +104,32 @@ class SignOut:
                 self._state.drop_notices()
                 pending = None
                 if session is not None:
-                    # Queued before the server is told, so that Ctrl-C during that forgets nothing.
+                    # Queued before the server is asked, so that Ctrl-C during that forgets nothing.
                     pending = self.revoke_later(session, scope, _RETRY_PAUSE)
                 event = AuthChangeEvent.SIGNED_OUT if session is not None else None
                 signed_out = SessionSnapshot(error=failure, generation=self._state.new_generation())
                 self._state.replace(signed_out, event, cause)
         return pending, failure
 
-    async def _tell_now(self, pending: PendingRevocation) -> None:
+    async def _revoke_now(self, pending: PendingRevocation) -> None:
         expired = pending.session.expires_at <= self._state.clock.now()
-        await self._tell_and_note(pending, expired=expired)
+        await self._revoke_or_retry(pending, expired=expired)
 
-    async def _tell_and_note(self, pending: PendingRevocation, *, expired: bool = False) -> None:
-        if await self._tell(pending, expired=expired) or self._now() > pending.until:
+    async def _revoke_or_retry(self, pending: PendingRevocation, *, expired: bool = False) -> None:
+        if await self._revoke(pending, expired=expired) or self._now() > pending.until:
             self._confirmed(pending)
         else:
             self._retry_later(pending)
 
-    async def _tell(self, pending: PendingRevocation, *, expired: bool) -> bool:
-        """Tell the server. ``False``: the request did not reach it."""
+    async def _revoke(self, pending: PendingRevocation, *, expired: bool) -> bool:
+        """Ask the server to end the session. ``False``: the request did not reach it."""
         token = Secret(pending.session.access_token)
         for _ in range(2):
             try:
                 if expired:
                     # The server refuses a logout with an expired token.
-                    session = pending.session
-                    refreshed = await self._api.refresh(session._refresh_token, session.claims)
+                    pair = TokenPair.of_session(pending.session)
+                    refreshed = await self._api.refresh(pair.refresh_token, pair.claims)
                     token = Secret(refreshed.access_token)
                 await self._api.logout(token, pending.scope)
             except AuthError as error:
@@ -137,7 +138,7 @@ class SignOut:
                 if says_expired(error) and not expired and pending.session.refresh_token:
                     expired = True
                     continue
-                # It has ended already (``tests/wire/sign-out.json``: "logout: again"), or can't be told.
+                # It has ended already (``tests/wire/sign-out.json``: "logout: again"), or can't be ended.
                 logger.info("the server did not accept the sign-out: %s", error)
             return True
         return True
@@ -155,10 +156,10 @@ class SignOut:
         return min((pending.at - self._now() for pending in self._pending), default=None)
 
     async def work(self) -> None:
-        """Tell the server what is due."""
+        """Ask the server to end what is due."""
         for pending in self._pending:
             if pending.at <= self._now():
-                await self._tell_and_note(pending)
+                await self._revoke_or_retry(pending)
 
     def drop(self, session: Session) -> None:
         """A session begins: it must not end because of an earlier sign-out."""
@@ -183,7 +184,7 @@ class SignOut:
             return
         then = pending._replace(at=self._now() + _RETRY_PAUSE)
         self._pending = tuple(then if known is pending else known for known in self._pending)
-        self._state.note("sign_out", "Signed out here. The server could not be told yet; this is retried.")
+        self._state.note("sign_out", "Signed out here. The server could not be reached yet; this is retried.")
         self._state.replace(self._state.snapshot)
 
     def _now(self) -> float:

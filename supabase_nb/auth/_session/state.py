@@ -15,7 +15,7 @@ from ...errors import AuthError, AuthSessionMissing
 from ...models import AuthChangeEvent, AuthEvent, Notice, Session, User
 from .._api.server_clock import ServerClock
 from .._loop import waiting_call
-from .delivery import Delivery
+from .change_queue import ChangeQueue
 from .snapshot import Freshness, Request, SessionSnapshot
 
 logger = logging.getLogger("supabase_nb")
@@ -37,11 +37,11 @@ class SessionState:
 
     Args:
         clock: The server's clock.
-        delivery: Tells observers and subscribers.
+        changes: Notifies observers and subscribers.
     """
 
-    def __init__(self, clock: ServerClock, delivery: Delivery) -> None:
-        self.clock, self.delivery = clock, delivery
+    def __init__(self, clock: ServerClock, changes: ChangeQueue) -> None:
+        self.clock, self.changes = clock, changes
         self.snapshot = SessionSnapshot()
         self.events: deque[AuthEvent] = deque(maxlen=20)
         #: Whose session is in force, or has expired.
@@ -110,11 +110,11 @@ class SessionState:
     def replace(
         self, snapshot: SessionSnapshot, event: AuthChangeEvent | None = None, cause: str = ""
     ) -> None:
-        """Put a snapshot in force and tell everyone.
+        """Put a snapshot in force and notify everyone.
 
         Args:
             snapshot: The new one.
-            event: What subscribers are told; ``None``: only traits change.
+            event: The event for subscribers; ``None``: only traits change.
             cause: Why, for people.
         """
         before, self.snapshot = self.snapshot, snapshot
@@ -137,7 +137,7 @@ class SessionState:
             happened = AuthEvent(event, self.clock.clock.wall(), cause)
             self.events.append(happened)
             traits["last_event"] = happened
-        self.delivery.put(traits, happened, snapshot.session)
+        self.changes.put(traits, happened, snapshot.session)
         self.changed()
         self.on_replace()
 
@@ -147,7 +147,7 @@ class SessionState:
         if call is not None:
             call.changed()
         else:
-            self.delivery.flush_soon()
+            self.changes.flush_soon()
 
     def end(self, error: AuthError) -> None:
         """The session is over: by the server's final answer, or because it can't be refreshed."""

@@ -31,14 +31,14 @@ class TokenPair(NamedTuple):
         """Clean both; see `tokens.clean`. If they are a `known` session's, its claims are not read again."""
         access, refresh = tokens.clean(access_token), tokens.clean(refresh_token)
         redaction.remember_pair(access, refresh)
-        is_known = known is not None and known._access_token == access
+        is_known = known is not None and known.access_token == access.reveal()
         claims = known.claims if known is not None and is_known else tokens.read_claims(access)
         return cls(access, refresh, claims)
 
     @classmethod
     def of_session(cls, session: Session) -> TokenPair:
         """The tokens of a session."""
-        return cls(session._access_token, session._refresh_token, session.claims)
+        return cls(Secret(session.access_token), Secret(session.refresh_token), session.claims)
 
     @property
     def session_id(self) -> str | None:
@@ -95,7 +95,7 @@ class StoredSession(NamedTuple):
             spent: A refresh token beside our own that was exchanged for it, or is known to be spent.
         """
         record = StoredSession(session, self.salt, self.spent_token_hashes, self.clock_offset)
-        for token in (Secret(self.session.refresh_token), spent):
+        for token in (self.pair.refresh_token, spent):
             if token and token.reveal() != session.refresh_token:
                 record = record._with_spent(token)
         return record
@@ -129,12 +129,13 @@ class StoredSession(NamedTuple):
         if self.is_spent(pair.refresh_token):
             return True
         mine, theirs = self.session.issued_at, tokens.number(pair.claims, "iat")
-        if pair.refresh_token == self.session._refresh_token:
+        own = self.pair.refresh_token
+        if pair.refresh_token == own:
             # Only the access token can be older, or unreadable.
             return theirs is None or (mine is not None and mine > theirs)
         if pair.session_id is None or pair.session_id != self.session.session_id:
             return False
-        ours, supplied = (tokens.counter_of(t) for t in (self.session._refresh_token, pair.refresh_token))
+        ours, supplied = tokens.counter_of(own), tokens.counter_of(pair.refresh_token)
         if ours is not None and supplied is not None:
             return ours > supplied
         return mine is not None and theirs is not None and mine > theirs
@@ -142,9 +143,9 @@ class StoredSession(NamedTuple):
     def merged_with(self, other: StoredSession) -> StoredSession:
         """The later of two records of one session, with the spent tokens of both."""
         later, earlier = self, other
-        if self.is_spent(other.session._refresh_token):
+        if self.is_spent(other.pair.refresh_token):
             return self
-        if other.is_spent(self.session._refresh_token):
+        if other.is_spent(self.pair.refresh_token):
             return other
         if (other.session.issued_at or 0) > (self.session.issued_at or 0):
             later, earlier = other, self
@@ -158,7 +159,7 @@ class StoredSession(NamedTuple):
             "ancestors": self.spent_token_hashes,
             "clock_offset": round(self.clock_offset, 3),
         }
-        return _ENCODER.encode({**self.session._to_wire(), _OURS: ours})
+        return _ENCODER.encode({**self.session.to_wire(), _OURS: ours})
 
     @classmethod
     def from_text(cls, text: Secret) -> StoredSession | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from postgrest.exceptions import APIError
 
 from ...errors import AuthError
-from ...tokens import is_secret, read_claims, text_claim
+from ...tokens import read_claims, text_claim
 from . import position, schema
 from .pages import Source
 from .position import Term
@@ -20,8 +20,8 @@ from .reading import NotOrdered, Order, Reading, now
 from .row_limit import DataWarning, outside
 
 if TYPE_CHECKING:
-    from ..client import Client
     from .columns import Library
+    from .schema import Tables
 
 _BACKENDS = (None, "numpy_nullable", "pyarrow")
 #: Postgres' codes: for a column that isn't there, may not be read or has no order; for a missing privilege.
@@ -30,7 +30,7 @@ _NOBODY, _SECRET = "a signed-out user", "the secret key"
 
 
 def frame(
-    client: Client,
+    tables: Tables,
     asked: Any,
     as_: str,
     dtype_backend: str | None,
@@ -39,7 +39,7 @@ def frame(
 ) -> Any:
     """What `Client.frame` does."""
     library = _library(as_, dtype_backend)
-    return _Frame(client, read(client, asked), library, key, progress=progress).make()
+    return _Frame(tables, read(tables.client, asked), library, key, progress=progress).make()
 
 
 def _library(as_: str, dtype_backend: str | None) -> Library:
@@ -65,19 +65,19 @@ class _Frame:
 
     def __init__(
         self,
-        client: Client,
+        tables: Tables,
         query: Query,
         library: Library,
         key: str | Sequence[str] | None,
         *,
         progress: bool,
     ) -> None:
-        self._client, self._query, self._library = client, query, library
+        self._tables, self._query, self._library = tables, query, library
         self._stop = threading.Event()
-        self._source = Source(client, query.url, query.headers, self._stop)
+        self._source = Source(tables.client, query.url, query.headers, self._stop)
         self._progress = Progress(query.name, shown=progress)
         self._who: tuple[str | None, str] | None = None
-        known = None if query.is_function else client._schema(query.headers).get(query.name)
+        known = None if query.is_function else tables.known(query.headers).get(query.name)
         self._known = known
         self._hints = _hints(query, known)
         self._key: tuple[str, ...] = ()
@@ -168,7 +168,7 @@ class _Frame:
             self._sample = reading.sample
             return None
         if reading.max_rows is not None:
-            self._client._row_limit.maximum = reading.max_rows
+            self._tables.row_limit.maximum = reading.max_rows
         return reading
 
     def _explained(self, error: APIError) -> APIError:
@@ -249,13 +249,13 @@ class _Frame:
             )
 
     def _identity(self) -> tuple[str | None, str]:
-        client = self._client
-        if client._bearer.overridden:
-            subject = text_claim(read_claims(client._bearer.newest()), "sub")
+        tokens, auth = self._tables.tokens, self._tables.client.auth
+        if tokens.overridden:
+            subject = text_claim(read_claims(tokens.newest()), "sub")
             return subject, f"the user of set_auth ({subject})"
-        user = client.auth.user
+        user = auth.user
         if user is None:
-            return None, _SECRET if is_secret(client._key) else _NOBODY
+            return None, _SECRET if auth.uses_secret_key else _NOBODY
         name = user.email or user.id
         return name, name
 
@@ -279,7 +279,7 @@ class _Frame:
         return text
 
     def _why_empty(self, reading: Reading) -> tuple[str, list[str]]:
-        """Why there are no rows, as far as the server tells, and the columns if it shows a row now."""
+        """Why there are no rows, as far as the server says, and the columns if it shows a row now."""
         query, name = self._query, self._query.name
         who = self._who[1] if self._who is not None else _NOBODY
         if query.is_function:

@@ -1,4 +1,4 @@
-"""Read all rows of a query: the first page tells how many there are, the others follow several at a time."""
+"""Read all rows of a query: the first page says how many there are, the others follow several at a time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Order:
 
     Args:
         terms: Its columns; ``None``: some are no plain columns.
-        text: What the server is told.
+        text: What the server is asked.
         unique: Whether no two rows are equal in it, as far as known.
         complete: Whether there is no better one.
     """
@@ -241,7 +241,7 @@ class Reading:
         return sum(count for pages in list(self._pages.values()) for count, _ in list(pages))
 
     def frame(self, known: Sequence[str]) -> Any:
-        """The frame; `known` are its columns where no row tells."""
+        """The frame; `known` are its columns where there is no row."""
         pages = [page for part in sorted(self._pages) for page in self._pages[part]]
         names = self.names if self.names is not None else list(known)
         made = {}

@@ -1,18 +1,18 @@
-"""What a server tells of its tables: keys and types. Many tell it to secret keys only."""
+"""What a server says about its tables: keys and types. Many say it to secret keys only."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ... import _http as httpx
 from ...errors import AuthError
-from ...tokens import is_secret
+from .row_limit import RowLimit
 
 if TYPE_CHECKING:
     from ..client import Client
+    from ..request_tokens import SessionTokens
 
 #: Postgres' types -> what their values are packed as.
 _KINDS = {
@@ -33,8 +33,7 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """A table.
 
     Args:
@@ -46,9 +45,32 @@ class Known:
     kinds: Mapping[str, str]
 
 
-def look(client: Client, headers: Mapping[str, str]) -> dict[str, Known]:
-    """The tables that the server tells of; none where it doesn't."""
-    if str(urlsplit(client.url).hostname).endswith(".supabase.co") and not is_secret(client._key):
+class Tables:
+    """A client's tables, as far as reading them needs it.
+
+    Args:
+        client: What sends the requests.
+        tokens: As whom.
+
+    Attributes:
+        row_limit: How many rows come at a time.
+    """
+
+    def __init__(self, client: Client, tokens: SessionTokens) -> None:
+        self.client, self.tokens, self.row_limit = client, tokens, RowLimit()
+        self._schemas: dict[str, dict[str, Known]] = {}
+
+    def known(self, headers: Mapping[str, str]) -> dict[str, Known]:
+        """What the server says about the tables in the schema of these headers; requested once."""
+        profile = headers.get("accept-profile", "public")
+        if profile not in self._schemas:
+            self._schemas[profile] = _look(self.client, headers)
+        return self._schemas[profile]
+
+
+def _look(client: Client, headers: Mapping[str, str]) -> dict[str, Known]:
+    """The tables that the server describes; none where it doesn't."""
+    if str(urlsplit(client.url).hostname).endswith(".supabase.co") and not client.auth.uses_secret_key:
         return {}  # since March 2026
     try:
         response = client.http.get("/rest/v1/", headers=_asked(headers))

@@ -1,6 +1,6 @@
-"""SessionAdopter: puts a session in force: the one of given tokens, or one that was just issued.
+"""SetSession: puts a session in force: the one of given tokens, or one that was just issued.
 
-`set_session` from top to bottom: `restore_from_tokens` -> `_restore` -> `_verify` -> `_accept_or_exchange` ->
+`set_session` from top to bottom: `from_tokens` -> `_restore` -> `_verify` -> `_accept_or_exchange` ->
 `_commit`, or `_refuse`.
 """
 
@@ -15,13 +15,13 @@ from ...errors import FINAL_CODES, AuthApiError, AuthError, AuthRetryableError, 
 from ...models import AuthChangeEvent, Session, User
 from .._api.endpoints import AuthAPI
 from .._loop import Runtime
-from .other_kernels import OtherKernels
 from .refresher import TokenRefresher, same_user
 from .retry import retry, time_until
 from .session_store import Found, SessionStore
 from .sign_out import SignOut, says_expired
 from .snapshot import Request, SessionSnapshot
 from .state import SessionState
+from .storage_sync import StorageSync
 from .stored_session import StoredSession, TokenPair
 
 
@@ -45,14 +45,14 @@ class _Known(NamedTuple):
     best: TokenPair
 
 
-class SessionAdopter:
+class SetSession:
     """Puts sessions in force.
 
     Args:
         api: The auth server.
         state: The session in force.
         store: Where sessions are stored.
-        other_kernels: What they did to them.
+        sync: Takes over what other kernels did.
         refresher: Exchanges refresh tokens.
         signing_out: Ends sessions that came too late.
         runtime: What it runs on.
@@ -63,16 +63,16 @@ class SessionAdopter:
         api: AuthAPI,
         state: SessionState,
         store: SessionStore,
-        other_kernels: OtherKernels,
+        sync: StorageSync,
         refresher: TokenRefresher,
         signing_out: SignOut,
         runtime: Runtime,
     ) -> None:
         self._api, self._state, self._store, self._clock = api, state, store, state.clock
-        self._other_kernels, self._refresher = other_kernels, refresher
+        self._sync, self._refresher = sync, refresher
         self._signing_out, self._runtime = signing_out, runtime
 
-    async def restore_from_tokens(
+    async def from_tokens(
         self,
         pair: TokenPair,
         event: AuthChangeEvent = AuthChangeEvent.TOKEN_REFRESHED,
@@ -126,14 +126,14 @@ class SessionAdopter:
         answer = await self._verify(known.best)
         session_id = known.later.id if known.later else pair.session_id
         patience = time_until(deadline, self._clock.clock.steady())
-        async with self._other_kernels.exclusively(session_id, patience):
+        async with self._sync.exclusively(session_id, patience):
             before, known = known, await self._look_up_again(pair, known)
             if known.best.access_token != before.best.access_token:
                 answer = await self._verify(known.best)
             request.must_finish = True
             session = await self._accept_or_exchange(known.best, answer)
             if isinstance(session, AuthApiError) and known.later is None:
-                # A spent token that nothing here could tell, but the server names its session: ours is later.
+                # A spent token that nothing here recognized, but the server names its session: ours is later.
                 later = _named_by(session, pair, known.records)
                 if later is not None:
                     known = known._replace(later=later)
@@ -234,7 +234,7 @@ class SessionAdopter:
 
         Args:
             record: What to save.
-            event: What to tell subscribers.
+            event: The event for subscribers.
             cause: Why, for people.
             request: The call that this is for.
             stored: What this client's name was found to use.
@@ -243,7 +243,7 @@ class SessionAdopter:
 
         Raises:
             AuthStorageError: It is in force, but could not be saved.
-            AuthError: ``superseded``: a later call has been carried out meanwhile. The server is told to end
+            AuthError: ``superseded``: a later call has been carried out meanwhile. The server is asked to end
                 what it has issued.
         """
         session = record.session
@@ -299,7 +299,7 @@ class SessionAdopter:
                 ended.discard(pair.session_id)  # it may be the refresh token alone that is wrong
             for record in known.records:
                 mine = record.session.session_id in ended
-                if mine or record.session._refresh_token == pair.refresh_token:
+                if mine or record.pair.refresh_token == pair.refresh_token:
                     if in_force.record is not None and record.id == in_force.record.id:
                         await self._refresher.end(error, in_force.generation)
                     else:
@@ -310,14 +310,14 @@ class SessionAdopter:
             raise AuthSessionMissing(error.message, status=error.status, code=error.code)
         raise error
 
-    async def adopt_new(
+    async def to_issued(
         self, session: Session, event: AuthChangeEvent, cause: str, request: Request | None = None
     ) -> Session:
         """Put a session in force that the server has just issued (a sign-in).
 
         Args:
             session: The session.
-            event: What to tell subscribers.
+            event: The event for subscribers.
             cause: Why, for people.
             request: The call, numbered before its request was sent.
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import tokens
+from ._model_base import ModelDump
 from ._users import Factor, User, UserIdentity
-from ._values import ModelDump
 from .tokens import Secret
 
 

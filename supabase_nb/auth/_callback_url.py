@@ -31,7 +31,7 @@ def fields_of(address: Secret) -> dict[str, Secret]:
 
 
 def refusal_in(fields: Mapping[str, Secret]) -> errors.AuthApiError | None:
-    """The error that the address tells of, if it tells of one."""
+    """The error in the address, if there is one."""
     if not any(fields.get(name) for name in ("error_description", "error_code", "error")):
         return None
     secrets = [value for name, value in fields.items() if name in _SECRET]

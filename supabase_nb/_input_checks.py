@@ -1,4 +1,4 @@
-"""Mix-ups that can be told from the values alone, so that nothing is sent and no token is spent."""
+"""Checks of what users pass in: mix-ups that the values alone show, before anything is sent."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def _in_network(host: str, no_proxy: str) -> bool:
         try:
             network = ipaddress.ip_network(entry.strip().strip("[]"), strict=False)
         except ValueError:
-            continue  # a name: `proxy_bypass` knows these
+            continue  # a name: `proxy_bypass` handles these
         if address in network:
             return True
     return False

@@ -1,4 +1,4 @@
-"""OtherKernels: what they did to the stored session, and how to keep them from it for a while."""
+"""StorageSync: takes over what other kernels did to the stored session, and locks it for a while."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .state import SessionState
 from .stored_session import StorageDamaged
 
 
-class OtherKernels:
-    """Takes over what other kernels did to the stored session, and shares its lock with them.
+class StorageSync:
+    """Keeps the session in force and the stored one the same, though other kernels use the stored one too.
 
     Args:
         state: The session in force.
@@ -110,7 +110,7 @@ class OtherKernels:
             await self._save_ours(snapshot, locked)
             return
         theirs, mine = stored.session, snapshot.session
-        if snapshot.record.is_spent(theirs._refresh_token):
+        if snapshot.record.is_spent(stored.pair.refresh_token):
             await self._save_ours(snapshot, locked)
         elif theirs.refresh_token != mine.refresh_token or (theirs.issued_at or 0) > (mine.issued_at or 0):
             self._clock.hint(stored.clock_offset, not_before=theirs.issued_at)

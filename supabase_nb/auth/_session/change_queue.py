@@ -1,4 +1,4 @@
-"""Delivery: tells observers and subscribers of changes, in one order and never under a lock."""
+"""ChangeQueue: notifies observers and subscribers of changes, in one order and never under a lock."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Change:
 
     Args:
         traits: Their new values.
-        event: What happened, if subscribers are to be told.
+        event: What happened, if subscribers are to be notified.
         session: The session that goes with it.
-        left: Those still to be told, in their order; ``None`` means the observers of the traits.
+        left: Those still to be notified, in their order; ``None`` means the observers of the traits.
     """
 
     traits: Mapping[str, object]
@@ -41,7 +41,7 @@ class Change:
     left: deque[Subscription | None]
 
 
-class Delivery:
+class ChangeQueue:
     """A queue of changes. A thread that wants one delivered empties it.
 
     Changes that a callback causes queue up behind the one being delivered, so that every subscriber sees one
@@ -161,17 +161,17 @@ class Delivery:
             self._ready.notify_all()
 
     def _deliver(self, change: Change) -> BaseException | None:
-        """Tell everyone, whatever one of them raises; a Ctrl-C among it is returned."""
+        """Notify everyone, whatever one of them raises; a Ctrl-C among it is returned."""
         interrupt: BaseException | None = None
         inside = _inside.set((*_inside.get(), self))
         try:
             while change.left:
-                interrupt = self._tell(change, change.left[0]) or interrupt
+                interrupt = self._notify(change, change.left[0]) or interrupt
         finally:
             _inside.reset(inside)
         return interrupt
 
-    def _tell(self, change: Change, subscription: Subscription | None) -> BaseException | None:
+    def _notify(self, change: Change, subscription: Subscription | None) -> BaseException | None:
         """Reach the traits, or the subscribers from this one on until a Ctrl-C comes from one of them.
 
         Each is crossed off with nothing between that Ctrl-C could come into.
@@ -236,4 +236,4 @@ def run_awaitable(returned: object, loop: asyncio.AbstractEventLoop | None = Non
 
 
 # Whose callbacks the current thread, or the task that one of them awaits, is inside of.
-_inside: ContextVar[tuple[Delivery, ...]] = ContextVar("supabase_nb_inside", default=())
+_inside: ContextVar[tuple[ChangeQueue, ...]] = ContextVar("supabase_nb_inside", default=())

@@ -1,0 +1,126 @@
+"""BackgroundWork: what a session does without a call, when the scheduler wakes it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ...errors import FINAL_CODES, AuthApiError, AuthError
+from ...tokens import Secret
+from .._api.endpoints import AuthAPI
+from .refresher import RefreshAttempt, TokenRefresher
+from .session_store import SessionStore
+from .snapshot import Freshness, SessionSnapshot
+from .state import SessionState
+from .storage_sync import StorageSync
+
+# Between tries to save, in seconds.
+_SAVE_PAUSE = 5.0
+
+
+class BackgroundWork:
+    """Refreshes, verifies and saves the session in force when that is due.
+
+    Args:
+        api: The auth server.
+        state: The session in force.
+        store: Where it is stored.
+        sync: Takes over what other kernels did.
+        refresher: Exchanges its refresh token.
+    """
+
+    def __init__(
+        self,
+        api: AuthAPI,
+        state: SessionState,
+        store: SessionStore,
+        sync: StorageSync,
+        refresher: TokenRefresher,
+    ) -> None:
+        self._api, self._state, self._store, self._clock = api, state, store, state.clock
+        self._sync, self._refresher = sync, refresher
+        self._saved_at = float("-inf")
+
+    def due_in(self) -> float | None:
+        """Seconds until `work` has something to do; ``None``: nothing, or it is being done."""
+        snapshot = self._state.snapshot
+        if self._refresher.attempt is not None or snapshot.session is None:
+            return None
+        waits = []
+        if not snapshot.saved:
+            waits.append(self._saved_at + _SAVE_PAUSE - self._clock.clock.steady())
+        due = self._state.due_in(snapshot)
+        if due is not None:
+            waits.append(due)
+        return min(waits, default=None)
+
+    async def work(self) -> None:
+        """See what other kernels did, then refresh, verify or save what is due."""
+        if await self._store.run(self._sync.stored_version) != self._sync.version:
+            await self._sync.catch_up()
+        if not self._state.snapshot.saved:
+            await self._save_again()
+        snapshot = self._state.snapshot
+        due = self._state.due_in(snapshot)
+        if due is None or due > 0 or self._refresher.attempt is not None or snapshot.session is None:
+            return
+        unverified = not snapshot.verified or self._clock.jumped
+        if unverified and self._usable_without_refresh(snapshot):
+            await self._verify(snapshot)
+        else:
+            await self._wait_quietly(self._refresher.start(Secret(snapshot.session.access_token)))
+
+    async def _wait_quietly(self, attempt: RefreshAttempt) -> None:
+        """The state says what came of it."""
+        assert attempt.task is not None
+        await asyncio.wait((attempt.task,))
+
+    def _usable_without_refresh(self, snapshot: SessionSnapshot) -> bool:
+        """Whether the access token is fresh, or still valid where nothing can refresh it."""
+        freshness = self._state.freshness(snapshot)
+        if snapshot.session is not None and not snapshot.session.refresh_token:
+            return freshness is not Freshness.EXPIRED
+        return freshness is Freshness.FRESH
+
+    async def _save_again(self) -> None:
+        now = self._clock.clock.steady()
+        if now - self._saved_at >= _SAVE_PAUSE:
+            self._saved_at = now
+            async with self._sync.exclusively(self._state.session_id()):
+                await self._sync.catch_up(locked=True)
+
+    async def _verify(self, snapshot: SessionSnapshot) -> None:
+        """Ask whether a session that came from storage is still valid, or what time it is."""
+        session = snapshot.session
+        assert session is not None
+        try:
+            user = await self._api.get_user(Secret(session.access_token))
+        except AuthError as error:
+            failure = error
+        else:
+            current = self._state.snapshot
+            if current.session is session:
+                self._state.replace(
+                    _settled(current)._replace(session=session.with_user(user), status="active")
+                )
+            return
+        if self._state.snapshot.session is not session:
+            return
+        if failure.code == "bad_jwt" and session.refresh_token and self._refresher.attempt is None:
+            # Expired after all, or signed with a key that is gone: the refresh token will show.
+            self._state.replace(self._state.snapshot._replace(verified=True, next_try=None))
+            await self._wait_quietly(self._refresher.start(Secret(session.access_token)))
+        elif (failure.code == "bad_jwt" and not session.refresh_token) or (
+            isinstance(failure, AuthApiError) and failure.code in FINAL_CODES
+        ):
+            async with self._sync.exclusively(self._state.session_id()):
+                await self._sync.catch_up(locked=True)
+                if self._state.snapshot.session is session:
+                    await self._refresher.end(failure, snapshot.generation)
+        else:
+            self._refresher.note_failure(failure, snapshot.generation)
+
+
+def _settled(snapshot: SessionSnapshot) -> SessionSnapshot:
+    """After a success: no failures, and no error but an unsaved session's."""
+    error = snapshot.error if not snapshot.saved else None
+    return snapshot._replace(verified=True, next_try=None, failures=0, error=error)
