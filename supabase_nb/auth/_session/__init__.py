@@ -1,12 +1,12 @@
-"""The session of one client. All of it runs on the owner loop.
+"""A client's session. This code runs on the owner loop.
 
-- `manager`: what a session consists of, and what its methods do that need no file of their own.
-- `adopter`: puts a session in force: that of given tokens (`set_session`), or a new one.
-- `sign_in`: what each sign-in sends.
-- `snapshot`, `state`: what is in force at a moment, and how another snapshot takes its place.
-- `session_store`, `stored_session`: the stored sessions of a project, each under its id; one of them.
-- `refresher`: one exchange for everyone, also across kernels. `scheduler`: when. `retry`: when again.
-- `other_kernels`: what they did to the stored session.
-- `sign_out`: ends a session here at once, at the server as soon as it can be reached.
-- `delivery`: tells observers and subscribers, in one order.
+- `manager`: creates and connects the parts below.
+- `adopter`: makes a session current, from given tokens (`set_session`) or after a sign-in.
+- `sign_in`: the requests of the sign-in methods.
+- `snapshot`, `state`: the current session, as a value that is replaced with each change.
+- `session_store`, `stored_session`: a project's stored sessions, each under its id.
+- `refresher`: one refresh for all callers, threads and kernels. `scheduler`, `retry`: when to refresh.
+- `other_kernels`: takes over other kernels' changes to the stored session.
+- `sign_out`: ends a session here at once, and on the server as soon as it responds.
+- `delivery`: calls observers and subscribers, in order.
 """
