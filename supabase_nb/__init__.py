@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     )
     from .storage import FileStorage, KeyringStorage, MemoryStorage, SessionStorage
 
-# Where each public name is defined. Resolved on first use, so that `%load_ext` imports nothing heavy.
+# The module of each public name. Imported on first use, so that `%load_ext` is fast.
 _HOMES = {
     "auth": ("AuthClient",),
     "client": ("Client", "create_client"),
@@ -151,14 +151,14 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """What ``%load_ext supabase_nb`` does."""
+    """Called by ``%load_ext supabase_nb``."""
     from .notebook.magics import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """What ``%unload_ext supabase_nb`` does."""
+    """Called by ``%unload_ext supabase_nb``."""
     from .notebook.magics import unload
 
     unload(shell)

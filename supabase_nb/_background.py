@@ -16,7 +16,7 @@ def run_soon(call: Callable[..., object], *args: Any, name: str) -> None:
     """Call in a daemon thread of this name; in a browser on the page's event loop, when it is idle.
 
     Raises:
-        RuntimeError: The interpreter is ending, or there are too many threads.
+        RuntimeError: The interpreter is shutting down, or there are too many threads.
     """
     if HAS_THREADS:
         threading.Thread(target=call, args=args, name=name, daemon=True).start()

@@ -24,7 +24,7 @@ class Pool(httpx.BaseTransport):
         self._closed = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it."""
+        """Send the request."""
         process, url = os.getpid(), request.url
         # A connection that is being made can't be closed yet: it is closed after the response.
         mark = (process, object())
@@ -74,21 +74,21 @@ def open_connections(url: httpx.URL) -> httpx.BaseTransport:
         return httpx.HTTPTransport(verify=url.scheme == "https", proxy=proxy_of(url))
     except ImportError:
         problem = (
-            "The environment names a SOCKS proxy (ALL_PROXY or HTTPS_PROXY), which needs a package. "
+            "The environment sets a SOCKS proxy (ALL_PROXY or HTTPS_PROXY), which needs another package. "
             'Run pip install "httpx[socks]", then restart the kernel.'
         )
     except OSError:
         file = os.environ.get("SSL_CERT_FILE")
         problem = (
-            f"SSL_CERT_FILE names {file}, which is not a readable file of certificates. Correct or remove "
-            "that environment variable."
+            f"The environment variable SSL_CERT_FILE is set to {file}, which is not a readable certificate "
+            "file. Correct or remove it."
             if file
-            else "This machine's certificates cannot be read. Set SSL_CERT_FILE to a file of certificates."
+            else "This machine's certificates can't be read. Set SSL_CERT_FILE to a certificate file."
         )
     except (ValueError, httpx.InvalidURL):
         problem = (
-            "The environment names a proxy (ALL_PROXY, HTTPS_PROXY or HTTP_PROXY) whose address cannot be "
-            "used. It looks like http://proxy.example.com:3128."
+            "The environment sets a proxy (ALL_PROXY, HTTPS_PROXY or HTTP_PROXY) whose address is not valid. "
+            "A valid address looks like http://proxy.example.com:3128."
         )
     # Outside of the `except`: these errors hold the proxy's password.
     raise AuthError(problem)

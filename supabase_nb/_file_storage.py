@@ -71,11 +71,14 @@ class FileStorage:
         except OSError as error:
             failure = error
         if failure is not None:
-            raise AuthStorageError(f"The stored session cannot be read ({_reason(failure)}). Check {file}.")
+            raise AuthStorageError(
+                f"The stored session could not be read ({_reason(failure)}). Check {file}."
+            )
         if open_to_others:
             raise AuthStorageError(
-                f"Others may read the stored session, so it is not used, and its mode could not be changed. "
-                f"Run `chmod 600 {file}` as its owner, then sign in again; or use --storage memory.",
+                f"The stored session was not used: other users can read its file, and its mode could not "
+                "be changed. "
+                f"Run `chmod 600 {file}` as its owner and sign in again, or use --storage memory.",
                 code="storage_open_to_others",
             )
         return data.decode("utf-8", "replace")
@@ -86,13 +89,13 @@ class FileStorage:
         Raises:
             AuthStorageError: The folder cannot be written, the disk is full, or others may write the folder.
         """
-        # This frame may appear in a traceback with locals.
+        # This frame can appear in a traceback with local variables.
         text, value = Secret(value), ""
         failure = self._write(self._file(key), text)
         if failure is not None:
             raise AuthStorageError(
                 f"The session could not be saved ({_reason(failure)}). It stays usable until the kernel "
-                f"ends. Check {self.path}, or choose another storage (--storage memory)."
+                f"stops. Check {self.path}, or choose another storage (--storage memory)."
             )
 
     def _write(self, file: Path, text: Secret) -> OSError | None:
@@ -132,7 +135,7 @@ class FileStorage:
         if not shared and _tighten(self.path, found, 0o700, self.path, said=said):
             return
         if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise PermissionError(0, f"others may write to {self.path}; choose a folder of your own")
+            raise PermissionError(0, f"other users can write to {self.path}; choose another folder")
 
     def _close_to_others(self, fd: int, file: Path) -> bool:
         """Whether only its owner may read the open file; its mode is changed if needed."""
@@ -225,7 +228,7 @@ def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
     except (OSError, NotImplementedError) as error:
         # A folder that cannot be written, a file system without locks: reading still works.
         reason = _reason(error) if isinstance(error, OSError) else type(error).__name__
-        logger.warning("no lock beside the stored session (%s); continuing without", reason)
+        logger.warning("the stored session could not be locked (%s); continuing without a lock", reason)
     try:
         yield locked
     finally:
@@ -250,8 +253,9 @@ def home_folder(path: str | os.PathLike[str] | None, name: str = "sessions") -> 
         return (user_data_path("supabase-nb") / name).expanduser()
     except RuntimeError:
         raise AuthStorageError(
-            "There is no folder for the stored session, because the home folder is unknown. Set HOME, or "
-            "SUPABASE_NB_SESSIONS to a folder, or keep the session in memory (--storage memory)."
+            "The session can't be stored, because the home folder is unknown. Set HOME, set "
+            "SUPABASE_NB_SESSIONS "
+            "to a folder, or keep the session in memory (--storage memory)."
         ) from None
 
 
@@ -336,7 +340,7 @@ def _tighten(target: int | Path, found: os.stat_result, mode: int, path: Path, *
     if not _open_to_others(os.stat(target)):
         if said:
             return True
-        logger.warning("others had rights to %s; it is yours alone again", path)
+        logger.warning("other users had access to %s; their access was removed", path)
         return True
     folder = path if stat.S_ISDIR(found.st_mode) else path.parent
     if folder not in _folders_without_modes:

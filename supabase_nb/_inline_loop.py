@@ -108,7 +108,7 @@ class InlineLoop(asyncio.BaseEventLoop):
                 if timeout is not None:
                     self._continue_in(timeout)
         elif timeout is None:
-            raise RuntimeError("this waits for something that cannot come before the call returns")
+            raise RuntimeError("this call waits for something that can't happen before it returns")
         elif timeout > 0:
             _sleep(timeout)
         return []

@@ -15,7 +15,7 @@ _THIRD_PARTIES = re.compile(
     r"|api\.workos\.com|token\.actions\.githubusercontent\.com)"
     r"|cognito-idp\.[a-z0-9-]+\.amazonaws\.com"
 )
-_LOOKS_LIKE = "It looks like https://abcd.supabase.co: see Project Settings, API."
+_LOOKS_LIKE = "A project's URL looks like https://abcd.supabase.co (Project Settings, API)."
 _PROJECT_HOST = re.compile(r"([a-z0-9-]+)\.supabase\.co")
 
 
@@ -46,7 +46,7 @@ def refuse_mixed_up_tokens(access_token: Secret, refresh_token: Secret, auth_url
     """
     if any(token and not token.reveal().strip("*") for token in (access_token, refresh_token)):
         raise AuthError(
-            "This is a mask: the token was removed from its cell. Nothing was sent. "
+            "This is only a mask, because the token was removed from its cell. Nothing was sent. "
             "Run %supabase_set_session with no arguments to paste the tokens.",
             code="masked_token",
         )
@@ -54,9 +54,9 @@ def refuse_mixed_up_tokens(access_token: Secret, refresh_token: Secret, auth_url
     refuse_key_for_token(refresh_token, "refresh token")
     if is_jwt(refresh_token):
         raise AuthError(
-            "These seem to be swapped: the access token comes first, then the refresh token."
+            "The tokens seem to be swapped. Pass the access token first, then the refresh token."
             if not is_jwt(access_token)
-            else "Both of these are access tokens. The refresh token is the shorter one.",
+            else "These are two access tokens. The refresh token is much shorter.",
             code="swapped_tokens",
         )
     refuse_token_of_another_project(access_token, auth_url)

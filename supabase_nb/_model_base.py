@@ -1,4 +1,4 @@
-"""What values of the auth server share: read-only dictionaries, lenient reading, dumps like pydantic's."""
+"""Shared code for the auth server's values: read-only dictionaries, lenient parsing, pydantic's dumps."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any, Literal, NoReturn
 
 
 class FrozenDict(dict[str, Any]):
-    """A JSON object that is read only at its top level."""
+    """A JSON object whose top level is read-only."""
 
     def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError("this is what the auth server said: read only")
+        raise TypeError("data from the auth server is read-only")
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
@@ -28,10 +28,10 @@ class FrozenDict(dict[str, Any]):
 
 
 class ModelDump:
-    """The dumps that pydantic's models have, and with them supabase_auth's values."""
+    """pydantic's dump methods, as supabase_auth's values have them."""
 
     def _fields(self) -> Mapping[str, Any]:
-        """The fields of supabase_auth's value of this name, in its order."""
+        """The fields of the same value in supabase_auth, in its order."""
         raise NotImplementedError
 
     def model_dump(
@@ -42,17 +42,18 @@ class ModelDump:
         exclude: Collection[str] | None = None,
         exclude_none: bool = False,
     ) -> builtins.dict[str, Any]:
-        """The fields as a new dictionary. A session's dump holds both tokens: don't show it.
+        """The fields as a new dictionary. A session's dump contains both tokens: don't print it.
 
         Args:
-            mode: ``"python"``: times are `datetime`; ``"json"``: they are texts.
+            mode: With ``"python"``, times are `datetime` objects; with ``"json"``, strings.
             include: Only these fields.
-            exclude: All fields but these.
-            exclude_none: Leave fields without a value out, in fields too.
+            exclude: All fields except these.
+            exclude_none: Leave out fields without a value, also in nested values.
 
         Raises:
-            TypeError: ``include`` or ``exclude`` is not a set of names; pydantic's nested form is not taken.
-            ValueError: Another mode.
+            TypeError: ``include`` or ``exclude`` is not a set of names. pydantic's nested form isn't
+                supported.
+            ValueError: An unknown mode.
 
         Source: supabase_auth's ``model_dump``, with the same fields and values.
 
@@ -80,13 +81,13 @@ class ModelDump:
         exclude: Collection[str] | None = None,
         exclude_none: bool = False,
     ) -> str:
-        """The same as JSON. A session's holds both tokens: for storing it, not for showing.
+        """The fields as JSON. A session's JSON contains both tokens: don't print it.
 
         Args:
-            indent: Spaces for each level; by default all on one line.
+            indent: Spaces per level; by default, everything is on one line.
             include: Only these fields.
-            exclude: All fields but these.
-            exclude_none: Leave fields without a value out.
+            exclude: All fields except these.
+            exclude_none: Leave out fields without a value.
 
         Raises:
             TypeError: As for `model_dump`.
@@ -128,10 +129,10 @@ def _without_none(value: Any) -> Any:
 
 
 def text(wire: Mapping[str, Any], name: str) -> str | None:
-    """A text, or ``None`` where it is empty or missing.
+    """A string, or ``None`` if it is empty or missing.
 
     Raises:
-        ValueError: It is of another type.
+        ValueError: It has another type.
     """
     value = wire.get(name)
     if value is not None and not isinstance(value, str):
@@ -140,10 +141,10 @@ def text(wire: Mapping[str, Any], name: str) -> str | None:
 
 
 def mapping(wire: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """An object, empty where it is missing.
+    """An object, empty if it is missing.
 
     Raises:
-        ValueError: It is of another type.
+        ValueError: It has another type.
     """
     value = wire.get(name) or {}
     if not isinstance(value, Mapping):
@@ -152,10 +153,10 @@ def mapping(wire: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def time(wire: Mapping[str, Any], name: str) -> datetime | None:
-    """A time, or ``None`` where it is missing or cannot be read.
+    """A time, or ``None`` if it is missing or can't be parsed.
 
     Raises:
-        ValueError: It is not a text.
+        ValueError: It is not a string.
     """
     value = text(wire, name)
     if value is None:
@@ -164,7 +165,7 @@ def time(wire: Mapping[str, Any], name: str) -> datetime | None:
         return datetime.fromisoformat(value)
     except ValueError:
         pass
-    # The server writes `Z` and nanoseconds; Python 3.10 reads neither.
+    # The server writes `Z` and nanoseconds, which Python 3.10 can't parse.
     short = re.sub(r"(\.\d{6})\d+", r"\1", value).replace("Z", "+00:00")
     try:
         return datetime.fromisoformat(re.sub(r"\.(\d{1,5})(?=[+-])", lambda m: f".{m[1]:0<6}", short))
@@ -173,11 +174,11 @@ def time(wire: Mapping[str, Any], name: str) -> datetime | None:
 
 
 def optional_text(wire: Mapping[str, Any], name: str) -> str | None:
-    """A text that nothing here depends on: ``None`` for another type."""
+    """An unimportant string: ``None`` for another type."""
     value = wire.get(name)
     return value if isinstance(value, str) else None
 
 
 def optional_time(wire: Mapping[str, Any], name: str) -> datetime | None:
-    """A time that nothing here depends on: ``None`` for another type."""
+    """An unimportant time: ``None`` for another type."""
     return time(wire, name) if isinstance(wire.get(name), str) else None

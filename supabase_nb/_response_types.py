@@ -1,4 +1,4 @@
-"""What methods for second factors, providers and identities return: immutable values, secrets hidden."""
+"""Return values of the methods for second factors, providers and identities, with hidden secrets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class OAuthResponse(ModelDump):
 
     Args:
         provider: The provider.
-        url: The address. No secret is in it: the verifier of its code stays in storage.
+        url: The address. It contains no secret; its verifier stays in storage.
 
     Source: ``OAuthResponse`` of supabase_auth.
 
@@ -67,7 +67,7 @@ class IdentitiesResponse(ModelDump):
 
 @dataclass(frozen=True, init=False, repr=False)
 class AuthMFAEnrollResponseTotp(ModelDump):
-    """How an authenticator app learns the new factor's secret. Each of the three is that secret.
+    """The new factor's key for an authenticator app, in three forms. Each is secret.
 
     Source: ``AuthMFAEnrollResponseTotp`` of supabase_auth.
 
@@ -84,17 +84,17 @@ class AuthMFAEnrollResponseTotp(ModelDump):
 
     @property
     def qr_code(self) -> str:
-        """A QR code to scan: the address of an SVG image. A secret: ``%supabase_mfa --enroll`` shows it."""
+        """The QR code to scan: the address of an SVG image. A secret: ``%supabase_mfa --enroll`` shows it."""
         return f"data:image/svg+xml;utf-8,{self._qr_code.reveal()}"
 
     @property
     def secret(self) -> str:
-        """What to type where no camera can scan it. A secret: don't print it."""
+        """The key to type if it can't be scanned. A secret: don't print it."""
         return self._secret.reveal()
 
     @property
     def uri(self) -> str:
-        """What the QR code says. A secret: don't print it."""
+        """The URI in the QR code. A secret: don't print it."""
         return self._uri.reveal()
 
     def _fields(self) -> Mapping[str, Any]:
@@ -106,14 +106,14 @@ class AuthMFAEnrollResponseTotp(ModelDump):
 
 @dataclass(frozen=True)
 class AuthMFAEnrollResponse(ModelDump):
-    """What `MFA.enroll` returns: a factor that is of use once a code of it has been verified.
+    """What `MFA.enroll` returns: a factor that is active once its code has been verified.
 
     Args:
         id: The factor's id.
         type: ``"totp"`` or ``"phone"``.
-        totp: What to put into the authenticator app.
-        friendly_name: What the user calls it.
-        phone: The number of a factor of the type ``"phone"``.
+        totp: The key for the authenticator app.
+        friendly_name: The user's name for it.
+        phone: The phone number, for the type ``"phone"``.
 
     Source: ``AuthMFAEnrollResponse`` of supabase_auth.
 
@@ -134,11 +134,11 @@ class AuthMFAEnrollResponse(ModelDump):
 
 @dataclass(frozen=True)
 class AuthMFAChallengeResponse(ModelDump):
-    """What `MFA.challenge` returns: what a code is sent for.
+    """What `MFA.challenge` returns: a started verification.
 
     Args:
         id: The challenge's id.
-        expires_at: When it can't be used any more: Unix seconds, by the server's clock.
+        expires_at: When it expires, in Unix seconds by the server's clock.
         factor_type: ``"totp"`` or ``"phone"``.
 
     Source: ``AuthMFAChallengeResponse`` of supabase_auth.
@@ -157,7 +157,7 @@ class AuthMFAChallengeResponse(ModelDump):
 
 @dataclass(frozen=True, init=False, repr=False)
 class AuthMFAVerifyResponse(ModelDump):
-    """What `MFA.verify` returns: the session's tokens, which say ``aal2`` now.
+    """What `MFA.verify` returns: the session's new tokens, at ``aal2``.
 
     Source: ``AuthMFAVerifyResponse`` of supabase_auth.
 
@@ -222,8 +222,8 @@ class AuthMFAListFactorsResponse(ModelDump):
 
     Args:
         all: All factors.
-        totp: The verified ones of an authenticator app.
-        phone: The verified ones of a phone.
+        totp: The verified authenticator apps.
+        phone: The verified phones.
 
     Source: ``AuthMFAListFactorsResponse`` of supabase_auth.
 
@@ -241,11 +241,11 @@ class AuthMFAListFactorsResponse(ModelDump):
 
 @dataclass(frozen=True)
 class AMREntry(ModelDump):
-    """One way by which a session's user has shown who they are.
+    """An authentication method that the session's user has used.
 
     Args:
         method: ``"password"``, ``"otp"``, ``"oauth"``, ``"totp"`` and so on.
-        timestamp: When: Unix seconds, by the server's clock.
+        timestamp: When it was used, in Unix seconds by the server's clock.
 
     Source: ``AMREntry`` of supabase_auth.
 
@@ -265,9 +265,9 @@ class AuthMFAGetAuthenticatorAssuranceLevelResponse(ModelDump):
     """What `MFA.get_authenticator_assurance_level` returns.
 
     Args:
-        current_level: ``"aal1"``: one factor was shown; ``"aal2"``: two.
+        current_level: ``"aal1"`` after one factor, ``"aal2"`` after two.
         next_level: The level that the user can reach; ``"aal2"`` if they have a verified factor.
-        current_authentication_methods: How the user has shown who they are in this session.
+        current_authentication_methods: The authentication methods used in this session.
 
     Source: ``AuthMFAGetAuthenticatorAssuranceLevelResponse`` of supabase_auth.
 

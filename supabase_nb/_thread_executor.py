@@ -36,7 +36,7 @@ class DaemonThreads(ThreadPoolExecutor):
 
         try:
             threading.Thread(target=run, name="supabase-nb-call", daemon=True).start()
-        except RuntimeError:  # in an `atexit` function, or there are too many threads
+        except RuntimeError:  # in an `atexit` function, or too many threads
             run()
         return future
 

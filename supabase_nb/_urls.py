@@ -33,7 +33,7 @@ def check_url(url: str, *, allow_http: bool = False) -> str:
         problem = "A project's URL has no query or fragment. Remove the ? or # and everything after it."
     if problem or parts is None:
         raise errors.AuthError(
-            f"{problem} It looks like https://abcd.supabase.co: see Project Settings, API.",
+            f"{problem} A valid URL looks like https://abcd.supabase.co (Project Settings, API).",
             code="invalid_url",
         )
     if parts.scheme == "http" and not allow_http and not is_this_machine(host):

@@ -1,4 +1,4 @@
-"""User, UserResponse, UserIdentity, Factor: what the auth server says about a user."""
+"""User, UserResponse, UserIdentity, Factor: the auth server's data about a user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from . import redaction, tokens
 from ._model_base import FrozenDict, ModelDump, mapping, optional_text, optional_time, text, time
 
-# The fields of supabase_auth's User that are times, and all of them in its order.
+# Fields of supabase_auth's User: the times, and all fields in order.
 _TIMES = frozenset(
     {
         "confirmation_sent_at",
@@ -45,9 +45,9 @@ def _dump(wire: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
 
 
 class UserIdentity(FrozenDict, ModelDump):
-    """One of the ways by which a user signs in: an email address, a provider's account.
+    """An account that a user signs in with: an email address, or an account of a provider.
 
-    It is the server's JSON object, with attributes for the usual fields. Read only.
+    This is the server's JSON object, with attributes for the usual fields. It is read-only.
 
     Source: ``UserIdentity`` of supabase_auth.
 
@@ -57,7 +57,7 @@ class UserIdentity(FrozenDict, ModelDump):
 
     @property
     def id(self) -> str:
-        """The provider's id of the user."""
+        """The user's id at the provider."""
         return optional_text(self, "id") or ""
 
     @property
@@ -72,13 +72,13 @@ class UserIdentity(FrozenDict, ModelDump):
 
     @property
     def identity_data(self) -> Mapping[str, Any]:
-        """What the provider says about the user."""
+        """The provider's data about the user."""
         value = self.get("identity_data")
         return value if isinstance(value, Mapping) else {}
 
     @property
     def provider(self) -> str:
-        """Its kind: ``"email"``, ``"github"`` and so on."""
+        """The provider: ``"email"``, ``"github"`` and so on."""
         return optional_text(self, "provider") or ""
 
     @property
@@ -88,12 +88,12 @@ class UserIdentity(FrozenDict, ModelDump):
 
     @property
     def last_sign_in_at(self) -> datetime | None:
-        """When it was used last."""
+        """When it was last used."""
         return optional_time(self, "last_sign_in_at")
 
     @property
     def updated_at(self) -> datetime | None:
-        """When it was changed last."""
+        """When it was last changed."""
         return optional_time(self, "updated_at")
 
     def _fields(self) -> Mapping[str, Any]:
@@ -101,7 +101,7 @@ class UserIdentity(FrozenDict, ModelDump):
 
 
 class Factor(FrozenDict, ModelDump):
-    """A second factor of a user. It is the server's JSON object, with attributes. Read only.
+    """A user's second factor. This is the server's JSON object, with attributes. It is read-only.
 
     Source: ``Factor`` of supabase_auth.
 
@@ -116,22 +116,22 @@ class Factor(FrozenDict, ModelDump):
 
     @property
     def friendly_name(self) -> str | None:
-        """What the user calls it."""
+        """The user's name for it."""
         return optional_text(self, "friendly_name")
 
     @property
     def phone(self) -> str | None:
-        """The number of a factor of the type ``"phone"``."""
+        """The phone number, for the type ``"phone"``."""
         return optional_text(self, "phone")
 
     @property
     def factor_type(self) -> str:
-        """Its kind: ``"totp"`` or ``"phone"``."""
+        """The type: ``"totp"`` or ``"phone"``."""
         return optional_text(self, "factor_type") or ""
 
     @property
     def status(self) -> str:
-        """Whether it is ``"verified"`` or ``"unverified"``."""
+        """``"verified"`` or ``"unverified"``."""
         return optional_text(self, "status") or ""
 
     @property
@@ -141,7 +141,7 @@ class Factor(FrozenDict, ModelDump):
 
     @property
     def updated_at(self) -> datetime | None:
-        """When it was changed last."""
+        """When it was last changed."""
         return optional_time(self, "updated_at")
 
     def _fields(self) -> Mapping[str, Any]:
@@ -150,9 +150,9 @@ class Factor(FrozenDict, ModelDump):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class User(ModelDump):
-    """A user of the project, as the auth server describes them. Times are in the server's time zone, UTC.
+    """A user of the project. Times are in UTC.
 
-    Unknown fields are kept: `to_wire` gives back all that came. `model_dump` has supabase_auth's fields.
+    Unknown fields are kept in `to_wire`. `model_dump` has supabase_auth's fields.
     """
 
     id: str
@@ -185,15 +185,15 @@ class User(ModelDump):
 
     @classmethod
     def from_wire(cls, wire: object) -> User:
-        """Read the server's JSON.
+        """Parse the server's JSON.
 
         Raises:
-            ValueError: This is not a user: no ``id``, or fields of the wrong type.
+            ValueError: The object is not a user: it has no ``id``, or fields of the wrong type.
         """
         return cls(**_read(wire))
 
     def to_wire(self) -> dict[str, Any]:
-        """The server's JSON, unknown fields included."""
+        """The server's JSON, including unknown fields."""
         return copy.deepcopy(dict(self._wire))
 
     def _fields(self) -> Mapping[str, Any]:
@@ -225,9 +225,9 @@ class User(ModelDump):
 
 
 class UserResponse(User):
-    """What `AuthClient.get_user` returns: the user. As in supabase_auth, the user is also its ``user``.
+    """What `AuthClient.get_user` returns: the user, which is also its ``.user``, as in supabase_auth.
 
-    Its dump is supabase_auth's: ``{"user": {...}}``.
+    Its dump is the same as supabase_auth's: ``{"user": {...}}``.
 
     Source: ``UserResponse`` of supabase_auth.
 
@@ -237,7 +237,7 @@ class UserResponse(User):
 
     @classmethod
     def of(cls, user: User) -> UserResponse:
-        """The response that holds this user."""
+        """A response with this user."""
         return cls(**user.__dict__)
 
     @property
@@ -276,6 +276,6 @@ def _read(wire: object) -> dict[str, Any]:
 
 
 def mask_email(email: str) -> str:
-    """``a•••@example.com``: for what may be saved with a notebook."""
+    """Shorten an address to ``a•••@example.com``, for output that is saved with a notebook."""
     name, at, host = email.rpartition("@")
     return redaction.shown(f"{name[:1]}{tokens.MASK}{at}{host}", 100)

@@ -13,7 +13,7 @@ def on_binder(environ: Mapping[str, str] | None = None) -> bool:
     """Whether this process runs on Binder.
 
     Args:
-        environ: The environment; the process's by default.
+        environ: The environment; by default the process's.
     """
     environ = os.environ if environ is None else environ
     return any(environ.get(mark) for mark in _MARKS)

@@ -27,7 +27,7 @@ class XHRTransport(httpx.BaseTransport):
     """
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it."""
+        """Send the request."""
         request.read()
         return _served_here(request) or _send(request)[0]
 
@@ -130,12 +130,12 @@ def _response(status: int, headers: list[tuple[str, str]], body: bytes) -> httpx
 
 
 def _timed_out(request: httpx.Request) -> httpx.RequestError:
-    return httpx.TimeoutException(f"{request.url.host} did not answer in time", request=request)
+    return httpx.TimeoutException(f"{request.url.host} did not respond in time", request=request)
 
 
 def _unreachable(request: httpx.Request) -> httpx.RequestError:
-    # A browser does not distinguish the two.
-    text = f"{request.url.host} could not be reached, or it does not allow requests of this page (CORS)"
+    # A browser does not tell the two apart.
+    text = f"{request.url.host} could not be reached, or it does not allow requests from this page (CORS)"
     return httpx.ConnectError(text, request=request)
 
 

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The words after the program's name; default: those of this process.
 
     Returns:
-        The exit status: 0, or 1 after an error that was printed.
+        The exit status: 0, or 1 after an error, which was printed.
     """
     arguments = _parser().parse_args(argv)
     try:
@@ -45,17 +45,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Its errors, which repeat what was typed, repeat no token."""
+    """A parser whose errors don't repeat tokens from the command line."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and end with status 2."""
+        """Print the error, and exit with status 2."""
         super().error(redact(message))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="supabase-nb",
-        description="An auth server for demos, and a search for leaked tokens.",
+        description="Run an auth server for demos, or search files for leaked tokens.",
     )
     parser.add_argument("--version", action="version", version=f"supabase-nb {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -126,7 +126,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _announce(server: DemoServer, stop: Callable[[], None]) -> None:
-    """Tell the process that waits for us, then let go of its pipe."""
+    """Tell the waiting parent process that the server is ready, then release its pipe."""
     print("ready", flush=True)
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)

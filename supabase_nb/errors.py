@@ -1,22 +1,22 @@
-"""The AuthError family: what happened, and what to do next.
+"""The errors of this package. Each says what happened and what to do next.
 
 AuthError
-├── AuthApiError               the auth server refused; ``code`` is its own
-│   ├── AuthInvalidCredentials wrong e-mail, password or one-time code (*)
+├── AuthApiError               the auth server rejected the request; ``code`` says why
+│   ├── AuthInvalidCredentials wrong email, password or one-time code (*)
 │   ├── AuthWeakPassword       ``reasons`` says why (*)
-│   ├── AuthImplicitGrantRedirectError  the address of a sign-in says that it failed (*)
+│   ├── AuthImplicitGrantRedirectError  a sign-in failed, according to the address it led to (*)
 │   ├── AuthSessionMismatch    the tokens belong to different users
 │   └── UserDoesntExist        the token matches no user (*)
-├── CustomAuthError            what supabase_auth's clients raise under a name of its own, and those with (*)
-│   ├── AuthSessionMissing     there is no (longer a) session to work with
-│   ├── AuthInvalidJwt         a token that cannot be verified
-│   └── AuthRetryableError     an outage: try again later, nothing is lost
-├── AuthStorageError           the session could not be read or saved
-└── AuthUnknownError           an answer that is not the auth server's
+├── CustomAuthError            base class of these, as in supabase_auth, and of those with (*)
+│   ├── AuthSessionMissing     you aren't signed in, or the session has ended
+│   ├── AuthInvalidJwt         a token can't be verified
+│   └── AuthRetryableError     an outage: the session is kept, try again later
+├── AuthStorageError           the stored session can't be read or saved
+└── AuthUnknownError           the response is not from an auth server
 
 Each name of ``supabase_auth.errors`` exists here too, with the same base classes.
 
-No message, argument or attribute of these ever holds a token.
+No message, argument or attribute of an error contains a token.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping, Sequence
 
-#: Answers of the auth server that end a session (``tests/wire/``: rotation, users, time-box).
+#: Error codes of the auth server that end a session (``tests/wire/``: rotation, users, time-box).
 FINAL_CODES = frozenset(
     {
         "invalid_grant",
@@ -38,69 +38,71 @@ FINAL_CODES = frozenset(
     }
 )
 
-#: Codes of the server (and ours) -> the next step for a person.
+#: Error code of the server -> what the user should do next.
 NEXT_STEPS: Mapping[str, str] = {
     "anonymous_provider_disabled": "Enable anonymous sign-ins in the project's settings, or sign in.",
-    "bad_code_verifier": "Begin the sign-in again, and finish it where it was begun.",
+    "bad_code_verifier": "Start the sign-in again, and finish it with the same client.",
     "bad_jwt": "Copy the whole access token again.",
-    "email_address_invalid": "Check the e-mail address.",
-    "email_not_confirmed": "Open the confirmation e-mail first, then sign in again.",
-    "email_provider_disabled": "Sign in another way, or enable e-mail sign-ins in the project's settings.",
-    "flow_state_expired": "Begin the sign-in again: it has to be finished within five minutes.",
-    "flow_state_not_found": "Begin the sign-in again: each code works once.",
+    "email_address_invalid": "Check the email address.",
+    "email_not_confirmed": "Open the confirmation email first, then sign in again.",
+    "email_provider_disabled": "Sign in another way, or enable email sign-ins in the project's settings.",
+    "flow_state_expired": "Start the sign-in again, and finish it within five minutes.",
+    "flow_state_not_found": "Start the sign-in again. Each code works only once.",
     "identity_already_exists": "Sign in with that account instead, or unlink it there first.",
-    "insufficient_aal": "Verify your second factor first: %supabase_mfa.",
-    "invalid_client": "Restore it with its access token: that names the app which it belongs to.",
-    "invalid_credentials": "Check the e-mail address and the password.",
+    "insufficient_aal": "Run %supabase_mfa to verify your second factor.",
+    "invalid_client": "Restore the session with its access token, which names the app it belongs to.",
+    "invalid_credentials": "Check the email address and the password.",
     "invalid_grant": "Sign in again and restore the new tokens.",
-    "manual_linking_disabled": "Switch manual linking on in the project's settings.",
-    "mfa_challenge_expired": "Try again: a challenge lives for five minutes.",
+    "manual_linking_disabled": "Enable manual linking in the project's settings.",
+    "mfa_challenge_expired": "Try again. A challenge is valid for five minutes.",
     "mfa_factor_name_conflict": "Choose another friendly_name.",
-    "mfa_factor_not_found": "Take a factor of auth.mfa.list_factors(), and a new challenge.",
-    "mfa_ip_address_mismatch": "Make a new challenge: this one was used, or begun at another address.",
-    "mfa_totp_enroll_not_enabled": "Switch it on in the project's settings.",
-    "mfa_verification_failed": "Type the six digits that the app shows now; check the clock of its device.",
+    "mfa_factor_not_found": "Choose a factor from auth.mfa.list_factors(), and create a new challenge.",
+    "mfa_ip_address_mismatch": "Create a new challenge. This one was used, or created from another IP "
+    "address.",
+    "mfa_totp_enroll_not_enabled": "Enable it in the project's settings.",
+    "mfa_verification_failed": "Enter the six digits that the app shows now, and check the clock of its "
+    "device.",
     "no_authorization": "Sign in or restore a session first.",
-    "oauth_client_refused": "Sign in here instead: only its app can refresh this session.",
+    "oauth_client_refused": "Sign in here instead. Only its app can refresh this session.",
     "otp_expired": "Request a new code or link. Each works once and only for a short time.",
-    "over_email_send_rate_limit": "Wait a minute, then request the e-mail again.",
+    "over_email_send_rate_limit": "Wait a minute, then request the email again.",
     "over_request_rate_limit": "Wait a minute, then try again.",
-    "provider_disabled": "Switch the provider on in the project's settings, or use another one.",
-    "reauthentication_needed": "Call auth.reauthenticate(), then pass the code from the mail as nonce.",
-    "reauthentication_not_valid": "Ask for a new code with auth.reauthenticate().",
+    "provider_disabled": "Enable the provider in the project's settings, or use another one.",
+    "reauthentication_needed": "Call auth.reauthenticate(), then pass the code from the email as nonce.",
+    "reauthentication_not_valid": "Request a new code with auth.reauthenticate().",
     "refresh_token_already_used": "Sign in again and restore the new tokens.",
     "refresh_token_not_found": "Sign in again and restore the new tokens.",
     "same_password": "Choose a password that differs from the old one.",
-    "saml_provider_disabled": "Switch single sign-on on in the project, or sign in in another way.",
-    "session_expired": "Sign in again: the project limits how long a session may last.",
+    "saml_provider_disabled": "Enable single sign-on in the project's settings, or sign in another way.",
+    "session_expired": "Sign in again. The project limits how long a session can last.",
     "session_mismatch": "Use both tokens of the same session.",
-    "session_not_found": "Sign in again: this session was signed out.",
+    "session_not_found": "Sign in again. This session was signed out.",
     "signup_disabled": "Ask the project's owner for an account.",
     "single_identity_not_deletable": "Link another account first.",
     "unexpected_redirect": "Check the project's URL. Requests with tokens don't follow redirects.",
-    "user_already_exists": "Sign in instead, or use another e-mail address.",
+    "user_already_exists": "Sign in instead, or use another email address.",
     "user_banned": "Ask the project's owner to lift the ban.",
-    "user_not_found": "Sign in again: the user no longer exists.",
+    "user_not_found": "Sign in again. The user no longer exists.",
     "validation_failed": "Check the values that you passed.",
     "weak_password": "Choose a stronger password.",
 }
 
 
 class AuthError(Exception):
-    """Anything that went wrong with a session.
+    """Base class of all errors of this package.
 
     Attributes:
-        message: What happened, and what to do next, for people. Never holds a token.
-        status: The HTTP status, when a server answered.
-        code: The server's error code (``refresh_token_not_found``…) or one of ours.
-        session_id: The session that a refusal is about, where the server said so. An id, not a token.
-        name: What supabase_auth calls this kind of error: ``"AuthSessionMissingError"``.
+        message: What happened and what to do next. Never contains a token.
+        status: The HTTP status, if a server responded.
+        code: The error code of the server, such as ``refresh_token_not_found``, or of this package.
+        session_id: The id of the session that the server rejected, if known.
+        name: The name of this error in supabase_auth, such as ``"AuthSessionMissingError"``.
     """
 
     session_id: str | None = None
     name: str = "AuthError"
 
-    #: Show our own frames in notebooks too (`%supabase_debug on`).
+    #: Whether IPython shows the traceback (`%supabase_debug on`).
     show_traceback = False
 
     def __init__(self, message: str, *, status: int | None = None, code: str | None = None) -> None:
@@ -111,7 +113,7 @@ class AuthError(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same call may succeed later: an outage, or a login page in between."""
+        """Whether the same call may succeed later, as after an outage or behind a captive portal."""
         return False
 
     def to_dict(self) -> dict[str, object]:
@@ -139,7 +141,7 @@ class AuthError(Exception):
         return (_rebuild, (type(self), self.__dict__.copy()))
 
     def _render_traceback_(self, *_: object) -> list[str]:
-        """What IPython shows: the message; our frames only when asked for (and never with locals)."""
+        """Called by IPython. After `%supabase_debug on`, a traceback without local variables."""
         if AuthError.show_traceback:
             return redacted_traceback(self)
         return [f"{type(self).__name__}: {self.message}"]
@@ -159,28 +161,28 @@ def _rebuild(kind: type[AuthError], state: dict[str, object]) -> AuthError:
 
 
 class AuthApiError(AuthError):
-    """The auth server refused. ``code`` says why."""
+    """The auth server rejected the request. ``code`` says why."""
 
     name = "AuthApiError"
 
 
 class CustomAuthError(AuthError):
-    """The base of the errors that have a name of their own in supabase_auth."""
+    """Base class of several errors, as in supabase_auth."""
 
     name = "CustomAuthError"
 
 
 class AuthInvalidCredentials(AuthApiError, CustomAuthError):
-    """Wrong e-mail, password or one-time code."""
+    """Wrong email, password or one-time code."""
 
     name = "AuthInvalidCredentialsError"
 
 
 class AuthImplicitGrantRedirectError(AuthApiError, CustomAuthError):
-    """The address that a link or a provider's page led to says that the sign-in failed.
+    """The sign-in failed, according to the address that a link or provider led to.
 
     Attributes:
-        details: ``error`` and ``code`` as the address has them.
+        details: ``error`` and ``code`` from that address.
     """
 
     name = "AuthImplicitGrantRedirectError"
@@ -197,12 +199,12 @@ class AuthImplicitGrantRedirectError(AuthApiError, CustomAuthError):
         self.details = None if details is None else dict(details)
 
     def to_dict(self) -> dict[str, object]:
-        """As for any error, and the ``details``."""
+        """The error as a dictionary, including ``details``."""
         return {**super().to_dict(), "details": self.details}
 
 
 class AuthWeakPassword(AuthApiError, CustomAuthError):
-    """The password is too weak; ``reasons`` says in what."""
+    """The password is too weak. ``reasons`` says why."""
 
     name = "AuthWeakPasswordError"
 
@@ -213,12 +215,12 @@ class AuthWeakPassword(AuthApiError, CustomAuthError):
         self.reasons = tuple(reasons)
 
     def to_dict(self) -> dict[str, object]:
-        """As for any error, and the ``reasons``."""
+        """The error as a dictionary, including ``reasons``."""
         return {**super().to_dict(), "reasons": list(self.reasons)}
 
 
 class AuthSessionMismatch(AuthApiError):
-    """The refresh token belongs to another user than the access token. Nothing was saved."""
+    """The access token and the refresh token belong to different users. Nothing was saved."""
 
     name = "AuthSessionMismatch"
 
@@ -230,22 +232,22 @@ class UserDoesntExist(AuthApiError, CustomAuthError):
 
 
 class AuthSessionMissing(CustomAuthError):
-    """There is no session, or no longer one, to work with."""
+    """You aren't signed in, or the session has ended."""
 
     name = "AuthSessionMissingError"
 
 
 class AuthInvalidJwt(CustomAuthError):
-    """A token's signature or claims do not hold."""
+    """A token's signature or claims are invalid."""
 
     name = "AuthInvalidJwtError"
 
 
 class AuthRetryableError(CustomAuthError):
-    """An outage: the network, a time-out or an overloaded server. The session is kept.
+    """An outage: a network error, a timeout or an overloaded server. The session is kept.
 
     Attributes:
-        retry_after: Seconds the server asked us to wait, if it did.
+        retry_after: Seconds to wait, if the server sent ``Retry-After``.
     """
 
     name = "AuthRetryableError"
@@ -263,24 +265,24 @@ class AuthRetryableError(CustomAuthError):
 
     @property
     def retryable(self) -> bool:
-        """Yes."""
+        """Always true."""
         return True
 
 
 class AuthStorageError(AuthError):
-    """The stored session could not be read or saved. What is in memory stays usable."""
+    """The stored session could not be read or saved. The session in memory stays usable."""
 
     name = "AuthStorageError"
 
 
 class AuthUnknownError(AuthError):
-    """An answer that is not the auth server's: HTML of a proxy, a redirect, wrong types."""
+    """The response is not from an auth server: a proxy's page, a redirect, wrong types."""
 
     name = "AuthUnknownError"
 
     @property
     def retryable(self) -> bool:
-        """Yes, unless the project's URL has to be corrected first."""
+        """True, unless the project's URL is wrong."""
         return self.code != "unexpected_redirect"
 
 
@@ -295,21 +297,21 @@ AuthWeakPasswordError = AuthWeakPassword
 
 
 def client_closed() -> AuthError:
-    """A call on a client that was closed."""
+    """The error for a call on a closed client."""
     return AuthError(
-        "This client was closed. Run %supabase_connect to connect again, or make another client.",
+        "This client was closed. Run %supabase_connect to connect again, or create another client.",
         code="client_closed",
     )
 
 
 def with_next_step(message: str, code: str | None) -> str:
-    """The server's message with the next step for a person behind it."""
+    """The server's message, followed by what to do next."""
     message = message.strip().rstrip(".")
     step = NEXT_STEPS.get(code or "")
     return f"{message}. {step}" if step else f"{message}."
 
 
 def copy_error(error: AuthError) -> AuthError:
-    """The same error anew: one that several threads raise must not share its traceback."""
+    """A copy, so that threads that raise the same error don't share its traceback."""
     state = {name: value for name, value in error.__dict__.items() if not name.startswith("__")}
     return _rebuild(type(error), state)

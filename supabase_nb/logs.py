@@ -70,7 +70,7 @@ _FILTER = RedactingFilter()
 
 
 def install(loggers: Iterable[str | logging.Logger] = LOGGERS) -> None:
-    """Keep tokens out of what these loggers say. Harmless when done again.
+    """Keep tokens out of what these loggers say. Can be called repeatedly.
 
     Args:
         loggers: Loggers or their names; by default all that see our requests.

@@ -39,7 +39,7 @@ STATUSES: tuple[Status, ...] = ("signed_out", "restoring", "active", "refreshing
 
 
 class AuthChangeEvent(str, Enum):
-    """What happened to a session; the names that Supabase's clients share."""
+    """What happened to a session, with the event names of Supabase's clients."""
 
     INITIAL_SESSION = "INITIAL_SESSION"
     SIGNED_IN = "SIGNED_IN"
@@ -54,16 +54,16 @@ class AuthChangeEvent(str, Enum):
 
 @dataclass(frozen=True, init=False, repr=False, eq=False)
 class Session(ModelDump):
-    """An access token, its refresh token, and their user.
+    """An access token, its refresh token and the user.
 
     Args:
         access_token: The JWT that requests carry.
         refresh_token: Exchanged for the next tokens; may be empty.
         expires_at: Expiry in Unix seconds, by the server's clock.
-        expires_in: Lifetime in seconds, counted from when the session came.
+        expires_in: Lifetime in seconds, from when the session was received.
         token_type: ``"bearer"``.
-        user: Whose session it is.
-        extra: Unknown fields of the wire form; kept and given back. Hidden, since they may be secrets.
+        user: The user.
+        extra: Unknown fields of the server's JSON, which are kept. Hidden, because they may be secrets.
     """
 
     _access_token: Secret
@@ -109,17 +109,17 @@ class Session(ModelDump):
 
     @property
     def refresh_token(self) -> str:
-        """What is exchanged for the next pair. A secret: don't print it."""
+        """The token that is exchanged for the next tokens. A secret: don't print it."""
         return self._refresh_token.reveal()
 
     @property
     def provider_token(self) -> str | None:
-        """The token of the provider (GitHub, Google…), after signing in by it. A secret: don't print it."""
+        """The provider's token, after a sign-in with GitHub, Google… A secret: don't print it."""
         return optional_text(self._extra_fields(), "provider_token")
 
     @property
     def provider_refresh_token(self) -> str | None:
-        """What the provider's token is renewed with. A secret: don't print it."""
+        """The provider's refresh token. A secret: don't print it."""
         return optional_text(self._extra_fields(), "provider_refresh_token")
 
     @property
@@ -129,7 +129,7 @@ class Session(ModelDump):
 
     @property
     def session_id(self) -> str | None:
-        """The server's id of this session: the same through all rotations."""
+        """The server's id of this session, which stays the same when tokens are refreshed."""
         return tokens.text_claim(self._claims, "session_id") or tokens.session_id_of(self._refresh_token)
 
     @property
@@ -139,17 +139,17 @@ class Session(ModelDump):
 
     @property
     def lifetime(self) -> float:
-        """How long the access token lives in all, in seconds."""
+        """The access token's whole lifetime in seconds."""
         issued = self.issued_at
         return max(self.expires_at - issued, 0.0) if issued is not None else float(self.expires_in)
 
     @classmethod
     def from_wire(cls, wire: object, *, now: float | None = None) -> Session:
-        """Read the JSON that the server sends and that auth-js and supabase-py store.
+        """Parse the JSON that the server sends and that auth-js and supabase-py store.
 
         Args:
             wire: The JSON object.
-            now: The server's time in Unix seconds; needed when the object says only ``expires_in``.
+            now: The server's time in Unix seconds; needed if the object has only ``expires_in``.
 
         Raises:
             ValueError: This is not a session: tokens or the user are missing or of the wrong type.
@@ -186,7 +186,7 @@ class Session(ModelDump):
         )
 
     def to_wire(self) -> dict[str, Any]:
-        """The JSON that auth-js and supabase-py store. Holds both tokens: for storage, not for showing."""
+        """The JSON that auth-js and supabase-py store. Contains both tokens: don't print it."""
         return {
             **self._extra_fields(),
             "access_token": self.access_token,
@@ -203,7 +203,7 @@ class Session(ModelDump):
         return {name: getattr(self, name) for name in (*secrets, *names)}
 
     def with_user(self, user: User) -> Session:
-        """The same tokens with a fresher user."""
+        """The same tokens with a newer user."""
         return Session(
             self._access_token,
             self._refresh_token,
@@ -236,14 +236,14 @@ class Session(ModelDump):
         return self
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("a session is not pickled: use storage, or to_wire() where you know what you do")
+        raise TypeError("a session can't be pickled: use a storage, or to_wire() if you need its tokens")
 
     def __repr__(self) -> str:
         return f"Session({self.user!r}, expires_at={self.expires_at}, tokens={tokens.MASK})"
 
 
 class _Hidden(Secret):
-    """Unknown fields of a session, out of sight like a token: a provider's token is among them."""
+    """Unknown fields of a session, hidden because they can contain a provider's token."""
 
     __slots__ = ()
 
@@ -259,7 +259,7 @@ class _Hidden(Secret):
 class AuthResponse(ModelDump):
     """What the sign-in methods return.
 
-    ``session`` is ``None`` where the server wants a confirmation first (sign-up by e-mail).
+    ``session`` is ``None`` if the server requires a confirmation first (sign-up by email).
     """
 
     user: User | None
@@ -271,7 +271,7 @@ class AuthResponse(ModelDump):
 
 @dataclass(frozen=True)
 class SessionResponse(AuthResponse):
-    """An `AuthResponse` that always has a user and a session: that of `AuthClient.set_session`.
+    """An `AuthResponse` that always has a user and a session, as from `AuthClient.set_session`.
 
     Example:
         ``supabase.auth.set_session(at, rt).session.expires_at``: Unix seconds, by the server's clock.
@@ -283,10 +283,10 @@ class SessionResponse(AuthResponse):
 
 @dataclass(frozen=True)
 class AuthOtpResponse(AuthResponse):
-    """What `sign_in_with_otp` returns: neither user nor session, which come with the code.
+    """What `sign_in_with_otp` returns. User and session are ``None``; you get them with the code.
 
     Args:
-        message_id: The SMS provider's id of the message; ``None`` for a mail.
+        message_id: The SMS provider's id of the message; ``None`` for an email.
 
     Source: ``AuthOtpResponse`` of supabase_auth.
 
@@ -305,8 +305,8 @@ class AuthOtpResponse(AuthResponse):
 class ClaimsResponse(FrozenDict):
     """Verified claims, in supabase_auth's shape: ``claims``, ``headers`` and ``signature``.
 
-    All three are keys and attributes. The signature is given only when it is asked for, since the three
-    together are the token. A claim's own name is a key too: ``get_claims()["email"]``.
+    All three are keys and attributes. Dumps and iteration leave out the signature, because the three together
+    are the token. Each claim is a key too: ``get_claims()["email"]``.
 
     Args:
         claims: The token's payload.
@@ -325,7 +325,7 @@ class ClaimsResponse(FrozenDict):
 
     @property
     def claims(self) -> Mapping[str, Any]:
-        """The claims. Times among them are Unix seconds, by the server's clock."""
+        """The claims. Times are Unix seconds by the server's clock."""
         found: Mapping[str, Any] = self["claims"]
         return found
 
@@ -358,10 +358,10 @@ class ClaimsResponse(FrozenDict):
 
 
 class Notice(str):
-    """A sentence to show with a session.
+    """A note about a session.
 
     Attributes:
-        name: What it was set under.
+        name: The name that it was set under.
     """
 
     name: str
@@ -375,7 +375,7 @@ class Notice(str):
 
 @dataclass(frozen=True)
 class AuthEvent:
-    """One event: its kind, when it happened (Unix seconds, this machine's clock) and what caused it."""
+    """An event: its kind, its time (Unix seconds by this machine's clock) and its cause."""
 
     kind: AuthChangeEvent
     time: float
@@ -383,11 +383,11 @@ class AuthEvent:
 
 
 class Subscription:
-    """A subscriber of `AuthClient.on_auth_state_change`; `unsubscribe` may be called any number of times.
+    """A subscriber of `AuthClient.on_auth_state_change`. `unsubscribe` can be called repeatedly.
 
     Attributes:
-        id: Tells it from others.
-        callback: What is called.
+        id: A unique id.
+        callback: The function that is called.
     """
 
     def __init__(
@@ -398,11 +398,11 @@ class Subscription:
     ) -> None:
         self.id = str(uuid.uuid4())
         self.callback = callback
-        self.loop = loop  # where a coroutine function runs
+        self.loop = loop  # where coroutine functions run
         self._remove = remove
 
     def unsubscribe(self) -> None:
-        """Call this subscriber no more."""
+        """Stop calling this subscriber."""
         self._remove(self)
 
 

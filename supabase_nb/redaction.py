@@ -72,7 +72,7 @@ def remember(*values: str | Secret, given: bool = False) -> None:
         # Tokens of a server arrive on the owner loop, which must not wait for records to be cleaned.
         try:
             run_soon(_notify, secrets, given, name="supabase-nb-redaction")
-        except RuntimeError:  # the interpreter is ending
+        except RuntimeError:  # the interpreter is shutting down
             _notify(secrets, given)
 
 

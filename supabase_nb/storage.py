@@ -33,34 +33,34 @@ __all__ = [
 
 _T = TypeVar("_T")
 
-# Domains of projects that Supabase hosts, and ports that an address need not name.
+# Domains of hosted projects, and default ports.
 _HOSTED = (".supabase.co", ".supabase.in", ".supabase.red")
 _PORTS = {"http": 80, "https": 443}
 
 
 @runtime_checkable
 class SessionStorage(Protocol):
-    """What a storage has to do.
+    """The methods of a storage.
 
-    Values are strings that contain tokens. Every method may raise `AuthStorageError`.
+    Values are strings that contain tokens. Every method can raise `AuthStorageError`.
 
     Source: supabase_auth's ``SyncSupportedStorage``, with other method names and a lock.
 
     Example:
-        ``AuthClient(url, storage=MemoryStorage())``; a storage of your own has the same four methods.
+        ``AuthClient(url, storage=MemoryStorage())``. Your own storage needs the same four methods.
     """
 
     def get(self, key: str) -> str | None:
         """The value, or ``None``."""
 
     def set(self, key: str, value: str) -> None:
-        """Store the value, whole or not at all."""
+        """Store the value atomically."""
 
     def remove(self, key: str) -> None:
         """Remove the value, if there is one."""
 
     def lock(self, key: str, timeout: float = LOCK_TIMEOUT) -> Any:
-        """A context manager that keeps all others out; enters with ``False`` when waiting took too long."""
+        """A context manager that locks the key. It yields ``False`` if that takes too long."""
 
 
 def storage_key(url: str, name: str = "") -> str:
@@ -68,7 +68,7 @@ def storage_key(url: str, name: str = "") -> str:
 
     Args:
         url: The project's URL or its auth server's.
-        name: Tells several sessions of one project apart.
+        name: A name for this session, if you use several sessions of one project.
 
     Example:
         >>> storage_key("https://abcd.supabase.co")
@@ -78,7 +78,7 @@ def storage_key(url: str, name: str = "") -> str:
 
 
 def project_key(url: str) -> str:
-    """What distinguishes projects in the storage: scheme, host, port and path of the address.
+    """What identifies a project in the storage: the scheme, host, port and path of its address.
 
     Args:
         url: The project's URL or its auth server's.
@@ -89,7 +89,7 @@ def project_key(url: str) -> str:
     if host.endswith(_HOSTED):
         host = host.split(".")[0]
     elif is_this_machine(host):
-        host = "127.0.0.1"  # however it is spelled
+        host = "127.0.0.1"  # in any spelling
     usual = "http" if host == "127.0.0.1" else "https"
     port = parts.port or _PORTS.get(parts.scheme)
     where = "" if port == 443 else f"-{port}"
@@ -97,7 +97,7 @@ def project_key(url: str) -> str:
 
 
 def older_storage_keys(url: str, name: str = "") -> Mapping[str, str]:
-    """Keys under which earlier versions stored the session that belongs under `storage_key` now.
+    """Keys under which earlier versions stored the session that is now stored under `storage_key`.
 
     Returns:
         Each key with the issuer (``iss``) that the session's access token must have; empty: any.
@@ -118,18 +118,18 @@ def older_storage_keys(url: str, name: str = "") -> Mapping[str, str]:
 
 
 def default_storage() -> SessionStorage:
-    """Where a session is stored unless you say where: in a file; on Binder and in a browser in memory."""
+    """The default storage: a file; on Binder and in a browser, memory."""
     return MemoryStorage() if on_binder() or IN_BROWSER else FileStorage()
 
 
 class MemoryStorage:
-    """Keeps sessions until the kernel stops. Clients of one process may share one.
+    """Keeps sessions until the kernel stops. Several clients of a process can share one.
 
     Example:
         ``create_client(url, key, storage=MemoryStorage())``
     """
 
-    #: Reading and writing take no time.
+    #: Reading and writing don't block.
     blocks = False
 
     def __init__(self) -> None:
@@ -140,7 +140,7 @@ class MemoryStorage:
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """In a forked child: new locks, since only the parent's threads hold the old ones."""
+        """In a forked child: create new locks, because the old ones may be held by threads of the parent."""
         self._guard = threading.Lock()
         self._locks = {}
 
@@ -162,12 +162,12 @@ class MemoryStorage:
             self._versions[key] = self._versions.get(key, 0) + 1
 
     def version(self, key: str) -> object:
-        """Changes when the value does."""
+        """A value that changes when the stored value does."""
         return self._versions.get(key, 0)
 
     @contextmanager
     def lock(self, key: str, timeout: float = LOCK_TIMEOUT) -> Iterator[bool]:
-        """Keep the other threads out."""
+        """Lock the key against other threads."""
         with self._guard:
             lock = self._locks.setdefault(key, threading.Lock())
         locked = lock.acquire(timeout=timeout)
@@ -182,7 +182,7 @@ class KeyringStorage:
     """The operating system's keyring (extra ``keyring``).
 
     Args:
-        service: The name of the entries.
+        service: The service name of the keyring entries.
 
     Raises:
         AuthStorageError: The package ``keyring`` is missing.
@@ -200,7 +200,7 @@ class KeyringStorage:
             ) from None
         self._keyring = keyring
         self._service = service
-        # Locks and marks of change live in files: a keyring has neither.
+        # A keyring has no locks and no versions, so these are in files.
         self._beside = FileStorage(home_folder(None, "keyring"))
 
     def get(self, key: str) -> str | None:
@@ -220,31 +220,30 @@ class KeyringStorage:
         self._beside.set(key, str(time.time_ns()))
 
     def _ask(self, done: str, question: Callable[[], str | None]) -> str | None:
-        # Back ends raise errors of their own kinds, whose frames hold the value: none of them is passed on.
+        # Backends raise their own errors, whose frames hold the value, so these aren't passed on.
         try:
             return question()
         except Exception as error:  # noqa: BLE001
             failure = type(error).__name__
         raise AuthStorageError(
-            f"The session could not be {done}: the keyring said {failure}. Unlock it, or use a file."
+            f"The session could not be {done}: the keyring reported {failure}. Unlock it, or use a file."
         )
 
     def version(self, key: str) -> object:
-        """Changes when the value does."""
+        """A value that changes when the stored value does."""
         return self._beside.version(key)
 
     @contextmanager
     def lock(self, key: str, timeout: float = LOCK_TIMEOUT) -> Iterator[bool]:
-        """Keep other threads and kernels out."""
+        """Lock the key against other threads and kernels."""
         with self._beside.lock(key, timeout) as locked:
             yield locked
 
 
 def failure_of_storage(error: BaseException, done: str) -> AuthStorageError:
-    """A storage's failure as our own kind of error.
+    """Convert a storage's exception to an `AuthStorageError`.
 
-    Storages of others raise what they like: its text and its frames may hold the value, so nothing of it is
-    passed on but its kind.
+    The text and frames of other exceptions may contain the value, so only the exception's type is passed on.
     """
     if isinstance(error, AuthStorageError):
         return error
@@ -255,10 +254,10 @@ def failure_of_storage(error: BaseException, done: str) -> AuthStorageError:
 
 
 def ask_storage(done: str, call: Callable[[], _T]) -> _T:
-    """Make a call that uses a storage. Whatever it raises becomes an `AuthStorageError`, without its frames.
+    """Call a storage, and convert any exception to an `AuthStorageError` without its frames.
 
     Args:
-        done: What is to be done with the session: ``"read"``, ``"saved"`` or ``"removed"``.
+        done: What the call does with the session: ``"read"``, ``"saved"`` or ``"removed"``.
         call: The call.
 
     Raises:

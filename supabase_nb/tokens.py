@@ -1,4 +1,4 @@
-"""Reading a token's claims and expiry; `Secret`, in which tokens travel."""
+"""Reads a token's claims and expiry. `Secret` wraps tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from . import token_shapes
 #: What a masked token looks like.
 MASK = "•••"
 
-# How long a signature is, in base64's characters; RSA's depends on the key.
+# Length of a signature in base64 characters. RSA's depends on the key.
 _RSA = (342, 512, 683)
 _SIGNATURES: Mapping[str, tuple[int, ...]] = {
     "HS256": (43,),
@@ -29,13 +29,13 @@ _SIGNATURES: Mapping[str, tuple[int, ...]] = {
     "EdDSA": (86,),
     **{f"RS{bits}": _RSA for bits in (256, 384, 512)},
 }
-# Longer than any header a server takes; nothing real is near it.
+# Longer than any header that a server accepts; real tokens are much shorter.
 _MAX_TOKEN = 64 * 1024
 _MAX_DIGITS = 400
 
 
 class Secret:
-    """A token that shows itself only when asked: not in repr, str, vars, copies, dumps or pickles."""
+    """A token that is hidden in repr, str, vars, copies, dumps and pickles."""
 
     __slots__ = ("__weakref__", "reveal")
     #: The token itself.
@@ -43,7 +43,7 @@ class Secret:
 
     def __init__(self, value: str | Secret) -> None:
         text = value.reveal() if isinstance(value, Secret) else value
-        # In a closure, because pprint, inspect and `traceback` with locals walk attributes, but no closures.
+        # In a closure, because pprint, inspect and tracebacks with locals show attributes, but not closures.
         object.__setattr__(self, "reveal", lambda: text)
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -71,13 +71,13 @@ class Secret:
         return self
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("tokens are not pickled: a pickle is a file that holds them in the clear")
+        raise TypeError("tokens can't be pickled: a pickle would contain them in plain text")
 
 
 def clean(value: object) -> Secret:
-    """A pasted token without what comes along with it: spaces, quotes, ``Bearer``.
+    """Strip spaces, quotes and ``Bearer`` from a pasted token.
 
-    Anything that is no text, or is too long to be a token, comes back empty.
+    Returns an empty token if the value isn't a string or is too long.
     """
     if isinstance(value, Secret):
         value = value.reveal()
@@ -90,23 +90,23 @@ def clean(value: object) -> Secret:
 
 
 def is_jwt(token: Secret) -> bool:
-    """Whether this has a JWT's shape; nothing else is ever put into a header."""
+    """Whether this has the format of a JWT. Only such values are sent in a header."""
     return token_shapes.JWT.fullmatch(token.reveal()) is not None
 
 
 def is_opaque(token: Secret) -> bool:
-    """Whether this has the shape of a refresh token (version 1 or 2)."""
+    """Whether this could be a refresh token (version 1 or 2)."""
     return token_shapes.OPAQUE.fullmatch(token.reveal()) is not None
 
 
 def is_refresh_token(token: Secret) -> bool:
-    """Whether this has one of the exact shapes that the auth server gives refresh tokens."""
+    """Whether this has exactly the format of the auth server's refresh tokens."""
     shapes = (token_shapes.V1, token_shapes.LEGACY)
     return any(shape.fullmatch(token.reveal()) for shape in shapes) or _v2_bytes(token) is not None
 
 
 def key_name(token: Secret) -> str | None:
-    """What a project's API key is called, with its article; ``None`` for anything that is no such key."""
+    """The kind of a project's API key, with an article; ``None`` for anything else."""
     for prefix, name in token_shapes.KEYS.items():
         if token.reveal().startswith(prefix):
             return name
@@ -122,23 +122,23 @@ def is_secret(key: Secret) -> bool:
 
 
 def signature_is_whole(token: Secret) -> bool:
-    """Whether a JWT's signature has exactly the length that its algorithm gives; a cut token's has not."""
+    """Whether a JWT's signature has the right length for its algorithm, so that the token isn't truncated."""
     algorithm = str((read_header(token) or {}).get("alg"))
     return len(token.reveal().rpartition(".")[2]) in _SIGNATURES.get(algorithm, ())
 
 
 def is_key(token: Secret) -> bool:
-    """Whether this begins as Supabase's newer keys do: publishable, secret, personal."""
+    """Whether this starts like one of Supabase's newer keys: publishable, secret, personal."""
     return token.reveal().startswith(tuple(token_shapes.KEYS))
 
 
 def read_claims(token: Secret) -> Mapping[str, Any] | None:
-    """A JWT's claims, unverified; ``None`` when they cannot be read. Raises nothing, whatever is given."""
+    """A JWT's claims, unverified; ``None`` if they can't be decoded. Never raises."""
     return _segment_of(token, 1)
 
 
 def read_header(token: Secret) -> Mapping[str, Any] | None:
-    """A JWT's header, unverified; ``None`` when it cannot be read. Raises nothing, whatever is given."""
+    """A JWT's header, unverified; ``None`` if it can't be decoded. Never raises."""
     return _segment_of(token, 0)
 
 
@@ -168,13 +168,13 @@ _DECODER = json.JSONDecoder(parse_int=_parse_int, parse_constant=lambda _: None)
 
 
 def expiry(claims: Mapping[str, Any] | None) -> float | None:
-    """When a token expires, in Unix seconds of the server's clock; ``None`` when it has no usable ``exp``."""
+    """When a token expires, in Unix seconds by the server's clock; ``None`` if it has no valid ``exp``."""
     value = number(claims, "exp")
     return value if value is not None and value >= 0 else None
 
 
 def number(claims: Mapping[str, Any] | None, name: str) -> float | None:
-    """A finite number among the claims, or ``None``. Numbers too large for a float become the largest one."""
+    """A claim that is a finite number, or ``None``. Numbers too large for a float become the largest one."""
     value = (claims or {}).get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
@@ -186,7 +186,7 @@ def number(claims: Mapping[str, Any] | None, name: str) -> float | None:
 
 
 def text_claim(claims: Mapping[str, Any] | None, name: str) -> str | None:
-    """A claim that is a non-empty text, or ``None``; JSON can spell texts that cannot be encoded."""
+    """A claim that is a non-empty string, or ``None``. JSON can contain strings that can't be encoded."""
     value = (claims or {}).get(name)
     if not isinstance(value, str) or not value:
         return None
@@ -195,7 +195,7 @@ def text_claim(claims: Mapping[str, Any] | None, name: str) -> str | None:
 
 
 def _v2_bytes(refresh_token: Secret) -> bytes | None:
-    """A version 2 refresh token: a zero, 16 bytes of session id, a counter, a signature, a check sum."""
+    """The bytes of a version 2 refresh token: zero, 16 bytes of session id, counter, signature, checksum."""
     text = refresh_token.reveal()
     if len(text) < 40 or not is_opaque(refresh_token):
         return None
@@ -213,12 +213,12 @@ def session_id_of(refresh_token: Secret) -> str | None:
 
 
 def counter_of(refresh_token: Secret) -> int | None:
-    """How often a version 2 refresh token's session had been rotated when the token was issued."""
+    """The number of rotations of the session before this version 2 refresh token."""
     data = _v2_bytes(refresh_token)
     if data is None:
         return None
     value = 0
-    for position, byte in enumerate(data[17:26]):  # a varint: seven bits a byte, the lowest first
+    for position, byte in enumerate(data[17:26]):  # a varint: seven bits per byte, lowest first
         value |= (byte & 0x7F) << (7 * position)
         if byte < 0x80:
             return value
@@ -226,5 +226,5 @@ def counter_of(refresh_token: Secret) -> int | None:
 
 
 def fingerprint(token: Secret, salt: str) -> str:
-    """A salted hash that identifies a spent refresh token without keeping it."""
+    """A salted hash by which a used refresh token is recognized."""
     return hashlib.blake2b(token.reveal().encode(), salt=bytes.fromhex(salt), digest_size=16).hexdigest()

@@ -282,7 +282,7 @@ def test_sign_out_offline_is_signed_out_here(make_auth: MakeAuth) -> None:
     answers[LOGOUT] = httpx.ConnectError("no route")
     auth.sign_out()
     assert (auth.status, auth.session) == ("signed_out", None)
-    assert any("could not be reached yet" in notice for notice in auth.notices)
+    assert any("not confirmed it yet" in notice for notice in auth.notices)
 
 
 def test_sign_out_with_an_expired_token_refreshes_first(make_auth: MakeAuth, storage: FileStorage) -> None:
@@ -371,7 +371,7 @@ def test_an_unknown_kid_asks_for_the_keys_at_most_twice(signed_in: AuthClient, s
     head = made.segment({"alg": "ES256", "kid": "nobody", "typ": "JWT"})
     _, payload, signature = made.jwt().split(".")
     for _ in range(10):
-        with pytest.raises(AuthInvalidJwt, match="the auth server refused it"):
+        with pytest.raises(AuthInvalidJwt, match="the auth server rejected it"):
             signed_in.get_claims(f"{head}.{payload}.{signature}")
     assert 1 <= jwks_fetches(server) - before <= 2
 

@@ -106,7 +106,7 @@ def test_without_usable_keys_a_forged_token_is_refused(
     keys: str, auth: AuthClient, network: made.Answers
 ) -> None:
     network[JWKS], network[USER] = NO_KEYS[keys], BAD_JWT
-    with pytest.raises(AuthInvalidJwt, match="the auth server refused it"):
+    with pytest.raises(AuthInvalidJwt, match="the auth server rejected it"):
         auth.get_claims(KEY.sign())
 
 
@@ -197,5 +197,5 @@ def test_without_cryptography_the_server_verifies(failure: str, tmp_path: Path) 
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert ran.stdout.splitlines() == [
         "ada@example.com",
-        "The access token cannot be trusted: the auth server refused it. Refresh, or sign in again.",
+        "The access token can't be verified: the auth server rejected it. Refresh, or sign in again.",
     ], ran.stderr

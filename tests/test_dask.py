@@ -206,7 +206,7 @@ def test_a_scheduler_that_knows_nothing_of_it_is_told_of(cluster: Any) -> None:
         with httpx.Client(auth=auth) as client:
             client.get("http://127.0.0.1:9/rest/v1/trips")
 
-    with pytest.raises(AuthRetryableError, match="scheduler could not be asked"):
+    with pytest.raises(AuthRetryableError, match="could not be read from the cluster's scheduler"):
         submit(cluster, ask_nobody, auth, count=1)
 
 

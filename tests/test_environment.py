@@ -120,7 +120,7 @@ def test_a_certificate_file_that_cannot_be_used_is_named(
     environment.setenv("SSL_CERT_FILE", str(file))
     with asking() as errors:
         for error in errors:
-            assert f"SSL_CERT_FILE names {file}" in str(error)
+            assert f"SSL_CERT_FILE is set to {file}" in str(error)
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])

@@ -106,7 +106,7 @@ ASKING: dict[str, Callable[[Client, made.Answers], object]] = {
 
 
 def check(outcome: Any) -> None:
-    assert "belongs to the parent process" in outcome["text"]
+    assert "Only the parent process can refresh" in outcome["text"]
     assert "Create a client in the child" in outcome["text"]
     assert outcome["code"] == "forked_process"
     # Trying again would not help.

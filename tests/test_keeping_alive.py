@@ -718,7 +718,7 @@ def test_signed_out_offline_the_server_is_told_later(
     proxy.always(drop)
     alive.sign_out("local")
     assert (alive.status, alive.session) == ("signed_out", None)
-    assert any("could not be reached yet" in notice for notice in alive.notices)
+    assert any("not confirmed it yet" in notice for notice in alive.notices)
     server.request("GET", "/auth/v1/user", token=token)  # there it lives
     proxy.recover()
     clock.sleep(20)

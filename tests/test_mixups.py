@@ -66,7 +66,7 @@ def enter(access_token: str, refresh_token: str, url: str = f"{URL}/auth/v1") ->
         ("***", "***", "masked_token", "the token was removed from its cell"),
         (token(), "************", "masked_token", "with no arguments to paste"),
         ("", token(), "swapped_tokens", "seem to be swapped"),
-        (token(), token(), "swapped_tokens", "Both of these are access tokens"),
+        (token(), token(), "swapped_tokens", "These are two access tokens"),
         (
             token(iss="https://efgh.supabase.co/auth/v1"),
             RT,

@@ -166,7 +166,7 @@ def test_reasons_steer_no_terminal(scan, tmp_path):  # noqa: F811
     path = tmp_path / "\x1b[31m.txt"
     path.write_text(f"{SECRET_KEY}\n{SECRET_KEY.encode().hex()}\n")
     said = scan("--fix", path)[1]
-    assert "not fixed: a secret is left in ?[31m.txt" in said
+    assert "not fixed: a secret remains in ?[31m.txt" in said
     assert "\x1b" not in said
 
 

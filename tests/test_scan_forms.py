@@ -282,7 +282,7 @@ def test_what_is_left_is_not_called_fixed(scan, tmp_path, rest):  # noqa: F811
     path.write_text(f'set_session("{ACCESS}", "{V1}")\n' + "#\n" * 500 + rest)
     code, said = scan("--fix", path)
     assert code == 1
-    assert "not fixed: a secret is left in a.txt" in said
+    assert "not fixed: a secret remains in a.txt" in said
     assert "Fixed" not in said
 
 

@@ -54,7 +54,7 @@ def test_an_auth_client_will_do(library: Any, client: Client, trips: str) -> Non
 
 @pytest.mark.parametrize("other", [None, "client", httpx.Client])
 def test_nothing_else_will(other: Any) -> None:
-    with pytest.raises(TypeError, match="takes a Client, or its auth"):
+    with pytest.raises(TypeError, match="takes a Client or its auth"):
         SessionAuth(other)
 
 

@@ -95,7 +95,7 @@ def test_the_dictionary_of_supabases_client_says_the_same(auth: AuthClient) -> N
 
 def test_a_wrong_password_leaves_an_earlier_session(auth: AuthClient) -> None:
     before = auth.sign_in_with_password(email="ada@example.com", password=PASSWORD).session
-    with pytest.raises(AuthInvalidCredentials, match="Check the e-mail address and the password"):
+    with pytest.raises(AuthInvalidCredentials, match="Check the email address and the password"):
         auth.sign_in_with_password(email="grace@example.com", password="wrong")
     assert auth.session is before
 
@@ -126,7 +126,7 @@ def test_what_is_missing_is_said_before_anything_is_sent(
 
 
 def test_no_typo_passes_in_silence(scripted: AuthClient) -> None:
-    with pytest.raises(TypeError, match="'pasword' is not among email, phone, password") as refused:
+    with pytest.raises(TypeError, match=r"Unknown key 'pasword'.*email, phone, password") as refused:
         scripted.sign_in_with_password({"email": "a@b.c", "pasword": "planted-secret"})
     assert "planted-secret" not in str(refused.value)
 
@@ -241,7 +241,7 @@ def test_a_magic_link_with_a_code(auth: AuthClient, mails: DemoServer, make_auth
     later = make_auth(mails.auth_url, headers={"apikey": mails.anon_key})
     assert later.sign_in_with_url(address).session is later.session is not None
     assert later.events[-1].kind == "SIGNED_IN"
-    with pytest.raises(AuthError, match="not begun here, or was finished"):
+    with pytest.raises(AuthError, match="another client started, or that is already complete"):
         later.sign_in_with_url(address)
 
 
@@ -309,7 +309,7 @@ def test_the_address_tells_that_it_failed(scripted: AuthClient, answers: made.An
 
 @pytest.mark.parametrize("address", ["", "x", APP, f"{APP}?a=1#b=2", "http://[", "\0", 7 * "https://"])
 def test_an_address_without_anything_in_it(scripted: AuthClient, address: str) -> None:
-    with pytest.raises(AuthError, match="nothing in this address"):
+    with pytest.raises(AuthError, match="neither a code nor tokens"):
         scripted.sign_in_with_url(address)
 
 

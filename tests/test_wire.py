@@ -257,7 +257,7 @@ def test_a_login_page_has_not_heard_of_the_sign_out(
     network[LOGOUT] = NO_ANSWERS[answer]
     auth.sign_out()
     assert auth.session is None
-    wait_until(lambda: any("could not be reached yet" in notice for notice in auth.notices))
+    wait_until(lambda: any("not confirmed it yet" in notice for notice in auth.notices))
 
 
 @pytest.mark.parametrize("answer", NO_ANSWERS)

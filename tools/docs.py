@@ -1,4 +1,4 @@
-"""A Markdown extension for the documentation: the magics reference, the tables of errors and traits."""
+"""A Markdown extension that generates the magics reference and the tables of errors and traits."""
 
 from __future__ import annotations
 
@@ -15,53 +15,53 @@ from markdown.preprocessors import Preprocessor
 
 from supabase_nb import errors
 
-#: Code -> what it means. What to do is in `errors.NEXT_STEPS`.
+#: Server's error code -> what it means. What to do is in `errors.NEXT_STEPS`.
 MEANINGS = {
     "anonymous_provider_disabled": "The project doesn't allow anonymous sign-ins.",
-    "bad_code_verifier": "The code belongs to another sign-in than the verifier.",
-    "bad_jwt": "The access token can't be verified: it is incomplete, changed, expired or from elsewhere.",
-    "email_address_invalid": "The project doesn't accept this e-mail address.",
-    "email_not_confirmed": "The account exists, but its e-mail address has not been confirmed.",
-    "email_provider_disabled": "The project doesn't allow signing in with e-mail and password.",
-    "flow_state_expired": "The sign-in was begun too long ago.",
+    "bad_code_verifier": "The code and the verifier belong to different sign-ins.",
+    "bad_jwt": "The access token can't be verified: it is incomplete, modified, expired or from another "
+    "project.",
+    "email_address_invalid": "The project doesn't accept this email address.",
+    "email_not_confirmed": "The account exists, but its email address has not been confirmed.",
+    "email_provider_disabled": "The project doesn't allow signing in with email and password.",
+    "flow_state_expired": "The sign-in took too long.",
     "flow_state_not_found": "The code was used before, or is unknown.",
-    "identity_already_exists": "The account at the provider is linked already: to this user or to another "
-    "one.",
-    "insufficient_aal": "The user has a second factor, and has not shown it in this session.",
-    "invalid_client": "The session belongs to an app that signed in through the project's OAuth server.",
-    "invalid_credentials": "The e-mail address or the password is wrong.",
+    "identity_already_exists": "The provider's account is already linked to this or another user.",
+    "insufficient_aal": "The user has a second factor, which this session hasn't verified yet.",
+    "invalid_client": "The session belongs to an app that signed in with the project's OAuth server.",
+    "invalid_credentials": "The email address or the password is wrong.",
     "invalid_grant": "The server refused the refresh token without giving a reason. Older servers do this.",
-    "manual_linking_disabled": "The project lets users link no accounts.",
-    "mfa_challenge_expired": "The code came too late.",
-    "mfa_factor_name_conflict": "The user has a factor of this name.",
-    "mfa_factor_not_found": "The factor was removed, is another user's, or the challenge is over.",
-    "mfa_ip_address_mismatch": "The challenge was used before, or was begun at another network address.",
-    "mfa_totp_enroll_not_enabled": "The project takes no authenticator apps.",
-    "mfa_verification_failed": "The code is wrong, or too old.",
-    "no_authorization": "The request carried no access token.",
-    "oauth_client_refused": "The session belongs to an app that signs in at the project's OAuth server "
-    "with a secret.",
+    "manual_linking_disabled": "The project doesn't allow users to link accounts.",
+    "mfa_challenge_expired": "The challenge has expired.",
+    "mfa_factor_name_conflict": "The user already has a factor with this name.",
+    "mfa_factor_not_found": "The factor was removed or belongs to another user, or the challenge has ended.",
+    "mfa_ip_address_mismatch": "The challenge was already used, or was created from another IP address.",
+    "mfa_totp_enroll_not_enabled": "The project doesn't allow authenticator apps.",
+    "mfa_verification_failed": "The code is wrong or has expired.",
+    "no_authorization": "The request had no access token.",
+    "oauth_client_refused": "The session belongs to an app of the project's OAuth server that has a secret.",
     "otp_expired": "The code or link was already used, or has expired.",
-    "over_email_send_rate_limit": "The project has sent too many e-mails recently.",
+    "over_email_send_rate_limit": "The project has sent too many emails recently.",
     "over_request_rate_limit": "Too many requests came from this address.",
-    "provider_disabled": "The project does not take this provider.",
-    "reauthentication_needed": "The session is older than a day, so a new password needs a code.",
-    "reauthentication_not_valid": "The code is wrong, was used before, or is too old.",
+    "provider_disabled": "The project doesn't allow this provider.",
+    "reauthentication_needed": "The session is older than a day, so changing the password requires a code.",
+    "reauthentication_not_valid": "The code is wrong, was already used, or has expired.",
     "refresh_token_already_used": "The refresh token was already used.",
-    "refresh_token_not_found": "The refresh token is unknown: the session was signed out, or the token is "
-    "from another project.",
+    "refresh_token_not_found": "The session was signed out, or the refresh token is from another project.",
     "same_password": "The new password is the same as the old one.",
-    "saml_provider_disabled": "The project has no single sign-on.",
-    "session_expired": "The session was too old or unused for too long: the project limits this.",
-    "session_mismatch": "The access token and the refresh token are of different users. Nothing was saved.",
-    "session_not_found": "The session was signed out in another place.",
+    "saml_provider_disabled": "The project doesn't allow single sign-on.",
+    "session_expired": "The session reached a limit of the project: too old, or unused for too long.",
+    "session_mismatch": "The access token and the refresh token belong to different users. Nothing was "
+    "saved.",
+    "session_not_found": "The session was signed out elsewhere.",
     "signup_disabled": "The project doesn't accept new users.",
-    "single_identity_not_deletable": "It is the only account that the user signs in with.",
+    "single_identity_not_deletable": "It is the user's only account to sign in with.",
     "unexpected_redirect": "The server redirects requests to another address.",
-    "user_already_exists": "There is already an account with this e-mail address.",
+    "user_already_exists": "There is already an account with this email address.",
     "user_banned": "The user is banned.",
     "user_not_found": "The user was deleted.",
-    "validation_failed": "The server, or this package before sending anything, found invalid input.",
+    "validation_failed": "The input is invalid, according to the server or to this package (which then "
+    "sends nothing).",
     "weak_password": "The password is too weak; `error.reasons` says why.",
 }
 
@@ -69,7 +69,7 @@ MEANINGS = {
 OWN = {
     "client_closed": (
         "The client was closed, or the extension was unloaded.",
-        "Run `%supabase_connect` again, or make another client.",
+        "Run `%supabase_connect` again, or create another client.",
     ),
     "forked_process": (
         "A forked child process can't refresh its parent's session.",
@@ -88,7 +88,7 @@ OWN = {
         "Take both tokens from the user's session.",
     ),
     "network": (
-        "The server can't be reached or doesn't respond in time. The session is kept.",
+        "The server can't be reached or didn't respond in time. The session is kept.",
         "Wait, or check the network and the project's URL.",
     ),
     "no_code_verifier": (
@@ -107,7 +107,7 @@ OWN = {
         "See [Sign in](sign-in.md#paste-them).",
     ),
     "oauth_registration_disabled": (
-        "The project's OAuth server registers no new clients by itself.",
+        "The project's OAuth server doesn't allow dynamic client registration.",
         "Register a client in the project's settings, and pass its `client_id`.",
     ),
     "secret_key": (
@@ -119,23 +119,23 @@ OWN = {
         "Restore a session from both tokens, or sign in.",
     ),
     "sign_in_timeout": (
-        "The browser did not come back from signing in within five minutes.",
+        "The browser did not return from the sign-in within five minutes.",
         "Run `%supabase_sign_in` again, with `--paste` if the browser runs on another machine.",
     ),
     "state_mismatch": (
-        "The address that the browser was sent back to belongs to another sign-in.",
-        "Begin again, and finish in the window that opens.",
+        "The address that the browser returned to belongs to another sign-in.",
+        "Start again, and finish in the window that opens.",
     ),
     "storage_open_to_others": (
         "Other users can read the file of the stored session.",
-        "Change its permissions as the message says, and sign in again.",
+        "Change its permissions as the message says, then sign in again.",
     ),
     "superseded": (
         "Another sign-out, sign-in or `set_session` finished while this call was waiting.",
-        "Call it again if you want its session. The session that this call obtained is ended.",
+        "To use the session of this call, call it again. The session that it obtained was ended.",
     ),
     "masked_token": (
-        "The token was removed from the cell; only a mask is left. Nothing was sent.",
+        "You passed the mask that replaced a token in a cell. Nothing was sent.",
         "Run `%supabase_set_session` without arguments and paste the tokens.",
     ),
     "swapped_tokens": (
@@ -147,7 +147,7 @@ OWN = {
         "Pass the publishable (anon) key.",
     ),
     "user_changed": (
-        "The user signed out, or another user signed in, while a DataFrame was loading.",
+        "While a DataFrame was loading, the user signed out or another user signed in.",
         "Run the cell again.",
     ),
     "wrong_project": (
@@ -158,7 +158,7 @@ OWN = {
 
 
 class GeneratedParts(Preprocessor):
-    """Replaces each mark with its generated part."""
+    """Replaces each placeholder with its generated part."""
 
     def run(self, lines: list[str]) -> list[str]:
         """Called by Python-Markdown with the lines of each page."""
@@ -170,7 +170,7 @@ class DocsExtension(Extension):
     """Named in mkdocs.yml."""
 
     def extendMarkdown(self, md: Markdown) -> None:
-        """Run before everything else, so that the parts are Markdown like any other."""
+        """Insert the parts first, so that they are processed like any other Markdown."""
         md.preprocessors.register(GeneratedParts(md), "supabase_nb_parts", 100)
 
 
@@ -196,7 +196,10 @@ def _magic(kind: Any, name: str, build: Callable[[Any], object], run: Callable[.
     usage = " ".join(parser.format_usage().replace("::", "").split())
     options = re.findall(r"\[[^]]*\]|\S+", usage)
     usage = textwrap.fill(
-        " ".join(option.replace(" ", "\0") for option in options), 76, subsequent_indent="    "
+        " ".join(option.replace(" ", "\0") for option in options),
+        76,
+        subsequent_indent="    ",
+        break_on_hyphens=False,
     )
     usage = usage.replace("\0", " ")
     about = inspect.cleandoc(run.__doc__ or "")
@@ -216,7 +219,7 @@ def _arguments(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
 
 
 def error_table() -> str:
-    """Code -> what it means -> what to do; and whether it ends the session."""
+    """A row per code: what it means, whether it ends the session, and what to do."""
     rows = ["| code | what it means | what to do |", "|---|---|---|"]
     known = {code: (MEANINGS[code], step) for code, step in errors.NEXT_STEPS.items()} | OWN
     for code, (meaning, step) in sorted(known.items()):
@@ -226,10 +229,10 @@ def error_table() -> str:
 
 
 def traits() -> str:
-    """The traits of a session that can be observed."""
+    """A row per observable trait of the session."""
     from supabase_nb import AuthClient
 
-    rows = ["| trait | what it is |", "|---|---|"]
+    rows = ["| trait | value |", "|---|---|"]
     rows += [
         f"| `{name}` | {AuthClient.class_traits()[name].help} |" for name in AuthClient.class_own_traits()
     ]

@@ -1,14 +1,14 @@
 """A user's session with an auth server.
 
-- `client`: `AuthClient`, its traits and methods. `aio`: the same methods, awaited.
+- `client`: `AuthClient`, its traits and methods. `aio`: the same methods as coroutines.
 - `sign_in`, `providers`, `mails`: the sign-in methods. `mfa`: second factors.
-- `browser_sign_in`: a sign-in that a browser completes; its verifier stays here. `pkce`: the proof that a
-  code needs. `_sent_back`: reads the address that a browser was sent back to.
-- `_arguments`: reads what methods are given.
-- `session_token`: the access token, for requests that carry it.
-- `_session`: the session itself: what is in force, stored, refreshed, signed out.
+- `browser_sign_in`: a sign-in in the user's browser. `pkce`: the verifier of such a sign-in. `_sent_back`:
+  parses the address that the browser returns to.
+- `_arguments`: parses the methods' arguments.
+- `session_token`: the access token for requests.
+- `_session`: the session: its state, storage, refreshes and sign-out.
 - `_api`: the auth server's endpoints, its clock, its public keys.
-- `_loop`: the thread and event loop that own every session.
+- `_loop`: the thread and event loop that run all sessions.
 """
 
 from ._loop import owner_loop
@@ -18,5 +18,5 @@ __all__ = ["AuthClient", "stop_owner_loop"]
 
 
 def stop_owner_loop() -> None:
-    """End the thread that owns every session, unless a client still needs it. The next call starts it."""
+    """Stop the thread that runs all sessions, when no client is in use. The next call starts it again."""
     owner_loop.stop()

@@ -20,8 +20,8 @@ SCOPES: tuple[Scope, ...] = ("global", "local", "others")
 #: The second token, where there is none.
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
 ONE_SESSION = (
-    "set_session takes both tokens, set_session(access_token, refresh_token), or one whole session: "
-    "a dictionary or an object with access_token and refresh_token."
+    "Pass both tokens, as in set_session(access_token, refresh_token), or one whole session: a dictionary or "
+    "an object with access_token and refresh_token."
 )
 _SECRET_FIELDS = frozenset(
     {
@@ -35,10 +35,10 @@ _PASSWORDS = _SECRET_FIELDS - {"refresh_token", "jwt"}
 _ALIASES = {"email_redirect_to": "redirect_to"}
 _SHORTEST_TOKEN = 12  # characters of a refresh token
 _MISSING_FIELDS = {
-    "token": "The code that was sent is missing.",
-    "auth_code": "The code is missing.",
-    "factor_id": "The factor_id is missing: mfa.list_factors() has them.",
-    "factor_type": 'The factor_type is missing: "totp" for an authenticator app.',
+    "token": "The one-time code (token) is missing.",
+    "auth_code": "The code (auth_code) is missing.",
+    "factor_id": "The factor_id is missing. mfa.list_factors() returns the factors.",
+    "factor_type": 'The factor_type is missing. It is "totp" for an authenticator app.',
 }
 
 
@@ -89,13 +89,13 @@ class Given:
             flat.update(credentials or {})
         for more in (flat.pop("options", None), options):
             if more is not None and not isinstance(more, Mapping):
-                self._problem = f"options is a dictionary, not {type(more).__name__}."
+                self._problem = f"options must be a dictionary, not {type(more).__name__}."
             else:
                 flat.update(more or {})
         for key, value in flat.items():
             name = _ALIASES.get(key, key)
             if name not in named:
-                self._problem = f"{shown(repr(key), 100)} is not among {', '.join(named)}."
+                self._problem = f"Unknown key {shown(repr(key), 100)}. Valid keys: {', '.join(named)}."
             elif value is not None:
                 self._fields[name] = value
         self._fields |= {name: value for name, value in named.items() if value is not None}
@@ -120,12 +120,12 @@ class Given:
 
 def _wrong_type(name: str, value: object) -> str:
     kinds: tuple[type, ...] = (str, Secret)
-    right = "a text"
+    right = "a string"
     if name in ("data", "jwks", "query_params"):
         kinds, right = (Mapping,), "a dictionary"
     elif name in ("should_create_user", "skip_http_redirect"):
         kinds, right = (bool,), "True or False"
-    return "" if isinstance(value, kinds) else f"{name} is {right}, not {type(value).__name__}."
+    return "" if isinstance(value, kinds) else f"{name} must be {right}, not {type(value).__name__}."
 
 
 def require(fields: Mapping[str, Any], *names: str) -> None:
@@ -157,7 +157,9 @@ def scope_of(scope: object, options: object) -> Scope | errors.AuthError | TypeE
     if isinstance(given, Mapping):
         for key in given:
             if key != "scope":
-                return TypeError(f'{shown(repr(key), 100)} is not among scope: {{"scope": "local"}}.')
+                return TypeError(
+                    f'Unknown key {shown(repr(key), 100)}. The only key is scope: {{"scope": "local"}}.'
+                )
         given = given.get("scope")
     if given is None:
         return "global"
@@ -189,7 +191,7 @@ def token_pair(access_token: object, refresh_token: object, known: Session | Non
         is_whole = whole is not access_token or pair != (MISSING, MISSING)
         return None if is_whole else TokenPair.of(access_token, refresh_token, known)
     if whole is None:
-        raise errors.AuthSessionMissing("There is no session in what was given. Sign in there first.")
+        raise errors.AuthSessionMissing("The value contains no session. Sign in with that client first.")
     return None if MISSING in pair else TokenPair.of(*pair, known)
 
 

@@ -49,7 +49,7 @@ def refusal_in(fields: Mapping[str, Secret]) -> errors.AuthApiError | None:
 def nothing_to_sign_in_with() -> errors.AuthError:
     """The error of an address without tokens and without a code."""
     return errors.AuthError(
-        "There is nothing in this address to sign in with. Copy the whole address, with everything after "
-        "the ? and the #.",
+        "This address contains neither a code nor tokens. Copy the whole address, including everything "
+        "after the ? or #.",
         code="no_credentials",
     )

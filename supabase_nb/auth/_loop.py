@@ -184,7 +184,7 @@ class OwnerLoop:
             self._thread = threading.Thread(
                 target=_run_forever, args=(self._loop,), name="supabase-nb", daemon=True
             )
-            with suppress(RuntimeError):  # in an `atexit` function, or there are too many threads
+            with suppress(RuntimeError):  # in an `atexit` function, or too many threads
                 self._thread.start()
             return self._loop
 
@@ -207,8 +207,8 @@ class OwnerLoop:
         if not self.running:
             if running_loop() is not None:
                 raise AuthError(
-                    "No thread can be started here, so this call cannot wait inside the running event loop. "
-                    "Await it: await supabase.auth.aio.set_session(...), and other methods likewise."
+                    "Threads are not available here, so this call can't wait inside the running event loop. "
+                    "Await it instead, as in: await supabase.auth.aio.set_session(...)"
                 )
             with self._guard:
                 loop.run_until_complete(waiter.run(make))
@@ -306,7 +306,7 @@ class OwnerLoop:
 
         try:
             threading.Thread(target=enter_and_leave, name="supabase-nb-lock", daemon=True).start()
-        except RuntimeError:  # in an `atexit` function, or there are too many threads
+        except RuntimeError:  # in an `atexit` function, or too many threads
             with make() as value:
                 yield value
             return
@@ -349,7 +349,7 @@ def log_without_values(_: object, context: dict[str, Any]) -> None:
 
 
 def _shutting_down() -> AuthError:
-    return AuthError("The interpreter is shutting down, so this cannot be done any more.")
+    return AuthError("The interpreter is shutting down, so the call was not made.")
 
 
 def called_on_the_loop() -> AuthError:

@@ -1,4 +1,4 @@
-"""`await supabase.auth.aio.…`: the methods of `AuthClient`, awaited. They run the same coroutines."""
+"""`supabase.auth.aio`: the methods of `AuthClient` as coroutines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _awaited(
 ) -> Callable[Concatenate[Any, _P], Coroutine[Any, Any, _T]]:
     @functools.wraps(method)
     def call(self: AuthAio | MFAAio, *args: _P.args, **kwargs: _P.kwargs) -> Coroutine[Any, Any, _T]:
-        # Not `async`: this frame, with the tokens in it, is gone before a request can fail.
+        # Not `async`, so that this frame, which holds the tokens, has ended before a request can fail.
         try:
             return cast("Coroutine[Any, Any, _T]", method(self._client, *args, **kwargs))
         except Exception as error:  # noqa: BLE001  (what the arguments are refused with)
@@ -30,7 +30,7 @@ def _awaited(
 
 
 class _Awaiting:
-    """The client, except that what it would wait for is returned as a coroutine."""
+    """The client, except that it returns coroutines instead of waiting for them."""
 
     def __init__(self, auth: AuthClient) -> None:
         self._auth = auth
@@ -51,8 +51,8 @@ class _Awaiting:
 class AuthAio:
     """The methods of an `AuthClient` that send requests, as coroutines.
 
-    It is the same client: same session, same exchange for threads and tasks, same events. A task that is
-    cancelled stops waiting. A request that has left with a refresh token is still answered and saved.
+    It uses the client's session: threads and tasks share refreshes and events. If a task is cancelled, it
+    stops waiting. If a refresh token has already been sent, the response is still saved.
 
     Args:
         auth: The client.
@@ -64,7 +64,7 @@ class AuthAio:
     def __init__(self, auth: AuthClient) -> None:
         self._client = _Awaiting(auth)
 
-    # One line for each method that waits for something; its signature and its docstring come with it.
+    # One line per method that waits. It takes over the method's signature and docstring.
     set_session = _awaited(AuthClient.set_session)
     get_session = _awaited(AuthClient.get_session)
     refresh_session = _awaited(AuthClient.refresh_session)
@@ -92,12 +92,12 @@ class AuthAio:
 
     @property
     def mfa(self) -> MFAAio:
-        """Second factors, awaited: ``await supabase.auth.aio.mfa.list_factors()``."""
+        """Second factors: ``await supabase.auth.aio.mfa.list_factors()``."""
         return MFAAio(cast("AuthClient", self._client))
 
 
 class MFAAio:
-    """The methods of `MFA`, to be awaited.
+    """The methods of `MFA` as coroutines.
 
     Args:
         auth: The client.

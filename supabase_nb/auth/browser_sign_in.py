@@ -1,8 +1,8 @@
-"""BrowserSignIn: a sign-in that a browser completes; its verifier stays in this process.
+"""BrowserSignIn: a sign-in in the user's browser, whose verifier stays in this process.
 
-`begin_with_provider` and `begin_with_oauth_server` make one. Open its `url` in a browser, wait at
-`redirect_to`, and give `finish` the address that the browser was sent back to. Several may be open at
-once, in one process or in many: each has a verifier and a nonce of its own.
+`begin_with_provider` and `begin_with_oauth_server` create one. Open its `url` in a browser, listen at
+`redirect_to`, and pass the address that the browser returns to to `finish`. Several can be open at once, in
+one process or in several, because each has its own verifier and nonce.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ._session.manager import SessionManager
     from .client import AuthClient
 
-# The auth server drops a `state` of ours, but keeps the query of `redirect_to`.
+# The auth server drops our `state`, but keeps the query of `redirect_to`.
 _NONCE = "supabase_nb"
 _CLIENT_NAME = "supabase-nb"
 
@@ -32,17 +32,17 @@ _Exchange = Callable[["SessionManager", Secret], Coroutine[Any, Any, SessionResp
 
 
 class BrowserSignIn:
-    """One sign-in that a browser is to complete.
+    """A sign-in that the user completes in a browser.
 
     Attributes:
-        url: The address to open. It holds no secret that is of use to others.
-        redirect_to: Where the browser is sent back to.
+        url: The address to open. It contains no secret.
+        redirect_to: Where the browser returns to.
 
     Args:
         auth: The client.
         url: The address to open.
-        redirect_to: Where the browser is sent back to.
-        nonce: The parameter that the address it is sent back to must have, and its value.
+        redirect_to: Where the browser returns to.
+        nonce: The parameter that the returned address must have, and its value.
         exchange: Exchanges the code for a session.
     """
 
@@ -56,20 +56,20 @@ class BrowserSignIn:
         return f"BrowserSignIn(redirect_to={self.redirect_to!r})"
 
     def finish(self, address: str | Secret) -> SessionResponse:
-        """Sign in with the address that the browser was sent back to.
+        """Sign in with the address that the browser returned to.
 
         Args:
             address: The whole address.
 
         Raises:
             AuthApiError: The address says that the sign-in failed (``access_denied``…), or the server does.
-            AuthError: ``state_mismatch``: the address belongs to another sign-in; or there is no code in it.
+            AuthError: The address belongs to another sign-in (``state_mismatch``), or contains no code.
         """
         secret, address = Secret(address), ""
         fields = fields_of(secret)
         if not self._is_ours(secret, fields):
             raise errors.AuthError(
-                "This address belongs to another sign-in. Begin again, and finish in the window that opens.",
+                "This address belongs to another sign-in. Start again, and finish in the window that opens.",
                 code="state_mismatch",
             )
         refused = refusal_in(fields)
@@ -81,10 +81,10 @@ class BrowserSignIn:
         return self._auth._run(lambda: self._exchange(self._auth._manager, code))
 
     def _is_ours(self, address: Secret, fields: Mapping[str, Secret]) -> bool:
-        """Whether the nonce is there and right.
+        """Whether the address has the right nonce.
 
-        If `redirect_to` isn't in the project's list, the server silently leads to the site instead, without
-        the nonce. Such an address may be pasted: the verifier alone decides then.
+        If `redirect_to` isn't among the project's redirect URLs, the server redirects to the site URL
+        instead, without the nonce. Such an address can still be pasted: the verifier alone decides then.
         """
         name, nonce = self._nonce
         found = fields.get(name)
@@ -114,15 +114,15 @@ def begin_with_provider(
     scopes: str | None = None,
     query_params: Mapping[str, str] | None = None,
 ) -> BrowserSignIn:
-    """Begin a sign-in with a provider such as ``"github"``. Nothing is sent and nothing stored.
+    """Start a sign-in with a provider such as ``"github"``. Nothing is sent or stored.
 
     Args:
         auth: The client.
         provider: The provider's name, as in the project's settings.
-        redirect_to: Where the browser is sent back to. Allowed are the project's redirect URLs, and
+        redirect_to: Where the browser returns to: one of the project's redirect URLs, or
             ``http://127.0.0.1`` with any port.
-        scopes: What to ask of the provider, separated by spaces.
-        query_params: Further parameters for the provider.
+        scopes: The scopes to request from the provider, separated by spaces.
+        query_params: More parameters for the provider.
     """
     verifier, nonce = new_verifier(), Secret(secrets.token_urlsafe(24))
     parts = urlsplit(redirect_to)
@@ -149,18 +149,19 @@ def begin_with_oauth_server(
     client_name: str = _CLIENT_NAME,
     scope: str = "email",
 ) -> BrowserSignIn:
-    """Begin a sign-in as a client of the project's OAuth 2.1 server (``tests/wire/oauth-server.json``).
+    """Start a sign-in as a client of the project's OAuth 2.1 server (``tests/wire/oauth-server.json``).
 
     Args:
         auth: The client.
-        redirect_to: Where the browser is sent back to: exactly as registered, its port included.
+        redirect_to: Where the browser returns to, exactly as registered, including the port.
         client_id: The id of a registered client; by default a new one is registered for this address.
-        client_name: What the user is shown as the name of a new client.
-        scope: What to ask for, separated by spaces.
+        client_name: The name of a new client, which is shown to the user.
+        scope: The scopes to request, separated by spaces.
 
     Raises:
-        AuthApiError: ``feature_disabled``: the project is no OAuth server.
-        AuthError: ``oauth_registration_disabled``: it takes no new clients, so that ``client_id`` is needed.
+        AuthApiError: ``feature_disabled``: the project has no OAuth server.
+        AuthError: ``oauth_registration_disabled``: the server doesn't register new clients. Pass
+            ``client_id``.
     """
     verifier, state = new_verifier(), Secret(secrets.token_urlsafe(24))
     known = auth._run(lambda: _client_id(auth._manager, client_id, client_name, redirect_to))
@@ -193,15 +194,15 @@ def begin_with_oauth_server(
 
 
 async def _client_id(manager: SessionManager, given: str | None, name: str, redirect_to: str) -> str:
-    """The id of the client to sign in as; it is registered, unless one was given."""
+    """The given client id, or that of a newly registered client."""
     discovery = "/.well-known/oauth-authorization-server"
     registers = await manager.api.ask("GET", discovery, lambda answer: "registration_endpoint" in answer)
     if given is not None:
         return given
     if not registers:
         raise errors.AuthError(
-            "The project's OAuth server takes no new clients. Register one in the project's settings and "
-            "pass its client_id.",
+            "The project's OAuth server doesn't allow dynamic client registration. Register a client in the "
+            "project's settings and pass its client_id.",
             code="oauth_registration_disabled",
         )
     asked = {

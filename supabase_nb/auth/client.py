@@ -1,4 +1,4 @@
-"""AuthClient: a Supabase Auth session that can be observed, and is kept alive."""
+"""AuthClient: a Supabase Auth session that refreshes itself and can be observed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _V = TypeVar("_V", covariant=True)
 
 
 class _Trait(Protocol[_V]):
-    """The type of a read-only trait, for editors and type checkers: traitlets' own say little."""
+    """The type of a read-only trait for editors and type checkers, more precise than traitlets' own."""
 
     @overload
     def __get__(self, instance: None, owner: type) -> traitlets.TraitType[Any, Any]: ...
@@ -62,23 +62,24 @@ def _read_only(kind: Callable[..., traitlets.TraitType[Any, Any]], *args: Any, *
 class AuthClient(traitlets.HasTraits):
     """One user's session with one auth server.
 
-    Creating a client uses no network, file or thread. The stored session is read by `get_session`,
-    by the first subscription and by `%supabase_connect`.
+    Creating a client doesn't use the network, a file or a thread. The stored session is read by
+    `get_session`, by the first subscription and by `%supabase_connect`.
 
     Traits are read-only, and `observe` works as for any `traitlets.HasTraits`. Observers are called in the
-    thread that caused the change, one change at a time, never under a lock; one that raises is logged.
+    thread that caused the change, one change at a time, without holding a lock. Exceptions in them are
+    logged.
 
     Args:
-        url: The auth server's base, ``https://abcd.supabase.co/auth/v1``.
-        headers: Sent with every request; ``apikey`` among them.
+        url: The auth server's base URL, ``https://abcd.supabase.co/auth/v1``.
+        headers: Sent with every request, including ``apikey``.
         storage: Where the session is stored; by default a file in the user's data folder (on Binder: memory).
-        name: Tells several sessions of one project apart.
+        name: A name for this session, if you use several sessions of one project.
         storage_key: The key in the storage; by default the one that Supabase's other clients use for this
-            project. Sessions under another key are not found by clients without it.
+            project. Only clients with the same key find the session.
         auto_refresh: Refresh in the background.
         transport: An httpx transport that sends all requests.
-        allow_http: Allow ``http://`` to other machines than this one. Others could read the tokens.
-        clock: This machine's clocks; tests put others in their place.
+        allow_http: Allow ``http://`` to other machines, although others on the network could read the tokens.
+        clock: This machine's clocks; tests replace them.
 
     Raises:
         AuthError: ``url`` is not a valid URL.
@@ -148,7 +149,7 @@ class AuthClient(traitlets.HasTraits):
         return f"AuthClient({self.url!r}, {'closed' if self.closed else f'status={self.status!r}'})"
 
     def __dir__(self) -> list[str]:
-        """The public names, of traitlets' many only those that observe; this is what Tab offers."""
+        """The names that Tab offers: the public ones, and traitlets' methods for observing."""
         inherited = set(dir(traitlets.HasTraits)) - {"observe", "unobserve", "unobserve_all"}
         return sorted(
             name for name in super().__dir__() if not name.startswith("_") and name not in inherited
@@ -160,7 +161,7 @@ class AuthClient(traitlets.HasTraits):
         return owner_loop.call(make, self._manager.changes)
 
     async def _await(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-        """The same, awaited on another event loop."""
+        """Run a coroutine on the owner loop and await it on another event loop."""
         self._check_open()
         return await owner_loop.wait(make, self._manager.changes)
 
@@ -169,14 +170,14 @@ class AuthClient(traitlets.HasTraits):
             raise errors.client_closed()
 
     def _answer(self, value: _T) -> _T:
-        """Return what is known without waiting (`aio` has it awaited)."""
+        """Return a value that needs no waiting (in `aio`, as a coroutine)."""
         return value
 
-    # -- what is known ------------------------------------------------------------------------------------
+    # -- state --------------------------------------------------------------------------------------------
 
     @property
     def url(self) -> str:
-        """The auth server's base."""
+        """The auth server's base URL."""
         return self._manager.api.url
 
     @property
@@ -186,7 +187,7 @@ class AuthClient(traitlets.HasTraits):
 
     @property
     def last_user(self) -> User | None:
-        """Whose session it is, or was until it expired; ``None`` when signed out."""
+        """The session's user, also after the session has expired; ``None`` when signed out."""
         return self._manager.state.last_user
 
     @property
@@ -210,7 +211,7 @@ class AuthClient(traitlets.HasTraits):
         return self._manager.state.time_left()
 
     def set_notice(self, name: str, text: str | None) -> None:
-        """Show a note with the session (trait `notices`); ``None`` removes it.
+        """Show a note in the panel (trait `notices`); ``None`` removes it.
 
         Example:
             ``supabase.auth.set_notice("demo", "Data of this project is deleted every night.")``
@@ -228,59 +229,61 @@ class AuthClient(traitlets.HasTraits):
     ) -> SessionResponse:
         """Restore a session from its tokens.
 
-        If the access token has expired, the refresh token is exchanged; otherwise the server verifies it. If
-        storage has newer tokens of the same session, these are used, and no used refresh token is sent.
+        If the access token has expired, the refresh token is exchanged; otherwise the server verifies the
+        access token. If storage has newer tokens of the same session, these are used instead.
 
         Args:
-            access_token: The JWT. One that cannot be read counts as expired. Or, as the only argument, a
-                whole session: this package's or supabase-py's, a response that holds it, or a dictionary.
-            refresh_token: Refreshes the session. ``""``: the session ends when the access token expires.
+            access_token: The JWT. If it can't be decoded, it counts as expired. As the only argument, this
+                can be a whole session: this package's or supabase-py's, a response with one, or a dictionary.
+            refresh_token: The refresh token. If it is ``""``, the session ends when the access token expires.
 
         Returns:
-            The user, as the server knows them now, and the session, with the tokens passed or new ones.
+            The current user, and the session with your tokens or newer ones.
 
         Raises:
-            AuthError: A key in a token's place, swapped tokens, another project's (``key_for_token``,
-                ``swapped_tokens``, ``wrong_project``). Nothing was sent.
-            AuthSessionMissing: Expired and no refresh token; or the session was signed out
-                (``session_not_found``); or one argument without a session in it.
+            AuthError: You passed a key instead of a token, swapped the tokens, or passed another project's
+                (``key_for_token``, ``swapped_tokens``, ``wrong_project``). Nothing was sent.
+            AuthSessionMissing: The access token has expired and there is no refresh token; or the session was
+                signed out (``session_not_found``); or the only argument contains no session.
             UserDoesntExist: The access token matches no user.
             AuthSessionMismatch: The tokens belong to different users.
-            AuthApiError: The server refused; ``code`` says why.
-            AuthRetryableError: The server cannot be reached now. Within 15 s.
-            AuthStorageError: The session is in force, but could not be saved.
-            AuthError: ``superseded``: a later sign-out, sign-in or `set_session` was carried out meanwhile.
-                Tokens that the server has issued for this call are signed out.
-            TypeError: One argument, which is not a session with both tokens; or a session and a token.
+            AuthApiError: The server rejected the request; ``code`` says why.
+            AuthRetryableError: The server can't be reached (raised within 15 s).
+            AuthStorageError: The session is active, but could not be saved.
+            AuthError: ``superseded``: another sign-out, sign-in or `set_session` finished during this call.
+                Tokens that the server issued for this call are revoked.
+            TypeError: The only argument is not a session with both tokens, or you passed a session and a
+                token.
 
         Example:
-            ``supabase.auth.set_session(theirs.auth.get_session())``: continue the session of a client that
-            supabase-py's ``create_client`` made. Refresh it in one place only.
+            ``supabase.auth.set_session(other.auth.get_session())`` continues the session of ``other``, a
+            supabase-py client. Only one of them should refresh it.
 
-        On failure an earlier session stays in force. Source: Supabase's reference, "Set the session data".
+        If the call fails, you keep your previous session. Source: Supabase's reference, "Set the session
+        data".
         """
         in_force = self._manager.snapshot.record
         pair = _arguments.token_pair(access_token, refresh_token, in_force.session if in_force else None)
-        access_token = refresh_token = ""  # this frame may appear in a traceback with locals
+        access_token = refresh_token = ""  # this frame can appear in a traceback with local variables
         if pair is None:
             raise TypeError(_arguments.ONE_SESSION)
-        if in_force is None or pair != in_force.pair:  # else it was checked when it came
+        if in_force is None or pair != in_force.pair:  # otherwise it was checked when it was received
             _input_checks.refuse_mixed_up_tokens(pair.access_token, pair.refresh_token, self.url)
         return self._run(lambda: self._set_session(pair))
 
     async def _set_session(self, pair: TokenPair) -> SessionResponse:
         response = await _response(self._manager.set_session.from_tokens(pair))
         if not redaction.was_given(pair.refresh_token):
-            # The server took it for a refresh token, so it is one, though it may look like a word.
+            # The server accepted it as a refresh token, so mask it even if it looks like a word.
             await in_thread(lambda: redaction.remember(pair.refresh_token, given=True))
         return response
 
     def get_session(self) -> Session | None:
-        """The session, refreshed first when it is about to expire; ``None`` when not signed in.
+        """The session, refreshed if it is about to expire; ``None`` when not signed in.
 
         Raises:
-            AuthRetryableError: It has expired and cannot be refreshed now. It is kept.
-            AuthStorageError: A session may be stored, but it cannot be read.
+            AuthRetryableError: The session has expired and can't be refreshed now. It is kept.
+            AuthStorageError: The storage can't be read.
 
         Source: supabase_auth's ``get_session``.
 
@@ -296,14 +299,15 @@ class AuthClient(traitlets.HasTraits):
         Threads, tasks and kernels that refresh at the same moment share one request.
 
         Args:
-            refresh_token: Another than the current session's; then like `set_session` with an expired token.
+            refresh_token: Another session's refresh token, to restore that session; by default, the
+                current session's.
 
         Raises:
             AuthSessionMissing: Not signed in.
-            AuthApiError: The server's final answer: the session has ended.
-            AuthRetryableError: The server cannot be reached now; it is retried in the background.
-            AuthStorageError: Refreshed, but not saved.
-            TypeError: The refresh token is not a text.
+            AuthApiError: The server has ended the session.
+            AuthRetryableError: The server can't be reached. The refresh is retried in the background.
+            AuthStorageError: The session was refreshed, but not saved.
+            TypeError: The refresh token is not a string.
 
         Source: supabase_auth's ``refresh_session``.
 
@@ -311,7 +315,7 @@ class AuthClient(traitlets.HasTraits):
             ``supabase.auth.refresh_session().session.expires_at``
         """
         given = Given("refresh_session", refresh_token=refresh_token)
-        refresh_token = None  # this frame may appear in a traceback with locals
+        refresh_token = None  # this frame can appear in a traceback with local variables
         fields = given.fields()
         if fields:
             return self.set_session("", fields["refresh_token"])
@@ -320,20 +324,20 @@ class AuthClient(traitlets.HasTraits):
     def sign_out(
         self, scope: Scope | SignOutOptions | None = "global", *, options: SignOutOptions | None = None
     ) -> None:
-        """End the session here at once, even in an outage. The server ends it in the background.
+        """Sign out. This takes effect here at once, even during an outage.
 
-        It waits a second for the server's response, so that a script may end right after it.
+        The call waits up to a second for the server's response. After that, it is retried in the background.
 
         Args:
-            scope: ``"global"``: all of the user's sessions; ``"local"``: this one; ``"others"``: all
-                but this one, which stays in force. Or a dictionary: ``{"scope": "local"}``.
-            options: The same dictionary by its name in supabase-py.
+            scope: Which sessions of the user to end. ``"global"``: all; ``"local"``: this one; ``"others"``:
+                all except this one. Or a dictionary: ``{"scope": "local"}``.
+            options: The same dictionary under its name in supabase-py.
 
         Raises:
             AuthError: An unknown scope.
-            TypeError: Neither a text nor a dictionary, or one with another key than ``scope``.
-            AuthSessionMissing: ``"others"``, and not signed in.
-            AuthStorageError: Signed out, but what was stored could not be removed.
+            TypeError: Not a string or a dictionary, or the dictionary has another key than ``scope``.
+            AuthSessionMissing: The scope is ``"others"``, and you aren't signed in.
+            AuthStorageError: Signed out, but the stored session could not be removed.
 
         Source: supabase_auth's ``sign_out``.
 
@@ -341,7 +345,7 @@ class AuthClient(traitlets.HasTraits):
             ``supabase.auth.sign_out({"scope": "local"})``
         """
         known = _arguments.scope_of(scope, options)
-        scope = options = None  # this frame may appear in a traceback with locals
+        scope = options = None  # this frame can appear in a traceback with local variables
         if isinstance(known, Exception):
             raise known
         return self._run(lambda: self._sign_out(known))
@@ -354,18 +358,18 @@ class AuthClient(traitlets.HasTraits):
             await self._manager.sign_out(scope)
 
     def get_user(self, jwt: str | Secret | None = None) -> UserResponse:
-        """The user as the server knows them now.
+        """Request the user from the server.
 
-        The user itself is returned; as in supabase-py, it is also the response's ``user``.
+        The result is the user itself. As in supabase-py, it also has the user as ``.user``.
 
         Args:
             jwt: An access token; by default the session's.
 
         Raises:
             AuthSessionMissing: Not signed in.
-            AuthApiError: The server refused.
-            AuthRetryableError: The server cannot be reached now.
-            TypeError: The token is not a text.
+            AuthApiError: The server rejected the request.
+            AuthRetryableError: The server can't be reached.
+            TypeError: The token is not a string.
 
         Source: supabase_auth's ``get_user``.
 
@@ -373,7 +377,7 @@ class AuthClient(traitlets.HasTraits):
             ``supabase.auth.get_user().user.email``
         """
         given = Given("get_user", jwt=jwt)
-        jwt = None  # this frame may appear in a traceback with locals
+        jwt = None  # this frame can appear in a traceback with local variables
         fields = given.fields()
         return self._run(lambda: self._get_user(fields.get("jwt")))
 
@@ -381,7 +385,7 @@ class AuthClient(traitlets.HasTraits):
         return UserResponse.of(await self._manager.api.get_user(await self._token(token)))
 
     async def _token(self, token: Secret | None) -> Secret:
-        """A token that was given, or else the session's."""
+        """The given token, or the session's."""
         return tokens.clean(token) or Secret((await self._manager.get_fresh_or_raise()).access_token)
 
     def update_user(
@@ -400,25 +404,25 @@ class AuthClient(traitlets.HasTraits):
     ) -> SessionResponse:
         """Change the user: ``{"data": {...}}``, ``{"password": ...}``, ``{"email": ...}``.
 
-        The event is `USER_UPDATED`; tokens stay as they are.
+        The event is `USER_UPDATED`. The tokens don't change.
 
         Args:
-            attributes: The same as a dictionary.
+            attributes: The attributes as a dictionary.
             options: ``{"email_redirect_to": ...}``.
-            email: The new address. The server may want it confirmed first.
-            phone: The new number, with its country's code.
+            email: The new address. The server may require it to be confirmed first.
+            phone: The new number, with country code.
             password: The new password.
-            current_password: The old one, where the project asks for it.
-            nonce: The code that was sent for this change, where the project asks for it.
-            data: Metadata to add or to change.
+            current_password: The old password, if the project requires it.
+            nonce: The code from `reauthenticate`, if the project requires one.
+            data: Metadata to add or change.
             channel: ``"sms"`` or ``"whatsapp"``, for a phone.
-            redirect_to: Where the link in the confirmation mail leads.
+            redirect_to: Where the link in the confirmation email leads.
 
         Raises:
             AuthSessionMissing: Not signed in.
-            AuthWeakPassword: ``reasons`` says in what.
-            AuthApiError: The server refused.
-            TypeError: An unknown attribute, or one of the wrong type.
+            AuthWeakPassword: The password is too weak. ``reasons`` says why.
+            AuthApiError: The server rejected the request.
+            TypeError: An unknown attribute, or a value of the wrong type.
 
         Source: supabase_auth's ``update_user``.
 
@@ -446,25 +450,25 @@ class AuthClient(traitlets.HasTraits):
     def get_claims(
         self, jwt: str | Secret | None = None, jwks: Mapping[str, Any] | None = None
     ) -> ClaimsResponse:
-        """The access token's claims, verified with the project's public keys (cached for 10 minutes).
+        """Verify the access token with the project's public keys (cached for 10 minutes). Returns its claims.
 
-        Where these keys do not help, the auth server verifies the token: one `get_user` for each call. So it
-        is with a shared secret (HS256), a key that is newer than the cache, keys that cannot be read, and
-        without the package ``cryptography``.
+        If these keys can't verify the token, the auth server does, with one `get_user` request per call. This
+        applies to tokens signed with a shared secret (HS256) or a newer key, to unreadable keys, and if the
+        package ``cryptography`` is missing.
 
         Args:
             jwt: An access token; by default the session's.
             jwks: Public keys to try first, ``{"keys": [...]}``.
 
         Returns:
-            ``claims``, ``headers`` and ``signature``, as attributes and as keys.
+            ``claims``, ``headers`` and ``signature``, as attributes and keys.
 
         Raises:
             AuthInvalidJwt: The signature is wrong, or the token has expired.
             AuthSessionMissing: Not signed in.
-            AuthApiError: The server refused the token for another reason (``user_not_found``…).
-            AuthRetryableError: The server has to be asked, and cannot be reached now.
-            TypeError: The token is not a text, or the keys are not a dictionary.
+            AuthApiError: The server rejected the token for another reason (``user_not_found``…).
+            AuthRetryableError: The server has to verify the token, but can't be reached.
+            TypeError: The token is not a string, or the keys are not a dictionary.
 
         Source: supabase_auth's ``get_claims``.
 
@@ -472,7 +476,7 @@ class AuthClient(traitlets.HasTraits):
             ``supabase.auth.get_claims().claims["exp"]``: Unix seconds, by the server's clock.
         """
         given = Given("get_claims", jwt=jwt, jwks=jwks)
-        jwt = None  # this frame may appear in a traceback with locals
+        jwt = None  # this frame can appear in a traceback with local variables
         fields = given.fields()
         return self._run(lambda: self._get_claims(fields.get("jwt"), fields.get("jwks")))
 
@@ -512,16 +516,16 @@ class AuthClient(traitlets.HasTraits):
 
         return AuthAio(self)
 
-    # -- events -------------------------------------------------------------------------------------------
+    # -- subscribers --------------------------------------------------------------------------------------
 
     def on_auth_state_change(self, callback: AuthCallback) -> Subscription:
-        """Call `callback(event, session)` at each event, `INITIAL_SESSION` first.
+        """Call `callback(event, session)` at each event, starting with `INITIAL_SESSION`.
 
-        Callbacks see one order of events, and each before the call that caused it returns. They may call any
-        method, and unsubscribe. If one raises, that is logged and the others are still called.
+        All callbacks see the events in the same order, and before the call that caused an event returns. They
+        can call any method, and unsubscribe. An exception in one is logged, and the others are still called.
 
-        A coroutine function is awaited: as a task of the event loop that runs where it subscribes (in a
-        notebook, the kernel's), else at once.
+        Coroutine functions are awaited, as a task of the event loop that is running when they subscribe (in a
+        notebook, the kernel's), or at once if there is none.
 
         Source: supabase_auth's ``on_auth_state_change``.
 
@@ -532,7 +536,7 @@ class AuthClient(traitlets.HasTraits):
         return self._run(lambda: self._manager.subscribe(callback, loop))
 
     def start_auto_refresh(self) -> None:
-        """Refresh in the background from now on.
+        """Start refreshing in the background.
 
         Source: auth-js' ``startAutoRefresh``.
 
@@ -558,7 +562,7 @@ class AuthClient(traitlets.HasTraits):
     def close(self) -> None:
         """Stop refreshing and close the connections. The session stays stored. May be called twice.
 
-        What is known can still be read. A method that would need the server or the storage raises from now on
+        Traits can still be read. Methods that need the server or the storage raise an error
         (``client_closed``).
 
         Source: supabase_auth's ``close``.
@@ -573,22 +577,22 @@ class AuthClient(traitlets.HasTraits):
     # -- traits -------------------------------------------------------------------------------------------
 
     _interrupt: BaseException | None = None
-    # Whether traits are being set: their observers wait in `_unnotified` until all of them are.
+    # Whether traits are being set. Until all of them are, their notifications wait in `_unnotified`.
     _setting = False
 
     def set_trait(self, name: str, value: Any) -> None:
-        """As traitlets does, but an error does not repeat the value: it may be a token."""
+        """As in traitlets, but the error doesn't contain the value, which may be a token."""
         refused = False
         try:
             super().set_trait(name, value)
         except traitlets.TraitError:
             refused = True
         if refused:
-            del value  # this frame may appear in a traceback with locals
-            raise traitlets.TraitError(f"{name!r} cannot be set to this. Use the methods of `auth`.")
+            del value  # this frame can appear in a traceback with local variables
+            raise traitlets.TraitError(f"{name!r} can't have this value. Use the methods of `auth`.")
 
     def _apply(self, change: Change) -> BaseException | None:
-        """Set the traits; called for one change at a time (traitlets is not thread-safe)."""
+        """Set the traits. Called for one change at a time, because traitlets is not thread-safe."""
         self._interrupt = None
         self._setting = True
         try:
@@ -599,19 +603,19 @@ class AuthClient(traitlets.HasTraits):
             self._setting = False
         while self._unnotified:
             super().notify_change(self._unnotified[0])
-            self._unnotified.popleft()  # only now: what Ctrl-C leaves here is notified by the next call
+            self._unnotified.popleft()  # last, so that after a Ctrl-C the next call sends it
         interrupt, self._interrupt = self._interrupt, None
         return interrupt
 
     def notify_change(self, change: Any) -> None:
-        """As traitlets does, but of what changes at once when all of it has changed."""
+        """As in traitlets, but if several traits change together, only after all of them have."""
         if self._setting:
             self._unnotified.append(change)
         else:
             super().notify_change(change)
 
     def _notify_observers(self, event: Any) -> None:
-        """As traitlets does, but an exception in one observer doesn't affect the others."""
+        """As in traitlets, but an exception in one observer doesn't affect the others."""
         name, kind = event["name"], event["type"]
         tables = [self._trait_notifiers[key] for key in (name, traitlets.All) if key in self._trait_notifiers]
         observers = [c for table in tables for k in (kind, traitlets.All) for c in table.get(k, ())]
@@ -622,7 +626,7 @@ class AuthClient(traitlets.HasTraits):
             try:
                 run_awaitable(call(event))
             except Exception:  # noqa: BLE001
-                log_without_text("an observer of a trait raised; the others are still called")
+                log_without_text("exception in an observer of a trait; the others are still called")
             except BaseException as error:  # noqa: BLE001  (a Ctrl-C: raised when all have been called)
                 self._interrupt = error
 

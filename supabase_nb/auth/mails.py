@@ -1,4 +1,4 @@
-"""Methods that have a mail or a text message sent: a new password, once more, reauthentication.
+"""Methods that request an email or text message: reset a password, resend, reauthenticate.
 
 They are methods of `AuthClient`. One-time codes and links are in `sign_in`.
 """
@@ -26,21 +26,21 @@ def reset_password_for_email(
     redirect_to: str | None = None,
     captcha_token: str | None = None,
 ) -> None:
-    """Have a mail sent to someone who has forgotten the password.
+    """Send an email for resetting a forgotten password.
 
-    Its code goes to `verify_otp` with the type ``"recovery"``, the address its link leads to to
-    `sign_in_with_url`. The event is then `PASSWORD_RECOVERY`, and `update_user` sets a new password.
-    Unknown addresses are answered alike.
+    Pass its code to `verify_otp` with the type ``"recovery"``, or the address that its link leads to to
+    `sign_in_with_url`. The event is then `PASSWORD_RECOVERY`, and `update_user` sets the new password.
+    For an unknown address, the response is the same.
 
     Args:
         email: The address.
         options: ``{"redirect_to": ..., "captcha_token": ...}``.
-        redirect_to: Where the link leads; must be among the project's redirect URLs.
-        captcha_token: What a captcha gave, where the project asks for one.
+        redirect_to: Where the link leads; must be one of the project's redirect URLs.
+        captcha_token: The result of a captcha, if the project requires one.
 
     Raises:
-        AuthApiError: The server refused.
-        AuthRetryableError: ``over_email_send_rate_limit``: a mail was sent a moment ago.
+        AuthApiError: The server rejected the request.
+        AuthRetryableError: ``over_email_send_rate_limit``: an email was sent a moment ago.
         TypeError: An unknown option, or a value of the wrong type.
 
     Source: supabase_auth's ``reset_password_for_email``.
@@ -72,19 +72,19 @@ def resend(
     redirect_to: str | None = None,
     captcha_token: str | None = None,
 ) -> AuthOtpResponse:
-    """Have the mail or message of a sign-up, or of a new address, sent once more.
+    """Resend the email or message of a sign-up or of a change of address.
 
     Args:
-        credentials: The same as a dictionary.
+        credentials: The arguments as a dictionary.
         type: ``"signup"`` or ``"email_change"``; for a phone ``"sms"`` or ``"phone_change"``.
         email: The address; or
         phone: the number.
-        redirect_to: Where the link leads; must be among the project's redirect URLs.
-        captcha_token: What a captcha gave, where the project asks for one.
+        redirect_to: Where the link leads; must be one of the project's redirect URLs.
+        captcha_token: The result of a captcha, if the project requires one.
 
     Raises:
-        AuthApiError: The server refused.
-        AuthRetryableError: ``over_email_send_rate_limit``: a mail was sent a moment ago.
+        AuthApiError: The server rejected the request.
+        AuthRetryableError: ``over_email_send_rate_limit``: an email was sent a moment ago.
         TypeError: An unknown key, or a value of the wrong type.
 
     Source: supabase_auth's ``resend``.
@@ -108,15 +108,15 @@ def resend(
 
 
 def reauthenticate(auth: AuthClient) -> AuthResponse:
-    """Have a code sent that a new password needs, where the project asks for one: `update_user`'s ``nonce``.
+    """Request the code that some projects require for a new password: the ``nonce`` of `update_user`.
 
     Returns:
-        Neither user nor session.
+        A response without user and session.
 
     Raises:
         AuthSessionMissing: Not signed in.
-        AuthApiError: The server refused.
-        AuthRetryableError: ``over_email_send_rate_limit``: a mail was sent a moment ago.
+        AuthApiError: The server rejected the request.
+        AuthRetryableError: ``over_email_send_rate_limit``: an email was sent a moment ago.
 
     Source: supabase_auth's ``reauthenticate``.
 

@@ -1,8 +1,8 @@
-"""`auth.mfa`: second factors, as Supabase's clients have them. The first kind is an authenticator app (TOTP).
+"""`auth.mfa`: second factors, such as an authenticator app (TOTP).
 
-A session begins at the level ``aal1``. Verifying a code lifts it to ``aal2``: the same session, with new
-tokens. Refreshing keeps the level. Verifying ends the user's other sessions that are at ``aal1``, on all
-devices; those at ``aal2`` stay (``tests/wire/mfa.json``).
+A session starts at the level ``aal1``. Verifying a code raises it to ``aal2``: it is the same session, with
+new tokens. A refresh keeps the level. Verifying ends the user's other sessions that are at ``aal1``, on all
+devices, but not those at ``aal2`` (``tests/wire/mfa.json``).
 """
 
 from __future__ import annotations
@@ -57,21 +57,22 @@ class MFA:
         issuer: str | None = None,
         phone: str | None = None,
     ) -> AuthMFAEnrollResponse:
-        """Make a new factor. It counts once `challenge_and_verify` has taken a code of it.
+        """Create a factor. It is active once `challenge_and_verify` has accepted its code.
 
         Args:
-            params: The same as a dictionary.
+            params: The arguments as a dictionary.
             factor_type: ``"totp"`` (an authenticator app) or ``"phone"``.
-            friendly_name: What to call it, such as ``"my phone"``.
-            issuer: What the authenticator app shows as its origin; by default the site's host.
-            phone: The number of a factor of the type ``"phone"``.
+            friendly_name: A name for it, such as ``"my phone"``.
+            issuer: The issuer that the authenticator app shows; by default the site's host.
+            phone: The phone number, for the type ``"phone"``.
 
         Returns:
-            With ``totp``: QR code, secret and address for the app. Each of them is a secret.
+            The factor. For an app, ``totp`` has the QR code, the key and its URI, all of which are secret.
 
         Raises:
             AuthSessionMissing: Not signed in.
-            AuthApiError: The server refused (``insufficient_aal``, ``mfa_factor_name_conflict``…).
+            AuthApiError: The server rejected the request (``insufficient_aal``,
+                ``mfa_factor_name_conflict``…).
             TypeError: An unknown key, or a value of the wrong type.
 
         Source: supabase_auth's ``mfa.enroll``.
@@ -98,16 +99,16 @@ class MFA:
         factor_id: str | None = None,
         channel: str | None = None,
     ) -> AuthMFAChallengeResponse:
-        """Begin a verification: `verify` takes its id with a code. It lives for five minutes.
+        """Start a verification. Pass its id and a code to `verify` within five minutes.
 
         Args:
-            params: The same as a dictionary.
+            params: The arguments as a dictionary.
             factor_id: The factor.
             channel: ``"sms"`` or ``"whatsapp"``, for a phone.
 
         Raises:
             AuthSessionMissing: Not signed in.
-            AuthApiError: The server refused (``mfa_factor_not_found``…).
+            AuthApiError: The server rejected the request (``mfa_factor_not_found``…).
             TypeError: An unknown key, or a value of the wrong type.
 
         Source: supabase_auth's ``mfa.challenge``.
@@ -128,19 +129,20 @@ class MFA:
         challenge_id: str | None = None,
         code: str | Secret | None = None,
     ) -> AuthMFAVerifyResponse:
-        """Verify a code: the session is at ``aal2`` then, with new tokens.
+        """Verify a code, which raises the session to ``aal2`` and gives it new tokens.
 
-        It ends the user's other sessions that are at ``aal1``. The event is `MFA_CHALLENGE_VERIFIED`.
+        This ends the user's other sessions that are at ``aal1``. The event is `MFA_CHALLENGE_VERIFIED`.
 
         Args:
-            params: The same as a dictionary.
+            params: The arguments as a dictionary.
             factor_id: The factor.
-            challenge_id: The id that `challenge` has returned.
+            challenge_id: The id that `challenge` returned.
             code: The six digits. Spaces in them do not matter.
 
         Raises:
             AuthSessionMissing: Not signed in.
-            AuthApiError: The server refused (``mfa_verification_failed``, ``mfa_challenge_expired``…).
+            AuthApiError: The server rejected the request (``mfa_verification_failed``,
+                ``mfa_challenge_expired``…).
             AuthStorageError: Verified, but the new tokens could not be saved.
             TypeError: An unknown key, or a value of the wrong type.
 
@@ -162,16 +164,16 @@ class MFA:
         factor_id: str | None = None,
         code: str | Secret | None = None,
     ) -> AuthMFAVerifyResponse:
-        """`challenge` and `verify` in one.
+        """Call `challenge`, then `verify`.
 
         Args:
-            params: The same as a dictionary.
+            params: The arguments as a dictionary.
             factor_id: The factor.
             code: The six digits.
 
         Raises:
             AuthSessionMissing: Not signed in.
-            AuthApiError: The server refused (``mfa_verification_failed``…).
+            AuthApiError: The server rejected the request (``mfa_verification_failed``…).
             TypeError: An unknown key, or a value of the wrong type.
 
         Source: supabase_auth's ``mfa.challenge_and_verify``.
@@ -188,15 +190,16 @@ class MFA:
     def unenroll(
         self, params: Mapping[str, Any] | None = None, *, factor_id: str | None = None
     ) -> AuthMFAUnenrollResponse:
-        """Remove a factor. Tokens say ``aal2`` until the next refresh: `refresh_session` makes it now.
+        """Remove a factor. The tokens say ``aal2`` until the next refresh (`refresh_session`).
 
         Args:
-            params: The same as a dictionary.
+            params: The arguments as a dictionary.
             factor_id: The factor.
 
         Raises:
             AuthSessionMissing: Not signed in.
-            AuthApiError: The server refused (``insufficient_aal``: a verified factor needs ``aal2``…).
+            AuthApiError: The server rejected the request (``insufficient_aal``: a verified factor needs
+                ``aal2``…).
             TypeError: An unknown key, or a value of the wrong type.
 
         Source: supabase_auth's ``mfa.unenroll``.
@@ -210,7 +213,7 @@ class MFA:
         return self._auth._run(lambda: self._unenroll(fields["factor_id"]))
 
     def list_factors(self) -> AuthMFAListFactorsResponse:
-        """The user's factors, as the server knows them now.
+        """The user's factors, requested from the server.
 
         Raises:
             AuthSessionMissing: Not signed in.
@@ -223,9 +226,9 @@ class MFA:
         return self._auth._run(self._list_factors)
 
     def get_authenticator_assurance_level(self) -> AuthMFAGetAuthenticatorAssuranceLevelResponse:
-        """The session's level and the one that its user can reach. Asks no server while the token is fresh.
+        """The session's level, and the highest level that its user can reach. Usually sends no request.
 
-        Where the next level is higher, the user has a factor and hasn't shown it in this session.
+        If the next level is higher, the user has a factor that this session hasn't verified yet.
 
         Source: supabase_auth's ``mfa.get_authenticator_assurance_level``.
 
@@ -234,7 +237,7 @@ class MFA:
         """
         return self._auth._run(self._level)
 
-    # -- how they are sent --------------------------------------------------------------------------------
+    # -- requests -----------------------------------------------------------------------------------------
 
     async def _ask(
         self,
@@ -327,7 +330,7 @@ def _path(factor_id: str) -> str:
 
 
 def _methods(session: Session) -> tuple[AMREntry, ...]:
-    """How the user has shown who they are; a claim of another shape counts as none."""
+    """The authentication methods of the session; malformed claims are ignored."""
     entries = session.claims.get("amr")
     return tuple(
         AMREntry(str(entry.get("method")), int(tokens.number(entry, "timestamp") or 0))

@@ -1,4 +1,4 @@
-"""Proof Key for Code Exchange (RFC 7636): a code is of use only where it was asked for."""
+"""Proof Key for Code Exchange (RFC 7636): a code works only with the verifier of its client."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ logger = logging.getLogger("supabase_nb")
 
 _T = TypeVar("_T")
 
-#: What a verifier may be marked with, so that the code leads to `PASSWORD_RECOVERY`.
+#: Marks a verifier, so that its code leads to the event `PASSWORD_RECOVERY`.
 RECOVERY = "PASSWORD_RECOVERY"
 
 
 def new_verifier() -> Secret:
-    """A verifier that can't be guessed."""
+    """A random verifier."""
     return Secret(secrets.token_urlsafe(64))
 
 
 def challenge_of(verifier: Secret) -> dict[str, str]:
-    """What is sent with the request for a code that is of use only with this verifier."""
+    """The challenge for this verifier, which is sent when a code is requested."""
     digest = hashlib.sha256(verifier.reveal().encode()).digest()
     challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
     return {"code_challenge": challenge, "code_challenge_method": "s256"}
 
 
 class Pkce:
-    """The verifier of an unfinished sign-in; it is stored where auth-js and supabase-py store theirs.
+    """The verifier of an unfinished sign-in, stored in the same place as by auth-js and supabase-py.
 
     Args:
-        storage: Where the session is stored too, so that the sign-in outlives the kernel.
+        storage: The session's storage, so that the sign-in survives a kernel restart.
         key: The session's key.
     """
 
@@ -46,10 +46,10 @@ class Pkce:
         self._key = f"{key}-code-verifier"
 
     def challenge(self, purpose: str = "") -> dict[str, str]:
-        """Make a new verifier, and what is sent with the request for a code.
+        """Create and store a new verifier, and return its challenge.
 
         Args:
-            purpose: `RECOVERY`, or nothing: what the verifier is marked with.
+            purpose: `RECOVERY` to mark the verifier, or nothing.
         """
         verifier = new_verifier()
         marked = Secret(f"{verifier.reveal()}/{purpose}" if purpose else verifier)
@@ -57,13 +57,13 @@ class Pkce:
         return challenge_of(verifier)
 
     def verifier(self) -> tuple[Secret, str]:
-        """The verifier, empty where there is none, and what it was made for."""
+        """The verifier, empty if there is none, and its purpose."""
         stored = ask_storage("read", lambda: tokens.clean(self._storage.get(self._key) or ""))
         verifier, _, purpose = stored.reveal().partition("/")
         return Secret(verifier), purpose
 
     def done(self) -> None:
-        """Forget the verifier: the code was exchanged, so a verifier that stays is of no use any more."""
+        """Remove the verifier after its code was exchanged. Failing to do so is harmless."""
         try:
             self.forget()
         except AuthStorageError as error:
@@ -73,6 +73,6 @@ class Pkce:
         """Remove the verifier.
 
         Raises:
-            AuthStorageError: It cannot be removed.
+            AuthStorageError: It can't be removed.
         """
         ask_storage("removed", lambda: self._storage.remove(self._key))

@@ -1,7 +1,7 @@
-"""Sign-in methods that go through a browser: a provider's or an organisation's page, a link, identities.
+"""Sign-in methods that use a browser: providers, single sign-on, links, identities.
 
-They are methods of `AuthClient`. The code that comes back is of use only together with its verifier (PKCE),
-which never leaves this machine.
+They are methods of `AuthClient`. The code that the browser returns with works only together with its verifier
+(PKCE), which never leaves this machine.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ def sign_in_with_oauth(
     scopes: str | None = None,
     query_params: Mapping[str, str] | None = None,
 ) -> OAuthResponse:
-    """Begin a sign-in with a provider such as ``"github"``: returns the address to open in a browser.
+    """Start a sign-in with a provider such as ``"github"``. Returns the address to open in a browser.
 
-    `sign_in_with_url` takes the address that one is sent back to. Nothing is sent yet.
+    Pass the address that the browser returns to to `sign_in_with_url`. Nothing is sent yet.
 
     Args:
-        credentials: The same as a dictionary.
+        credentials: The arguments as a dictionary.
         provider: The provider's name, as in the project's settings.
-        redirect_to: Where to be sent back to; must be among the project's redirect URLs.
-        scopes: What to ask of the provider, separated by spaces.
-        query_params: Further parameters for the provider.
+        redirect_to: Where the browser returns to; must be one of the project's redirect URLs.
+        scopes: The scopes to request from the provider, separated by spaces.
+        query_params: More parameters for the provider.
 
     Raises:
         AuthStorageError: The verifier could not be saved.
@@ -83,13 +83,13 @@ def get_oauth_url(
     scopes: str | None = None,
     query_params: Mapping[str, str] | None = None,
 ) -> str:
-    """The address of `sign_in_with_oauth` alone.
+    """The address that `sign_in_with_oauth` returns, as a string.
 
     Args:
         provider: The provider's name, as in the project's settings.
-        redirect_to: Where to be sent back to; must be among the project's redirect URLs.
-        scopes: What to ask of the provider, separated by spaces.
-        query_params: Further parameters for the provider.
+        redirect_to: Where the browser returns to; must be one of the project's redirect URLs.
+        scopes: The scopes to request from the provider, separated by spaces.
+        query_params: More parameters for the provider.
 
     Source: the auth server's ``/authorize``.
 
@@ -111,21 +111,22 @@ def sign_in_with_sso(
     skip_http_redirect: bool | None = None,
     captcha_token: str | None = None,
 ) -> SSOResponse:
-    """Begin a sign-in at an organisation (SAML): returns the address to open in a browser.
+    """Start a sign-in with an organisation (SAML). Returns the address to open in a browser.
 
-    `sign_in_with_url` takes the address that one is sent back to.
+    Pass the address that the browser returns to to `sign_in_with_url`.
 
     Args:
-        credentials: The same as a dictionary.
+        credentials: The arguments as a dictionary.
         domain: The organisation's domain; or
         provider_id: the id of its identity provider.
-        redirect_to: Where to be sent back to; must be among the project's redirect URLs.
-        skip_http_redirect: Have the address answered; yes by default, as no redirect is followed here.
-        captcha_token: What a captcha gave, where the project asks for one.
+        redirect_to: Where the browser returns to; must be one of the project's redirect URLs.
+        skip_http_redirect: Return the address instead of a redirect (the default).
+        captcha_token: The result of a captcha, if the project requires one.
 
     Raises:
-        AuthInvalidCredentials: Neither domain nor id.
-        AuthApiError: The server refused (``saml_provider_disabled``, ``sso_provider_not_found``…).
+        AuthInvalidCredentials: Neither domain nor id was passed, or both.
+        AuthApiError: The server rejected the request (``saml_provider_disabled``,
+            ``sso_provider_not_found``…).
         TypeError: An unknown key, or a value of the wrong type.
 
     Source: supabase_auth's ``sign_in_with_sso``.
@@ -150,14 +151,14 @@ def sign_in_with_sso(
 
 
 def sign_in_with_url(auth: AuthClient, address: str | Secret) -> AuthResponse:
-    """Sign in with the address that a link or a provider's page sent one back to.
+    """Sign in with the address that a link or a provider's page led to.
 
     Args:
-        address: Copied from the browser, whole: with its ``#access_token=…`` or its ``?code=…``.
+        address: The whole address from the browser, including ``#access_token=…`` or ``?code=…``.
 
     Raises:
         AuthApiError: The address says that the sign-in failed, or the server does.
-        AuthError: There is nothing in it to sign in with.
+        AuthError: It contains neither a code nor tokens.
 
     Source: supabase_auth's ``initialize_from_url``.
 
@@ -189,17 +190,17 @@ def exchange_code_for_session(
     code_verifier: str | Secret | None = None,
     redirect_to: str | None = None,
 ) -> SessionResponse:
-    """Sign in with the code of an address (PKCE).
+    """Sign in with the code from an address (PKCE).
 
     Args:
-        params: The code; or a dictionary of what follows.
+        params: The code, or the arguments as a dictionary.
         auth_code: The code.
-        code_verifier: By default the one that was made for it and is kept in storage.
-        redirect_to: Where the sign-in was to lead.
+        code_verifier: The code's verifier; by default the one in storage.
+        redirect_to: Where the sign-in was supposed to lead.
 
     Raises:
-        AuthApiError: The server refused: the code is spent, too old, or of another verifier.
-        AuthError: There is no verifier: the sign-in was not begun here.
+        AuthApiError: The server refused: the code was used, has expired, or has another verifier.
+        AuthError: There is no verifier, because another client started the sign-in.
         TypeError: An unknown key, or a value of the wrong type.
 
     Source: supabase_auth's ``exchange_code_for_session``.
@@ -228,7 +229,7 @@ def exchange_code_for_session(
 
 
 def get_user_identities(auth: AuthClient) -> IdentitiesResponse:
-    """The accounts that the user signs in with, as the server knows them now.
+    """The accounts that the user signs in with, requested from the server.
 
     Raises:
         AuthSessionMissing: Not signed in.
@@ -250,21 +251,21 @@ def link_identity(
     scopes: str | None = None,
     query_params: Mapping[str, str] | None = None,
 ) -> OAuthResponse:
-    """Begin to link a provider's account to the user: returns the address to open in a browser.
+    """Start linking a provider's account to the user. Returns the address to open in a browser.
 
-    `sign_in_with_url` takes the address that one is sent back to. What comes of it is a new session; the one
-    that asked lives on.
+    Pass the address that the browser returns to to `sign_in_with_url`. This creates a new session, and
+    the current one doesn't end.
 
     Args:
-        credentials: The same as a dictionary.
+        credentials: The arguments as a dictionary.
         provider: The provider's name, as in the project's settings.
-        redirect_to: Where to be sent back to; must be among the project's redirect URLs.
-        scopes: What to ask of the provider, separated by spaces.
-        query_params: Further parameters for the provider.
+        redirect_to: Where the browser returns to; must be one of the project's redirect URLs.
+        scopes: The scopes to request from the provider, separated by spaces.
+        query_params: More parameters for the provider.
 
     Raises:
         AuthSessionMissing: Not signed in.
-        AuthApiError: The server refused (``manual_linking_disabled``…).
+        AuthApiError: The server rejected the request (``manual_linking_disabled``…).
         TypeError: An unknown key, or a value of the wrong type.
 
     Source: supabase_auth's ``link_identity``.
@@ -286,17 +287,18 @@ def link_identity(
 
 
 def unlink_identity(auth: AuthClient, identity: UserIdentity | Mapping[str, Any]) -> None:
-    """Remove an account from those that the user signs in with.
+    """Unlink one of the accounts that the user signs in with.
 
-    Unlinking the email identity moves the user's address to a remaining one; the password stays.
+    If you unlink the email identity, the user gets the address of a remaining one and keeps the password.
 
     Args:
         identity: One of `get_user_identities`.
 
     Raises:
         AuthSessionMissing: Not signed in.
-        AuthApiError: The server refused (``single_identity_not_deletable``, ``identity_not_found``…).
-        TypeError: This is no identity.
+        AuthApiError: The server rejected the request (``single_identity_not_deletable``,
+            ``identity_not_found``…).
+        TypeError: The argument is not an identity.
 
     Source: supabase_auth's ``unlink_identity``.
 
@@ -310,11 +312,11 @@ def unlink_identity(auth: AuthClient, identity: UserIdentity | Mapping[str, Any]
     return auth._run(lambda: _unlink(auth._manager, identity_id))
 
 
-# -- how they are sent ------------------------------------------------------------------------------------
+# -- requests ---------------------------------------------------------------------------------------------
 
 
 async def _query(manager: SessionManager, fields: Mapping[str, Any]) -> str:
-    """The parameters of a request for a provider's page, with a new challenge."""
+    """The query parameters for a provider's page, with a new challenge."""
     challenge = await manager.store.run(requests.pkce_of(manager).challenge)
     return requests.provider_query(fields, challenge)
 
@@ -325,7 +327,7 @@ async def _begin_oauth(manager: SessionManager, fields: Mapping[str, Any]) -> OA
 
 
 async def _begin_sso(manager: SessionManager, fields: dict[str, Any]) -> SSOResponse:
-    # Here it is in the body: this endpoint doesn't read it from the query.
+    # In the body, because this endpoint doesn't read it from the query.
     leads_to = {"redirect_to": fields.pop("redirect_to")} if "redirect_to" in fields else {}
     path, body = await requests.prepare(manager, "/sso", {"skip_http_redirect": True, **fields}, pkce=True)
     return SSOResponse(await manager.api.ask("POST", path, _url_of, body={**body, **leads_to}))

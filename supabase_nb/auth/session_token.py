@@ -1,4 +1,4 @@
-"""TokenSource: the access token of a client's session, for requests that carry it."""
+"""TokenSource: the access token of a client's session, for requests."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ._session.snapshot import Freshness
 from ._session.state import margin
 from .client import AuthClient
 
-#: In place of a token, or of a key, where there is none.
+#: Stands for a missing token or key.
 NO_TOKEN = Secret("")
 
 
 class TokenSource:
-    """The newest access token of an `AuthClient`. Reading it takes no lock.
+    """The newest access token of an `AuthClient`. Reading it needs no lock.
 
     Args:
         auth: The client.
@@ -32,26 +32,26 @@ class TokenSource:
 
     @property
     def forked(self) -> bool:
-        """Whether this is a forked child: only the parent process refreshes the session."""
+        """Whether this is a forked child, where the session can't be refreshed."""
         return self._manager.state.forked
 
     def current(self) -> Secret | None:
         """The token, if it can be sent without waiting; `NO_TOKEN`: not signed in; ``None``: call `fetch`."""
         snapshot = self._manager.snapshot
         if self.auth.closed:
-            return None  # `fetch` says so
+            return None  # `fetch` raises the error
         if snapshot.session is None:
             return NO_TOKEN if self._restored and snapshot.status != "expired" else None
         freshness = self._manager.state.freshness(snapshot)
         if freshness is Freshness.EXPIRED:
             return None
-        # Stale: worth a wait, unless a refresh has just failed (the background retries), or can't help.
+        # Stale: wait for a refresh, unless one has just failed (the background retries) or can't help.
         if freshness is Freshness.STALE and snapshot.error is None and snapshot.session.refresh_token:
             return None
         return Secret(snapshot.session.access_token)
 
     def newest(self) -> Secret:
-        """The token without a look at its age; `NO_TOKEN` when there is none. Never waits."""
+        """The newest token, even if it has expired; `NO_TOKEN` if there is none. Never waits."""
         session = self._manager.snapshot.session
         return NO_TOKEN if session is None else Secret(session.access_token)
 
@@ -61,16 +61,16 @@ class TokenSource:
         return None if session is None else margin(session)
 
     def fetch(self) -> Secret:
-        """The token, restored from storage and refreshed first where that is due.
+        """The token. Restores the session from storage and refreshes it, if needed.
 
         Raises:
-            AuthRetryableError: It has expired and the server can't be reached now.
-            AuthSessionMissing: The session has ended for good. Nothing goes out as someone else.
+            AuthRetryableError: The session has expired and the server can't be reached.
+            AuthSessionMissing: The session has ended. Nothing is sent without the user.
         """
         return self.auth._run(self._fetch)
 
     async def fetch_async(self) -> Secret:
-        """The same, awaited."""
+        """The same as a coroutine."""
         return await self.auth._await(self._fetch)
 
     async def _fetch(self) -> Secret:
@@ -82,13 +82,14 @@ class TokenSource:
         if snapshot.status == "expired":
             why = f" {snapshot.error.message}" if snapshot.error else ""
             raise AuthSessionMissing(
-                f"The session has ended, so nothing was sent.{why} (To continue without a user, sign out.)",
+                f"The session has ended, so nothing was sent.{why} To send requests without a user, sign "
+                "out.",
                 code=snapshot.error.code if snapshot.error else None,
             )
         return NO_TOKEN
 
     def refresh(self, seen: Secret) -> Secret | None:
-        """Another token than `seen`, which a server refused; ``None`` if there is none. One exchange for all.
+        """Another token than `seen`, which a server rejected; ``None`` if there is none. Shares one refresh.
 
         Raises:
             AuthError: In a forked child.
@@ -96,7 +97,7 @@ class TokenSource:
         return self.auth._run(lambda: self._refresh(seen))
 
     async def refresh_async(self, seen: Secret) -> Secret | None:
-        """The same, awaited."""
+        """The same as a coroutine."""
         return await self.auth._await(lambda: self._refresh(seen))
 
     async def _refresh(self, seen: Secret) -> Secret | None:
@@ -104,12 +105,12 @@ class TokenSource:
             return Secret((await self._manager.refresher.refresh(seen)).access_token)
         except AuthError:
             if self.forked:
-                raise  # the refusal alone would not say that only the parent process can refresh
-            # The caller gets the server's refusal, and the session's status says the rest.
+                raise  # otherwise the user wouldn't learn that only the parent process can refresh
+            # The caller gets the server's 401, and the session's status has the reason.
             return None
 
     def on_change(self, callback: Callable[[], object]) -> Callable[[], None]:
-        """Call `callback()` at each event of the session, first at once. Returns what ends that."""
+        """Call `callback()` now and at each event. Returns a function that ends this."""
 
         def changed(_: object, __: Session | None) -> None:
             callback()

@@ -2,8 +2,8 @@
 
 They are methods of `AuthClient`. Each starts a new session.
 
-They take a dictionary, like Supabase's Python client, or keywords.
-Passwords and codes are wrapped at once: no ``repr``, log or traceback of this package shows them.
+They accept a dictionary, like Supabase's Python client, or keywords. Passwords and codes are wrapped at
+once, so that no ``repr``, log or traceback of this package shows them.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ def sign_up(
     """Create a user.
 
     Args:
-        credentials: The same as a dictionary.
+        credentials: The arguments as a dictionary.
         email: The address; or
-        phone: the number, with its country's code.
+        phone: the number, with country code.
         password: The password.
         data: The user's metadata.
-        redirect_to: Where the link in the confirmation mail leads.
+        redirect_to: Where the link in the confirmation email leads.
         channel: ``"sms"`` or ``"whatsapp"``, for a phone.
         captcha_token: The result of a captcha, if the project requires one.
 
     Returns:
-        The user and the session; no session if the project requires the address to be confirmed first.
+        The user and the session. The session is ``None`` if the project requires a confirmed address.
 
     Raises:
-        AuthWeakPassword: ``reasons`` says in what.
-        AuthApiError: The server refused (``user_already_exists``, ``signup_disabled``…).
+        AuthWeakPassword: The password is too weak. ``reasons`` says why.
+        AuthApiError: The server rejected the request (``user_already_exists``, ``signup_disabled``…).
         TypeError: An unknown key, or a value of the wrong type.
 
     Source: supabase_auth's ``sign_up``.
@@ -92,17 +92,17 @@ def sign_in_with_password(
     """Sign in with a password.
 
     Args:
-        credentials: The same as a dictionary.
+        credentials: The arguments as a dictionary.
         email: The address; or
         phone: the number.
         password: The password.
-        data: Sent as supabase_auth does; the auth server ignores it.
+        data: Sent as in supabase_auth, but ignored by the auth server.
         captcha_token: The result of a captcha, if the project requires one.
 
     Raises:
-        AuthInvalidCredentials: Wrong e-mail or password.
-        AuthApiError: The server refused (``email_not_confirmed``, ``user_banned``…).
-        AuthRetryableError: The server cannot be reached now.
+        AuthInvalidCredentials: Wrong email or password.
+        AuthApiError: The server rejected the request (``email_not_confirmed``, ``user_banned``…).
+        AuthRetryableError: The server can't be reached.
         TypeError: An unknown key, or a value of the wrong type.
 
     Source: supabase_auth's ``sign_in_with_password``.
@@ -136,7 +136,7 @@ def sign_in_anonymously(
     """Sign in as a new anonymous user.
 
     Args:
-        credentials: The same as a dictionary.
+        credentials: The arguments as a dictionary.
         data: The user's metadata.
         captcha_token: The result of a captcha, if the project requires one.
 
@@ -168,12 +168,12 @@ def sign_in_with_otp(
     channel: str | None = None,
     captcha_token: str | None = None,
 ) -> AuthOtpResponse:
-    """Send a one-time code, by e-mail also a link; pass it to `verify_otp` or `sign_in_with_url`.
+    """Send a one-time code (and by email also a link), for `verify_otp` or `sign_in_with_url`.
 
     Args:
-        credentials: The same as a dictionary.
+        credentials: The arguments as a dictionary.
         email: The address; or
-        phone: the number, with its country's code.
+        phone: the number, with country code.
         should_create_user: Whether to create the user if there is none; yes by default.
         data: The metadata of a new user.
         redirect_to: Where the link leads.
@@ -181,10 +181,10 @@ def sign_in_with_otp(
         captcha_token: The result of a captcha, if the project requires one.
 
     Returns:
-        Neither user nor session: you get these with the code. ``message_id`` is the SMS provider's.
+        A response without user and session. For a phone, ``message_id`` is the SMS provider's id.
 
     Raises:
-        AuthApiError: The server refused (``otp_disabled``, ``over_email_send_rate_limit``…).
+        AuthApiError: The server rejected the request (``otp_disabled``, ``over_email_send_rate_limit``…).
         TypeError: An unknown key, or a value of the wrong type.
 
     Source: supabase_auth's ``sign_in_with_otp``.
@@ -226,22 +226,22 @@ def verify_otp(
     """Sign in with a one-time code.
 
     Args:
-        params: The same as a dictionary.
+        params: The arguments as a dictionary.
         email: The address that the code was sent to; or
         phone: the number.
         token: The code. Spaces and dashes in it do not matter.
-        token_hash: What a link holds instead of a code; then without address and code.
-        type: What it was sent for: ``"email"`` (default), ``"sms"`` (default with a phone),
+        token_hash: The hash from a link, instead of address and code.
+        type: What the code is for: ``"email"`` (default), ``"sms"`` (default with a phone),
             ``"recovery"``, ``"invite"``, ``"email_change"``…
-        redirect_to: Where a link would lead.
+        redirect_to: Where the link was supposed to lead.
         captcha_token: The result of a captcha, if the project requires one.
 
     Returns:
-        The user and the session; neither, when the other address has to confirm a change too.
+        The user and the session, or neither, if a change must still be confirmed at the other address.
 
     Raises:
-        AuthInvalidCredentials: The code is wrong, used or too old.
-        AuthApiError: The server refused.
+        AuthInvalidCredentials: The code is wrong, was already used, or has expired.
+        AuthApiError: The server rejected the request.
         TypeError: An unknown key, or a value of the wrong type.
 
     Source: supabase_auth's ``verify_otp``.
@@ -282,18 +282,18 @@ def sign_in_with_id_token(
     nonce: str | Secret | None = None,
     captcha_token: str | None = None,
 ) -> SessionResponse:
-    """Sign in with an ID token that a provider has issued to an app of yours.
+    """Sign in with an ID token that a provider issued to your app.
 
     Args:
-        credentials: The same as a dictionary.
+        credentials: The arguments as a dictionary.
         provider: ``"google"``, ``"apple"``, ``"azure"``, ``"facebook"`` or ``"kakao"``.
         token: The ID token.
-        access_token: The provider's access token, where the ID token was issued with one.
+        access_token: The provider's access token, if the ID token was issued with one.
         nonce: The nonce whose SHA-256 is in the ID token.
-        captcha_token: What a captcha gave, where the project asks for one.
+        captcha_token: The result of a captcha, if the project requires one.
 
     Raises:
-        AuthApiError: The server refused (``provider_disabled``…).
+        AuthApiError: The server rejected the request (``provider_disabled``…).
         TypeError: An unknown key, or a value of the wrong type.
 
     Source: supabase_auth's ``sign_in_with_id_token``.

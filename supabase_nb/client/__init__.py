@@ -1,10 +1,11 @@
-"""One Supabase project, worked with as one user.
+"""A Supabase project, used as one user.
 
-- `client`: `Client`, with tables, storage, functions and realtime. `connect`: which project.
+- `client`: `Client`, with tables, storage, functions and realtime. `connect`: finds the project's URL and
+key.
 - `client_options`: the options of supabase-py's `create_client`.
 - `session_auth`: `SessionAuth`, for other HTTP clients. `request_tokens`: the token that requests carry.
 - `frames`: all rows of a query as a DataFrame. `dask`: the session on a cluster.
-- `redirect_guard`: keeps it from other addresses. `realtime`: pushes it to channels.
+- `redirect_guard`: keeps the token away from other origins. `realtime`: pushes it to channels.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ __all__ = ["Client", "create_client"]
 
 
 def __getattr__(name: str) -> object:
-    # Not before it is used: it imports the HTTP library, which `%load_ext` does not need.
+    # Imported on first use, because `%load_ext` doesn't need the HTTP library.
     if name in __all__:
         from . import client
 

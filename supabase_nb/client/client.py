@@ -1,4 +1,4 @@
-"""Client: one Supabase project, worked with as one user."""
+"""Client: a Supabase project, used as one user."""
 
 from __future__ import annotations
 
@@ -29,37 +29,37 @@ if TYPE_CHECKING:
 
     from .realtime import SessionRealtime
 
-# Seconds to connect, and to wait for data: as long as a query may take (postgrest's own default).
+# Timeouts in seconds: to connect, and for data (postgrest's default).
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 5.0, 120.0
 
 
 class _DataRequests(_http.Client):
-    """What sends a client's requests for data."""
+    """Sends a client's data requests."""
 
     def send(self, request: _http.Request, **options: Any) -> _http.Response:
-        """Send it; a closed client's error is ours, with the next step."""
+        """Send a request. On a closed client, the error says what to do next."""
         if self.is_closed:
             raise client_closed()
         return super().send(request, **options)
 
 
 class Client:
-    """One Supabase project.
+    """A Supabase project.
 
-    Tables, storage, functions and realtime are Supabase's own packages (extra ``data``). All requests go
-    through one connection pool, and each carries the newest access token.
+    Tables, storage, functions and realtime come from Supabase's own packages (extra ``data``). All data
+    requests share one connection pool, and each carries the newest access token.
 
     Args:
         url: The project's URL, ``https://abcd.supabase.co``, or its page in the dashboard.
         key: Its publishable (anon) key.
-        name: Tells several sessions of one project apart.
+        name: A name for this session, if you use several sessions of one project.
         storage: Where the session is stored; by default a file in the user's data folder.
-        auth_url: The auth server's base, where it is not ``{url}/auth/v1``. Each auth server has a stored
-            session of its own.
-        transport: What sends all requests; by default a connection pool of its own for data, and one for
-            the auth server.
+        auth_url: The auth server's base URL, if it isn't ``{url}/auth/v1``. Each auth server has its own
+            stored session.
+        transport: A transport for all requests; by default, data and the auth server each have a
+            connection pool.
         allow_secret_key: Accept a service-role or secret key. It bypasses Row Level Security.
-        **options: Further arguments of `AuthClient`.
+        **options: More arguments of `AuthClient`.
 
     Raises:
         AuthError: ``url`` is not a valid URL, or ``key`` does not belong in a notebook.
@@ -106,7 +106,7 @@ class Client:
         logs.install()
         self._bearer = SessionTokens(self.auth, self._key, [self.url])
         self._tables = Tables(self, self._bearer)
-        # Redirects carry nothing of ours: the transport signs each hop, if it is for the project.
+        # Redirects don't carry tokens: the transport signs each hop to the project again.
         self.http: _http.Client = _DataRequests(
             transport=SessionTransport(Signer(self._bearer), transport or Pool()),
             base_url=self.url,
@@ -129,19 +129,19 @@ class Client:
 
     @property
     def supabase_url(self) -> str:
-        """The project's URL: `url`, by its name in supabase-py."""
+        """The project's URL (`url`), under its name in supabase-py."""
         return self.url
 
     @property
     def supabase_key(self) -> str:
-        """The project's publishable key: `key`, by its name in supabase-py."""
+        """The project's publishable key (`key`), under its name in supabase-py."""
         return self.key
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r}, {'closed' if self.closed else self.auth.status})"
 
     def __dir__(self) -> list[str]:
-        """The public names: this is what Tab offers."""
+        """The public names, for tab completion."""
         return sorted(name for name in super().__dir__() if not name.startswith("_"))
 
     @property
@@ -156,7 +156,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Stop refreshing and close the connections. The session stays stored. May be called twice.
+        """Stop refreshing and close the connections. The session stays in storage. Can be called twice.
 
         Example:
             ``supabase.close()``
@@ -166,19 +166,19 @@ class Client:
         self.auth.close()
         self.http.close()
 
-    # -- as whom ------------------------------------------------------------------------------------------
+    # -- set_auth ------------------------------------------------------------------------------------------
 
     def set_auth(self, token: str | Secret | None) -> None:
         """Send all requests, including realtime's, with another token.
 
-        Another thing than `AuthClient.set_session`: the session, its storage, its refreshes, events and
-        subscribers stay as they are. The panel says that it is in force.
+        Unlike `AuthClient.set_session`, this doesn't change the session, which is still stored and refreshed.
+        The panel says that another token is in use.
 
         Args:
             token: An access token of this project; ``None``: use the session's token again.
 
         Raises:
-            AuthInvalidJwt: It does not look like a token.
+            AuthInvalidJwt: The argument doesn't look like a token.
 
         Example:
             ``supabase.set_auth(at)``
@@ -186,17 +186,17 @@ class Client:
         token = None if token is None else Secret(token)
         self._bearer.override(token)
 
-    # -- data, on Supabase's own packages -----------------------------------------------------------------
+    # -- data, with Supabase's packages -----------------------------------------------------------------
 
     @property
     def postgrest(self) -> SyncPostgrestClient:
-        """Tables and functions of the database."""
+        """The database's tables and functions."""
         if self._postgrest is None:
             self._postgrest = self.schema(self._default_schema)
         return self._postgrest
 
     def table(self, name: str) -> SyncRequestBuilder:
-        """A table or view, to be queried.
+        """Query a table or view.
 
         Source: supabase-py's ``table``.
 
@@ -208,7 +208,7 @@ class Client:
     from_ = table
 
     def schema(self, name: str) -> SyncPostgrestClient:
-        """Another schema than ``public``; it must be among the exposed ones.
+        """Query another schema than ``public``. It must be exposed in the project's settings.
 
         Source: supabase-py's ``schema``.
 
@@ -219,9 +219,9 @@ class Client:
             from postgrest import SyncPostgrestClient
         except ImportError:
             raise _missing("postgrest") from None
-        # Not by their own `schema()`: before 2.34 that one left our connections, and with them the session.
+        # Not with postgrest's `schema()`: before 2.34, it didn't use our connections, so it lost the session.
         made = SyncPostgrestClient(f"{self.url}/rest/v1", schema=name, headers={}, http_client=self.http)
-        made._owns_session = False  # used in a `with`, it leaves our connections open (since 2.34)
+        made._owns_session = False  # in a `with` block, this keeps our connections open (since 2.34)
         return made
 
     def rpc(
@@ -232,14 +232,14 @@ class Client:
         head: bool = False,
         get: bool = False,
     ) -> SyncRPCFilterRequestBuilder:
-        """Call a function of the database.
+        """Call a database function.
 
         Args:
             function: Its name.
             params: Its arguments.
             count: How to count the rows.
-            head: Only count, send no rows.
-            get: Call it read-only.
+            head: Only count the rows, without returning them.
+            get: Call it with GET, which is read-only.
 
         Source: supabase-py's ``rpc``.
 
@@ -259,25 +259,26 @@ class Client:
     ) -> Any:
         """All rows of a query as a DataFrame.
 
-        A server sends so many rows at a time, at Supabase 1,000. This asks for all pages, several at once,
-        checks that they are as many as the server counts, and warns if the table changed meanwhile. The order
-        is the query's, then the primary key. ``limit()`` and ``range()`` of the query are respected.
+        A server limits the rows per request, at Supabase to 1,000. This requests all pages, several at once,
+        compares the number of rows with the server's count, and warns if the table changed in the meantime.
+        Rows are sorted by the query's order, then by the primary key. ``limit()`` and ``range()`` are
+        respected.
 
         Args:
-            query: A query without its ``execute()``, or a table's name. It stays as it is.
+            query: A query without ``execute()``, or a table's name.
             as_: ``"pandas"``, ``"polars"`` or ``"pyarrow"``.
-            dtype_backend: pandas' types: ``"numpy_nullable"`` or ``"pyarrow"`` instead of its own.
-            key: Columns that are unique together, where the server names no primary key and it isn't ``id``.
+            dtype_backend: ``"numpy_nullable"`` or ``"pyarrow"``, instead of pandas' default types.
+            key: Columns that are unique together, if the server reveals no primary key and it isn't ``id``.
             progress: Show a progress bar after a second.
 
         Returns:
-            The frame. ``frame.attrs["supabase"]`` says as whom, when, and how many rows (pyarrow: in the
-            schema's metadata).
+            The frame. ``frame.attrs["supabase"]`` has the user, the time and the number of rows (in pyarrow,
+            the schema's metadata).
 
         Raises:
-            postgrest.APIError: The server refused.
-            AuthError: The session has ended, or another user signed in meanwhile.
-            TypeError: It isn't a query that reads.
+            postgrest.APIError: The server rejected the query.
+            AuthError: The session has ended, or another user signed in during the call.
+            TypeError: The argument isn't a query that reads rows.
             ImportError: The library isn't installed.
 
         Example:
@@ -291,7 +292,7 @@ class Client:
 
     @property
     def storage(self) -> SyncStorageClient:
-        """Files. (The session is stored elsewhere: ``auth.storage``.)."""
+        """The project's files. The session is stored in ``auth.storage``, not here."""
         if self._storage is None:
             try:
                 from storage3 import SyncStorageClient
@@ -313,9 +314,11 @@ class Client:
 
     @property
     def realtime(self) -> SessionRealtime:
-        """Changes as they happen (async): ``await supabase.realtime.channel("room").subscribe()``."""
+        """Realtime changes (async): ``await supabase.realtime.channel("room").subscribe()``."""
         if IN_BROWSER:
-            raise AuthError("Realtime needs a connection of its own, which Python in a browser cannot open.")
+            raise AuthError(
+                "Realtime is not available in a browser: it needs a WebSocket, which Python can't open there."
+            )
         if self._realtime is None:
             try:
                 from .realtime import SessionRealtime
@@ -351,13 +354,13 @@ def create_client(
         url: The project's URL, ``https://abcd.supabase.co``, or its page in the dashboard.
         key: Its publishable (anon) key.
         options: A `ClientOptions`, or supabase-py's.
-        supabase_url: The URL, by its name in supabase-py.
-        supabase_key: The key, by its name in supabase-py.
-        **more: Further arguments of `Client`. They override ``options``.
+        supabase_url: The URL, under its name in supabase-py.
+        supabase_key: The key, under its name in supabase-py.
+        **more: More arguments of `Client`. They override ``options``.
 
     Raises:
-        AuthError: The URL or the key is missing (``no_url``, ``no_key``), and as `Client` does.
-        TypeError: Something is given twice, or an option isn't supported.
+        AuthError: The URL or the key is missing (``no_url``, ``no_key``), or `Client` raises it.
+        TypeError: The URL or the key is passed twice, or an option isn't supported.
 
     Source: ``create_client`` of supabase-py.
 
@@ -366,7 +369,7 @@ def create_client(
     """
     for name, first, second in (("url", url, supabase_url), ("key", key, supabase_key)):
         if first is not None and second is not None:
-            raise TypeError(f"supabase_{name} is another name of {name}. Give one of them.")
+            raise TypeError(f"Pass either {name} or supabase_{name}, not both.")
     project, secret = supabase_url if url is None else url, supabase_key if key is None else key
-    # What is missing, `Client` refuses in its own words.
+    # If one is missing, `Client` raises the error.
     return Client(project, secret, **(client_arguments(options) | more))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""`ClientOptions`: the options of supabase-py's `create_client`, as far as they mean something here."""
+"""`ClientOptions`: the supported options of supabase-py's `create_client`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ class ClientOptions:
     """Options of `create_client`, as in supabase-py; its own ``ClientOptions`` works too.
 
     Args:
-        schema: The database's schema; must be among the exposed ones.
-        headers: Sent with every request. Not ``Authorization``: see `Client.set_auth`.
+        schema: The database schema. It must be exposed in the project's settings.
+        headers: Sent with every request. For ``Authorization``, use `Client.set_auth`.
         auto_refresh_token: Refresh in the background.
         persist_session: Store the session; otherwise it is kept in memory only.
         storage: Where the session is stored; by default a file in the user's data folder.
-        flow_type: Only ``"pkce"``: links carry a code, never tokens.
+        flow_type: Always ``"pkce"``: links carry a code, never tokens.
 
-    Source: ``ClientOptions`` of supabase-py. Its time-outs, ``httpx_client`` and ``realtime`` do not apply.
+    Source: ``ClientOptions`` of supabase-py. Its timeouts, ``httpx_client`` and ``realtime`` are not
+        supported.
 
     Example:
         ``create_client(url, key, options=ClientOptions(schema="private"))``
@@ -40,34 +41,36 @@ _OURS = {option.name for option in dataclasses.fields(ClientOptions)}
 
 
 def client_arguments(options: object) -> dict[str, Any]:
-    """The arguments of `Client` that say the same.
+    """The corresponding arguments of `Client`.
 
     Args:
         options: A `ClientOptions`, or supabase-py's.
 
     Raises:
-        TypeError: It is another thing, or says what cannot be done here.
+        TypeError: The argument is something else, or has an option that isn't supported.
     """
     if options is None:
         return {}
     if isinstance(options, type) or not dataclasses.is_dataclass(options):
-        raise TypeError('options is a ClientOptions: options=ClientOptions(schema="private").')
+        raise TypeError('options must be a ClientOptions: options=ClientOptions(schema="private").')
     values: dict[str, Any] = {
         option.name: getattr(options, option.name) for option in dataclasses.fields(options)
     }
     usual: dict[str, Any] = {option.name: _default(option) for option in dataclasses.fields(options)}
     for name in values.keys() - _OURS:
         if values[name] != usual[name]:
-            raise TypeError(f"ClientOptions({name}=…) isn't supported here: leave it out.")
+            raise TypeError(f"ClientOptions({name}=…) isn't supported. Leave it out.")
     if values["flow_type"] != "pkce":
-        raise TypeError('flow_type is always "pkce" here: leave it out. sign_in_with_url takes any link.')
+        raise TypeError('flow_type is always "pkce". Leave it out. sign_in_with_url accepts any link.')
     headers = {
         name: value
         for name, value in values["headers"].items()
-        if value != (usual["headers"] or {}).get(name)  # supabase-py says its own name there
+        if value != (usual["headers"] or {}).get(name)  # supabase-py's default header with its name
     }
     if any(name.lower() == "authorization" for name in headers):
-        raise TypeError("Authorization is the session's. Use supabase.set_auth(token) after create_client.")
+        raise TypeError(
+            "The session sets Authorization. To send another token, call supabase.set_auth(token)."
+        )
     return {
         "schema": values["schema"],
         "headers": headers,
@@ -82,9 +85,9 @@ def _default(option: dataclasses.Field[Any]) -> Any:
 
 
 def _storage(given: object) -> SessionStorage | None:
-    """Where the session is stored; ``None``: where it is by default."""
+    """The storage; ``None``: the default."""
     if given is None or type(given).__module__.startswith("supabase_auth."):
         return None  # supabase-py's default
     if not isinstance(given, SessionStorage):
-        raise TypeError("storage is a SessionStorage: FileStorage(), MemoryStorage(), or one of your own.")
+        raise TypeError("storage must be a SessionStorage: FileStorage(), MemoryStorage(), or your own.")
     return given

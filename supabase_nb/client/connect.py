@@ -1,4 +1,4 @@
-"""Which project to work with: its URL and key, from arguments, the environment, or a ``.env`` file."""
+"""Finds a project's URL and key in arguments, the environment or a ``.env`` file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .._urls import check_url
 from ..errors import AuthError
 from ..tokens import Secret
 
-#: Where the key of a project is looked for, in this order.
+#: Environment variables for the key, in order of precedence.
 KEY_VARIABLES = ("SUPABASE_KEY", "SUPABASE_ANON_KEY", "SUPABASE_PUBLISHABLE_KEY")
 URL_VARIABLE = "SUPABASE_URL"
 DOTENV = ".env"
@@ -22,13 +22,13 @@ DOTENV = ".env"
 
 @dataclass(frozen=True)
 class Project:
-    """One Supabase project.
+    """The URL and key of a Supabase project.
 
     Args:
         url: Its URL, ``https://abcd.supabase.co``.
         key: Its publishable (anon) key.
-        auth_url: The auth server's base, where it is not ``{url}/auth/v1``.
-        url_from: Where the URL was found: ``"argument"``, or the variable and the file it is in.
+        auth_url: The auth server's base URL, if it isn't ``{url}/auth/v1``.
+        url_from: Where the URL was found: ``"argument"``, or the variable and its file.
         key_from: Where the key was found.
     """
 
@@ -43,7 +43,7 @@ class Project:
 
     @property
     def origin(self) -> str:
-        """Which of the places won, in a few words; empty when both were given as arguments."""
+        """Where the URL and key were found, as text; empty if both were arguments."""
         if self.url_from == self.key_from == "argument":
             return ""
         return f"URL: {self.url_from}; key: {self.key_from}"
@@ -58,30 +58,30 @@ def resolve_project(
     folder: str | os.PathLike[str] | None = None,
     allow_secret_key: bool = False,
 ) -> Project:
-    """Settle on a project.
+    """Find the project's URL and key.
 
-    URL and key are looked for each by itself, and the first place that has one wins: the argument, the
-    environment, the nearest ``.env`` from the folder upward. Variables that are set but empty do not count.
+    Each of them comes from the first of these places that has it: the argument, the environment, the nearest
+    ``.env`` from the folder upward. Empty variables are ignored.
 
     Args:
         url: The project's URL; otherwise ``SUPABASE_URL``.
         key: Its key; otherwise the first of `KEY_VARIABLES` that is set.
-        auth_url: The auth server's base, for set-ups of one's own.
-        environ: The environment; the process's by default.
-        folder: Where to begin to look for ``.env``; the working directory by default.
-        allow_secret_key: Take a service-role or secret key too.
+        auth_url: The auth server's base URL, for self-hosted setups.
+        environ: The environment; by default the process's.
+        folder: Where to start looking for ``.env``; the working directory by default.
+        allow_secret_key: Accept a service-role or secret key.
 
     Raises:
-        AuthError: The URL or the key is found nowhere (``no_url``, ``no_key``), the key is one that bypasses
-            Row Level Security (``secret_key``), or another project's (``wrong_project``), or the URL is
-            none (``invalid_url``).
+        AuthError: The URL or the key isn't found (``no_url``, ``no_key``), the key bypasses Row Level
+            Security (``secret_key``) or is another project's (``wrong_project``), or the URL isn't valid
+            (``invalid_url``).
     """
     environ = os.environ if environ is None else environ
     places = [] if url and key else list(_places(environ, Path(folder) if folder is not None else None))
     url, url_from = _first(url, (URL_VARIABLE,), places)
     found, key_from = _first(key, KEY_VARIABLES, places)
     secret, key, found = Secret(found), "", ""
-    del environ, places  # they hold keys, and this frame may appear in a traceback with locals
+    del environ, places  # they hold keys, and this frame can appear in a traceback with local variables
     if not url:
         raise AuthError(
             f"No project URL was found. Pass one, or set {URL_VARIABLE} (in the environment or a {DOTENV}); "
@@ -96,19 +96,19 @@ def resolve_project(
         )
     url = project_url(url)
     for address in filter(None, (url, auth_url)):
-        check_url(address, allow_http=True)  # whether http:// is good enough, the client decides
+        check_url(address, allow_http=True)  # the client decides whether to accept http://
     check_key(secret, url, allow_secret_key=allow_secret_key, found=key_from)
     return Project(url, secret.reveal(), auth_url or None, url_from, key_from)
 
 
 def check_key(key: Secret, url: str, *, allow_secret_key: bool = False, found: str = "argument") -> None:
-    """Refuse a key that has no place in a notebook, or in this project.
+    """Refuse a secret key, another project's key, or a token.
 
     Args:
         key: The key.
         url: The project's URL.
-        allow_secret_key: Take one that bypasses Row Level Security.
-        found: Where it was found, for the message.
+        allow_secret_key: Accept a key that bypasses Row Level Security.
+        found: Where the key was found, for the message.
 
     Raises:
         AuthError: ``secret_key``, ``wrong_project`` or ``token_for_key``.
@@ -128,13 +128,13 @@ def check_key(key: Secret, url: str, *, allow_secret_key: bool = False, found: s
     host = urlsplit(url).hostname or ""
     if ref and host.endswith(".supabase.co") and host != f"{ref}.supabase.co":
         raise AuthError(
-            f"This key{place} is from another project. Take both from the same one.",
+            f"This key{place} is from another project. Use the URL and the key of the same project.",
             code="wrong_project",
         )
 
 
 def _places(environ: Mapping[str, str], folder: Path | None) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """Where variables may be set, in the order of precedence, each with words that say where."""
+    """The places where variables can be set, in order of precedence, each with a description."""
     yield "", environ
     start = (folder or Path.cwd()).absolute()
     for parent in (start, *start.parents):
@@ -154,7 +154,7 @@ def _places(environ: Mapping[str, str], folder: Path | None) -> Iterator[tuple[s
 def _first(
     given: str | None, names: tuple[str, ...], places: list[tuple[str, Mapping[str, str]]]
 ) -> tuple[str, str]:
-    """The first value there is, and where it stood."""
+    """The first value, and where it was found."""
     if given and given.strip():
         return given.strip(), "argument"
     for where, values in places:

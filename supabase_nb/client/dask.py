@@ -1,8 +1,8 @@
-"""The session on a Dask cluster: workers send requests with the newest access token, and never see more.
+"""The session on a Dask cluster: workers send requests with the newest access token.
 
-The kernel that has the session publishes each new access token on the scheduler; workers read it there. A
-worker whose token is refused says so, the kernel refreshes, and the worker waits for what comes of it. The
-refresh token stays in the kernel, and a pickled `SessionAuth` holds a name and no token at all.
+The kernel publishes each new access token on the scheduler, and workers read it there. If a server rejects a
+worker's token, the worker asks the kernel for a refresh and waits for the new token. The refresh token stays
+in the kernel, and a pickled `SessionAuth` contains a name but no token.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from .client import Client
 
-# Seconds for which a worker does not ask the scheduler again, at most; and for which it waits for it.
+# In seconds: how long a worker uses a token before it asks the scheduler again, and how long it waits for it.
 _KEEP, _PATIENCE = 5.0, 15.0
-# What is shared from this process: tasks that run in it need no detour.
+# Sessions shared by this process. Tasks that run in it use them directly.
 _here: WeakValueDictionary[str, SessionAuth] = WeakValueDictionary()
 _on_this_worker: dict[str, SessionAuth] = {}
 
@@ -40,18 +40,18 @@ _on_this_worker: dict[str, SessionAuth] = {}
 def share(supabase: Client, cluster: distributed.Client) -> SessionAuth:
     """Let the tasks of a Dask cluster send requests as the user.
 
-    Anyone who may run tasks on the cluster, and its scheduler, can read the access token: share it with a
-    cluster that you trust, over TLS if it is not on this machine.
+    Anyone who can run tasks on the cluster can read the access token. Use a cluster that you trust, and TLS
+    if it isn't on this machine.
 
     Args:
-        supabase: The client that has the session. It publishes until it is closed.
+        supabase: The client with the session. It publishes tokens until it is closed.
         cluster: The cluster's (synchronous) client.
 
     Returns:
-        What to hand to tasks, for ``httpx.Client(auth=…)`` there.
+        An auth object for tasks: ``httpx.Client(auth=…)``.
 
     Raises:
-        AuthRetryableError: The scheduler cannot be reached.
+        AuthRetryableError: The scheduler can't be reached.
         TypeError: An asynchronous client.
     """
     if cluster.asynchronous:
@@ -63,7 +63,7 @@ def share(supabase: Client, cluster: distributed.Client) -> SessionAuth:
 
 
 def on_worker(name: str, origins: Iterable[Origin]) -> SessionAuth:
-    """What a pickled `SessionAuth` becomes."""
+    """Unpickle a `SessionAuth` on a worker."""
     found = _here.get(name)
     return found or _on_this_worker.setdefault(
         name, SessionAuth._shared(RemoteTokens(name, origins), on_worker, (name, tuple(origins)))
@@ -71,14 +71,14 @@ def on_worker(name: str, origins: Iterable[Origin]) -> SessionAuth:
 
 
 def _dask() -> Any:
-    """Imported when it is needed, and without type hints of its own."""
+    """The module `distributed`, imported on first use. It has no type hints."""
     import distributed
 
     return distributed
 
 
 class _Share:
-    """The kernel's side: publishes each new token, and renews when a worker asks.
+    """The kernel's side: publishes each new token, and refreshes it when a worker asks.
 
     Args:
         provider: What requests of the client carry.
@@ -96,9 +96,9 @@ class _Share:
         _here[self.name] = self.auth
 
     def begin(self) -> None:
-        """Publish what is in force, then whatever follows."""
-        with contextlib.suppress(AuthError):  # tasks are told why, when they ask
-            self._tokens.fetch()  # from storage, if it has not been read yet
+        """Publish the current token and each new one."""
+        with contextlib.suppress(AuthError):  # tasks get the error when they ask for a token
+            self._tokens.fetch()  # reads the session from storage, if needed
         failure = self._cluster.sync(self._publish)
         if failure:
             raise AuthRetryableError(f"The session could not be shared with the cluster ({failure}).")
@@ -114,12 +114,12 @@ class _Share:
             self._cluster.unsubscribe_topic(self.name)
 
     def _changed(self) -> None:
-        # Observers must not wait: the cluster's own loop does it.
+        # Observers must not block, so the cluster's loop does it.
         if self._open and self._cluster.status == "running":
             self._cluster.loop.add_callback(self._publish)
 
     async def _publish(self) -> str:
-        """Publish what is in force now. Says what went wrong, and raises nothing: frames hold the token."""
+        """Publish the current token. Returns an error's name instead of raising, as frames hold the token."""
         dask = _dask()
         async with self._publishing:
             token = self._tokens.newest() if self._open else NO_TOKEN
@@ -130,7 +130,7 @@ class _Share:
             try:
                 await dask.Variable(self.name, self._cluster).set(self._announcement(token))
                 self._published = token
-                # Those that wait for a newer token than the last one.
+                # Workers that wait for a newer token.
                 await dask.Event(f"{self.name}-{before}", self._cluster).set()
                 await dask.Event(f"{self.name}-{before - 2}", self._cluster).clear()
             except Exception as error:  # noqa: BLE001
@@ -144,12 +144,12 @@ class _Share:
             "generation": self._generation,
             "token": token.reveal(),
             "key": self._tokens.key.reveal(),
-            # Within this time before the expiry a new one will be there.
+            # The session is refreshed this long before the token expires.
             "keep": min(_KEEP, (2.0 if soon is None else soon) / 2),
         }
 
     def _asked(self, event: tuple[float, Mapping[str, Any]]) -> None:
-        """A worker's token was refused. Called in the cluster's loop."""
+        """A worker's token was rejected. Called in the cluster's loop."""
         token = self._published
         if token and event[1].get("generation") == self._generation:
             threading.Thread(
@@ -158,7 +158,7 @@ class _Share:
 
 
 class _Known(NamedTuple):
-    """What is known to a worker; the time on its monotonic clock until which it does not ask again."""
+    """A worker's token, and until when (monotonic clock) it is used without asking again."""
 
     generation: int
     token: Secret
@@ -167,11 +167,11 @@ class _Known(NamedTuple):
 
 
 class RemoteTokens:
-    """The worker's side of what `SessionTokens` is in the kernel.
+    """The worker's side: what `SessionTokens` is in the kernel.
 
     Args:
-        name: Under which it is shared.
-        origins: Addresses that may be sent the token.
+        name: The name under which the session is shared.
+        origins: Addresses that the token may be sent to.
     """
 
     def __init__(self, name: str, origins: Iterable[Origin]) -> None:
@@ -187,7 +187,7 @@ class RemoteTokens:
         return self.known.key if self.known is not None else NO_TOKEN
 
     def current(self) -> Secret | None:
-        """The newest token, if the scheduler was asked a moment ago."""
+        """The newest token, if the scheduler was asked recently."""
         known = self.known
         return known.token if known and known.token and known.until > time.monotonic() else None
 
@@ -195,29 +195,29 @@ class RemoteTokens:
         """The newest token, from the scheduler.
 
         Raises:
-            AuthSessionMissing: Not signed in in the kernel that shared it, or it is gone.
-            AuthRetryableError: The scheduler does not answer.
+            AuthSessionMissing: The kernel that shared the session is signed out or has closed the client.
+            AuthRetryableError: The scheduler doesn't respond.
         """
         with self._asking:
             token = self.current() or self._ask().token
         if not token:
             raise AuthSessionMissing(
-                "Not signed in in the notebook that shared this session, or it was closed. Sign in "
-                "there, or share it again.",
+                "The notebook that shared this session is signed out, or its client was closed. Sign in "
+                "there, or share the session again.",
                 code="session_missing",
             )
         return token
 
     async def fetch_async(self) -> Secret:
-        """The same, awaited."""
+        """`fetch` as a coroutine."""
         return await in_thread(self.fetch)
 
     async def refresh_async(self, seen: Secret) -> Secret | None:
-        """The same as `refresh`, awaited."""
+        """`refresh` as a coroutine."""
         return await in_thread(lambda: self.refresh(seen))
 
     def refresh(self, seen: Secret) -> Secret | None:
-        """Another token than `seen`; asks the kernel for it, if need be."""
+        """Another token than `seen`, from the kernel if needed."""
         if self._refused.is_of(seen):
             return None
         try:
@@ -230,7 +230,7 @@ class RemoteTokens:
         return known.token if known.token and known.token != seen else None
 
     def refused(self, token: Secret) -> None:
-        """A token that has just been renewed was refused too."""
+        """A token that has just been refreshed was rejected too."""
         self._refused = Refused(token)
 
     def _ask(self) -> _Known:
@@ -249,14 +249,15 @@ class RemoteTokens:
         del said
         if found is None:
             raise AuthRetryableError(
-                f"The cluster's scheduler could not be asked for the session ({failure}). Is this a task, "
-                "and the notebook that shared the session still there?"
+                f"The session could not be read from the cluster's scheduler ({failure}). Check that "
+                "this runs in "
+                "a task, and that the notebook that shared the session is still running."
             )
         self.known = found
         return found
 
     def _wait_for_next(self, generation: int) -> None:
-        """Have the kernel renew the token, and wait until it has."""
+        """Have the kernel refresh the token, and wait for it."""
         dask = _dask()
         client = dask.get_client()
         client.log_event(self._name, {"generation": generation})

@@ -1,4 +1,4 @@
-"""Realtime as the user of now: the rotated token is pushed to every channel at each refresh."""
+"""Realtime as the signed-in user: each new access token is pushed to every channel."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .request_tokens import SessionTokens
 
 
 class SessionRealtime(AsyncRealtimeClient):
-    """Supabase's realtime client, with a session behind it.
+    """Supabase's realtime client with the session's tokens.
 
     Args:
-        provider: What requests carry.
+        provider: The tokens.
         url: The project's URL.
-        **options: Further arguments of `realtime.AsyncRealtimeClient`.
+        **options: More arguments of `realtime.AsyncRealtimeClient`.
     """
 
     def __init__(self, provider: SessionTokens, url: str, **options: Any) -> None:
@@ -31,22 +31,22 @@ class SessionRealtime(AsyncRealtimeClient):
 
     @property
     def access_token(self) -> str | None:
-        """What a channel is joined with: the newest token, or the project's key."""
+        """The token for joining a channel: the newest one, or the project's key."""
         token = self._tokens.newest() or self._tokens.key
         return token.reveal() if token else None
 
     @access_token.setter
     def access_token(self, token: str | None) -> None:
-        """Ignored: `Client.set_auth` swaps the token of everything, realtime's too."""
+        """Ignored: use `Client.set_auth`, which applies to realtime too."""
 
     async def connect(self) -> None:
-        """Open the connection, in the loop that runs now. Joins begin with the newest token."""
+        """Connect, in the running event loop. Channels join with the newest token."""
         self._loop = asyncio.get_running_loop()
         await super().set_auth(MASK)
         await super().connect()
 
     async def send(self, message: Any) -> None:
-        """Send a message. Tokens are put in as it leaves: channels and pushes keep a mask in their place."""
+        """Send a message. The token is inserted here; channels and pushes contain only a mask."""
         fields = message if isinstance(message, dict) else dict(message)
         if "access_token" in fields["payload"]:
             for channel in self.channels.values():
@@ -57,7 +57,7 @@ class SessionRealtime(AsyncRealtimeClient):
         await super().send(message)
 
     async def _on_connect(self) -> None:
-        """Refuse a connection that a redirect led to another host, before anything is sent there."""
+        """Refuse a connection that was redirected to another host, before anything is sent."""
         connection, own = self._ws_connection, _http.URL(self.url).netloc.decode()
         if connection and connection.request and connection.request.headers["Host"] != own:
             self._ws_connection = None
@@ -69,14 +69,14 @@ class SessionRealtime(AsyncRealtimeClient):
         await super()._on_connect()
 
     def _changed(self) -> None:
-        """Another token is carried: called in any thread."""
+        """The token has changed. Called in any thread."""
         loop = self._loop
         if loop is None or loop.is_closed():
-            return  # joins of the next connection carry it
+            return  # channels join the next connection with it
         try:
             asyncio.run_coroutine_threadsafe(self._push(), loop)
         except RuntimeError:
-            return  # the loop was closed just now
+            return  # the loop has just been closed
 
     async def _push(self) -> None:
         try:

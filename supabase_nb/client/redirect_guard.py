@@ -1,8 +1,8 @@
-"""Keeps the token and the key that we put into a request out of redirects to another origin.
+"""Removes the token and the key from redirects to another origin.
 
-A client that follows a redirect builds the next request from the headers and the extensions of the last one.
-It drops ``Authorization`` on the way to another origin, but not ``apikey``, and asks no auth object. So a
-signed request notes its origin in its extensions, and a request built with such a note for another origin
+A client that follows a redirect builds the next request from the headers and extensions of the last one. For
+another origin it drops ``Authorization``, but not ``apikey``, and it doesn't call the auth object. So a
+signed request has its origin in its extensions, and a request for another origin with such an extension
 drops both.
 """
 
@@ -18,23 +18,23 @@ _guarded: set[type] = set()
 
 
 def sign(request: Any, origin: Origin) -> None:
-    """Note for which origin this request, of httpx or of httpx2, carries secrets of ours."""
+    """Record the origin for which this request (of httpx or httpx2) carries secrets."""
     kind = type(request)
     if kind not in _guarded:
-        # The library's own class, which builds the next request, and not one that is derived from it.
+        # The library's own class, not a subclass, because it builds the next request.
         _guard(next(base for base in reversed(kind.__mro__) if "aread" in vars(base)))
         _guarded.add(kind)
     request.extensions = {**request.extensions, _SIGNED_FOR: origin}
 
 
 def _keeps_secrets(before: Origin, after: Origin) -> bool:
-    """Whether httpx keeps ``Authorization``: on the same origin, and from http to https on the same host."""
+    """Whether httpx keeps ``Authorization``: for the same origin, or from http to https on the same host."""
     host = before[1]
     return before == after or (before, after) == (("http", host, None), ("https", host, None))
 
 
 def _guard(kind: type) -> None:
-    """Have new requests of this class drop what was signed for another origin. Harmless when done again."""
+    """Make new requests of this class drop secrets for another origin. Can be called repeatedly."""
     original: Any = vars(kind)["__init__"]
 
     @functools.wraps(original)

@@ -1,4 +1,4 @@
-"""Signs requests with the newest access token: those of `SessionAuth`, and those of our own client."""
+"""Signs requests with the newest access token, for `SessionAuth` and our own client."""
 
 from __future__ import annotations
 
@@ -12,23 +12,21 @@ from ..tokens import Secret
 from . import redirect_guard
 from .request_tokens import TokenProvider, header_of
 
-# Headers that describe a body as it was sent.
+# Headers that describe a body's encoding.
 _OF_THE_BODY = ("content-encoding", "content-length", "transfer-encoding")
 
 
 class Signer:
-    """Sends requests as the user, in the form that httpx and httpx2 ask of their auth objects.
-
-    It uses what the requests and responses of both have in common, so that it needs neither of them.
+    """The auth flow for httpx and httpx2. It uses only what both have in common, and imports neither.
 
     Args:
-        provider: What requests carry.
+        provider: The tokens.
     """
 
     def __init__(self, provider: TokenProvider) -> None:
         self._tokens = provider
 
-    # The two flows differ in how they wait, and in nothing else.
+    # The two flows differ only in how they wait.
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """For a synchronous client."""
@@ -46,7 +44,7 @@ class Signer:
                     self._tokens.refused(refreshed)
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
-        """For an asynchronous client: nothing blocks its loop."""
+        """For an asynchronous client. Doesn't block its event loop."""
         token = self._sign(request)
         if token is None:
             token = await self._tokens.fetch_async()
@@ -61,9 +59,9 @@ class Signer:
                     self._tokens.refused(refreshed)
 
     def _sign(self, request: Any, token: Secret | None = None) -> Secret | None:
-        """Put a token into a request: this one, or the current one, which is returned.
+        """Add the given or current token to a request, and return it.
 
-        `NO_TOKEN`: the address may not be sent one, or no one is signed in. ``None``: call `fetch`.
+        `NO_TOKEN`: the address must not receive it, or you aren't signed in. ``None``: call `fetch`.
         """
         provider, url, headers = self._tokens, request.url, request.headers
         origin = url.scheme, url.host, url.port
@@ -83,9 +81,9 @@ class Signer:
 
 
 def _repeatable(request: Any, token: Secret, response: Any) -> bool:
-    """Whether a 401 is about the token, so that it is worth sending the request again with another one.
+    """Whether to send the request again after a 401, with another token.
 
-    A body that is streamed is gone. And after a redirect to another origin no token was refused.
+    A streamed body can't be sent again, and a 401 after a redirect to another origin isn't about the token.
     """
     if token is NO_TOKEN or not _in_memory(request):
         return False
@@ -97,27 +95,27 @@ def _in_memory(request: Any) -> bool:
     """Whether a request's body can be sent again."""
     try:
         request.content  # noqa: B018
-    except RuntimeError:  # `RequestNotRead`, of each library its own
+    except RuntimeError:  # each library has its own `RequestNotRead`
         return False
     return True
 
 
 class SessionTransport(_http.BaseTransport):
-    """Sends what is for the project as its user. Here nothing can override that, and no redirect escapes it.
+    """Signs requests to the project in the transport, where nothing can override the signature.
 
-    A request is signed in a copy: the original, its response and tracebacks contain no token, and a
-    redirect elsewhere starts from a request that has none.
+    It signs a copy of the request, so that the original, its response and tracebacks contain no token, and a
+    redirect is built from a request without one.
 
     Args:
-        signer: As whom.
-        pool: What sends.
+        signer: Signs the requests.
+        pool: Sends them.
     """
 
     def __init__(self, signer: Signer, pool: _http.BaseTransport) -> None:
         self._signer, self._pool = signer, pool
 
     def handle_request(self, request: _http.Request) -> _http.Response:
-        """Send it, signed where it is for the project."""
+        """Send a request, signed if it is for the project."""
         failure: BaseException
         try:
             return self._send(request)
@@ -142,7 +140,7 @@ class SessionTransport(_http.BaseTransport):
         sent = next(flow)
         while True:
             response = self._pool.handle_request(sent)
-            # Until the client, which does not know the signed copy, puts its own request here.
+            # The client replaces this with its own request. It doesn't know the signed copy.
             response.request = sent
             try:
                 sent = flow.send(response)
@@ -154,12 +152,12 @@ class SessionTransport(_http.BaseTransport):
                 raise
 
     def close(self) -> None:
-        """Drop the connections."""
+        """Close the connections."""
         self._pool.close()
 
 
 def _without_token(response: _http.Response, signed: _http.Request) -> _http.Response:
-    """An error's response without the token and key of its request: its text becomes that of an exception."""
+    """An error response whose text, used in exceptions, doesn't repeat the request's token or key."""
     if response.status_code < 400 and "x-relay-error" not in response.headers:
         return response
     headers = (signed.headers.get(name, "").removeprefix("Bearer ") for name in ("Authorization", "apikey"))

@@ -1,4 +1,4 @@
-"""What the requests of a client carry: its session's access token, or what `set_auth` put in its place."""
+"""The token of a client's requests: the session's access token, or the one passed to `set_auth`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from ..auth import AuthClient
 
 _NOTICE = "set_auth"
-# Seconds. A request that is refused for another reason than its token's age must not cost an exchange each.
+# Seconds. Requests that are rejected for another reason must not cause a refresh each.
 _REFUSED_FOR = 60.0
 
 
 class Refused:
-    """A new token that was refused. For a minute no other is requested because of it.
+    """A new token that was rejected. For a minute, this doesn't cause another refresh.
 
     Args:
         token: The token.
@@ -33,26 +33,26 @@ class Refused:
         self._until = time.monotonic() + _REFUSED_FOR
 
     def is_of(self, token: Secret) -> bool:
-        """Whether this token is meant, and the minute not over."""
+        """Whether this token was rejected less than a minute ago."""
         return token == self._token and time.monotonic() < self._until
 
 
 def header_of(token: Secret, key: Secret) -> Secret:
-    """What ``Authorization`` says with this token and this key of the project; `NO_TOKEN`: it is left out."""
-    # A project's older key is a token itself, of no user; those of today are not.
+    """The ``Authorization`` header for this token and project key; `NO_TOKEN`: no header."""
+    # An older (JWT) key is also a bearer token without a user. Newer keys are not.
     sent = token if token is not NO_TOKEN or not tokens.is_jwt(key) else key
     return NO_TOKEN if sent is NO_TOKEN else Secret("Bearer " + sent.reveal())
 
 
 class TokenProvider(Protocol):
-    """What `SessionAuth` asks for tokens, in the kernel and on a cluster's workers alike."""
+    """Where `SessionAuth` gets tokens from, in the kernel and on a cluster's workers."""
 
-    #: Addresses that may be sent the token.
+    #: Origins that the token may be sent to.
     origins: frozenset[Origin]
 
     @property
     def key(self) -> Secret:
-        """The project's public key; `NO_TOKEN` where it is not known."""
+        """The project's public key; `NO_TOKEN` if unknown."""
 
     def current(self) -> Secret | None:
         """The newest token, if it can be sent without waiting; ``None``: call `fetch`."""
@@ -61,25 +61,25 @@ class TokenProvider(Protocol):
         """The newest token, refreshed first if it is about to expire. Waits."""
 
     async def fetch_async(self) -> Secret:
-        """The same, awaited."""
+        """The same as a coroutine."""
 
     def refresh(self, seen: Secret) -> Secret | None:
-        """Another token than `seen`, which a server refused; ``None`` if there is none. Waits."""
+        """Another token than `seen`, which a server rejected; ``None`` if there is none. Waits."""
 
     async def refresh_async(self, seen: Secret) -> Secret | None:
-        """The same, awaited."""
+        """The same as a coroutine."""
 
     def refused(self, token: Secret) -> None:
-        """This token was refused although it was new: refreshing it again would not help."""
+        """A new token was rejected, so refreshing again would not help."""
 
 
 class SessionTokens:
-    """The token of an `AuthClient`'s session, or the one that `set_auth` has put in its place.
+    """The token of an `AuthClient`'s session, or the one passed to `set_auth`.
 
     Args:
-        auth: Whose session.
+        auth: The client.
         key: The project's public key.
-        origins: Addresses that may be sent the token; others never are.
+        origins: The only origins that the token is sent to.
     """
 
     def __init__(self, auth: AuthClient, key: Secret, origins: Iterable[str]) -> None:
@@ -103,37 +103,37 @@ class SessionTokens:
         return self._override or self._source.fetch()
 
     async def fetch_async(self) -> Secret:
-        """The same, awaited."""
+        """The same as a coroutine."""
         return self._override or await self._source.fetch_async()
 
     def refresh(self, seen: Secret) -> Secret | None:
-        """What a request that was refused with `seen` may be sent with again; see `TokenSource.refresh`."""
+        """Another token for a request that was rejected with `seen`; see `TokenSource.refresh`."""
         if self.overridden or self._refused.is_of(seen):
             return None
         return self._source.refresh(seen)
 
     async def refresh_async(self, seen: Secret) -> Secret | None:
-        """The same, awaited."""
+        """The same as a coroutine."""
         if self.overridden or self._refused.is_of(seen):
             return None
         return await self._source.refresh_async(seen)
 
     def refused(self, token: Secret) -> None:
-        """A token that has just been refreshed was refused too: it is not its age."""
+        """A token that has just been refreshed was rejected too."""
         self._refused = Refused(token)
 
     # -- set_auth -----------------------------------------------------------------------------------------
 
     @property
     def overridden(self) -> bool:
-        """Whether `set_auth` is in force."""
+        """Whether a token was passed to `set_auth`."""
         return self._override is not None
 
     def override(self, token: str | Secret | None) -> None:
-        """Send this token instead of the session's; ``None``: the session's again.
+        """Send this token instead of the session's; ``None``: return to the session's.
 
         Raises:
-            AuthInvalidJwt: It does not look like a token. What was in force stays.
+            AuthInvalidJwt: The argument doesn't look like a token. Nothing changes.
         """
         secret = None if token is None else tokens.clean(token)
         token = None
@@ -153,7 +153,7 @@ class SessionTokens:
     # -- changes ------------------------------------------------------------------------------------------
 
     def newest(self) -> Secret:
-        """The token without a look at its age; `NO_TOKEN` when there is none. Never waits."""
+        """The newest token, even if it has expired; `NO_TOKEN` if there is none. Never waits."""
         return self._override or self._source.newest()
 
     def margin(self) -> float | None:
@@ -161,7 +161,7 @@ class SessionTokens:
         return self._source.margin()
 
     def listen(self, listener: Callable[[], object]) -> Callable[[], None]:
-        """Call `listener()` whenever requests carry another token; first at once. Returns what ends it."""
+        """Call `listener()` now and whenever the token changes. Returns a function that ends this."""
         self._listeners.append(listener)
         unsubscribe = self._source.on_change(listener)
 
@@ -192,6 +192,6 @@ def _sent_as(token: Secret) -> str:
 
 
 def origin_of(url: str) -> Origin:
-    """Scheme, host and port; the port is ``None`` where it is the scheme's own."""
+    """Scheme, host and port; the port is ``None`` if it is the scheme's default."""
     parts = _http.URL(url)
     return parts.scheme, parts.host, parts.port

@@ -1,4 +1,4 @@
-"""`SessionAuth`: requests of anyone's httpx or httpx2 client as the user."""
+"""`SessionAuth`: sends requests of your own httpx or httpx2 client as the user."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ else:
 class SessionAuth(Signer, _AnyClientsAuth):
     """Sends requests of httpx and httpx2 clients, sync and async, as the user of a session.
 
-    Each request carries the newest access token. One that would leave with a token about to expire waits for
-    the refresh; one that is answered 401 is sent again, once, with a new token, if its body is in memory.
-    Any number of requests, threads and tasks share one refresh.
+    Each request carries the newest access token. If the token is about to expire, the request waits for the
+    refresh. After a 401, it is sent again once with a new token, if its body is in memory. Requests, threads
+    and tasks share one refresh.
 
-    The token and the project's key go to the project's own origin, and to those named here. Requests to other
-    addresses carry neither, and a redirect to another origin takes neither along.
+    The token and the project's key are sent only to the project's origin and to the given ones. Requests and
+    redirects to other origins carry neither.
 
     Args:
         session: A `Client`, or its ``auth``.
-        origins: Further addresses that the token may be sent to, such as ``https://api.example.com``.
+        origins: More origins that the token may be sent to, such as ``https://api.example.com``.
 
     Raises:
         AuthError: An origin is not a valid URL, or the token would be sent unencrypted.
 
-    In a request it may raise `AuthRetryableError` (the token has expired, and the auth server cannot be
-    reached) and `AuthSessionMissing` (the session has ended). Without a session, no token is sent.
+    A request can raise `AuthRetryableError` (the token has expired and the auth server can't be reached) and
+    `AuthSessionMissing` (the session has ended). If you aren't signed in, no token is sent.
 
     Example:
         ``httpx.Client(auth=SessionAuth(supabase)).get("https://abcd.supabase.co/rest/v1/trips")``
@@ -53,7 +53,7 @@ class SessionAuth(Signer, _AnyClientsAuth):
         else:
             auth = getattr(session, "auth", session)
             if not isinstance(auth, AuthClient):
-                raise TypeError(f"SessionAuth takes a Client, or its auth; not {type(session).__name__}.")
+                raise TypeError(f"SessionAuth takes a Client or its auth, not {type(session).__name__}.")
             key = own.key if own is not None else NO_TOKEN
             others = [check_url(url) for url in origins]
             provider = SessionTokens(auth, key, (session.url, *others))
@@ -67,7 +67,7 @@ class SessionAuth(Signer, _AnyClientsAuth):
         on_worker: Callable[..., SessionAuth],
         shared_as: tuple[str, tuple[Origin, ...]],
     ) -> SessionAuth:
-        """One that can be pickled, as its name on a cluster and its origins."""
+        """An object that can be pickled: it consists of its name on a cluster and its origins."""
         made = cls.__new__(cls)
         made._tokens, made._pickled = provider, (on_worker, shared_as)
         return made
@@ -78,7 +78,7 @@ class SessionAuth(Signer, _AnyClientsAuth):
     def __reduce__(self) -> tuple[Any, ...]:
         if self._pickled is None:
             raise TypeError(
-                "A session is not pickled. To use it in tasks of a Dask cluster, share it first: "
+                "A session can't be pickled. To use it in tasks of a Dask cluster, share it first: "
                 "auth = supabase_nb.distributed.share(supabase, cluster)"
             )
         return self._pickled

@@ -16,14 +16,14 @@ from .wire import answer, invalid, read_json
 def _body(call: Call) -> dict[str, Any]:
     value = read_json(call.body) if call.body.strip() else {}
     if not isinstance(value, dict):
-        raise invalid("The body is an object")
+        raise invalid("The body must be an object")
     return value
 
 
 def _seconds(body: dict[str, Any], name: str, least: float, most: float) -> float:
     value = body.get(name)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-        raise invalid(f"{name} is a number from {least:g} to {most:g}")
+        raise invalid(f"{name} must be a number from {least:g} to {most:g}")
     return float(value)
 
 
@@ -103,9 +103,9 @@ def stop(call: Call) -> Response:
 
 
 def welcome(call: Call) -> Response:
-    """``GET /demo/welcome``: where links lead that name no other place."""
+    """``GET /demo/welcome``: the default target of links."""
     return HTMLResponse(
         "<!doctype html><meta charset=utf-8><title>Demo auth server</title><h1>Signed in</h1>"
-        "<p>The address of this page holds a session of the demo server. Copy the address and paste it "
-        "into the token entry of your notebook.</p>"
+        "<p>The address of this page contains a session of the demo server. Copy the address and paste it "
+        "into the form in your notebook.</p>"
     )

@@ -32,7 +32,7 @@ class InPageServer(DemoServer):
     ) -> tuple[int, bytes]:
         app = browser.served.get(_ORIGIN)
         if app is None:
-            raise DemoServerError("the demo server was stopped: %supabase_connect --demo starts another")
+            raise DemoServerError("the demo server was stopped; start another with %supabase_connect --demo")
         headers = {"host": urlsplit(self.url).netloc, **headers}
         request = _http.Request(method, self.url + path, headers=headers, content=data)
         response = browser.call_app(app, request)

@@ -113,7 +113,7 @@ class DemoServer:
                 return response.status, response.read()
             except (OSError, http.client.HTTPException) as error:
                 raise DemoServerError(
-                    f"no answer from the demo server at {self.url}: supabase-nb serve starts it"
+                    f"no response from the demo server at {self.url}: start it with supabase-nb serve"
                 ) from error
 
     def sign_in(self, email: str = "ada@example.com", password: str = PASSWORD) -> dict[str, Any]:
@@ -308,7 +308,7 @@ def _start(folder: Path, options: Options, timeout: float) -> DemoServer:
             return server
     process.kill()
     tail = (folder / LOG_FILE).read_text("utf-8", "replace").strip().splitlines()[-1:]
-    raise DemoServerError(f"the demo server didn't start: {' '.join(tail) or 'no answer in time'}")
+    raise DemoServerError(f"the demo server didn't start: {' '.join(tail) or 'no response in time'}")
 
 
 def stop_server(state_dir: Path | None = None) -> bool:
@@ -338,5 +338,5 @@ def stop_server(state_dir: Path | None = None) -> bool:
             return True
     except Timeout:
         raise DemoServerError(
-            f"the demo server (process {server.pid}) doesn't end: end that process"
+            f"the demo server (process {server.pid}) doesn't stop; end that process"
         ) from None

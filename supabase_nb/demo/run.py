@@ -95,7 +95,7 @@ class Server(uvicorn.Server):
         while limit:
             quiet = time.monotonic() - self._project.last_request
             if quiet >= limit:
-                logging.getLogger("supabase_nb.demo").info("no request for %d s: ending", limit)
+                logging.getLogger("supabase_nb.demo").info("no request for %d s: stopping", limit)
                 self.stop()
                 return
             await asyncio.sleep(limit - quiet)
@@ -119,7 +119,7 @@ def listen(options: Options, last_port: int) -> socket.socket:
             listener.close()
             continue
         return listener
-    raise DemoServerError(f"port {options.port} on 127.0.0.1 is taken: choose another, or 0 for a free one")
+    raise DemoServerError(f"port {options.port} on 127.0.0.1 is in use: choose another, or 0 for a free one")
 
 
 def serve(options: Options, state_dir: Path, ready: Callable[[DemoServer, Callable[[], None]], None]) -> None:
@@ -140,7 +140,8 @@ def serve(options: Options, state_dir: Path, ready: Callable[[DemoServer, Callab
         lock.acquire()
     except Timeout:
         raise DemoServerError(
-            f"a server already uses {state_dir}: supabase-nb stop ends it, --state names another folder"
+            f"another server uses {state_dir}: stop it with supabase-nb stop, or choose another folder "
+            "(--state)"
         ) from None
     with contextlib.ExitStack() as stack:
         stack.callback(lock.release)

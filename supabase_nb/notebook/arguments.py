@@ -53,7 +53,7 @@ class MagicParser(MagicArgumentParser):
         )
         name = "/".join(option.option_strings) or str(option.dest) if option else "an option"
         if option and option.choices:
-            return f"{name} is one of {', '.join(map(str, option.choices))}."
+            return f"{name} must be one of {', '.join(map(str, option.choices))}."
         if "expected one argument" in message:
             return f"{name} needs a value."
         if "required" in message:
@@ -74,7 +74,7 @@ class MagicParser(MagicArgumentParser):
         except ValueError as error:
             missing = str(error)
         if missing:
-            raise SupabaseUsageError(f"A {missing} is missing. Close what it opens, then run this again.")
+            raise SupabaseUsageError(f"A {missing} is missing. Add it, then run the cell again.")
         try:
             return self.parse_args(words)
         except SupabaseUsageError as error:
@@ -136,7 +136,7 @@ def resolve(
         word: As written, quotation marks included.
         scope: The variables that can be named here.
         what: What the value is to be, for messages: ``"the access token"``.
-        environ: The environment; the process's by default.
+        environ: The environment; by default the process's.
 
     Raises:
         SupabaseUsageError: There is nothing by that name. Says close names, and repeats no value.

@@ -16,7 +16,7 @@ class BaseWidget(anywidget.AnyWidget):
         return data, metadata
 
     def close(self) -> None:
-        """Leave every page, with the layout that each widget has; harmless twice."""
+        """Leave every page, with the layout that each widget has; can be called repeatedly."""
         layout = self.layout
         super().close()
         if layout is not None:

@@ -73,13 +73,13 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
     """
     name = given.name or DEFAULT_NAME
     if not arguments.is_name(name):
-        raise SupabaseUsageError("--name becomes a variable: use letters, digits and underscores.")
+        raise SupabaseUsageError("--name must be a valid variable name: letters, digits and underscores.")
     storage = _storage_kind(given.storage)
     url, key, auth_url = given.url, given.key, given.auth_url
     namespace = magics.shell.user_ns
     if given.demo:
         if url or key or auth_url:
-            raise SupabaseUsageError("--demo has its own URL and key. Leave yours out.")
+            raise SupabaseUsageError("--demo has its own URL and key. Leave out yours.")
         from ..demo import ensure_server
 
         server = ensure_server()
@@ -101,10 +101,10 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
         insisted = {option: True for option in ("allow_secret_key", "allow_http") if getattr(given, option)}
         if not given.allow_http and _is_local_http(project.url):
             insisted["allow_http"] = True
-            print(f"{project.url} is not encrypted: fine between containers on one machine.")  # noqa: T201
+            print(f"The connection to {project.url} is not encrypted. This is fine between containers.")  # noqa: T201
         client = _make_client(project.url, project.key, project.auth_url, storage, name, **insisted)
         if connection is None and name in namespace:
-            print(f"The variable `{name}` had another value. It is the client now.")  # noqa: T201
+            print(f"The variable `{name}` had another value. It now holds the client.")  # noqa: T201
         magics.connect(name, client, made_from)
     else:
         client = connection.client
@@ -131,11 +131,11 @@ def _is_local_http(url: str) -> bool:
 def _storage_kind(given: str | None) -> str:
     """Where the session is stored. On Binder only in memory; a browser has no files."""
     if IN_BROWSER and given == "keyring":
-        raise SupabaseUsageError("A browser has no keyring. Leave --storage out, or use --storage file.")
+        raise SupabaseUsageError("A browser has no keyring. Leave out --storage, or use --storage file.")
     if not on_binder():
         return given or ("memory" if IN_BROWSER else "file")
     if given not in (None, "memory"):
-        raise SupabaseUsageError("On Binder, sessions are kept in memory only. Leave --storage out.")
+        raise SupabaseUsageError("On Binder, sessions are kept in memory only. Leave out --storage.")
     return "memory"
 
 
@@ -181,9 +181,9 @@ def _restore(client: Client) -> None:
     except AuthStorageError:
         raise
     except AuthRetryableError as error:
-        logger.info("restoring is not finished: %s", error)
+        logger.info("the stored session is not confirmed yet: %s", error)
     except AuthError as error:
-        logger.info("the stored session could not be continued: %s", error)
+        logger.info("the stored session could not be resumed: %s", error)
 
 
 def _set_session_arguments(parser: MagicParser) -> None:

@@ -101,7 +101,7 @@ class LoopbackListener:
         return self._outcome
 
     def close(self) -> None:
-        """Stop listening. Harmless when done twice."""
+        """Stop listening. Can be called repeatedly."""
         self._ended.set()
         self._server.shutdown()
         self._server.server_close()

@@ -102,7 +102,7 @@ class SupabaseMagics:
 
         @functools.wraps(run)
         def magic(line: str) -> Any:
-            text, line = Secret(line), ""  # this frame may appear in a traceback with locals
+            text, line = Secret(line), ""  # this frame can appear in a traceback with local variables
             return self._call(run, parser, text)
 
         magic.__doc__ = parser.format_help()
@@ -232,9 +232,9 @@ class SupabaseMagics:
         if name is not None:
             if name in known:
                 return known[name]
-            others = f" There is {', '.join(f'`{other}`' for other in known)}." if known else ""
+            others = f" Existing clients: {', '.join(f'`{other}`' for other in known)}." if known else ""
             raise SupabaseUsageError(
-                f"There is no client with that name.{others} %supabase_connect makes one."
+                f"There is no client with that name.{others} Run %supabase_connect to create one."
             )
         if DEFAULT_NAME in known:
             return known[DEFAULT_NAME]

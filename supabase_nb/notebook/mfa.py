@@ -1,4 +1,4 @@
-"""`%supabase_mfa`: asks for the six digits of an authenticator app, and adds one to the user."""
+"""`%supabase_mfa`: verifies the code of an authenticator app, or adds an app."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ _MAGIC = "%supabase_mfa"
 
 
 def add_arguments(parser: MagicParser) -> None:
-    """What `%supabase_mfa` takes."""
+    """The arguments of `%supabase_mfa`."""
     name_argument(parser)
-    parser.add_argument("factor", nargs="?", metavar="FACTOR", help="which app, by the name you gave it")
-    parser.add_argument("--enroll", action="store_true", help="add an authenticator app: shows a QR code")
+    parser.add_argument(
+        "factor", nargs="?", metavar="FACTOR", help="name of the authenticator app, if you have several"
+    )
+    parser.add_argument("--enroll", action="store_true", help="add an authenticator app, by a QR code")
 
 
 def verify(magics: SupabaseMagics, given: argparse.Namespace) -> AuthMFAVerifyResponse | None:
-    """Verify your second factor: asks for an authenticator app's six digits. The session is at aal2 then.
+    """Verify your second factor with the six-digit code of your authenticator app.
 
-    If it is already, nothing is asked. Verifying ends your other sessions that are at aal1.
+    This raises the session to aal2 and ends your other sessions that are at aal1. If the session is already
+    at aal2, nothing happens.
 
     For example:
 
@@ -51,7 +54,7 @@ def verify(magics: SupabaseMagics, given: argparse.Namespace) -> AuthMFAVerifyRe
 
 
 def _plain(given: argparse.Namespace) -> str | None:
-    """The factor's name: as it is written, or what a variable of this name holds."""
+    """The factor's name: the value of the variable with this name, or the word itself."""
     word: str | None = given.factor
     if word is None:
         return None
@@ -62,7 +65,7 @@ def _plain(given: argparse.Namespace) -> str | None:
 
 
 def _factor(auth: AuthClient, name: str | None) -> Factor:
-    """The verified factor of this name, or the only one.
+    """The verified factor with this name, or the only one.
 
     Raises:
         SupabaseUsageError: There is none, or several to choose from.
@@ -70,21 +73,21 @@ def _factor(auth: AuthClient, name: str | None) -> Factor:
     factors = auth.mfa.list_factors().totp
     names = ", ".join(factor.friendly_name or "(without a name)" for factor in factors)
     if not factors:
-        raise SupabaseUsageError(f"There is no authenticator app yet: {_MAGIC} --enroll adds one.")
+        raise SupabaseUsageError(f"There is no authenticator app yet. Run {_MAGIC} --enroll to add one.")
     if name is None and len(factors) == 1:
         return factors[0]
     if name is None:
-        raise SupabaseUsageError(f"There are several authenticator apps: {names}. Say which: {_MAGIC} NAME")
+        raise SupabaseUsageError(f"There are several authenticator apps: {names}. Choose one: {_MAGIC} NAME")
     found = next((factor for factor in factors if factor.friendly_name == name), None)
     if found is None:
-        raise SupabaseUsageError(f"There is no authenticator app by that name. There is: {names}.")
+        raise SupabaseUsageError(f"There is no authenticator app with that name. Choose one of: {names}.")
     return found
 
 
 def _verify(auth: AuthClient, factor_id: str) -> AuthMFAVerifyResponse:
-    """Ask for a code until one is right, a few times at most."""
+    """Ask for a code, up to three times."""
     for left in reversed(range(_TRIES)):
-        code = prompts.ask("Six digits of your authenticator app (not shown): ", _MAGIC)
+        code = prompts.ask("Six-digit code of your authenticator app (not shown): ", _MAGIC)
         try:
             response = auth.mfa.challenge_and_verify(factor_id=factor_id, code=code)
         except AuthApiError as error:
@@ -116,16 +119,16 @@ def _enroll(auth: AuthClient, name: str | None) -> AuthMFAVerifyResponse:
 
 
 def _forget(auth: AuthClient, factor_id: str) -> None:
-    """Remove a factor that was not verified: the next try makes a new one."""
-    with suppress(AuthError):  # it is of no use unverified, and goes when another one is verified
+    """Remove a factor that was not verified. The next attempt creates a new one."""
+    with suppress(AuthError):  # an unverified factor is harmless, and is removed when another is verified
         auth.mfa.unenroll(factor_id=factor_id)
 
 
 def _display() -> Callable[[Any], Callable[[bool], None]]:
-    """How to show a QR code here without saving it.
+    """A function that shows a QR code without saving it.
 
     Raises:
-        SupabaseUsageError: There is no such way.
+        SupabaseUsageError: This front end can't do that.
     """
     from .show import in_terminal
 
@@ -142,7 +145,7 @@ def _display() -> Callable[[Any], Callable[[bool], None]]:
 
 
 def _print(totp: Any) -> Callable[[bool], None]:
-    """In a terminal: the QR code, if segno is installed, and the key to type."""
+    """In a terminal: the key, and if segno is installed, the QR code."""
     try:
         import segno
     except ImportError:
@@ -154,5 +157,5 @@ def _print(totp: Any) -> Callable[[bool], None]:
 
 
 def grouped(key: str) -> str:
-    """A key in groups of four, for reading it off."""
+    """A key in groups of four characters, so that it is easier to type."""
     return " ".join(key[start : start + 4] for start in range(0, len(key), 4))

@@ -178,30 +178,30 @@ class Notice:
                 [self._title(), self._what(), *self._cells(them), self._beyond()],
                 [
                     f"If someone may have seen {them}, run %supabase_sign_out --scope global.",
-                    "Next time, run %supabase_set_session with no arguments to paste tokens unseen.",
+                    "Next time, run %supabase_set_session with no arguments to paste the tokens into a form.",
                 ],
             ]
         elif self.failed:
-            paragraphs.append([f"Could not be searched for tokens: {', '.join(sorted(self.failed))}."])
+            paragraphs.append([f"Not searched for tokens: {', '.join(sorted(self.failed))}."])
         if self.keys:
             paragraphs.append(
                 [
                     "This code contains a secret key.",
-                    "It bypasses Row Level Security. It is masked in the history; the cell is left as it is.",
+                    "It bypasses Row Level Security. It is masked in the history, but not in the cell.",
                     "If someone may have seen it, replace the key in the project's settings. "
                     "Read it from the environment instead: --key $SUPABASE_KEY.",
                 ]
             )
         if self.passwords:
-            masked = "It is in the cell still"
+            masked = "It is still in the cell"
             if not self._history_failed:
-                masked = "It is masked in the history, and in the cell still"
+                masked = "It is masked in the history, but still in the cell"
             paragraphs.append(
                 [
                     "This code contains a password.",
-                    f"{masked}: delete it there yourself, and save.",
-                    "If someone may have seen it, change it.",
-                    "Next time, run %supabase_sign_in: it asks for it.",
+                    f"{masked}. Delete it there, and save.",
+                    "If someone may have seen it, change the password.",
+                    "Next time, run %supabase_sign_in, which asks for it.",
                 ]
             )
         return paragraphs
@@ -238,15 +238,11 @@ class Notice:
             return []
         report = self._report
         if report is None:
-            return [
-                f"No front end has removed {them} from the cells: delete {them} there yourself, and save."
-            ]
+            return [f"No front end has removed {them} from the cells. Delete {them} there, and save."]
         if not report.reachable:
-            return [
-                f"This front end doesn't let extensions edit cells: delete {them} there yourself, and save."
-            ]
+            return [f"This front end doesn't let extensions edit cells. Delete {them} there, and save."]
         if report.left:
-            return [f"{_listed(report.left).capitalize()} cannot be edited: delete {them} there yourself."]
+            return [f"{_listed(report.left).capitalize()} can't be edited. Delete {them} there yourself."]
         if not report.cells and not report.outputs:
             return [f"No cell of this notebook contains {them} in one piece."]
         return []
@@ -257,7 +253,7 @@ class Notice:
             beyond += ["the copy on disk until you save", "older checkpoints and copies"]
             beyond.append("other browsers that had this notebook open")
         else:
-            beyond.append("what the screen still shows")
+            beyond.append("text that is still on the screen")
         return f"Not reachable: {', '.join(beyond)}."
 
 

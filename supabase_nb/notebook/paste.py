@@ -71,7 +71,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9_\s+/-]+(?:=|%3D){0,2}", re.ASCII)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]{0,40}://|[#?&]?\w{1,40}=[^\s;]*&|[#?]\w{1,40}=", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s,;|()\[\]]+")
 
-_NOTHING = "Nothing was given. Paste both tokens."
+_NOTHING = "The input is empty. Paste both tokens."
 _NEITHER = "Paste exactly two tokens: the access token, then the refresh token."
 _TWO_SESSIONS = "These tokens are from two different sessions. Paste only one session."
 _CUT_OFF = "This looks like JSON but is not complete. Copy the whole object, from { to }."
@@ -531,7 +531,7 @@ def _decide(found: _Found) -> Pair | str:
     if found.problems:
         return found.problems[0]
     if len(found.access) > 1 or found.alone > 1:
-        return "Both of these are access tokens. The refresh token is the shorter one."
+        return "These are two access tokens. The refresh token is much shorter."
     refresh = found.refresh + [token for token in found.unknown if is_opaque(token)]
     if len(refresh) > 1:
         return _TWO_SESSIONS if found.access else _NEITHER

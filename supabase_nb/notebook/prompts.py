@@ -78,7 +78,7 @@ def ask(question: str, magic: str = "%supabase_sign_in") -> Secret:
 def no_input() -> SupabaseUsageError:
     """The error of a question where no input is possible."""
     return SupabaseUsageError(
-        "No interactive input is available here. Run this cell by hand once: the session is stored."
+        "No interactive input is available here. Run this cell by hand once. The session is then stored."
     )
 
 

@@ -27,18 +27,20 @@ if TYPE_CHECKING:
 
 def _sign_in_arguments(parser: MagicParser) -> None:
     name_argument(parser)
-    parser.add_argument("who", nargs="?", metavar="EMAIL", help="e-mail address or phone number")
+    parser.add_argument("who", nargs="?", metavar="EMAIL", help="email address or phone number")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--code", action="store_true", help="send a one-time code instead of a password")
+    how.add_argument("--code", action="store_true", help="sign in with a one-time code, sent to you")
     how.add_argument("--provider", metavar="P", help="sign in with a provider, such as github")
+    how.add_argument("--oauth", action="store_true", help="sign in with the project's own OAuth 2.1 server")
     how.add_argument(
-        "--oauth", action="store_true", help="at the project itself, where it is an OAuth 2.1 server"
+        "--link", action="store_true", help="sign in with the address of the page that a link opened"
     )
-    how.add_argument("--link", action="store_true", help="use the address of the page that a link opened")
     how.add_argument("--anonymous", action="store_true", help="sign in as a new anonymous user")
-    parser.add_argument("--client-id", metavar="ID", help="with --oauth: a client that is registered already")
+    parser.add_argument("--client-id", metavar="ID", help="with --oauth: the ID of a registered client")
     parser.add_argument(
-        "--paste", action="store_true", help="paste the address you were sent back to: for a remote browser"
+        "--paste",
+        action="store_true",
+        help="paste the address that you end up on, for a browser on another machine",
     )
 
 
@@ -76,8 +78,8 @@ def _in_browser(auth: AuthClient, given: argparse.Namespace) -> AuthResponse:
     """Sign in in a browser that comes back to this machine, or whose last address is pasted."""
     if IN_BROWSER:
         raise SupabaseUsageError(
-            "In a browser alone, no other page can return here. Run %supabase_sign_in EMAIL instead, with "
-            "--code for a one-time code."
+            "A sign-in page can't return to a notebook that runs in the browser. Run %supabase_sign_in EMAIL "
+            "instead, with --code for a one-time code."
         )
     import webbrowser
 
@@ -149,19 +151,19 @@ def _who(scope: Scope, word: str | None) -> str | None:
     plain = word.strip("\"'")
     if "@" in plain or plain.lstrip("+").isdigit():
         return plain
-    return arguments.resolve_text(word, scope, what="the e-mail address").reveal().strip()
+    return arguments.resolve_text(word, scope, what="the email address").reveal().strip()
 
 
 def _ask_who() -> str:
-    """Ask for the e-mail address, visibly."""
+    """Ask for the email address in a visible prompt."""
     if prompts.prompt() is None:
         raise prompts.no_input()
     try:
-        who = builtins.input("E-mail address: ").strip()
+        who = builtins.input("Email address: ").strip()
     except EOFError:
         who = ""
     if not who:
-        raise SupabaseUsageError("No e-mail address was entered. Run %supabase_sign_in again.")
+        raise SupabaseUsageError("No email address was entered. Run %supabase_sign_in again.")
     return who
 
 

@@ -20,7 +20,7 @@ from .files import CannotFix, Hit, Looked, fix, look
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-# Not searched when a folder is given: others' code and packed data. A folder named outright is.
+# Skipped inside a folder: third-party code and compressed data. Searched if passed explicitly.
 _PASSED_OVER = {
     ".git",
     ".hg",
@@ -49,27 +49,29 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "scan",
         help="find Supabase tokens and keys in notebooks, histories and text files",
-        description="Print file, place and kind of every Supabase token or secret key, but never the secret. "
-        "Exit code: 0 nothing found, 1 something found, 2 something could not be read.",
+        description="Print the file, location and kind of every Supabase token and secret key, but never "
+        "the secret "
+        "itself. Exit code: 0 nothing found, 1 something found, 2 something could not be read.",
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files or folders")
     parser.add_argument(
         "--fix",
         action="store_true",
-        help="remove them, after a backup; outputs and widget state that contain one go completely",
+        help="back up the files, then remove the secrets; outputs and widget state with a secret are removed "
+        "completely",
     )
     parser.add_argument("--strict", action="store_true", help="also report public keys and other JWTs")
     parser.add_argument(
         "--backup-dir",
         type=Path,
         metavar="DIR",
-        help="folder for backups of --fix, with the secrets",
+        help="folder for the backups of --fix, which contain the secrets",
     )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Scan, say what was found, and return the exit code."""
+    """Scan, print the findings, and return the exit code."""
     folder: Path = args.backup_dir or _backups()
     failed: dict[Path, OSError] = {}
     looked: dict[Path, Looked] = {}
@@ -79,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
                 looked[path] = look(path, strict=args.strict)
         except OSError as error:
             failed[path] = error
-    # A refresh token that is alone in one file may be known from another.
+    # A refresh token without hints in one file may be known from another file.
     known: set[Secret] = set().union(*(each.recurring for each in looked.values()))
     found = fixed = 0
     for path, first in looked.items():
@@ -95,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
             failed[path] = error
     for path, problem in failed.items():
         reason = problem.strerror or type(problem).__name__
-        _say([f"{_printable(path)}: cannot be read or written: {reason}"], sys.stderr)
+        _say([f"{_printable(path)}: could not be read or written: {reason}"], sys.stderr)
     if fixed:
         _say([_BACKED_UP.format(n=fixed, files="file" if fixed == 1 else "files", folder=_printable(folder))])
     if found:
@@ -104,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _fix(path: Path, folder: Path, strict: bool, known: set[Secret]) -> bool:
-    """Fix a file; if that cannot be done, say why."""
+    """Fix a file, or print why that is not possible."""
     try:
         fix(path, folder, strict=strict, known=known)
     except CannotFix as reason:
@@ -122,7 +124,7 @@ def _files(paths: Iterable[Path], failed: dict[Path, OSError]) -> Iterator[Path]
             elif stat.S_ISREG(mode):
                 yield path
             else:
-                # Reading a pipe, a socket or a device may never end.
+                # Reading from a pipe, a socket or a device could block forever.
                 failed[path] = OSError(errno.EINVAL, "not a file")
         except OSError as error:
             failed[path] = error
@@ -156,7 +158,7 @@ def _printable(path: Path) -> str:
 
 
 def _plain(text: str) -> str:
-    # A file's name or a metadata key may be a secret, or steer the terminal.
+    # A file name or metadata key may contain a secret or terminal control codes.
     return "".join(char if char.isprintable() else "?" for char in redact(text))
 
 

@@ -107,7 +107,7 @@ def fix(path: Path, folder: Path, *, strict: bool = False, known: Set[Secret] = 
         OSError: It cannot be read or written, or not be backed up.
     """
     if path.name.startswith(_KEPT):
-        raise CannotFix("keys and sessions belong here; keep the file out of what you share")
+        raise CannotFix("this file is meant to contain secrets; don't share it")
     looked = look(path, strict=strict, known=known)
     known = known | looked.recurring
     try:
@@ -120,12 +120,13 @@ def fix(path: Path, folder: Path, *, strict: bool = False, known: Set[Secret] = 
     again = look(path, strict=strict, known=known)
     if again.hits:
         raise CannotFix(
-            f"{again.hits[0].finding.kind} is left at {again.hits[0].place}; the backup is in {folder}"
+            f"a secret remains at {again.hits[0].place}: {again.hits[0].finding.kind}; the backup is in "
+            f"{folder}"
         )
     for file in sqlite.with_side_files(path):
         if holds_any(_text(file), looked.values):
             raise CannotFix(
-                f"a secret is left in {file.name}, in another encoding or within a longer word; "
+                f"a secret remains in {file.name}, in another encoding or within a longer word; "
                 f"the backup is in {folder}"
             )
 

@@ -130,7 +130,7 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "demo").mkdir()
     with (
         FileLock(tmp_path / "demo" / "serve.lock"),
-        pytest.raises(DemoServerError, match="already uses"),
+        pytest.raises(DemoServerError, match="another server uses"),
         running_server(tmp_path / "demo"),
     ):
         pass

@@ -186,7 +186,7 @@ def test_it_ends_when_nobody_asks(caplog: pytest.LogCaptureFixture) -> None:
         assert server.sign_in()
         thread.join(20)
         assert not thread.is_alive()
-    assert "no request for 1 s: ending" in caplog.text
+    assert "no request for 1 s: stopping" in caplog.text
 
 
 def test_an_outage_hits_all_but_the_knobs(server: DemoServer) -> None:

@@ -42,7 +42,7 @@ def test_names_of_supabase_py(make: Callable[..., Client]) -> None:
 CALLS: dict[str, tuple[dict[str, Any], str]] = {
     "no URL": ({"supabase_key": KEY}, "not a project's URL"),
     "no key": ({"supabase_url": URL}, "key is missing"),
-    "both names": ({"url": URL, "supabase_url": URL, "key": KEY}, "supabase_url is another name of url"),
+    "both names": ({"url": URL, "supabase_url": URL, "key": KEY}, "Pass either url or supabase_url"),
     "a dictionary": ({"url": URL, "key": KEY, "options": {"schema": "x"}}, r"ClientOptions\(schema="),
 }
 

@@ -29,7 +29,9 @@ def test_nobody_is_signed_in(server: DemoServer) -> None:
 
 def test_signed_in_and_no_row_is_visible(server: DemoServer) -> None:
     with client(server, "alan@example.com") as supabase:
-        with pytest.warns(DataWarning, match=r"alan@example\.com may read: it is empty, or no policy"):
+        with pytest.warns(
+            DataWarning, match=r"alan@example\.com may read: it is empty, or no Row Level Security policy"
+        ):
             supabase.frame("readings")
         with pytest.warns(DataWarning, match="no policy"):  # not even without the filter
             supabase.frame(supabase.table("readings").select("*").eq("rain", True))
@@ -40,7 +42,7 @@ def test_the_filters_match_nothing(server: DemoServer) -> None:
         warnings.simplefilter("error")
         frame = supabase.frame(supabase.table("trips").select("*").gt("km", 10_000))
     assert (len(frame), list(frame.columns)[:2]) == (0, ["id", "user_id"])
-    said = "No row of the 3 that ada@example.com may read matches the filters."
+    said = "Of the 3 rows that ada@example.com may read, none match the filters."
     assert frame.attrs["supabase"]["note"] == said
 
 

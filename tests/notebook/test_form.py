@@ -128,7 +128,7 @@ def test_many_threads_bring_one_submission(client, given):
     ("access", "refresh", "says"),
     [
         ("", "", "Nothing was given"),
-        (AT, AT, "Both of these are access tokens"),
+        (AT, AT, "These are two access tokens"),
         (f"https://x.co/#access_token={AT}", "", "no tokens in this address"),
         (None, 7, ""),
         ({"a": AT}, [RT], ""),
@@ -310,7 +310,7 @@ def test_the_magic_asks_in_a_shell_and_says_what_to_do_where_it_cannot(connected
 def test_a_wrong_answer_is_told_without_it(connected, monkeypatch):
     answers(monkeypatch, AT, AT)
     ran = connected.run("%supabase_set_session")
-    assert ran.text.startswith("AuthError: Both of these are access tokens.")
+    assert ran.text.startswith("AuthError: These are two access tokens.")
     assert AT not in ran.text
     assert isinstance(connected.ip.last_execution_result.error_in_exec, AuthError)
 

@@ -73,7 +73,7 @@ def test_an_app_is_added(here: Shell, server: DemoServer, person: Person) -> Non
     assert level(here) == "aal2"
     assert "Your other sessions at aal1 have ended" in ran.text
     assert [factor.friendly_name for factor in auth(here).mfa.list_factors().totp] == ["my phone"]
-    assert person.asked == ["Six digits of your authenticator app (not shown): "]
+    assert person.asked == ["Six-digit code of your authenticator app (not shown): "]
     key = re.findall(r"Add this key to your authenticator app: ((?:[A-Z2-7]{4} ?){8})", ran.text)
     assert key
 
@@ -103,7 +103,7 @@ def test_a_wrong_code_is_asked_for_again(here: Shell, server: DemoServer, person
     person.answers = ["000000", lambda: code(server)]
     ran = here.run("%supabase_mfa")
     assert ran.ok
-    assert "Type the six digits that the app shows now" in ran.text
+    assert "Enter the six digits that the app shows now" in ran.text
     assert level(here) == "aal2"
 
 
@@ -142,7 +142,7 @@ def test_of_several_apps_one_is_named(here: Shell, server: DemoServer, person: P
     ran = here.run("%supabase_mfa")
     assert not ran.ok
     assert "first, second" in ran.text
-    assert "There is: first, second" in here.run("%supabase_mfa third").text
+    assert "Choose one of: first, second" in here.run("%supabase_mfa third").text
     person.answers = [lambda: code(server)]
     assert here.run("%supabase_mfa second").ok
     assert level(here) == "aal2"

@@ -77,7 +77,7 @@ def test_without_an_address_that_is_asked_for_too(here: Shell, person: Person) -
     person.answers = ["grace@example.com", PASSWORD]
     assert here.run("%supabase_sign_in").ok
     assert who(here) == "grace@example.com"
-    assert person.asked == ["E-mail address: ", "Password (not shown): "]
+    assert person.asked == ["Email address: ", "Password (not shown): "]
 
 
 def test_the_address_may_be_a_variable(here: Shell, person: Person) -> None:

@@ -56,7 +56,7 @@ def test_the_notice_stays_with_a_session_and_after_it(binder, connect, shell, se
 def test_no_storage_that_stays(binder, connect, shell, storage):
     ran = connect(f"--storage {storage}")
     assert not ran.ok
-    assert "On Binder, sessions are kept in memory only. Leave --storage out." in ran.text
+    assert "On Binder, sessions are kept in memory only. Leave out --storage." in ran.text
     assert "supabase" not in shell.ns
 
 

@@ -65,7 +65,7 @@ def test_the_notice_says_that_it_is_in_the_cell_still(client):
     call = CALLS["sign in"].replace("secret", f'"{PASSWORD}"')
     said = client.run(f"supabase.auth.{call}").text
     assert (
-        said.count("This code contains a password. It is masked in the history, and in the cell still") == 1
+        said.count("This code contains a password. It is masked in the history, but still in the cell") == 1
     )
     assert "oken" not in said.partition("supabase-nb:")[2]
     assert "password" not in client.run(f"y = '{PASSWORD}'").text, "said once"

@@ -78,7 +78,7 @@ ANON = ".".join(
         (("", ""), "Nothing was given"),
         ((" \n", "''"), "Nothing was given"),
         ((f"{AT} {AT}",), "several access tokens"),
-        ((AT, AT), "Both of these are access tokens"),
+        ((AT, AT), "These are two access tokens"),
         ((f"{AT} {RT} {RT}",), "Paste exactly two tokens"),
         (("these are three words",), "Paste exactly two tokens"),
         ((json.dumps(STORED)[:-9],), "not complete"),

@@ -94,7 +94,7 @@ def test_a_literal_is_masked_in_the_history(terminal: Terminal, server: DemoServ
     at, rt = pair["access_token"], pair["refresh_token"]
     shown = terminal.enter(f'%supabase_set_session "{at}" "{rt}"')
     assert "Two tokens were masked in the history." in shown
-    assert "what the screen still shows" in shown
+    assert "text that is still on the screen" in shown
     assert "Active" in shown
     # The arrow key brings back what was run, without the tokens.
     terminal.child.send("\x1b[A")

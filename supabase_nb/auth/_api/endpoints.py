@@ -123,7 +123,7 @@ class AuthAPI:
             refused = error
         # Without the secret of its app (``tests/wire/oauth-server.json``): no other try helps.
         code = "oauth_client_refused"
-        message = errors.with_next_step("The auth server refreshes this session for its app only", code)
+        message = errors.with_next_step("The auth server refreshes this session only for its app", code)
         raise errors.AuthApiError(message, status=refused.status, code=code)
 
     async def client_session(self, body: Mapping[str, object], known: User | None = None) -> Session:
@@ -134,7 +134,7 @@ class AuthAPI:
         be lost.
 
         Args:
-            body: What to send.
+            body: The request body.
             known: Whose session it is, if that is known.
         """
         session = await self.session_or_user("/oauth/token", body, of_client=True)
@@ -151,8 +151,8 @@ class AuthAPI:
         """A ``POST`` that is promised to be answered with a session: sign-ins, the exchange, a second factor.
 
         Args:
-            path: Of the endpoint.
-            body: What to send.
+            path: The endpoint's path.
+            body: The request body.
             token: The access token of the session that asks, if one does.
         """
         found = await self.session_or_user(path, body, token)
@@ -171,8 +171,8 @@ class AuthAPI:
         """The same, where something may have to be confirmed first.
 
         Args:
-            path: Of the endpoint.
-            body: What to send.
+            path: The endpoint's path.
+            body: The request body.
             token: The access token of the session that asks, if one does.
             of_client: Whether the OAuth server answers, which names no user: the token's claims do.
 
@@ -203,11 +203,11 @@ class AuthAPI:
 
         Args:
             method: The HTTP method.
-            path: Of the endpoint.
+            path: The endpoint's path.
             read: Reads the answer; ``None``: it is not what was asked for. The answer may hold anything, so
                 it stays out of the frames that raise.
             token: The access token of the session that asks, if one does.
-            body: What to send.
+            body: The request body.
         """
         response = await self._request(method, path, token=token, body=body)
         found = read_object(response, read)
@@ -225,7 +225,7 @@ class AuthAPI:
         """``GET /.well-known/jwks.json``: the public keys."""
         keys = (await self._request("GET", "/.well-known/jwks.json")).json()
         if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list):
-            del keys  # it may hold anything: this frame may appear in a traceback with locals
+            del keys  # it may hold anything: this frame can appear in a traceback with local variables
             raise unexpected_response()
         return keys
 
@@ -282,7 +282,9 @@ class AuthAPI:
                 async for chunk in response.aiter_bytes():
                     received += chunk
                     if len(received) > LARGEST_RESPONSE:
-                        return errors.AuthUnknownError("The response is far too long for an auth server's.")
+                        return errors.AuthUnknownError(
+                            "The response is too long to come from an auth server."
+                        )
             finally:
                 await response.aclose()
             sent = [*self._headers.values(), *_secrets(body), *([] if token is None else [token])]

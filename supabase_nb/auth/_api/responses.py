@@ -165,7 +165,7 @@ def outage(error: httpx.HTTPError, url: str) -> errors.AuthError:
     if isinstance(error, httpx.TimeoutException):
         return timed_out(url)
     if isinstance(error, httpx.ProxyError):
-        what = f"The proxy on the way to {host} refused"
+        what = f"The proxy refused to connect to {host}"
     elif isinstance(error, httpx.ConnectError) and "CERTIFICATE" in str(error).upper():
         ignored = [name for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(name)]
         unused = f" ({ignored[0]} is not used here)" if ignored else ""
@@ -188,7 +188,7 @@ def refusal(response: Response, url: str, now: float) -> errors.AuthError:
     status = response.status
     if 300 <= status < 400:
         return errors.AuthUnknownError(
-            f"{host_of(url)} wants to send this request elsewhere. "
+            f"{host_of(url)} redirects this request to another address. "
             f"{errors.NEXT_STEPS['unexpected_redirect']}",
             status=status,
             code="unexpected_redirect",
@@ -210,7 +210,7 @@ def refusal(response: Response, url: str, now: float) -> errors.AuthError:
         busy = said or {429: "Too many requests"}.get(status, "The auth server has a problem")
         return errors.AuthRetryableError(
             errors.with_next_step(
-                f"{busy.rstrip('.')} (HTTP {status}). The session is unchanged; try again in a while", code
+                f"{busy.rstrip('.')} (HTTP {status}). The session is unchanged; try again later", code
             ),
             status=status,
             code=code,
@@ -225,7 +225,9 @@ def refusal(response: Response, url: str, now: float) -> errors.AuthError:
             said += ". Check the project's key"
         elif status == 404 and not from_auth_server:
             said = f"{host_of(url)} has no auth server at this address. Check the project's URL"
-        message = f"{said.rstrip('.') or 'Refused, but not by an auth server'} (HTTP {status})."
+        message = (
+            f"{said.rstrip('.') or 'The request was rejected, but not by an auth server'} (HTTP {status})."
+        )
         return errors.AuthApiError(message, status=status)
     message = errors.with_next_step(said or code.replace("_", " "), code)
     kind: type[errors.AuthError] = {

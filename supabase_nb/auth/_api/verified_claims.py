@@ -64,7 +64,7 @@ class Verifier:
         problem = await self._ask(token) if key is None else _check(token, key, self._api.clock.now())
         if problem:
             raise AuthInvalidJwt(
-                f"The access token cannot be trusted: {problem}. Refresh, or sign in again.", code="bad_jwt"
+                f"The access token can't be verified: {problem}. Refresh, or sign in again.", code="bad_jwt"
             )
         return ClaimsResponse(claims, header, token)
 
@@ -75,7 +75,7 @@ class Verifier:
         except AuthError as error:
             if error.code != "bad_jwt":
                 raise
-            return "the auth server refused it"
+            return "the auth server rejected it"
         return None
 
     async def _key(self, kid: str) -> Any:
@@ -105,7 +105,7 @@ class Verifier:
 
             published = await self._api.jwks()
         except (ImportError, AuthError) as error:
-            logger.info("no public keys to verify tokens with; the auth server is asked: %s", error)
+            logger.info("no public keys to verify tokens with; asking the auth server instead: %s", error)
             self._tried = self._now()
             return
         self._keys, self._fetched = _usable(published), self._now()

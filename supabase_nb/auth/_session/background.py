@@ -13,18 +13,18 @@ from .snapshot import Freshness, SessionSnapshot
 from .state import SessionState
 from .storage_sync import StorageSync
 
-# Between tries to save, in seconds.
+# Seconds between attempts to save.
 _SAVE_PAUSE = 5.0
 
 
 class BackgroundWork:
-    """Refreshes, verifies and saves the session in force when that is due.
+    """Refreshes, verifies and saves the current session when that is due.
 
     Args:
         api: The auth server.
-        state: The session in force.
-        store: Where it is stored.
-        sync: Takes over what other kernels did.
+        state: The current session.
+        store: The stored sessions.
+        sync: Other kernels' changes to it.
         refresher: Exchanges its refresh token.
     """
 
@@ -41,7 +41,7 @@ class BackgroundWork:
         self._saved_at = float("-inf")
 
     def due_in(self) -> float | None:
-        """Seconds until `work` has something to do; ``None``: nothing, or it is being done."""
+        """Seconds until `work` has something to do; ``None``: nothing, or it is already running."""
         snapshot = self._state.snapshot
         if self._refresher.attempt is not None or snapshot.session is None:
             return None
@@ -54,7 +54,7 @@ class BackgroundWork:
         return min(waits, default=None)
 
     async def work(self) -> None:
-        """See what other kernels did, then refresh, verify or save what is due."""
+        """Take over other kernels' changes, then refresh, verify or save as needed."""
         if await self._store.run(self._sync.stored_version) != self._sync.version:
             await self._sync.catch_up()
         if not self._state.snapshot.saved:
@@ -70,7 +70,7 @@ class BackgroundWork:
             await self._wait_quietly(self._refresher.start(Secret(snapshot.session.access_token)))
 
     async def _wait_quietly(self, attempt: RefreshAttempt) -> None:
-        """The state says what came of it."""
+        """Wait for an attempt. Its outcome is in the state."""
         assert attempt.task is not None
         await asyncio.wait((attempt.task,))
 
@@ -89,7 +89,7 @@ class BackgroundWork:
                 await self._sync.catch_up(locked=True)
 
     async def _verify(self, snapshot: SessionSnapshot) -> None:
-        """Ask whether a session that came from storage is still valid, or what time it is."""
+        """Ask the server whether a session from storage is still valid, or what time it is."""
         session = snapshot.session
         assert session is not None
         try:

@@ -1,4 +1,4 @@
-"""ChangeQueue: notifies observers and subscribers of changes, in one order and never under a lock."""
+"""ChangeQueue: calls observers and subscribers, in order and without holding a lock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .._loop import running_loop
 
 logger = logging.getLogger("supabase_nb")
 
-# A subscriber that blocks must not block the call that caused the next change, which is delivered after it.
+# A blocking subscriber must not block the call whose change is delivered after it.
 _LONGEST_WAIT = 2.0
 
 
@@ -30,9 +30,9 @@ class Change:
 
     Args:
         traits: Their new values.
-        event: What happened, if subscribers are to be notified.
-        session: The session that goes with it.
-        left: Those still to be notified, in their order; ``None`` means the observers of the traits.
+        event: The event for subscribers, if any.
+        session: The session for subscribers.
+        left: The subscribers still to be called, in order; ``None`` stands for the traits' observers.
     """
 
     traits: Mapping[str, object]
@@ -42,33 +42,33 @@ class Change:
 
 
 class ChangeQueue:
-    """A queue of changes. A thread that wants one delivered empties it.
+    """A queue of changes. A thread that waits for a delivery empties it.
 
-    Changes that a callback causes queue up behind the one being delivered, so that every subscriber sees one
-    and the same order.
+    Changes caused by a callback are queued behind the current one, so that all subscribers see the same
+    order.
 
     Args:
-        set_traits: Sets traits and calls their observers. Returns a Ctrl-C that one of these raised; raises
-            one that came between, and is then called again.
+        set_traits: Sets traits and calls their observers. It returns a Ctrl-C from an observer, and raises
+            one from between two observers, after which it is called again.
     """
 
     def __init__(self, set_traits: Callable[[Change], BaseException | None]) -> None:
         self._set_traits = set_traits
         self._make_locks()
         self._queue: deque[Change] = deque()
-        self._subscriptions: dict[Subscription, None] = {}  # by identity, in their order
+        self._subscriptions: dict[Subscription, None] = {}  # in order, compared by identity
         self._put = self._delivered = 0
-        # Whose turn it is to deliver: a mark of one call of `flush`.
+        # The call of `flush` that is delivering.
         self._owner: object = None
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """The child's own lock: a thread of the parent may have taken the old one."""
+        """Create a new lock: a thread of the parent may hold the old one."""
         self._make_locks()
         self._owner = None
 
     def _make_locks(self) -> None:
-        # Entered by the lock itself: Ctrl-C can come into a condition's `__exit__`, before it lets go.
+        # Uses the lock itself, because a Ctrl-C in a condition's `__exit__` could leave it locked.
         self._guard = threading.Lock()
         self._ready = threading.Condition(self._guard)
 
@@ -79,13 +79,13 @@ class ChangeQueue:
 
     @property
     def overdue(self) -> bool:
-        """Whether something is queued that no thread is delivering: Ctrl-C came between."""
+        """Whether something is queued that no thread is delivering, after a Ctrl-C."""
         return bool(self._queue) and self._owner is None
 
     def put(
         self, traits: Mapping[str, object], event: AuthEvent | None = None, session: Session | None = None
     ) -> None:
-        """Queue a change for those who are subscribed now. Called on the owner loop."""
+        """Queue a change for the current subscribers. Called on the owner loop."""
         with self._guard:
             to = self._subscriptions if event else ()
             self._queue.append(Change(traits, event, session, deque([None, *to])))
@@ -98,7 +98,7 @@ class ChangeQueue:
         session: Session | None,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> Subscription:
-        """Add a subscriber, with a first event of its own that comes before all others."""
+        """Add a subscriber, and queue its first event."""
         subscription = Subscription(callback, self._unsubscribe, loop)
         with self._guard:
             self._subscriptions[subscription] = None
@@ -111,18 +111,17 @@ class ChangeQueue:
             self._subscriptions.pop(subscription, None)
 
     def flush_soon(self) -> None:
-        """Deliver what is queued in a thread of its own: a subscriber that blocks must not stop a refresh."""
+        """Deliver in another thread, so that a blocking subscriber doesn't block a refresh."""
         with self._guard:
             if self._owner is not None or not self._queue:
                 return
-        with suppress(RuntimeError):  # the interpreter is ending: no more threads
+        with suppress(RuntimeError):  # the interpreter is shutting down, so no thread can be started
             run_soon(self.flush, name="supabase-nb-events")
 
     def flush(self) -> None:
-        """Deliver what is queued, or wait (at most 2 s) for the thread that is delivering it.
+        """Deliver the queue, or wait up to 2 s for the thread that is delivering it.
 
-        From inside a callback it returns at once: what the callback caused comes after the change that it was
-        called for.
+        Inside a callback this returns at once, because changes caused by the callback are delivered later.
         """
         turn = object()
         interrupt: BaseException | None = None
@@ -139,12 +138,12 @@ class ChangeQueue:
             while True:
                 with self._guard:
                     if not self._queue:
-                        self._release(turn)  # in one step with the look: what is put later finds no owner
+                        self._release(turn)  # in the same step, so that a later `put` finds no owner
                         break
                     change = self._queue[0]
                 interrupt = self._deliver(change) or interrupt
                 with self._guard:
-                    # Only now: whatever Ctrl-C leaves undone is done by the next flush.
+                    # Last, so that after a Ctrl-C the next flush does the rest.
                     if self._queue and self._queue[0] is change:
                         self._queue.popleft()
                         self._delivered += 1
@@ -161,7 +160,7 @@ class ChangeQueue:
             self._ready.notify_all()
 
     def _deliver(self, change: Change) -> BaseException | None:
-        """Notify everyone, whatever one of them raises; a Ctrl-C among it is returned."""
+        """Call everyone, even if one raises. Returns a Ctrl-C that was raised."""
         interrupt: BaseException | None = None
         inside = _inside.set((*_inside.get(), self))
         try:
@@ -172,13 +171,13 @@ class ChangeQueue:
         return interrupt
 
     def _notify(self, change: Change, subscription: Subscription | None) -> BaseException | None:
-        """Reach the traits, or the subscribers from this one on until a Ctrl-C comes from one of them.
+        """Set the traits, or call the remaining subscribers until one raises a Ctrl-C.
 
-        Each is crossed off with nothing between that Ctrl-C could come into.
+        Each is removed from the list in a way that a Ctrl-C can't interrupt.
         """
         left, known, session = change.left, self._subscriptions, change.session
         if subscription is None:
-            interrupt = self._set_traits(change)  # may be called again; what is set already notifies no one
+            interrupt = self._set_traits(change)  # can be called again; set traits don't notify twice
             left.popleft()
             return interrupt
         if change.event is None:
@@ -197,11 +196,13 @@ class ChangeQueue:
                 if not isinstance(error, Exception) and (
                     error.__traceback__ is None or error.__traceback__.tb_next is None
                 ):
-                    raise  # it came before the subscriber was called
+                    raise  # raised before the subscriber was called
                 cross_off()
                 if not isinstance(error, Exception):
                     return error
-                log_without_text("a subscriber of on_auth_state_change raised; the others are still called")
+                log_without_text(
+                    "exception in a subscriber of on_auth_state_change; the others are still called"
+                )
             if returned is not None:
                 try:
                     run_awaitable(returned, subscription.loop)
@@ -215,8 +216,8 @@ def run_awaitable(returned: object, loop: asyncio.AbstractEventLoop | None = Non
 
     Args:
         returned: What the callback returned.
-        loop: The event loop that ran when it subscribed. There it becomes a task, whose end is not waited
-            for; without one, it runs to its end here.
+        loop: The event loop that was running when the callback subscribed. The coroutine becomes a task
+            there, without waiting for it. Without a loop, it runs here to its end.
     """
     if not inspect.isawaitable(returned):
         return
@@ -225,7 +226,9 @@ def run_awaitable(returned: object, loop: asyncio.AbstractEventLoop | None = Non
         try:
             await returned
         except Exception:  # noqa: BLE001
-            log_without_text("a coroutine of an observer or subscriber raised; the others are still called")
+            log_without_text(
+                "exception in a coroutine of an observer or subscriber; the others are still called"
+            )
 
     if loop is None or not loop.is_running():
         loop = running_loop()
@@ -235,5 +238,5 @@ def run_awaitable(returned: object, loop: asyncio.AbstractEventLoop | None = Non
         asyncio.run(await_it())
 
 
-# Whose callbacks the current thread, or the task that one of them awaits, is inside of.
+# The deliveries whose callbacks are running in the current thread or task.
 _inside: ContextVar[tuple[ChangeQueue, ...]] = ContextVar("supabase_nb_inside", default=())

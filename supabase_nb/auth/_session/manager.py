@@ -1,4 +1,4 @@
-"""SessionManager: a client's session. Has a store, a queue of changes, and a part for each of its methods."""
+"""SessionManager: a client's session, which consists of a store, a refresher, an adopter and others."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ _T = TypeVar("_T")
 
 
 class SessionManager:
-    """Keeps one client's session.
+    """A client's session.
 
     Args:
         api: The auth server.
-        storage: Where sessions are stored.
-        key: The key of this client's name in the storage.
-        project: A prefix for the project's records there.
-        set_traits: Shows a change.
+        storage: The storage.
+        key: The storage key of this client's name.
+        project: The prefix of the project's records in the storage.
+        set_traits: Sets the client's traits.
         older_keys: `storage.older_storage_keys`.
-        runtime: What it runs on.
-        schedule: Has `work` called when something is due.
+        runtime: Runs tasks and blocking calls.
+        schedule: Makes the scheduler call `work` when something is due.
     """
 
     def __init__(
@@ -82,19 +82,19 @@ class SessionManager:
             self._scheduled_by(self)
 
     def after_fork(self) -> None:
-        """In the child: the parent's tasks aren't there, and only the parent refreshes its session."""
+        """In a forked child: drop the parent's tasks, and stop refreshing its session."""
         self.state.after_fork()
         self.refresher.attempt, self.refresher.background = None, False
 
-    # -- the session in force -----------------------------------------------------------------------------
+    # -- the current session ------------------------------------------------------------------------------
 
     @property
     def snapshot(self) -> SessionSnapshot:
-        """What is in force now."""
+        """The current snapshot."""
         return self.state.snapshot
 
     def session_if_fresh(self) -> Session | None:
-        """The session, if it can be used without asking anyone. Takes no lock."""
+        """The session, if it can be used without a request. Needs no lock."""
         snapshot = self.state.snapshot
         return snapshot.session if self.state.freshness(snapshot) is Freshness.FRESH else None
 
@@ -102,7 +102,7 @@ class SessionManager:
         """The session, refreshed first if it is about to expire (`get_session`).
 
         Raises:
-            AuthRetryableError: It has expired and the server can't be reached now.
+            AuthRetryableError: The session has expired and the server can't be reached.
         """
         await self.restore()
         snapshot = self.state.snapshot
@@ -123,7 +123,7 @@ class SessionManager:
             raise
 
     async def get_fresh_or_raise(self) -> Session:
-        """The same, where a session is needed.
+        """The same, but raises an error without a session.
 
         Raises:
             AuthSessionMissing: Not signed in.
@@ -149,10 +149,10 @@ class SessionManager:
         return session
 
     async def restore(self) -> Session | None:
-        """Read storage, if no session is in force. Asks no server; the background verifies.
+        """Read the stored session, if there is no current one. It is verified in the background.
 
         Raises:
-            AuthStorageError: A session may be stored, but can't be read. (Damaged data was set aside.)
+            AuthStorageError: The stored session can't be read. (Damaged data was set aside.)
         """
         if self.state.snapshot.session is None:
             trouble = await self._restore_stored()
@@ -173,7 +173,7 @@ class SessionManager:
                 session = found.record.session
                 self.clock.hint(found.record.clock_offset, not_before=session.issued_at)
                 status: Status = "restoring" if self.refresher.background else "active"
-                # An earlier call found no session.
+                # Subscribers were told before that there was no session.
                 event = AuthChangeEvent.SIGNED_IN if self._restored else None
                 verified = not self.refresher.background
                 restored = SessionSnapshot(
@@ -186,7 +186,7 @@ class SessionManager:
     # -- other changes ------------------------------------------------------------------------------------
 
     async def update_user(self, attributes: Mapping[str, object], redirect_to: str | None = None) -> Session:
-        """The server changes the user; the session keeps its tokens."""
+        """Change the user. The session keeps its tokens."""
         token = Secret((await self.get_fresh_or_raise()).access_token)
         return await asyncio.shield(self.runtime.start(self._update_user(token, attributes, redirect_to)))
 
@@ -213,13 +213,13 @@ class SessionManager:
         return session
 
     async def verify_factor(self, path: str, body: Mapping[str, object]) -> Session:
-        """A second factor's code lifts the session in force to another level; its tokens are rotated.
+        """Verify a second factor's code, which raises the session's level and rotates its tokens.
 
         Raises:
             AuthStorageError: The new tokens are in force, but could not be saved.
         """
         await self.get_fresh_or_raise()
-        # As a task of its own: it rotates the refresh token, so that its answer is always saved.
+        # In its own task, so that the response with the new refresh token is always saved.
         return await asyncio.shield(self.runtime.start(self._verify_factor(path, body)))
 
     async def _verify_factor(self, path: str, body: Mapping[str, object]) -> Session:
@@ -238,30 +238,30 @@ class SessionManager:
         return session
 
     async def sign_out(self, scope: str) -> None:
-        """`sign_out` for the scopes that end this session: here at once, then at the server.
+        """`sign_out` for the scopes that end this session: here at once, then on the server.
 
         Raises:
-            AuthStorageError: What is stored could not be removed.
+            AuthStorageError: The stored session could not be removed.
         """
-        with suppress(AuthStorageError):  # what can't be read can still be removed
+        with suppress(AuthStorageError):  # even if it can't be read, it can be removed
             await self.restore()
         await self.signing_out.sign_out(scope)
 
     async def set_notice(self, name: str, text: str | None) -> None:
-        """Show a sentence with the session, or take it away."""
+        """Show a note in the panel, or remove it."""
         self.state.note(name, text)
         self.state.replace(self.state.snapshot)
 
     async def subscribe(
         self, callback: AuthCallback, loop: asyncio.AbstractEventLoop | None = None
     ) -> Subscription:
-        """Add a subscriber, whose first event says what is known now.
+        """Add a subscriber, and send it the current session as its first event.
 
         Args:
-            callback: Whom to call.
-            loop: Where its coroutines are awaited.
+            callback: The function to call.
+            loop: The event loop for its coroutines.
         """
-        with suppress(AuthStorageError):  # `last_error` says it
+        with suppress(AuthStorageError):  # `last_error` has the error
             await self.restore()
         first = AuthEvent(AuthChangeEvent.INITIAL_SESSION, self.clock.clock.wall(), "subscribed")
         subscription = self.changes.subscribe(callback, first, self.state.snapshot.session, loop)
@@ -271,18 +271,18 @@ class SessionManager:
     # -- in the background (`RefreshScheduler`) -----------------------------------------------------------
 
     def due_in(self) -> float | None:
-        """Seconds until `work` has something to do; ``None``: nothing by time."""
+        """Seconds until `work` has something to do; ``None``: nothing is scheduled."""
         if self.state.forked or not self.refresher.background:
             return None
         waits = (self.background.due_in(), self.signing_out.due_in())
         return min((wait for wait in waits if wait is not None), default=None)
 
     def stored_version(self) -> object:
-        """Changes when another kernel changes the stored session. Blocks, as storage does."""
+        """A value that changes when another kernel changes the stored session. Blocks, like the storage."""
         return self.sync.stored_version()
 
     def is_behind(self, version: object) -> bool:
-        """Whether the stored session has changed since it was last looked at, or changes are undelivered."""
+        """Whether the stored session has changed since it was last read, or changes are undelivered."""
         if self.changes.overdue:
             return True
         idle = self.refresher.attempt is None and self.snapshot.session is not None

@@ -1,4 +1,4 @@
-"""TokenRefresher: one exchange of the refresh token for everyone who needs it, through outages.
+"""TokenRefresher: one exchange of the refresh token for all callers, retried in outages.
 
 A refresh from top to bottom: `refresh` -> `_join_or_start` -> `_run` -> `_attempt` -> `exchange_current` ->
 `put_in_force`.
@@ -33,26 +33,27 @@ from .stored_session import StoredSession, TokenPair
 
 logger = logging.getLogger("supabase_nb")
 
-# Access tokens with such a lifetime are of no use; pauses between exchanges that bring them. In seconds.
+# In seconds: access tokens with a shorter lifetime are useless; the pauses between exchanges that return
+# them.
 _TOO_SHORT, _FIRST_USELESS_PAUSE, _LONGEST_USELESS_PAUSE = 1.0, 2.0, 60.0
-# An attempt whose callers have all been interrupted is joined for this many seconds from its start.
+# For this many seconds, new callers join an attempt whose callers were all interrupted.
 _YOUNG = 2.0
 
 
 @dataclass(eq=False)
 class RefreshAttempt:
-    """One running exchange, for all that have seen the same access token.
+    """A running exchange, shared by all callers that have the same access token.
 
     Args:
-        generation: Of the session that is refreshed.
-        seen: The access token to be replaced.
-        began: When, on the steady clock.
-        task: What carries it out.
+        generation: The generation of the session.
+        seen: The access token to replace.
+        began: The start time, on the steady clock.
+        task: The task that runs it.
         waiting: How many calls wait for it.
-        asked: A call of `refresh_session` asked for it.
-        abandoned: A call that waited for it was interrupted.
-        locked: It has the session's lock.
-        shares_lock: It replaces an abandoned attempt that has the lock, and whose request hangs.
+        asked: Whether `refresh_session` requested it.
+        abandoned: Whether a call that waited for it was interrupted.
+        locked: Whether it has the session's lock.
+        shares_lock: Whether it replaces an abandoned attempt that has the lock and whose request hangs.
     """
 
     generation: int
@@ -66,14 +67,14 @@ class RefreshAttempt:
 
 
 class TokenRefresher:
-    """Refreshes the session in force.
+    """Refreshes the current session.
 
     Args:
         api: The auth server.
-        state: The session in force.
-        store: Where it is stored.
-        sync: Takes over what other kernels did.
-        runtime: What it runs on.
+        state: The current session.
+        store: The stored sessions.
+        sync: Other kernels' changes to it.
+        runtime: Runs tasks and blocking calls.
     """
 
     def __init__(
@@ -94,14 +95,14 @@ class TokenRefresher:
     # -- a refresh ----------------------------------------------------------------------------------------
 
     async def refresh(self, seen: Secret, *, asked: bool = False) -> Session:
-        """A session whose access token is another than `seen`.
+        """Refresh the session, unless its access token is already another than `seen`.
 
-        Any number of threads, tasks and kernels that have seen the same token cause one request.
+        Threads, tasks and kernels with the same token share one request.
 
         Raises:
             AuthSessionMissing: Not signed in.
-            AuthApiError: The server's final answer; the session has ended.
-            AuthRetryableError: An outage. The session is kept, and retried in the background.
+            AuthApiError: The server has ended the session.
+            AuthRetryableError: An outage. The session is kept, and the refresh is retried in the background.
         """
         return await retry(lambda deadline: self._refresh(seen, deadline, asked=asked), self._clock.clock)
 
@@ -114,18 +115,19 @@ class TokenRefresher:
             found.asked = found.asked or asked
             patience = time_until(deadline, self._clock.clock.steady())
             young = found.began + _YOUNG - self._clock.clock.steady()
-            # An abandoned one is looked at again when it is no longer young.
+            # Check an abandoned attempt again when it is older.
             wait = min(patience, young) if found.abandoned and young > 0 else patience
             try:
                 done, _ = await asyncio.wait((found.task,), timeout=wait)
             except asyncio.CancelledError:
-                found.abandoned = True  # the attempt itself continues, and its answer is saved
+                found.abandoned = True  # the attempt itself continues, and its response is saved
                 raise
             if done:
                 break
             if wait == patience:
                 raise AuthRetryableError(
-                    "The refresh takes longer than usual and continues in the background. Try again shortly."
+                    "The refresh is taking longer than usual and continues in the background. Try again "
+                    "shortly."
                 )
         error = found.task.exception()
         if isinstance(error, AuthError):
@@ -133,7 +135,7 @@ class TokenRefresher:
         return found.task.result()
 
     def _join_or_start(self, seen: Secret) -> Session | RefreshAttempt:
-        """The session, if it is another already; else the running exchange, or a new one."""
+        """The session, if it already has another token; else the running exchange, or a new one."""
         snapshot, attempt = self.state.snapshot, self.attempt
         if snapshot.session is None:
             raise not_signed_in()
@@ -141,8 +143,8 @@ class TokenRefresher:
             return snapshot.session
         if self.state.forked:
             raise AuthError(
-                "This session belongs to the parent process, which alone refreshes it: this process was "
-                "forked from it. Create a client in the child process, after the fork.",
+                "Only the parent process can refresh this session, and this is a forked child process. "
+                "Create a client in the child, after the fork.",
                 code="forked_process",
             )
         hangs = False
@@ -156,7 +158,7 @@ class TokenRefresher:
         return self.start(seen, shares_lock=hangs)
 
     def start(self, seen: Secret, *, shares_lock: bool = False) -> RefreshAttempt:
-        """Start an exchange as a task of its own: once its request has left, nothing cancels it."""
+        """Start an exchange in its own task, which isn't cancelled once its request was sent."""
         snapshot = self.state.snapshot
         attempt = RefreshAttempt(snapshot.generation, seen, self._clock.clock.steady())
         attempt.shares_lock = shares_lock
@@ -167,7 +169,7 @@ class TokenRefresher:
         return attempt
 
     async def _run(self, attempt: RefreshAttempt) -> Session:
-        """Carry an attempt out, and note what came of it."""
+        """Run an attempt, and record its outcome."""
         failure: AuthError
         try:
             return await self._attempt(attempt)
@@ -208,13 +210,13 @@ class TokenRefresher:
         return await self.exchange_current(snapshot)
 
     async def exchange_current(self, snapshot: SessionSnapshot, *, last: bool = False) -> Session:
-        """Exchange the refresh token of the session in force, and save. With the session's lock."""
+        """Exchange the current session's refresh token, and save. The caller holds the session's lock."""
         assert snapshot.session is not None
         sent = Secret(snapshot.session.refresh_token)
         if not sent:
             if (self.state.time_left(snapshot) or 0.0) > 0:
                 raise AuthSessionMissing(
-                    "There is no refresh token to exchange. Restore with both tokens, or sign in.",
+                    "There is no refresh token. Restore the session from both tokens, or sign in.",
                     code="session_missing",
                 )
             missing = AuthSessionMissing(
@@ -247,10 +249,10 @@ class TokenRefresher:
 
         Args:
             pair: The tokens.
-            user: Whose they are, if that is known.
+            user: The tokens' user, if known.
 
         Raises:
-            AuthSessionMismatch: The answer is another user's.
+            AuthSessionMismatch: The response has another user.
         """
         session = await self.api.refresh(pair.refresh_token, pair.claims, user)
         self.state.exchanged_at = self._clock.clock.steady()
@@ -264,20 +266,20 @@ class TokenRefresher:
         event: AuthChangeEvent = AuthChangeEvent.TOKEN_REFRESHED,
         cause: str | None = None,
     ) -> Session:
-        """Save what the server has issued for the session in force, then replace the snapshot.
+        """Save the current session's new tokens, then replace the snapshot.
 
-        With the session's lock.
+        The caller holds the session's lock.
 
         Args:
             session: The same session with its new tokens.
-            before: What was in force when the server was asked.
+            before: The snapshot from before the request.
             event: The event for subscribers.
-            cause: Why, for people; by default that it was refreshed.
+            cause: The cause, as shown to the user; by default, that it was refreshed.
         """
         async with self.state.commit:
             current = self.state.snapshot
             if current.generation != before.generation:
-                # The user has called something else meanwhile, and that counts.
+                # Another call by the user in the meantime takes precedence.
                 if current.session is None:
                     raise not_signed_in()
                 return current.session
@@ -288,7 +290,7 @@ class TokenRefresher:
                 self.state.signed_out_elsewhere()
                 raise not_signed_in()
             if stored and before.saved and not record.is_spent(stored.pair.refresh_token):
-                # The lock was broken (its holder stopped for too long): what was saved since counts.
+                # The lock was broken because its holder hung, so what was saved since then takes precedence.
                 await self._sync.reconcile(found, locked=True)
                 current = self.state.snapshot
                 if current.session is not None and not current.detached:
@@ -315,7 +317,7 @@ class TokenRefresher:
     def _paused(
         self, snapshot: SessionSnapshot, failures: int, failure: AuthStorageError | None
     ) -> SessionSnapshot:
-        """After tokens that are of no use: the next exchange waits, longer each time."""
+        """Delay the next exchange after useless tokens, longer each time."""
         pause = min(_FIRST_USELESS_PAUSE * 2 ** min(failures, 10), _LONGEST_USELESS_PAUSE)
         lifetime = snapshot.session.lifetime if snapshot.session else 0.0
         useless = AuthUnknownError(
@@ -328,7 +330,7 @@ class TokenRefresher:
         )
 
     def note_failure(self, error: AuthError, generation: int) -> None:
-        """Keep the session and plan the next try."""
+        """Keep the session and schedule the next attempt."""
         snapshot = self.state.snapshot
         if (
             generation != snapshot.generation
@@ -353,7 +355,7 @@ class TokenRefresher:
         )
 
     async def end(self, error: AuthError, generation: int) -> None:
-        """The session is over: remove it from the storage, then from here."""
+        """End the session: remove it from the storage, then from memory."""
         async with self.state.commit:
             snapshot = self.state.snapshot
             if generation != snapshot.generation or snapshot.session is None:

@@ -70,7 +70,7 @@ class SessionStore:
         key: The key of this client's name.
         project: A prefix for the project's records (`storage.project_key`).
         clock: The server's clock.
-        runtime: What it runs on.
+        runtime: Runs tasks and blocking calls.
         older_keys: Where earlier versions stored what belongs under `key` now, each with the issuer that the
             session must have (`storage.older_storage_keys`).
     """

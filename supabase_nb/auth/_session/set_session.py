@@ -1,4 +1,4 @@
-"""SetSession: puts a session in force: the one of given tokens, or one that was just issued.
+"""SetSession: makes a session current, from given tokens or one that was just issued.
 
 `set_session` from top to bottom: `from_tokens` -> `_restore` -> `_verify` -> `_accept_or_exchange` ->
 `_commit`, or `_refuse`.
@@ -26,15 +26,15 @@ from .stored_session import StoredSession, TokenPair
 
 
 class _Known(NamedTuple):
-    """What is known of a pair's session before the server is asked.
+    """What is known about the given tokens before the server is asked.
 
     Args:
-        version: Of what is stored.
-        in_force: The session in force.
-        found: What is stored.
-        records: Every session that the pair may belong to: stored ones, and the one in force.
-        later: The one of these that is a later rotation of the pair's session.
-        best: The tokens to continue with: those of the later rotation, or the pair itself.
+        version: The version of the stored session.
+        in_force: The current session.
+        found: The stored sessions.
+        records: All sessions that the tokens may belong to: stored ones and the current one.
+        later: The one of these that is a later rotation of the tokens' session.
+        best: The tokens to continue with: those of the later rotation, or the given ones.
     """
 
     version: object
@@ -46,16 +46,16 @@ class _Known(NamedTuple):
 
 
 class SetSession:
-    """Puts sessions in force.
+    """Makes sessions current.
 
     Args:
         api: The auth server.
-        state: The session in force.
-        store: Where sessions are stored.
-        sync: Takes over what other kernels did.
+        state: The current session.
+        store: The stored sessions.
+        sync: Other kernels' changes to them.
         refresher: Exchanges refresh tokens.
-        signing_out: Ends sessions that came too late.
-        runtime: What it runs on.
+        signing_out: Ends sessions that arrive too late.
+        runtime: Runs tasks and blocking calls.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class SetSession:
         event: AuthChangeEvent = AuthChangeEvent.TOKEN_REFRESHED,
         cause: str = "session restored",
     ) -> Session:
-        """`set_session`: rules 1 to 5 of the reference page, and a later rotation is continued."""
+        """`set_session`: rules 1 to 5 of the reference page. Resumes a later rotation, if there is one."""
         request = self._state.new_request()
         if pair.refresh_token and not tokens.is_opaque(pair.refresh_token):
             raise AuthApiError(
@@ -103,8 +103,8 @@ class SetSession:
     ) -> Session:
         """Wait for a task that may send a refresh token.
 
-        If the caller leaves, it is cancelled; but once a refresh token may have been sent it ends by itself,
-        and what comes of it is stored, but not put in force.
+        If the caller is cancelled, so is the task, unless a refresh token may have been sent. Then the task
+        finishes, and its session is stored but not made current.
         """
         task = self._runtime.start(coroutine)
         try:
@@ -115,13 +115,13 @@ class SetSession:
                 if not request.must_finish:
                     task.cancel()
         if request.withdrawn:
-            raise AuthRetryableError("Timed out. The session is unchanged; try again in a while.")
+            raise AuthRetryableError("Timed out. The session is unchanged; try again later.")
         return task.result()
 
     async def _restore(
         self, pair: TokenPair, request: Request, event: AuthChangeEvent, cause: str, deadline: float
     ) -> Session:
-        # Without the lock: this changes nothing, and other kernels need not wait for it.
+        # Without the lock, because this changes nothing and other kernels needn't wait.
         known = await self._look_up(pair)
         answer = await self._verify(known.best)
         session_id = known.later.id if known.later else pair.session_id
@@ -133,7 +133,7 @@ class SetSession:
             request.must_finish = True
             session = await self._accept_or_exchange(known.best, answer)
             if isinstance(session, AuthApiError) and known.later is None:
-                # A spent token that nothing here recognized, but the server names its session: ours is later.
+                # The token wasn't recognized as used, but the server names its session, and ours is later.
                 later = _named_by(session, pair, known.records)
                 if later is not None:
                     known = known._replace(later=later)
@@ -159,7 +159,7 @@ class SetSession:
 
     async def _look_up(self, pair: TokenPair) -> _Known:
         def look() -> tuple[object, Found]:
-            # The version first: what comes after it is seen at the next look.
+            # Read the version first, so that later changes are noticed next time.
             return self._store.version(pair.session_id), self._store.find(pair)
 
         version, found = await self._store.run(look)
@@ -171,7 +171,7 @@ class SetSession:
         return _Known(version, in_force, found, records, later, pair if later is None else later.pair)
 
     async def _look_up_again(self, pair: TokenPair, known: _Known) -> _Known:
-        """The same, read anew only if it may have changed."""
+        """The same, read again only if it may have changed."""
         version = await self._store.run(lambda: self._store.version(pair.session_id))
         same = version is not None and version == known.version
         if same and known.in_force is self._state.snapshot.record:
@@ -179,7 +179,7 @@ class SetSession:
         return await self._look_up(pair)
 
     async def _verify(self, pair: TokenPair) -> User | AuthApiError | None:
-        """What the server says of a valid access token: its user, or a refusal; ``None``: it has expired."""
+        """Verify a valid access token: the user, or the server's error; ``None``: it has expired."""
         if not self._is_valid(pair):
             return None
         try:
@@ -190,7 +190,7 @@ class SetSession:
     async def _accept_or_exchange(
         self, pair: TokenPair, answer: User | AuthApiError | None
     ) -> Session | AuthApiError:
-        """Rules 2 and 3: a valid pair is accepted as the server said, an expired one is exchanged."""
+        """Rules 2 and 3: accept valid tokens, exchange expired ones."""
         if isinstance(answer, AuthApiError):
             if not says_expired(answer):
                 return answer
@@ -230,21 +230,21 @@ class SetSession:
         notice: str | None = None,
         issued: bool,
     ) -> Session:
-        """Save a session and put it in force.
+        """Save a session and make it current.
 
         Args:
             record: What to save.
             event: The event for subscribers.
-            cause: Why, for people.
-            request: The call that this is for.
-            stored: What this client's name was found to use.
-            notice: A sentence to show with the session.
-            issued: Whether the server has issued these tokens for this call.
+            cause: The cause, as shown to the user.
+            request: The call.
+            stored: The record that this client's name uses now.
+            notice: A note to show in the panel.
+            issued: Whether the server issued these tokens for this call.
 
         Raises:
-            AuthStorageError: It is in force, but could not be saved.
-            AuthError: ``superseded``: a later call has been carried out meanwhile. The server is asked to end
-                what it has issued.
+            AuthStorageError: The session is active, but could not be saved.
+            AuthError: ``superseded``: another call finished in the meantime. Tokens issued for this one are
+                revoked.
         """
         session = record.session
         async with self._state.commit:
@@ -270,23 +270,24 @@ class SetSession:
         return session
 
     async def _set_aside(self, record: StoredSession, request: Request, *, issued: bool) -> None:
-        """What to do with a session that is not to be put in force any more."""
+        """Store or revoke a session of a superseded call."""
         in_force = self._state.snapshot.record
         same = in_force is not None and in_force.id == record.id
         if issued and (same or request.withdrawn):
-            # The tokens that the caller has, or those in force, are spent by now: these follow them.
+            # The caller's or the current tokens have been used by now, and these replace them.
             await self._store.run(lambda: self._store.save(record, use=False))
         elif issued:
             self._signing_out.revoke_later(record.session, "local")
         if not same:
             raise AuthError(
-                "A later sign-out or sign-in replaced this call, so its session is not in use. "
-                "Call it again if you want this session.",
+                "Another sign-out or sign-in finished during this call, so the session of this call is "
+                "not used. "
+                "To use it, call it again.",
                 code="superseded",
             )
 
     async def _refuse(self, error: AuthApiError, pair: TokenPair, known: _Known) -> NoReturn:
-        """Rule 5; unless the refused pair is the current session's own: then that one has ended too."""
+        """Rule 5: keep the previous session, unless the rejected tokens are its own."""
         if error.code in FINAL_CODES:
             ended = {
                 pair.session_id,
@@ -296,7 +297,7 @@ class SetSession:
             ended -= {None}
             in_force = self._state.snapshot
             if error.code == "refresh_token_not_found":
-                ended.discard(pair.session_id)  # it may be the refresh token alone that is wrong
+                ended.discard(pair.session_id)  # perhaps only the refresh token is wrong
             for record in known.records:
                 mine = record.session.session_id in ended
                 if mine or record.pair.refresh_token == pair.refresh_token:
@@ -313,17 +314,17 @@ class SetSession:
     async def to_issued(
         self, session: Session, event: AuthChangeEvent, cause: str, request: Request | None = None
     ) -> Session:
-        """Put a session in force that the server has just issued (a sign-in).
+        """Make a newly issued session current (after a sign-in).
 
         Args:
             session: The session.
             event: The event for subscribers.
-            cause: Why, for people.
-            request: The call, numbered before its request was sent.
+            cause: The cause, as shown to the user.
+            request: The call, created before its request was sent.
 
         Raises:
             AuthError: ``superseded``.
-            AuthStorageError: It is in force, but could not be saved.
+            AuthStorageError: The session is active, but could not be saved.
         """
         request = request or self._state.new_request()
         record = StoredSession.begin(session)
@@ -333,7 +334,7 @@ class SetSession:
 
 
 def _named_by(error: AuthError, pair: TokenPair, records: tuple[StoredSession, ...]) -> StoredSession | None:
-    """The known session that a refusal is about, if its refresh token is another than the refused one."""
+    """The known session that the server rejected, if it has another refresh token than the rejected one."""
     if error.code not in FINAL_CODES or error.session_id is None:
         return None
     for record in records:
@@ -347,7 +348,7 @@ def _named_by(error: AuthError, pair: TokenPair, records: tuple[StoredSession, .
 
 
 def _record_of(session: Session, pair: TokenPair, known: _Known) -> StoredSession:
-    """The record to save: with the spent tokens that are known of this session."""
+    """The record to save, with the known used tokens of this session."""
     spent = pair.refresh_token if pair.refresh_token.reveal() != session.refresh_token else None
     base = known.later or next(
         (record for record in known.records if record.session.session_id == session.session_id), None

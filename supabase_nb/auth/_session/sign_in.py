@@ -20,10 +20,10 @@ async def sign_in(manager: SessionManager, path: str, body: Mapping[str, Any], c
     """Send a sign-in, and put in force what the server issues.
 
     Args:
-        manager: Keeps the session.
-        path: Of the endpoint.
-        body: What to send.
-        cause: What was done, for people.
+        manager: The session's manager.
+        path: The endpoint's path.
+        body: The request body.
+        cause: The cause, as shown to the user.
     """
     request = manager.state.new_request()
     session = await manager.api.session(*await prepare(manager, path, body))
@@ -43,10 +43,10 @@ async def sign_in_or_confirm(
     """The same, where the answer may be a user without a session, who must confirm something first.
 
     Args:
-        manager: Keeps the session.
-        path: Of the endpoint.
-        body: What to send.
-        cause: What was done, for people.
+        manager: The session's manager.
+        path: The endpoint's path.
+        body: The request body.
+        cause: The cause, as shown to the user.
         pkce: Whether a link in a mail will lead to a code.
         recovery: Whether this is for a user who has lost the password.
     """
@@ -69,9 +69,9 @@ async def send_message(
     """Have a mail or a text message sent.
 
     Args:
-        manager: Keeps the session.
-        path: Of the endpoint.
-        body: What to send.
+        manager: The session's manager.
+        path: The endpoint's path.
+        body: The request body.
         pkce: Whether a link in the mail will lead to a code.
         recovery: Whether this is for a user who has lost the password.
     """
@@ -85,7 +85,7 @@ async def exchange_code(manager: SessionManager, fields: Mapping[str, Any]) -> S
     """Exchange the code of a PKCE flow for a session, and put it in force.
 
     Args:
-        manager: Keeps the session.
+        manager: The session's manager.
         fields: ``auth_code``; ``code_verifier``, if it is another than the stored one; ``redirect_to``.
     """
     pkce, purpose = pkce_of(manager), ""
@@ -95,8 +95,8 @@ async def exchange_code(manager: SessionManager, fields: Mapping[str, Any]) -> S
         verifier, purpose = await manager.store.run(pkce.verifier)
     if not verifier:
         raise errors.AuthError(
-            "This code belongs to a sign-in that was not begun here, or was finished. Begin again with "
-            "get_oauth_url or sign_in_with_otp.",
+            "This code belongs to a sign-in that another client started, or that is already complete. "
+            "Start again with sign_in_with_oauth or sign_in_with_otp.",
             code="no_code_verifier",
         )
     request = manager.state.new_request()

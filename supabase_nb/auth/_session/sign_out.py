@@ -49,11 +49,11 @@ class SignOut:
 
     Args:
         api: The auth server.
-        state: The session in force.
-        store: Where it is stored.
-        sync: Takes over what other kernels did.
+        state: The current session.
+        store: The stored sessions.
+        sync: Other kernels' changes to it.
         refresher: Whether it is being refreshed.
-        runtime: What it runs on.
+        runtime: Runs tasks and blocking calls.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class SignOut:
         """End the session here, then at the server.
 
         Raises:
-            AuthStorageError: What is stored could not be removed.
+            AuthStorageError: The stored session could not be removed.
         """
         request = self._state.new_request()
         self._state.carry_out(request)  # calls before this one do not count any more
@@ -184,7 +184,7 @@ class SignOut:
             return
         then = pending._replace(at=self._now() + _RETRY_PAUSE)
         self._pending = tuple(then if known is pending else known for known in self._pending)
-        self._state.note("sign_out", "Signed out here. The server could not be reached yet; this is retried.")
+        self._state.note("sign_out", "Signed out here. The server has not confirmed it yet; retrying.")
         self._state.replace(self._state.snapshot)
 
     def _now(self) -> float:

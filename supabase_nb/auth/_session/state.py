@@ -24,7 +24,7 @@ logger = logging.getLogger("supabase_nb")
 _MARGIN, _MARGIN_SHARE = 60.0, 0.2
 _NO_REFRESH_TOKEN = (
     "There is no refresh token, so this session ends when the access token expires. "
-    "Restore it with both tokens to keep it alive."
+    "To have it refreshed, restore it from both tokens."
 )
 
 
@@ -114,8 +114,8 @@ class SessionState:
 
         Args:
             snapshot: The new one.
-            event: The event for subscribers; ``None``: only traits change.
-            cause: Why, for people.
+            event: What subscribers are told; ``None``: only traits change.
+            cause: The cause, as shown to the user.
         """
         before, self.snapshot = self.snapshot, snapshot
         if snapshot.session is not None or snapshot.status != "expired":

@@ -1,4 +1,4 @@
-"""StorageSync: takes over what other kernels did to the stored session, and locks it for a while."""
+"""StorageSync: takes over other kernels' changes to the stored session, and locks it."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from .stored_session import StorageDamaged
 
 
 class StorageSync:
-    """Keeps the session in force and the stored one the same, though other kernels use the stored one too.
+    """Takes over other kernels' changes to the stored session, and locks it against them.
 
     Args:
-        state: The session in force.
-        store: Where it is stored.
+        state: The current session.
+        store: The stored sessions.
     """
 
     def __init__(self, state: SessionState, store: SessionStore) -> None:
         self._state, self._store, self._clock = state, store, state.clock
         self._waited = 0.0
-        #: Of the stored session, as it was last looked at.
+        #: The version of the stored session when it was last read.
         self.version: object = None
 
     @asynccontextmanager
     async def exclusively(
         self, session_id: str | None, patience: float = LOCK_TIMEOUT
     ) -> AsyncIterator[None]:
-        """Keep other kernels from exchanging a session's refresh token.
+        """Lock a session, so that other kernels don't exchange its refresh token.
 
-        A kernel that has stopped with the lock doesn't keep it for ever: after `LOCK_TIMEOUT` seconds of
-        waiting, in one call or several, this continues without the lock.
+        A kernel that hangs with the lock doesn't block others forever: after waiting for `LOCK_TIMEOUT`
+        seconds, in one call or several, this continues without the lock.
 
         Raises:
             AuthRetryableError: Another kernel had the lock for all of `patience`, in seconds.
@@ -55,20 +55,20 @@ class StorageSync:
             yield
 
     async def catch_up(self, *, locked: bool = False) -> None:
-        """Look at what is stored, and take over what another kernel did to the session.
+        """Read the stored session, and take over another kernel's changes.
 
         Args:
-            locked: Whether the caller has the session's lock; what has to be written waits for that.
+            locked: Whether the caller has the session's lock. Writing waits for it.
         """
         async with self._state.commit:
-            # The version first: what comes after it is seen at the next look.
+            # Read the version first, so that later changes are noticed next time.
             self.version = await self._store.run(self.stored_version)
             await self.reconcile(await self.read(), locked=locked)
 
     async def read(self) -> Found:
-        """What is stored of the session in force: under this client's name, or else by its id.
+        """The stored record of the current session, by this client's name or else by its id.
 
-        `Found.others` has the session that the name uses by now, if it is another user's.
+        If the name now uses another user's session, that is in `Found.others`.
         """
         mine = self._state.snapshot.record
         found = await self._store.run(self._store.read)
@@ -89,12 +89,12 @@ class StorageSync:
         return not await self._store.run(lambda: self._store.is_kept_without_name(record))
 
     async def reconcile(self, found: Found, *, locked: bool) -> None:
-        """Take over what another kernel did. With `SessionState.commit`."""
+        """Take over another kernel's changes. The caller holds `SessionState.commit`."""
         snapshot, stored = self._state.snapshot, found.record
         if snapshot.session is None or snapshot.record is None:
             return
         if found.trouble is not None:
-            # Unreadable is not signed out: what is in memory stays, and is saved at the next chance.
+            # Unreadable doesn't mean signed out: keep the session in memory, and save it later.
             if isinstance(found.trouble, StorageDamaged):
                 await self._save_ours(snapshot, locked, found.trouble)
             return
@@ -127,7 +127,7 @@ class StorageSync:
             self._state.replace(snapshot._replace(saved=True, error=None))
 
     def _detach(self, snapshot: SessionSnapshot) -> SessionSnapshot:
-        """Another user's session is used under this client's name by now."""
+        """Another user's session is now used under this client's name."""
         self._state.note("detached", "Another notebook now uses another user's session under this name.")
         error = AuthStorageError(
             "Another notebook has stored another user's session under the same name. This notebook keeps its "
@@ -143,7 +143,7 @@ class StorageSync:
     async def _save_ours(
         self, snapshot: SessionSnapshot, locked: bool, error: AuthStorageError | None = None
     ) -> None:
-        """Storage holds less than we do: save ours, now or when there is the lock."""
+        """The stored session is older than ours: save ours, now or once we have the lock."""
         record = snapshot.record
         assert record is not None
         if locked:
@@ -153,5 +153,5 @@ class StorageSync:
             self._state.replace(snapshot._replace(saved=False, error=error or snapshot.error))
 
     def stored_version(self) -> object:
-        """Changes when another kernel changes the stored session. Blocks, as storage does."""
+        """A value that changes when another kernel changes the stored session. Blocks, like the storage."""
         return self._store.version(self._state.session_id())

@@ -46,7 +46,7 @@ class Arrow:
         }
 
     def pack(self, kind: str, values: list[Any]) -> Any:
-        """Keep a page of values, nulls among them."""
+        """Pack a page of values, which may include nulls."""
         pa = self._pa
         if kind not in self._types:
             return values
@@ -59,12 +59,12 @@ class Arrow:
         return pa.array(values, self._types[kind])
 
     def unpack(self, kind: str, packed: Any) -> list[Any]:
-        """The values again."""
+        """Unpack the values."""
         values: list[Any] = packed.to_pylist() if kind in self._types else packed
         return values
 
     def join(self, kind: str, packed: list[Any]) -> Any:
-        """All pages of a column, as one."""
+        """Join all pages of a column."""
         pa = self._pa
         if kind in self._types:
             return pa.chunked_array(packed, self._types[kind])

@@ -40,17 +40,17 @@ class Library(Protocol):
     """How a library keeps values: pandas, polars or pyarrow."""
 
     def pack(self, kind: str, values: list[Any]) -> Any:
-        """Keep a page of values, nulls among them.
+        """Pack a page of values, which may include nulls.
 
         Raises:
             ValueError: They are not of this kind.
         """
 
     def unpack(self, kind: str, packed: Any) -> list[Any]:
-        """The values again."""
+        """Unpack the values."""
 
     def join(self, kind: str, packed: list[Any]) -> Any:
-        """All pages of a column, as one."""
+        """Join all pages of a column."""
 
     def frame(self, columns: dict[str, Any], rows: int) -> Any:
         """The frame."""

@@ -216,8 +216,9 @@ class _Frame:
         sent = len(page.rows())
         if wanted > sent:
             raise ValueError(
-                f"{query.name} returns {wanted:,} rows, and the server sends {sent:,} at most. "
-                f'If it only reads, load it page by page: supabase.rpc("{query.name}", {{…}}, get=True).'
+                f"{query.name} returns {wanted:,} rows, but the server sends at most {sent:,}. "
+                f'If the function only reads, load it page by page: supabase.rpc("{query.name}", {{…}}, '
+                "get=True)."
             )
         order = Order(None, query.order, unique=False)
         reading = Reading(
@@ -230,7 +231,7 @@ class _Frame:
     def _check_number_of_rows(self, reading: Reading) -> None:
         fewest, most = self._query.rows or (0, reading.rows)
         if not fewest <= reading.rows <= most:
-            wanted = "exactly one row" if fewest else "one row at most"
+            wanted = "exactly one row" if fewest else "at most one row"
             call = "single()" if fewest else "maybe_single()"
             raise ValueError(f"The query has {reading.rows:,} rows, but {call} needs {wanted}.")
 
@@ -243,7 +244,8 @@ class _Frame:
             self._who = who
         elif who != self._who:
             raise AuthError(
-                f"The user changed while {self._query.name} was read: {self._who[1]} before, {who[1]} now. "
+                f"The user changed while {self._query.name} was loading: {self._who[1]} before, {who[1]} "
+                "now. "
                 "Run it again.",
                 code="user_changed",
             )
@@ -265,15 +267,16 @@ class _Frame:
         if reading.counted == after and reading.rows == reading.total:
             return ""
         text = (
-            f"{self._query.name} changed while it was read: {reading.counted:,} rows before, "
+            f"{self._query.name} changed while it was loading: {reading.counted:,} rows before, "
             f"{after:,} after, {reading.rows:,} read. "
         )
         if reading.by_position:
-            text += "Every row that was there the whole time is in the frame exactly once."
+            text += "Rows that existed the whole time are in the frame exactly once."
         else:
             text += (
-                "Rows may be missing or repeated, as the server doesn't reveal the primary key. Pass columns "
-                'that are unique together, frame(…, key=["day", "id"]), or run it again.'
+                "Rows may be missing or repeated, because the server doesn't reveal the primary key. Run "
+                "it again, "
+                'or pass columns that are unique together: frame(…, key=["day", "id"]).'
             )
         warnings.warn(text, DataWarning, stacklevel=outside())
         return text
@@ -289,10 +292,10 @@ class _Frame:
             page = self._source.page([("select", query.select), ("limit", "1")], count=True)
             for row in page.rows():
                 columns = list(row)
-                text = f"No row of the {page.total or 1:,} that {who} may read matches the filters."
+                text = f"Of the {page.total or 1:,} rows that {who} may read, none match the filters."
                 return "" if reading.counted else text, columns
         if who == _SECRET:
-            return f"{name} has no such rows: a secret key reads all there are.", []
+            return f"{name} has no such rows (a secret key can read all rows).", []
         if who == _NOBODY:
             text = (
                 f"{name} has no rows for this request, and you aren't signed in: most policies show rows to "
@@ -300,8 +303,8 @@ class _Frame:
             )
         else:
             text = (
-                f"{name} has no rows that {who} may read: it is empty, or no policy of Row Level Security "
-                "matches. The server answers both in the same way."
+                f"{name} has no rows that {who} may read: it is empty, or no Row Level Security policy "
+                "matches. The server's response is the same in both cases."
             )
         warnings.warn(text, DataWarning, stacklevel=outside())
         return text, []

@@ -52,7 +52,7 @@ class Source:
     """Sends the requests of one reading.
 
     Args:
-        client: As whom.
+        client: The client that sends them.
         url: The table's address.
         headers: The query's own.
         stop: Set when the reading is given up.

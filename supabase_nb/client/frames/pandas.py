@@ -33,7 +33,7 @@ class Pandas:
         self._text = None if text == object else text  # noqa: E721
 
     def pack(self, kind: str, values: list[Any]) -> Any:
-        """Keep a page of values, nulls among them."""
+        """Pack a page of values, which may include nulls."""
         np, pd = self._np, self._pd
         if kind == "null":
             return len(values)
@@ -57,7 +57,7 @@ class Pandas:
         return np.fromiter(values, dtype=object, count=len(values))
 
     def unpack(self, kind: str, packed: Any) -> list[Any]:
-        """The values again."""
+        """Unpack the values."""
         if kind == "null":
             return [None] * packed
         if kind == "float":
@@ -74,7 +74,7 @@ class Pandas:
         return not isinstance(value, (list, dict)) and bool(self._pd.isna(value))
 
     def join(self, kind: str, packed: list[Any]) -> Any:
-        """All pages of a column, as one."""
+        """Join all pages of a column."""
         pd = self._pd
         if kind == "null":
             return pd.Series([None] * sum(packed), dtype=object)

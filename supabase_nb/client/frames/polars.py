@@ -37,7 +37,7 @@ class Polars:
         }
 
     def pack(self, kind: str, values: list[Any]) -> Any:
-        """Keep a page of values, nulls among them."""
+        """Pack a page of values, which may include nulls."""
         pl = self._pl
         if kind not in self._types:
             return values
@@ -56,12 +56,12 @@ class Polars:
         return pl.Series(values, dtype=self._types[kind])
 
     def unpack(self, kind: str, packed: Any) -> list[Any]:
-        """The values again."""
+        """Unpack the values."""
         values: list[Any] = packed.to_list() if kind in self._types else packed
         return values
 
     def join(self, kind: str, packed: list[Any]) -> Any:
-        """All pages of a column, as one."""
+        """Join all pages of a column."""
         pl = self._pl
         if kind in self._types:
             return pl.concat(packed) if packed else pl.Series([], dtype=self._types[kind])

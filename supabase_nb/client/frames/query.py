@@ -109,13 +109,13 @@ def read(client: Client, asked: Any) -> Query:
     if not url.startswith(base):
         raise ValueError("This query was built for another project. Build it with this client's table().")
     if method == "HEAD":
-        raise TypeError("This query only counts (head=True). Leave that out, or call its execute().")
+        raise TypeError("This query only counts rows (head=True). Leave that out, or call execute().")
     if method != "GET" and not (method == "POST" and url.startswith(f"{base}rpc/")):
         raise TypeError("frame only reads. Call execute() to insert, update or delete rows.")
     headers = {name.lower(): text for name, text in request.headers.items()}
     accept = headers.pop("accept", "")
     if "pgrst.plan" in accept:
-        raise TypeError("explain() returns a plan, not rows. Call its execute().")
+        raise TypeError("explain() returns a plan, not rows. Call execute() instead.")
     rows = None
     if accept.startswith(_OBJECT):
         rows = (1, 1)

@@ -215,7 +215,9 @@ class Reading:
             self.names = [name for name in names if name not in self._places or self._is_asked(name)]
             self.sample = {name: rows[0].get(name) for name in self.names}
         elif self._query.is_function and not set(names) <= {*self.names, *self._places}:
-            raise ValueError(f"The rows of {self._query.name} have different columns and form no table.")
+            raise ValueError(
+                f"The rows of {self._query.name} have different columns, so they don't form a table."
+            )
         packed = [
             columns.pack(self._library, [row.get(name) for row in rows], self._hints.get(name))
             for name in self.names

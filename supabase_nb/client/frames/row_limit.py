@@ -1,4 +1,4 @@
-"""A warning where an answer was cut off: as many rows as the server sends at most, and no limit asked for."""
+"""Warns when a response may be cut off: it has the server's maximum of rows, and no limit was requested."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _OTHERS = frozenset({"supabase_nb", "postgrest", "httpx"})
 
 
 class DataWarning(UserWarning):
-    """Rows may be incomplete, changed while they were read, or hidden by a policy."""
+    """Rows may be missing, may have changed while loading, or may be hidden by a policy."""
 
 
 class RowLimit:
-    """Looks at a client's answers, and warns once for each table.
+    """Checks a client's responses, and warns once per table.
 
     Attributes:
-        maximum: The most rows of one answer: 1,000 at Supabase, unless the project's settings say otherwise.
+        maximum: The most rows that the server sends per request: 1,000 by default at Supabase.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class RowLimit:
         self._told: set[str] = set()
 
     def look(self, response: httpx.Response) -> None:
-        """An answer has come; nothing of it is changed."""
+        """Check one response."""
         request, path = response.request, response.request.url.path
         if MARK in request.extensions or not response.is_success or "/rest/v1/" not in path:
             return
@@ -46,9 +46,9 @@ class RowLimit:
         name = path.rpartition("/")[2]
         of = f" of {int(total):,}" if total != "*" else ""
         warnings.warn(
-            f"This answer has {self.maximum:,} rows{of}: as many as the server sends at most, so there "
-            f"{'are' if of else 'may be'} more in {name}. For all of them as a DataFrame: "
-            "supabase.frame(query), without execute(). To choose a part: .limit() or .range().",
+            f"The server sent {self.maximum:,} rows{of}, its maximum per request, so there "
+            f"{'are' if of else 'may be'} more in {name}. To load all of them as a DataFrame, use "
+            "supabase.frame(query), without execute(). To choose a part, use .limit() or .range().",
             DataWarning,
             stacklevel=outside(),
         )
@@ -60,7 +60,7 @@ def _length(header: str) -> str | None:
 
 
 def outside() -> int:
-    """The `stacklevel` of the code that called in."""
+    """The `stacklevel` of the user's code that made the call."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in _OTHERS:
         level, frame = level + 1, frame.f_back
