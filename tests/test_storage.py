@@ -351,7 +351,7 @@ def test_a_file_in_the_folders_place(tmp_path: Path, make_auth: MakeAuth, server
         auth.get_session()
     assert isinstance(auth.last_error, AuthStorageError)
     pair = server.sign_in()
-    with pytest.raises(AuthStorageError, match="stays usable until the kernel ends"):
+    with pytest.raises(AuthStorageError, match="stays usable until the kernel stops"):
         auth.set_session(pair["access_token"], pair["refresh_token"])
     assert auth.status == "active"
     assert auth.get_user().email == "ada@example.com"
@@ -493,7 +493,7 @@ def test_a_folder_that_loses_its_permissions(mode: int, server: DemoServer) -> N
     assert len(failures) == 2
     for failure in failures:
         assert "could not be saved (Permission denied)" in failure
-        assert "stays usable until the kernel ends" in failure
+        assert "stays usable until the kernel stops" in failure
     assert (works, parent_was_kept, saved) == (True, True, True)
 
 
