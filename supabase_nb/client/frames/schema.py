@@ -1,4 +1,4 @@
-"""What a server tells of its tables: keys and types. Many tell it to secret keys only."""
+"""Gets keys and types of tables from the server. Many servers reveal them only to secret keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...tokens import is_secret
 if TYPE_CHECKING:
     from ..client import Client
 
-#: Postgres' types -> what their values are packed as.
+#: Postgres type -> the kind of its values.
 _KINDS = {
     "boolean": "bool",
     "smallint": "int",
@@ -35,11 +35,11 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Known:
-    """A table.
+    """A known table.
 
     Args:
-        key: The columns of its primary key; a view has none.
-        kinds: Its columns in order, and what their values are.
+        key: The columns of its primary key; empty for a view.
+        kinds: Its columns in order, with the kinds of their values.
     """
 
     key: tuple[str, ...]
@@ -47,7 +47,7 @@ class Known:
 
 
 def look(client: Client, headers: Mapping[str, str]) -> dict[str, Known]:
-    """The tables that the server tells of; none where it doesn't."""
+    """The tables that the server reveals, if any."""
     if str(urlsplit(client.url).hostname).endswith(".supabase.co") and not is_secret(client._key):
         return {}  # since March 2026
     try:
@@ -55,7 +55,7 @@ def look(client: Client, headers: Mapping[str, str]) -> dict[str, Known]:
         definitions = response.json()["definitions"] if response.status_code == 200 else {}
         return {name: _known(table["properties"]) for name, table in definitions.items()}
     except (AuthError, httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
-        return {}  # reading works without; what is really wrong, the request for the rows will say
+        return {}  # not needed for reading; if something is wrong, the request for the rows will fail
 
 
 def _asked(headers: Mapping[str, str]) -> dict[str, str]:
