@@ -1,4 +1,4 @@
-"""Work beside the caller: in a daemon thread, or where there are none on the page's event loop."""
+"""Runs work in the background: in a daemon thread, or in a browser on the page's event loop."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-#: Whether this is Python in a browser (Pyodide): there are no threads, processes or sockets.
+#: Whether this is Python in a browser (Pyodide), without threads, processes or sockets.
 IN_BROWSER = sys.platform == "emscripten"
 HAS_THREADS = not IN_BROWSER
 
 
 def run_soon(call: Callable[..., object], *args: Any, name: str) -> None:
-    """Call in a daemon thread of this name; in a browser on the page's event loop, when it is idle.
+    """Call a function in a daemon thread; in a browser, on the page's event loop when it is idle.
 
     Raises:
         RuntimeError: The interpreter is shutting down, or there are too many threads.

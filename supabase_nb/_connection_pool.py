@@ -1,4 +1,4 @@
-"""The connection pool: how requests reach a host, with the proxies and certificates of the environment."""
+"""The connection pool for a host, with the proxies and certificates from the environment."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .errors import AuthError
 
 
 class Pool(httpx.BaseTransport):
-    """One connection pool for all that a client sends to a host, opened at the first request.
+    """A client's connection pool for a host, opened by the first request.
 
-    A forked child gets connections of its own: it must not write into its parent's.
+    A forked child gets its own connections, because it must not write to its parent's.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Pool(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request."""
         process, url = os.getpid(), request.url
-        # A connection that is being made can't be closed yet: it is closed after the response.
+        # A connection that is being opened can't be closed yet. It is closed after the response.
         mark = (process, object())
         self._under_way.add(mark)
         try:
@@ -44,7 +44,7 @@ class Pool(httpx.BaseTransport):
                 self._drop(process)
 
     def close(self) -> None:
-        """Close the connections when no request is running; later requests each open one of their own."""
+        """Close the connections when no request is running. Each later request opens its own."""
         self._closed = True
         self._drop(os.getpid())
 
@@ -57,19 +57,20 @@ class Pool(httpx.BaseTransport):
 
 
 def open_connections(url: httpx.URL) -> httpx.BaseTransport:
-    """Connections to one host.
+    """Connections to a host.
 
     Args:
-        url: An address there.
+        url: An address on the host.
+        kind: `httpx.HTTPTransport`, or its asynchronous counterpart.
 
     Raises:
-        AuthError: The environment names a proxy or certificates that cannot be used.
+        AuthError: The environment sets an invalid proxy or certificate file.
     """
     if IN_BROWSER:
         from .browser import XHRTransport
 
         return XHRTransport()
-    # Certificates are verified, always; without TLS (this machine) there's no need to load them.
+    # Certificates are always verified. Without TLS (on this machine), they needn't be loaded.
     try:
         return httpx.HTTPTransport(verify=url.scheme == "https", proxy=proxy_of(url))
     except ImportError:
@@ -90,14 +91,15 @@ def open_connections(url: httpx.URL) -> httpx.BaseTransport:
             "The environment sets a proxy (ALL_PROXY, HTTPS_PROXY or HTTP_PROXY) whose address is not valid. "
             "A valid address looks like http://proxy.example.com:3128."
         )
-    # Outside of the `except`: these errors hold the proxy's password.
+    # Outside of the `except`, because these errors contain the proxy's password.
     raise AuthError(problem)
 
 
 def proxy_of(url: httpx.URL) -> str | None:
-    """The proxy that the system names for an address; ``None``: straight there."""
-    # A client with a transport of its own no longer looks for a proxy. What is for this machine has no TLS:
-    # a proxy, on another one, would read the tokens.
+    """The system's proxy for an address; ``None``: no proxy."""
+    # A client with its own transport doesn't look for proxies. Requests to this machine have no TLS, so a
+    # proxy on
+    # another machine could read the tokens.
     if is_this_machine(url.host) or urllib.request.proxy_bypass(url.host):
         return None
     proxies = urllib.request.getproxies()
@@ -108,7 +110,7 @@ def proxy_of(url: httpx.URL) -> str | None:
 
 
 def _in_network(host: str, no_proxy: str) -> bool:
-    """Whether NO_PROXY names a host that is an IP address, itself or by its network (``fd07::/64``)."""
+    """Whether NO_PROXY lists an IP address or its network (``fd07::/64``)."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -117,7 +119,7 @@ def _in_network(host: str, no_proxy: str) -> bool:
         try:
             network = ipaddress.ip_network(entry.strip().strip("[]"), strict=False)
         except ValueError:
-            continue  # a name: `proxy_bypass` handles these
+            continue  # a host name, which `proxy_bypass` handles
         if address in network:
             return True
     return False

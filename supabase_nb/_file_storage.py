@@ -1,4 +1,4 @@
-"""FileStorage: sessions in files, and locks between processes beside them."""
+"""FileStorage: stores sessions in files, with lock files between processes."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from .tokens import Secret
 
 logger = logging.getLogger("supabase_nb")
 
-#: How long to wait for another kernel that holds the lock, in seconds. It may be stopped for good.
+#: How long to wait for another kernel's lock, in seconds. The kernel may hang.
 LOCK_TIMEOUT = 30.0
 _locked_in_page: set[Path] = set()
 
 
 class FileStorage:
-    """One JSON file per project and name, of mode 0600 in a folder of mode 0700, replaced whole.
+    """Stores each session in a JSON file with mode 0600, in a folder with mode 0700. Writes are atomic.
 
     Args:
-        path: The folder; made when first needed. By default what ``SUPABASE_NB_SESSIONS`` names, else one in
+        path: The folder, which is created on first use. By default ``SUPABASE_NB_SESSIONS``, or a folder in
             the user's data folder.
 
     Raises:
@@ -50,15 +50,15 @@ class FileStorage:
         return self.path / (quote(key, safe="-._") + ending)
 
     def get(self, key: str) -> str | None:
-        """The value, or ``None``. A file of this user's that others may read is closed to them first.
+        """The value, or ``None``. If other users can read the file, their access is removed first.
 
         Raises:
-            AuthStorageError: The file cannot be read, or others may read it and that cannot be changed.
+            AuthStorageError: The file can't be read, or others can read it and that can't be changed.
         """
         file = self._file(key)
         failure: OSError | None = None
         try:
-            # What is no plain file is not waited for (a pipe), nor followed (a link).
+            # Don't wait for a pipe, and don't follow a link.
             fd = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
             try:
                 open_to_others = not self._close_to_others(fd, file)
@@ -87,7 +87,7 @@ class FileStorage:
         """Replace the file atomically.
 
         Raises:
-            AuthStorageError: The folder cannot be written, the disk is full, or others may write the folder.
+            AuthStorageError: The folder isn't writable, the disk is full, or others can write to the folder.
         """
         # This frame can appear in a traceback with local variables.
         text, value = Secret(value), ""
@@ -108,12 +108,12 @@ class FileStorage:
                 stream.write(text.reveal().encode())
                 stream.flush()
                 os.fsync(fd)
-                if os.name == "posix":  # still locked, so that no other process takes it for a leftover
+                if os.name == "posix":  # still locked, so that other processes don't remove it as a leftover
                     os.replace(temporary, file)
             if os.name != "posix":
                 os.replace(temporary, file)
             temporary = None
-            with suppress(OSError):  # it is saved; some file systems cannot sync a folder
+            with suppress(OSError):  # the file is saved; some file systems can't sync a folder
                 self._sync_folder()
         except OSError as error:
             return error
@@ -130,7 +130,7 @@ class FileStorage:
         found = self.path.stat()
         if not _open_to_others(found):
             return
-        # A shared folder such as /tmp belongs to everybody, even where root owns it.
+        # A shared folder such as /tmp is writable by everyone, even if root owns it.
         shared = bool(found.st_mode & stat.S_ISVTX)
         if not shared and _tighten(self.path, found, 0o700, self.path, said=said):
             return
@@ -138,13 +138,13 @@ class FileStorage:
             raise PermissionError(0, f"other users can write to {self.path}; choose another folder")
 
     def _close_to_others(self, fd: int, file: Path) -> bool:
-        """Whether only its owner may read the open file; its mode is changed if needed."""
+        """Make sure that only the owner can read the open file. Returns whether that succeeded."""
         found = os.fstat(fd)
         if not _open_to_others(found):
             return True
         if not stat.S_ISREG(found.st_mode) or not _tighten(fd, found, 0o600, file):
             return False
-        # Its folder was probably opened with it. If it was not: the next save looks again.
+        # Its folder was probably opened to others too. Otherwise, the next save checks again.
         with suppress(OSError):
             self._make_folder(said=True)
         return True
@@ -158,10 +158,10 @@ class FileStorage:
                 os.close(fd)
 
     def remove(self, key: str) -> None:
-        """Delete the file, and what a damaged one or a save that was cut short left beside it.
+        """Delete the file, and leftovers of a damaged file or an interrupted save.
 
         Raises:
-            AuthStorageError: It cannot be deleted.
+            AuthStorageError: It can't be deleted.
         """
         file = self._file(key)
         failed: tuple[OSError, Path] | None = None
@@ -180,7 +180,7 @@ class FileStorage:
             )
 
     def set_aside(self, key: str) -> str:
-        """Move a damaged file out of the way, and say where it is now."""
+        """Rename a damaged file, and return its new name."""
         file = self._file(key)
         aside = file.with_suffix(".damaged")
         with suppress(OSError):
@@ -188,7 +188,7 @@ class FileStorage:
         return str(aside)
 
     def version(self, key: str) -> object:
-        """Changes when the value does; costs one look at the folder."""
+        """A value that changes when the stored value does. Reads only the folder."""
         try:
             found = os.stat(self._file(key))
         except OSError:
@@ -197,7 +197,7 @@ class FileStorage:
 
     @contextmanager
     def lock(self, key: str, timeout: float = LOCK_TIMEOUT) -> Iterator[bool]:
-        """Keep other threads and kernels out; freed by the system when its holder dies."""
+        """Lock the key against other threads and kernels. The system releases it if the process dies."""
         with _file_lock(self.path, self._file(key, ".lock"), timeout) as locked:
             yield locked
 
@@ -205,7 +205,7 @@ class FileStorage:
 @contextmanager
 def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
     if IN_BROWSER:
-        # There are no threads that a lock could wait for, and a kernel in another tab cannot be kept out.
+        # Without threads, nothing could release the lock, and a kernel in another tab can't be locked out.
         free = file not in _locked_in_page
         _locked_in_page.add(file)
         try:
@@ -226,7 +226,7 @@ def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
         if timeout > 0:
             logger.warning("another kernel has had the lock of the stored session for %.0f s", timeout)
     except (OSError, NotImplementedError) as error:
-        # A folder that cannot be written, a file system without locks: reading still works.
+        # In a read-only folder, or on a file system without locks, reading still works.
         reason = _reason(error) if isinstance(error, OSError) else type(error).__name__
         logger.warning("the stored session could not be locked (%s); continuing without a lock", reason)
     try:
@@ -237,7 +237,7 @@ def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
 
 
 def home_folder(path: str | os.PathLike[str] | None, name: str = "sessions") -> Path:
-    """A folder in the user's home: the one of this `path`, or by default one in their data folder.
+    """The folder `path`, or by default one in the user's data folder.
 
     Raises:
         AuthStorageError: The home folder is unknown.
@@ -246,7 +246,7 @@ def home_folder(path: str | os.PathLike[str] | None, name: str = "sessions") -> 
         if path:
             return Path(path).expanduser()
         if IN_BROWSER:
-            # JupyterLite keeps this folder in the storage of its site, for all notebooks and pages there.
+            # JupyterLite keeps this folder in the browser's storage for its site.
             return Path("/drive/supabase-nb") / name
         from platformdirs import user_data_path
 
@@ -260,7 +260,7 @@ def home_folder(path: str | os.PathLike[str] | None, name: str = "sessions") -> 
 
 
 def _make_folders(folder: Path) -> None:
-    """Make a folder and the parents it lacks, for this user only."""
+    """Create a folder and missing parents, with access only for this user."""
     if not folder.is_dir():
         if folder.parent != folder:
             _make_folders(folder.parent)
@@ -268,10 +268,10 @@ def _make_folders(folder: Path) -> None:
 
 
 def _temporary_file(file: Path) -> tuple[int, str]:
-    """A new file beside `file`, locked while it is open. If this process dies, the system unlocks it."""
+    """A new file next to `file`, locked while it is open. If this process dies, the system unlocks it."""
     while True:
         fd, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".tmp", dir=file.parent)
-        # Another process may have removed it before it was locked: then take a new one.
+        # Another process may have removed it before it was locked. Then use a new one.
         if _lock_file(fd) is not False and os.fstat(fd).st_nlink:
             return fd, name
         os.close(fd)
@@ -284,7 +284,7 @@ def _remove_leftovers(file: Path) -> None:
             fd = os.open(leftover, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
             try:
                 locked = _lock_file(fd)
-                if locked is None:  # no locks here: a save does not take a minute
+                if locked is None:  # without locks: a save takes less than a minute
                     locked = time.time() - os.fstat(fd).st_mtime > 60
                 if locked and os.name == "posix":
                     leftover.unlink()
@@ -295,7 +295,7 @@ def _remove_leftovers(file: Path) -> None:
 
 
 def _lock_file(fd: int) -> bool | None:
-    """Lock an open file; ``False`` if another process has locked it, ``None`` where locks do not work."""
+    """Lock an open file; ``False`` if another process has locked it, ``None`` if locks don't work."""
     if sys.platform == "win32" or IN_BROWSER:
         return None
     import fcntl
@@ -314,16 +314,16 @@ _folders_without_modes: set[Path] = set()
 
 
 def _tighten(target: int | Path, found: os.stat_result, mode: int, path: Path, *, said: bool = False) -> bool:
-    """Take the rights of others away from what this user owns.
+    """Remove other users' access to a file or folder of this user.
 
-    A file system without modes has none to take away: that is said once, and does not stop the work.
+    On a file system without modes, this logs a warning once and continues.
 
     Args:
-        target: What to change: an open file, or a path.
+        target: An open file, or a path.
         found: Its status.
-        mode: The mode it is to have.
-        path: Its name for the log.
-        said: Whether the log has said so already.
+        mode: The new mode.
+        path: The path for the log.
+        said: Whether the warning was already logged.
 
     Returns:
         ``False`` if another user owns it, or the system refuses.

@@ -1,4 +1,4 @@
-"""What a forked child must do before it uses an object of its parent's."""
+"""Resets objects in a forked child process."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Protocol
 
 
 class Forkable(Protocol):
-    """An object with locks or threads that a fork would leave in a wrong state."""
+    """An object with locks or threads, which are invalid after a fork."""
 
     def after_fork(self) -> None:
-        """In the child: renew what the parent's threads had locked."""
+        """In a forked child: replace locks and threads."""
 
 
 _objects: weakref.WeakSet[Forkable] = weakref.WeakSet()
 
 
 def renew_after_fork(target: Forkable) -> None:
-    """Call `target.after_fork()` in each forked child, as long as the object lives."""
+    """Call `target.after_fork()` in each forked child, while the object exists."""
     _objects.add(target)
 
 

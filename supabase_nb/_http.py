@@ -1,4 +1,4 @@
-"""The HTTP library that we use. Only this module imports it, so that moving to another one is a change here.
+"""The HTTP library. Only this module imports it, so that it can be replaced here.
 
 CONTRIBUTING says why it is httpx, and when to move to httpx2.
 """
@@ -52,9 +52,9 @@ __all__ = [
 
 
 def auth_classes() -> tuple[type, ...]:
-    """Base classes of an auth object that httpx's clients accept, and httpx2's where it is installed.
+    """Base classes for an auth object that both httpx's and, if installed, httpx2's clients accept.
 
-    Each of the two checks that ``auth=`` is an instance of its own class.
+    Each library checks that ``auth=`` is an instance of its own class.
     """
     classes: list[type] = [Auth]
     with contextlib.suppress(ImportError):

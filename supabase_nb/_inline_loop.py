@@ -1,4 +1,4 @@
-"""An event loop without a thread, for browsers: it runs while a call waits, and when the page is idle."""
+"""An event loop without a thread, for browsers. It runs while a call waits, and when the page is idle."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
-# Pyodide's own `time.sleep` lets the page's other tasks run meanwhile: one of them could call in here.
+# Pyodide's `time.sleep` runs the page's other tasks in the meantime, and one of them could call this loop.
 _sleep: Callable[[float], None] = getattr(time.sleep, "__wrapped__", time.sleep)
-# Since Python 3.12; before, each loop has a current task of its own.
+# Since Python 3.12. Before, each loop has its own current task.
 _swap_current_task: Callable[..., Any] = getattr(asyncio.tasks, "_swap_current_task", lambda *_: None)
 
 
 def page_loop() -> asyncio.AbstractEventLoop:
-    """The page's own event loop, which runs when the kernel is idle."""
+    """The page's event loop, which runs when the kernel is idle."""
     running = asyncio.get_running_loop()
     while isinstance(running, InlineLoop):
         running = running.outer
@@ -26,29 +26,29 @@ def page_loop() -> asyncio.AbstractEventLoop:
 
 
 class InlineLoop(asyncio.BaseEventLoop):
-    """Runs a coroutine to its end on the spot, also where another loop is running.
+    """Runs a coroutine to completion, even while another loop is running.
 
-    Whatever its tasks wait for is done by its other tasks or comes with time: nothing else can happen
-    meanwhile. Requests therefore have to be synchronous.
+    Its tasks can wait only for each other or for time, because nothing else happens in the meantime. So
+    requests must be synchronous.
 
     Args:
-        idle: Continue with what is left whenever the page is idle.
+        idle: Continue with remaining tasks whenever the page is idle.
     """
 
     def __init__(self, *, idle: bool = False) -> None:
         super().__init__()
-        self._selector = self  # the base class waits by its `select`
+        self._selector = self  # the base class waits with `select`
         self._idle, self._continuing = idle, False
         self._next: asyncio.Handle | None = None
         self._page: asyncio.AbstractEventLoop | None = None
-        #: The loop in whose place this one is running.
+        #: The loop that this one temporarily replaces.
         self.outer: asyncio.AbstractEventLoop
 
     def run_until_complete(self, future: Any) -> Any:
         """Run until this is done, and return its result.
 
         Raises:
-            RuntimeError: It is running already, or nothing is left that could bring the result.
+            RuntimeError: The loop is already running, or nothing is left that could produce the result.
         """
         try:
             with self._in_place_of_the_running_loop():
@@ -59,7 +59,7 @@ class InlineLoop(asyncio.BaseEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, call: Callable[..., _T], *args: Any
     ) -> asyncio.Future[_T]:
-        """Make the call at once: there is no thread to make it in."""
+        """Make the call at once, because there are no threads."""
         future: asyncio.Future[_T] = self.create_future()
         try:
             future.set_result(call(*args))
@@ -81,7 +81,7 @@ class InlineLoop(asyncio.BaseEventLoop):
             _swap_current_task(self.outer, task)
 
     def _continue(self) -> None:
-        """Run what is due. Called by the page's loop."""
+        """Run tasks that are due. Called by the page's loop."""
         if self.is_running():
             return
         self._continuing = True
@@ -98,10 +98,10 @@ class InlineLoop(asyncio.BaseEventLoop):
             self._page = self._page or page_loop()
             self._next = self._page.call_later(seconds, self._continue)
 
-    # -- what the base class leaves to its subclasses -----------------------------------------------------
+    # -- methods that the base class needs --------------------------------------------------------------
 
     def select(self, timeout: float | None) -> list[Any]:
-        """Wait until something is due, in so many seconds."""
+        """Wait for this many seconds, until something is due."""
         if self._continuing:
             if timeout != 0:
                 self.stop()

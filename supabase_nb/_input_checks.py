@@ -1,4 +1,4 @@
-"""Checks of what users pass in: mix-ups that the values alone show, before anything is sent."""
+"""Detects mixed-up tokens and keys before anything is sent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from .errors import AuthError
 from .tokens import Secret, is_jwt, key_name, read_claims, text_claim
 
-# Issuers that are certainly not a Supabase Auth server. A server of one's own may call itself anything else.
+# Issuers that are certainly not a Supabase Auth server. A self-hosted server can have any other issuer.
 _THIRD_PARTIES = re.compile(
     r"(?:.+\.)?(?:accounts\.google\.com|securetoken\.google\.com|auth0\.com|okta\.com|oktapreview\.com"
     r"|clerk\.accounts\.dev|appleid\.apple\.com|login\.microsoftonline\.com|sts\.windows\.net"
@@ -20,11 +20,11 @@ _PROJECT_HOST = re.compile(r"([a-z0-9-]+)\.supabase\.co")
 
 
 def refuse_key_for_token(token: Secret, place: str) -> None:
-    """Refuse a project's key where a token belongs.
+    """Refuse a project's key that was passed as a token.
 
     Args:
-        token: What was given.
-        place: What it was given as: ``"access token"``.
+        token: The value.
+        place: What it was passed as: ``"access token"``.
 
     Raises:
         AuthError: ``key_for_token``.
@@ -39,7 +39,7 @@ def refuse_key_for_token(token: Secret, place: str) -> None:
 
 
 def refuse_mixed_up_tokens(access_token: Secret, refresh_token: Secret, auth_url: str) -> None:
-    """Refuse a pair that is certainly not a session of this auth server.
+    """Refuse tokens that are certainly not a session of this auth server.
 
     Raises:
         AuthError: ``masked_token``, ``key_for_token``, ``swapped_tokens`` or ``wrong_project``.
@@ -65,7 +65,7 @@ def refuse_mixed_up_tokens(access_token: Secret, refresh_token: Secret, auth_url
 def refuse_token_of_another_project(access_token: Secret, auth_url: str) -> None:
     """Refuse an access token that another Supabase project or a third party issued.
 
-    Only where that is certain: behind a domain of its own, a project's server may name another issuer.
+    Only if that is certain, because a project with a custom domain can have another issuer.
 
     Raises:
         AuthError: ``wrong_project``.
@@ -89,7 +89,7 @@ def refuse_token_of_another_project(access_token: Secret, auth_url: str) -> None
 
 
 def refuse_token_for_key(key: Secret) -> None:
-    """Refuse a user's access token, or another service's, where the project's key belongs.
+    """Refuse a user's or another service's token that was passed as the project's key.
 
     Raises:
         AuthError: ``token_for_key``.
@@ -107,10 +107,10 @@ def refuse_token_for_key(key: Secret) -> None:
 
 
 def project_url(url: str) -> str:
-    """The project's URL, from what people copy in its place: a dashboard page, ``…/rest/v1``, a bare host.
+    """The project's URL, also from a dashboard page, ``…/rest/v1`` or a bare host.
 
     Raises:
-        AuthError: It cannot be read, or is a page of the dashboard that belongs to no project
+        AuthError: It can't be parsed, or is a dashboard page without a project
             (``invalid_url``).
     """
     text = url.strip() if isinstance(url, str) else ""

@@ -13,10 +13,10 @@ _T = TypeVar("_T")
 
 
 class DaemonThreads(ThreadPoolExecutor):
-    """Runs each call in a daemon thread, so that the end of the process waits for none."""
+    """Runs each call in a daemon thread, so that the process can exit without waiting."""
 
     def __init__(self) -> None:
-        super().__init__(max_workers=1)  # none is ever started: `submit` is our own
+        super().__init__(max_workers=1)  # never starts a thread, because `submit` is overridden
 
     def submit(self, call: Callable[..., _T], /, *args: Any, **kwargs: Any) -> Future[_T]:
         """Run the call in a thread."""

@@ -1,4 +1,4 @@
-"""Checking the addresses that requests go to."""
+"""Validates the URLs of requests."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from . import errors
 
 
 def check_url(url: str, *, allow_http: bool = False) -> str:
-    """The URL without a trailing slash.
+    """Validate a URL, and remove a trailing slash.
 
-    No error here repeats the URL: it may hold a password.
+    Errors don't repeat the URL, because it may contain a password.
 
     Raises:
-        AuthError: It is no URL, or holds a user name, password, query or fragment, or names another machine
-            over plain ``http://``.
+        AuthError: It isn't a valid URL, has a user name, password, query or fragment, or is ``http://`` for
+            another machine.
     """
     address = url.strip() if isinstance(url, str) else ""
     parts, host = None, None
@@ -46,7 +46,7 @@ def check_url(url: str, *, allow_http: bool = False) -> str:
 
 
 def is_this_machine(host: str | None) -> bool:
-    """Whether a host is a loopback name or address: what is sent there leaves no machine."""
+    """Whether a host is this machine (a loopback name or address)."""
     try:
         return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
     except ValueError:

@@ -1,11 +1,11 @@
-"""Binder: a machine that is lent for an hour or two, by strangers, and forgets everything."""
+"""Detects Binder, whose machines are shared and temporary."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 
-#: What is set there: the first by Kubernetes, the second by BinderHub.
+#: Environment variables that are set there, by Kubernetes and by BinderHub.
 _MARKS = ("BINDER_SERVICE_HOST", "BINDER_LAUNCH_HOST")
 
 

@@ -1,6 +1,6 @@
-"""HTTP in a browser (Pyodide), where there are no sockets: transports for httpx, synchronous and awaited.
+"""httpx transports for browsers (Pyodide), which have no sockets.
 
-The package's own requests need nothing of this: they find their way. It is for clients of your own, such as
+The package uses these itself. You need them for your own clients, such as
 ``httpx.AsyncClient(transport=FetchTransport(), auth=SessionAuth(supabase))``.
 """
 
@@ -11,19 +11,19 @@ from typing import Any
 
 from . import _http as httpx
 
-# What the browser sets itself, and lets no one set.
+# Headers that only the browser can set.
 _BROWSERS_OWN = frozenset(
     {"accept-encoding", "connection", "content-length", "cookie", "host", "transfer-encoding", "user-agent"}
 )
-# The browser has decoded the body.
+# The browser has already decoded the body.
 _OF_THE_WIRE = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
 class XHRTransport(httpx.BaseTransport):
-    """Sends requests by a synchronous XMLHttpRequest: the page waits for each. Only in a web worker.
+    """Sends requests with a synchronous XMLHttpRequest, which blocks the worker. Only in a web worker.
 
-    The server has to allow the page by CORS, as Supabase does. The browser itself follows redirects, and
-    leaves ``Authorization`` out on the way to another origin.
+    The server must allow the page with CORS, as Supabase does. The browser itself follows redirects, and
+    removes ``Authorization`` from redirects to another origin.
     """
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -33,13 +33,13 @@ class XHRTransport(httpx.BaseTransport):
 
 
 class AsyncXHRTransport(httpx.AsyncBaseTransport):
-    """The same for asynchronous clients: what sends a session's own requests. A redirect is not followed up.
+    """The same for asynchronous clients. The session sends its own requests with it.
 
-    A response that was redirected is handed back as a redirect: its sender decides what to make of it.
+    A response that was redirected is returned as a redirect, so that the caller can reject it.
     """
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it. Nothing else happens meanwhile."""
+        """Send the request. Blocks everything else."""
         await request.aread()
         here = _served_here(request)
         if here is not None:
@@ -51,13 +51,13 @@ class AsyncXHRTransport(httpx.AsyncBaseTransport):
 
 
 class FetchTransport(httpx.AsyncBaseTransport):
-    """Sends requests by ``fetch``: the page keeps running while it waits.
+    """Sends requests with ``fetch``, without blocking.
 
-    Not for ``transport=`` of a `Client`: a plain call cannot wait for it.
+    Not for ``transport=`` of a `Client`, because synchronous calls can't wait for it.
     """
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it. A request that is cancelled is aborted."""
+        """Send the request. Cancelling aborts it."""
         from js import AbortController
         from pyodide.ffi import JsException
 
@@ -73,12 +73,12 @@ class FetchTransport(httpx.AsyncBaseTransport):
         except JsException:
             failure = _unreachable(request)
         finally:
-            aborting.abort()  # harmless when the response is there
+            aborting.abort()  # has no effect after the response
         raise failure
 
 
 def _send(request: httpx.Request) -> tuple[httpx.Response, str]:
-    """Send a request whose body was read. Returns the response, and the address that it came from."""
+    """Send a request whose body was read. Returns the response and its final address."""
     from js import XMLHttpRequest
     from pyodide.ffi import JsException, to_js
 
@@ -118,7 +118,7 @@ def _headers(request: httpx.Request) -> dict[str, str]:
 
 
 def _patience(request: httpx.Request) -> float | None:
-    """How long the whole request may take, in seconds; ``None``: any time."""
+    """The timeout of the whole request in seconds; ``None``: no limit."""
     timeout = request.extensions.get("timeout") or {}
     connect, read = timeout.get("connect"), timeout.get("read")
     return None if connect is None or read is None else connect + read
@@ -134,25 +134,25 @@ def _timed_out(request: httpx.Request) -> httpx.RequestError:
 
 
 def _unreachable(request: httpx.Request) -> httpx.RequestError:
-    # A browser does not tell the two apart.
+    # A browser doesn't distinguish these.
     text = f"{request.url.host} could not be reached, or it does not allow requests from this page (CORS)"
     return httpx.ConnectError(text, request=request)
 
 
 # -- servers in the page itself ---------------------------------------------------------------------------
 
-#: Scheme, host and port -> the ASGI application that answers there, in this process.
+#: Scheme, host and port -> the ASGI application in this process that serves them.
 served: dict[tuple[str, str, int | None], Any] = {}
 
 
 def _served_here(request: httpx.Request) -> httpx.Response | None:
-    """The response of a server in this page; ``None``: the address is not one of these."""
+    """The response of a server in this page; ``None``: the address is elsewhere."""
     app = served.get((request.url.scheme, request.url.host, request.url.port))
     return None if app is None else call_app(app, request)
 
 
 def call_app(app: Any, request: httpx.Request) -> httpx.Response:
-    """Have an ASGI application answer a request whose body was read, here and now."""
+    """Send a request whose body was read to an ASGI application, synchronously."""
     from ._inline_loop import InlineLoop
 
     received: list[dict[str, Any]] = []

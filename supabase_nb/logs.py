@@ -1,7 +1,7 @@
-"""No token in a log, at any level: ours, the HTTP library's, the kernel's.
+"""Removes tokens from log records of this package, HTTP libraries and the kernel.
 
-httpcore and hpack log headers at DEBUG, websockets what is sent, `comm` and the kernel what the browser sent.
-Their records stay as they are but for the tokens in them, and no level or handler is changed.
+At DEBUG, httpcore and hpack log headers, websockets logs messages, and `comm` and the kernel log the
+browser's messages. Only the tokens in these records are masked. Levels and handlers don't change.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Iterable
 
 from .redaction import hide
 
-#: The loggers whose records see our tokens. Each by its name: a filter does not reach a logger's children.
+#: The loggers whose records can contain tokens. All are listed, because a filter doesn't apply to child
+# loggers.
 LOGGERS = (
     "supabase_nb",
     "supabase_nb.demo",
@@ -39,12 +40,12 @@ LOGGERS = (
     "Comm",
 )
 logger = logging.getLogger("supabase_nb")
-# What `logging` itself puts into a record; the rest came as `extra`.
+# Attributes that `logging` itself sets on a record. Others come from `extra`.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
 class RedactingFilter(logging.Filter):
-    """Lets every record pass, without the tokens in it."""
+    """Masks tokens in every record, and lets it pass."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact a record's message, its arguments, its traceback and its extra fields."""
@@ -70,17 +71,17 @@ _FILTER = RedactingFilter()
 
 
 def install(loggers: Iterable[str | logging.Logger] = LOGGERS) -> None:
-    """Keep tokens out of what these loggers say. Can be called repeatedly.
+    """Mask tokens in these loggers' records. Can be called repeatedly.
 
     Args:
-        loggers: Loggers or their names; by default all that see our requests.
+        loggers: Loggers or their names; by default, all that log our requests.
     """
     for named in loggers:
         (logging.getLogger(named) if isinstance(named, str) else named).addFilter(_FILTER)
 
 
 def log_without_text(message: str) -> None:
-    """Log the exception being handled by its type and place: its text may hold anything."""
+    """Log the current exception by its type and place, because its text may contain a token."""
     kind, _, trace = sys.exc_info()
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def supabase_auth_server() -> Iterator[DemoServer]:
-    """A running auth server with three users, one for the whole test session.
+    """A running auth server with three users, shared by the whole test session.
 
-    It listens on a free port of 127.0.0.1, with a temporary state folder, and ends with the tests. Point the
-    client under test at ``supabase_auth_server.url`` (project) or ``.auth_url`` (auth server), with
-    ``supabase_auth_server.anon_key``; ``.sign_in()`` gives a session of ``ada@example.com``. Tests that
-    share it may ask for any number of mails (``mail_interval=0``). For a server of
-    other options, or one per test, use `supabase_nb.demo.testing.running_server`.
+    It listens on a free port of 127.0.0.1, with a temporary state folder, and stops after the tests. Point
+    the client under test at ``supabase_auth_server.url`` (project) or ``.auth_url`` (auth server), with
+    ``supabase_auth_server.anon_key``; ``.sign_in()`` returns a session of ``ada@example.com``. The
+    number of emails isn't limited (``mail_interval=0``). For other options, or a server per test, use
+    `supabase_nb.demo.testing.running_server`.
 
     Needs ``pip install "supabase-nb[demo]"``.
     """

@@ -1,9 +1,9 @@
-"""One redactor of known secret values, shared by cells, logs, errors and tracebacks.
+"""Masks known secret values in cells, logs, errors and tracebacks.
 
-A value is secret because of what it is, never because of the name beside it: every token that was given to
-this package or came from a server (`remember`), every password that was given to it (`remember_passwords`),
-every JWT with the claims of a session or a service role, and every secret key, recognised by its shape
-(`token_search`). All work is linear in the text's length.
+A value is secret because of its contents, not because of its name: all tokens passed to this package or
+received from a server (`remember`), all passwords passed to it (`remember_passwords`), all JWTs with the
+claims of a session or service role, and all secret keys, recognized by their format (`token_search`). All
+work is linear in the text's length.
 """
 
 from __future__ import annotations
@@ -22,34 +22,35 @@ from ._background import run_soon
 from .token_search import beside, shapes
 from .tokens import MASK, Secret, is_jwt, is_key, is_opaque, is_refresh_token
 
-#: Replaces each character of a secret. One byte, so that columns and carets keep their place.
+#: Replaces each character of a secret. One byte, so that columns and carets stay aligned.
 MASK_CHARACTER = "*"
-#: A shorter value may also be part of an ordinary word.
+#: Shorter values could be part of ordinary words.
 SHORTEST = 12
-#: A password or code is masked from this length on, if it has a letter and something else than letters:
-#: a one-time code of digits, or a word, may also be part of innocent text.
+#: Minimum length of a masked password or code with letters and non-letters. Numbers and words could be part
+# of
+#: other text.
 SHORTEST_PASSWORD = 8
-#: A password of letters only is masked from this length on.
+#: Minimum length of a masked password that consists of letters only.
 SHORTEST_PASSWORD_OF_LETTERS = 16
-#: How many values are remembered; the oldest are forgotten.
+#: How many values are remembered. The oldest are forgotten.
 AT_MOST = 512
-# A secret with fewer characters may also be part of an ordinary word.
+# Shorter secrets could be part of ordinary words.
 _SHORT = 8
 
 Listener = Callable[[tuple[Secret, ...], bool], object]
 
 _log = logging.getLogger("supabase_nb")
 _lock = threading.Lock()
-#: Each value, and whether a person passed it in; the newest last.
+#: Each value, and whether the user passed it in. The newest is last.
 _remembered: dict[Secret, bool] = {}
-#: Those of them that are passwords or codes.
+#: Those that are passwords or codes.
 _passwords: set[Secret] = set()
-# The same, the longest first; replaced, never changed, so that readers need no lock.
+# The same values, longest first. Replaced instead of changed, so that readers need no lock.
 _known: tuple[Secret, ...] = ()
 _listeners: list[Listener] = []
 
 _RUN = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
-# Another server's refresh tokens may have any shape; this long, with a digit, they are no words.
+# Other servers' refresh tokens can have any format. With this length and a digit, they aren't words.
 _LONG = 20
 _STAND_IN = re.compile("token|refresh|dummy|example|secret|holder|session")
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
@@ -59,8 +60,8 @@ def remember(*values: str | Secret, given: bool = False) -> None:
     """Mask these values from now on.
 
     Args:
-        values: Tokens. What is too short, or has no token's shape, is left out.
-        given: Whether a person passed them in, so that they may be in a cell.
+        values: Tokens. Values that are too short or don't look like tokens are ignored.
+        given: Whether the user passed them in, so that they may be in a cell.
     """
     secrets = tuple(secret for secret in map(Secret, values) if secret in _remembered or _is_token(secret))
     if not given and all(secret in _remembered for secret in secrets):
@@ -69,7 +70,7 @@ def remember(*values: str | Secret, given: bool = False) -> None:
     if given and secrets:
         _notify(secrets, given)
     elif new and _listeners:
-        # Tokens of a server arrive on the owner loop, which must not wait for records to be cleaned.
+        # Tokens from a server arrive on the owner loop, which must not wait until records are cleaned.
         try:
             run_soon(_notify, secrets, given, name="supabase-nb-redaction")
         except RuntimeError:  # the interpreter is shutting down
@@ -77,7 +78,7 @@ def remember(*values: str | Secret, given: bool = False) -> None:
 
 
 def remember_passwords(values: Iterable[Secret]) -> None:
-    """Mask passwords and one-time codes that a person passed in, in records; cells are left as they are."""
+    """Mask passwords and one-time codes that the user passed in. Only records are masked, not cells."""
     secrets = tuple(secret for secret in values if _is_long_password(secret.reveal()))
     _passwords.update(secrets)
     if _add(secrets, given=False):
@@ -92,12 +93,12 @@ def _is_long_password(text: str) -> bool:
 
 
 def is_password(secret: Secret) -> bool:
-    """Whether this value is remembered as a password or a code, which is no token."""
+    """Whether this value is remembered as a password or code."""
     return secret in _passwords
 
 
 def _add(secrets: tuple[Secret, ...], *, given: bool) -> bool:
-    """Remember values; gives whether one of them is new."""
+    """Remember values. Returns whether one of them is new."""
     global _known
     with _lock:
         new = [secret for secret in secrets if secret not in _remembered]
@@ -121,21 +122,21 @@ def _notify(secrets: tuple[Secret, ...], given: bool) -> None:
 
 
 def was_given(secret: Secret) -> bool:
-    """Whether this value is remembered as one that a person passed in."""
+    """Whether this value is remembered as passed in by the user."""
     return _remembered.get(secret, False)
 
 
 def given(at_most: int = 64) -> tuple[Secret, ...]:
-    """The values that a person passed in, the newest last."""
+    """The values that the user passed in, newest last."""
     with _lock:
         return tuple(secret for secret, given in _remembered.items() if given)[-at_most:]
 
 
 def remember_pair(access_token: Secret, refresh_token: Secret) -> None:
-    """Mask a pair that a person passed in.
+    """Mask the two tokens that the user passed in.
 
-    What was passed may be a slip: a key, or any word. So a word without a digit counts as a refresh token
-    only beside a user's access token, and a JWT as an access token only if it is a session's.
+    They may be wrong values, such as a key or any word. So a word without a digit counts as a refresh token
+    only together with a user's access token, and a JWT counts as an access token only if it is a session's.
     """
     pair = (access_token, refresh_token)
     if all(map(was_given, pair)):
@@ -155,11 +156,11 @@ def remember_pair(access_token: Secret, refresh_token: Secret) -> None:
 
 
 def remember_words(text: str, names: Container[str] = ()) -> None:
-    """Mask what a person wrote behind a magic: an access token, and beside one a refresh token.
+    """Mask tokens in a magic's arguments: an access token, and a refresh token after it.
 
     Args:
-        text: What was written.
-        names: What names a variable is no token.
+        text: The arguments.
+        names: Names of variables, which aren't tokens.
     """
     sessions = [Secret(text[each.start : each.end]) for each in shapes(text) if each.is_session]
     if sessions:
@@ -175,7 +176,7 @@ def is_session_token(token: Secret) -> bool:
 
 
 def _is_token(secret: Secret) -> bool:
-    """Whether a value can be a token: a stand-in, such as ``"dummy"``, must stay as it is in every cell."""
+    """Whether a value can be a token. A placeholder such as ``"dummy"`` must not be masked."""
     text = secret.reveal()
     if len(text) < SHORTEST or (text.isalpha() and _STAND_IN.search(text)):
         return False
@@ -184,7 +185,7 @@ def _is_token(secret: Secret) -> bool:
 
 
 def listen(listener: Listener) -> Callable[[], None]:
-    """Call `listener` with the values of each `remember` that is news; gives what ends that."""
+    """Call `listener` with new values. Returns a function that ends this."""
     _listeners.append(listener)
 
     def stop() -> None:
@@ -195,16 +196,16 @@ def listen(listener: Listener) -> Callable[[], None]:
 
 
 def known_in(text: str) -> set[Secret]:
-    """The remembered values that are in a text."""
+    """The remembered values in a text."""
     return {secret for secret in _known if secret.reveal() in text}
 
 
 def mask(text: str, values: Iterable[Secret] | None = None) -> str:
-    """`text` with a mask of the same length in the place of each secret.
+    """`text` with each secret replaced by a mask of the same length.
 
     Args:
         text: Any text.
-        values: Only these values, and no shapes; by default all that is secret.
+        values: Mask only these values; by default, all secrets.
     """
     for secret in _known if values is None else values:
         value = secret.reveal()
@@ -222,20 +223,20 @@ def mask(text: str, values: Iterable[Secret] | None = None) -> str:
 
 
 def mask_colored(text: str) -> str:
-    """`mask` for text with ANSI colours, which may cut a value in two: such a text loses its colours."""
+    """`mask` for text with ANSI colours. If a colour code splits a value, the text loses its colours."""
     plain = _COLOR.sub("", text)
     masked, clean = mask(text), mask(plain)
     return masked if _COLOR.sub("", masked) == clean else clean
 
 
 def hide(text: str) -> str:
-    """`text` for logs and errors: without secret values, and without whatever a name calls a secret."""
+    """`text` for logs and errors: without secret values, and without values with a secret name."""
     return mask(redact(text))
 
 
 @cache
 def _in_text() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """What `redact` looks for; compiled when first needed, because it takes as long as all else here."""
+    """The pattern for `redact`, compiled on first use because that is slow."""
     jwt = re.compile(r"eyJ[A-Za-z0-9_=-]{5,}(?:\.[A-Za-z0-9_=-]*){0,2}", re.ASCII)
     key = re.compile(rf"{token_shapes.KEY.pattern}|(?<=earer )[^\s\"',;•]{{8,}}", re.ASCII)
     named = re.compile(
@@ -255,7 +256,7 @@ def _in_text() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
 
 
 def redact(text: str) -> str:
-    """`text` without the tokens, keys and passwords in it, and without what merely looks like one."""
+    """`text` without tokens, keys and passwords, and without anything that looks like one."""
     jwt, key, named = _in_text()
     parts, end = [], 0
     for match in jwt.finditer(text):
@@ -275,10 +276,10 @@ def without(text: str, secrets: Iterable[Secret]) -> str:
     for secret in secrets:
         value = secret.reveal()
         for form in (value, quote(value), quote(value, safe=""), quote_plus(value), html.escape(value)):
-            # JSON in JSON, as a proxy wraps it, is escaped twice.
+            # Nested JSON, as from a proxy, is escaped twice.
             once, ascii_only = json.dumps(form, ensure_ascii=False)[1:-1], json.dumps(form)[1:-1]
             forms |= {form, once, ascii_only, json.dumps(once)[1:-1], json.dumps(ascii_only)[1:-1]}
-    # A short secret is masked as a whole word only: a password "a" must not tear every sentence apart.
+    # Short secrets are masked only as whole words: the password "a" must not break every sentence.
     patterns = [
         re.escape(form) if len(form) >= _SHORT else rf"(?<!\w){re.escape(form)}(?!\w)"
         for form in sorted(forms - {""}, key=len, reverse=True)
@@ -287,14 +288,14 @@ def without(text: str, secrets: Iterable[Secret]) -> str:
 
 
 def shown(text: str, longest: int = 300, *, secrets: Iterable[Secret] = ()) -> str:
-    """Text from a server or a page, made safe to show: without tokens and without control characters.
+    """Make text from a server or page safe to show: remove tokens and control characters.
 
     Args:
         text: The text.
         longest: How many characters to keep.
-        secrets: What was sent to the server, which its text may repeat.
+        secrets: Secrets that were sent to the server, which its text may repeat.
     """
-    # Before cutting: half a secret is not recognized any more.
+    # Before truncating, because half a secret isn't recognized.
     text = redact(without(text, secrets)[: 4 * longest])
     text = "".join(char if char.isprintable() else " " for char in text)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"

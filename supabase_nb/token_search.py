@@ -1,6 +1,6 @@
-"""Finds tokens and keys in a text by what they look like: for cells, logs, errors and the scanner alike.
+"""Finds tokens and keys in text by their format, for cells, logs, errors and the scanner.
 
-Callers say which kinds they mask or report. All work is linear in the text's length.
+Callers choose which kinds to mask or report. All work is linear in the text's length.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _RUN = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _IN_JSON = re.compile(r'"(?:access|refresh)_token"\s{0,4}:\s{0,4}"([A-Za-z0-9_.-]+)"', re.ASCII)
 _KEY_KINDS = {"sb_p": "publishable key", "sb_s": "secret key", "sbp_": "personal access token"}
 _PUBLIC = ("anon key", "publishable key", "JWT")
-# A shorter one is an example's: no algorithm gives it.
+# Shorter ones are examples. No algorithm produces them.
 _SHORTEST_SIGNATURE = 16
-# set_session("eyJ…", "abc…") and %supabase_set_session eyJ… abc…; quotes and line ends may be escaped.
+# set_session("eyJ…", "abc…") and %supabase_set_session eyJ… abc…; quotes and newlines may be escaped.
 _BESIDE = re.compile(
     r"""\\{0,8}["'`]?[\s,;|\\]{1,40}(?:(?P<name>rt|refresh_token)(?:\s{0,4}[:=]\s{0,4}|\s{1,4}))?(?P<quote>b?["'`])?
         (?P<value>[A-Za-z0-9_-]{12,128})
@@ -29,7 +29,7 @@ _BESIDE = re.compile(
 
 
 class Shape(NamedTuple):
-    """A token or key in a text.
+    """A token or key found in a text.
 
     Attributes:
         start: Its first character.
@@ -45,17 +45,17 @@ class Shape(NamedTuple):
 
     @property
     def is_public(self) -> bool:
-        """Whether it is meant to be seen (an anon key), or is not Supabase's."""
+        """Whether it is public (an anon key), or not Supabase's."""
         return self.kind in _PUBLIC
 
     @property
     def is_session(self) -> bool:
-        """Whether this is a user's token, or a cookie that holds one."""
+        """Whether this is a user's token, or a cookie with one."""
         return self.kind in ("access token", "session cookie")
 
 
 def shapes(text: str) -> Iterator[Shape]:
-    """What shows by its shape, in its order and without overlaps: JWTs, cookies that hold one, keys."""
+    """Find JWTs, session cookies and keys by their format, in order and without overlaps."""
     if "eyJ" not in text and "sb" not in text:
         return
     for run in _RUN.finditer(text):
@@ -65,7 +65,7 @@ def shapes(text: str) -> Iterator[Shape]:
 
 def _in_run(run: str, start: int) -> Iterator[Shape]:
     pieces = run.split(".")
-    passed = 0  # pieces that belong to the token before
+    passed = 0  # parts of the previous token
     for number, piece in enumerate(pieces):
         if number >= passed:
             if jwt := _jwt(pieces, number, start):
@@ -94,7 +94,7 @@ def _jwt(pieces: list[str], number: int, start: int) -> Shape | None:
 
 
 def _header(text: str, first: int) -> int:
-    """Where a JWT's header begins in a text that may have something else before it."""
+    """Where a JWT's header starts in a text that may have a prefix."""
     at = first
     for _ in range(3):
         if read_header(Secret(f"{text[at:]}.e.e")) is not None:
@@ -106,7 +106,7 @@ def _header(text: str, first: int) -> int:
 
 
 def _cookie(piece: str, *, last: bool) -> int | None:
-    """Where a session's JSON in base64 begins; in parts, its first one."""
+    """Where a session's base64 JSON starts, also in the first of several parts."""
     at = piece.find("base64-eyJ") + 7
     if at >= 7 and tokens_in_cookie(piece[at:]):
         return at
@@ -115,22 +115,23 @@ def _cookie(piece: str, *, last: bool) -> int | None:
 
 
 def tokens_in_cookie(cookie: str) -> list[Secret]:
-    """The tokens in a session's JSON in base64, as supabase-ssr writes cookies, or in the beginning of it."""
+    """The tokens in a session's base64 JSON, as in supabase-ssr's cookies, or in its beginning."""
     decoded = decoded_base64(cookie).decode(errors="replace")
     return [Secret(token) for token in _IN_JSON.findall(decoded)]
 
 
 def decoded_base64(data: str) -> bytes:
-    """What base64 of either alphabet says, as far as it goes: it may be cut off anywhere."""
+    """Decode base64 of either alphabet, as far as possible. It may be truncated."""
     data = data.rstrip("=").replace("-", "+").replace("_", "/")
     data = data[: len(data) - (len(data) % 4 == 1)]
     return base64.b64decode(data + "=" * (-len(data) % 4))
 
 
 def beside(text: str, end: int) -> tuple[int, int] | None:
-    """Where the refresh token is that follows an access token which ends here, if one does.
+    """Where the refresh token after an access token that ends here is, if there is one.
 
-    A version 1 refresh token without a digit looks like a word: it is one where it is the second argument.
+    A version 1 refresh token without digits looks like a word. It counts only as the second argument of a
+    call.
     """
     match = _BESIDE.match(text, end)
     if match is None:
@@ -142,7 +143,7 @@ def beside(text: str, end: int) -> tuple[int, int] | None:
 
 
 def _is_second(match: re.Match[str], gap: str) -> bool:
-    """Whether a word of letters behind an access token is the second argument, and no word of a sentence."""
+    """Whether a word of letters after an access token is a second argument, not part of a sentence."""
     if match["name"] and "\n" not in gap:
         return True
     if match["quote"]:
@@ -151,7 +152,7 @@ def _is_second(match: re.Match[str], gap: str) -> bool:
 
 
 def has_shape(value: str) -> bool:
-    """Whether a text looks like a refresh token and not like a word or a name."""
+    """Whether a text looks like a refresh token, not like a word or name."""
     if token_shapes.V1.fullmatch(value):
         return not value.isalpha() and not value.isdigit()
     if token_shapes.LEGACY.fullmatch(value):
@@ -160,5 +161,5 @@ def has_shape(value: str) -> bool:
 
 
 def is_mixed(value: str) -> bool:
-    """Whether a text has small and capital letters and digits, as base64 has and names have not."""
+    """Whether a text has lowercase letters, uppercase letters and digits, like base64 and unlike names."""
     return value.upper() != value != value.lower() and any(map(str.isdigit, value))

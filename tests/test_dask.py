@@ -159,7 +159,7 @@ def test_nothing_but_the_access_token_passes_the_scheduler(supabase: Client, clu
 def test_who_signs_in_next_counts_and_nobody_is_nobody(supabase: Client, cluster: Any) -> None:
     auth = share(supabase, cluster)
     supabase.auth.sign_out("local")
-    with pytest.raises(AuthSessionMissing, match="Not signed in in the notebook"):
+    with pytest.raises(AuthSessionMissing, match="shared this session is signed out"):
         submit(cluster, ask, auth, supabase.url, count=1)
     supabase.auth.sign_in_with_password(email="grace@example.com", password=PASSWORD)
     assert {answer[:2] for answer in submit(cluster, ask, auth, supabase.url, count=2)} == {(200, 3)}
@@ -169,7 +169,7 @@ def test_a_closed_client_shares_no_more(project: DemoServer, cluster: Any) -> No
     with create_client(project.url, project.anon_key, storage=MemoryStorage(), auto_refresh=False) as client:
         client.auth.sign_in_with_password(email="ada@example.com", password=PASSWORD)
         auth = share(client, cluster)
-    with pytest.raises(AuthSessionMissing, match="or it was closed"):
+    with pytest.raises(AuthSessionMissing, match="or its client was closed"):
         submit(cluster, ask, auth, project.url, count=1)
 
 

@@ -106,7 +106,7 @@ def test_a_proxy_that_cannot_be_used_is_named(proxy: str, environment: pytest.Mo
     environment.setenv("ALL_PROXY", proxy)
     with asking() as errors:
         for error in errors:
-            assert "names a proxy" in str(error)
+            assert "sets a proxy" in str(error)
             assert "planted" not in str(error) + repr(error) + repr(error.__context__)
 
 

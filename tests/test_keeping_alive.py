@@ -626,7 +626,7 @@ def test_signing_out_counts_though_a_set_session_was_said_before_it(
     proxy.next(hang_after, path="/user")
 
     def enter() -> None:
-        with pytest.raises(AuthError, match="replaced this call"):
+        with pytest.raises(AuthError, match="finished during this call"):
             signed_in.set_session(b["access_token"], b["refresh_token"])
 
     entering = threading.Thread(target=enter)

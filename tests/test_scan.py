@@ -346,7 +346,7 @@ def test_where_secrets_belong_is_named_and_left(scan, tmp_path, name):
     path.write_text(f"SUPABASE_KEY={SECRET_KEY}")
     code, said = scan("--fix", tmp_path)
     assert code == 1
-    assert "not fixed: keys and sessions belong here" in said
+    assert "not fixed: this file is meant to contain secrets" in said
     assert SECRET_KEY in path.read_text()
 
 
@@ -443,7 +443,7 @@ def test_a_link_named_outright_stays_a_link(scan, tmp_path):
 def test_what_cannot_be_read_is_an_error_of_its_own(scan, tmp_path):
     code, said = scan(tmp_path / "none")
     assert code == 2
-    assert "cannot be read or written: No such file" in said
+    assert "could not be read or written: No such file" in said
 
 
 def test_names_of_files_show_no_secret_and_steer_no_terminal(scan, tmp_path):

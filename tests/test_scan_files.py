@@ -33,7 +33,7 @@ def test_a_folder_that_cannot_be_read(scan, tmp_path, denied, outright):  # noqa
     denied.add("closed")
     code, said = scan(tmp_path / "in" / "closed" if outright else tmp_path / "in")
     assert code == 2
-    assert f"{tmp_path}/in/closed: cannot be read or written: Permission denied" in said
+    assert f"{tmp_path}/in/closed: could not be read or written: Permission denied" in said
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_a_file_that_cannot_be_opened_does_not_hide_the_others(scan, tmp_path, m
     monkeypatch.setattr(Path, "open", broken)
     code, said = scan(tmp_path)
     assert code == 2
-    assert "b.py: cannot be read or written: Input/output error" in said
+    assert "b.py: could not be read or written: Input/output error" in said
     assert said.count("secret key") == 2
 
 

@@ -341,7 +341,7 @@ def test_a_verifier_of_ones_own(auth: AuthClient, mails: DemoServer, storage: Fi
     verifier = storage.get(key)
     storage.remove(key)
     assert verifier
-    with pytest.raises(AuthError, match="not begun here"):
+    with pytest.raises(AuthError, match="another client started"):
         auth.exchange_code_for_session(code)
     assert auth.exchange_code_for_session(code, code_verifier=verifier).session is not None
 

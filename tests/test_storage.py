@@ -285,7 +285,7 @@ def test_parents_that_are_made_are_ours_alone(tmp_path: Path) -> None:
 def test_a_folder_that_everybody_shares_is_refused_and_left_alone(storage: FileStorage) -> None:
     storage.path.mkdir()
     storage.path.chmod(0o1777)
-    with pytest.raises(AuthStorageError, match="choose a folder of your own"):
+    with pytest.raises(AuthStorageError, match="choose another folder"):
         storage.set(KEY, "value")
     assert stat.S_IMODE(storage.path.stat().st_mode) == 0o1777
 
@@ -316,7 +316,7 @@ def test_a_link_in_its_place_is_not_followed(storage: FileStorage, tmp_path: Pat
     target.write_text("elsewhere")
     target.chmod(0o600)
     (storage.path / f"{KEY}.json").symlink_to(target)
-    with pytest.raises(AuthStorageError, match="cannot be read"):
+    with pytest.raises(AuthStorageError, match="could not be read"):
         storage.get(KEY)
     storage.set(KEY, "value")  # replaces the link, not what it points at
     assert target.read_text() == "elsewhere"
@@ -331,7 +331,7 @@ def test_what_is_no_file_is_said_and_not_waited_for(kind: str, storage: FileStor
     if kind == "folder":
         place.mkdir(mode=0o700)
         descriptors = len(os.listdir("/proc/self/fd")) if sys.platform == "linux" else 0
-        with pytest.raises(AuthStorageError, match="cannot be read"):
+        with pytest.raises(AuthStorageError, match="could not be read"):
             storage.get(KEY)
         if sys.platform == "linux":
             assert len(os.listdir("/proc/self/fd")) == descriptors
@@ -347,11 +347,11 @@ def test_a_file_in_the_folders_place(tmp_path: Path, make_auth: MakeAuth, server
     (tmp_path / "taken").write_text("")
     storage = FileStorage(tmp_path / "taken")
     auth = make_auth(storage=storage)
-    with pytest.raises(AuthStorageError, match="cannot be read"):
+    with pytest.raises(AuthStorageError, match="could not be read"):
         auth.get_session()
     assert isinstance(auth.last_error, AuthStorageError)
     pair = server.sign_in()
-    with pytest.raises(AuthStorageError, match="stays usable until the kernel ends"):
+    with pytest.raises(AuthStorageError, match="stays usable until the kernel stops"):
         auth.set_session(pair["access_token"], pair["refresh_token"])
     assert auth.status == "active"
     assert auth.get_user().email == "ada@example.com"
@@ -493,7 +493,7 @@ def test_a_folder_that_loses_its_permissions(mode: int, server: DemoServer) -> N
     assert len(failures) == 2
     for failure in failures:
         assert "could not be saved (Permission denied)" in failure
-        assert "stays usable until the kernel ends" in failure
+        assert "stays usable until the kernel stops" in failure
     assert (works, parent_was_kept, saved) == (True, True, True)
 
 

@@ -1,6 +1,6 @@
-// The session of the current notebook: in JupyterLab's status bar, or beside Notebook 7's kernel status.
-// Written by hand as the container that JupyterLab loads from an extension, so there is nothing to build.
-// JupyterLab's own objects are `any` here: their types would have to be installed.
+// Shows the current notebook's session in JupyterLab's status bar, or next to Notebook 7's kernel status.
+// Written by hand in the format that JupyterLab loads, so that there is no build step.
+// JupyterLab's objects are `any` here, because their types aren't installed.
 
 /** @typedef {{status: string, text: string, details: string}} View */
 
@@ -34,7 +34,7 @@
       id: "supabase-nb:status-bar",
       description: "Shows the Supabase session of the current notebook.",
       autoStart: true,
-      // Voila has no notebook to follow, and Notebook 7 no status bar.
+      // Voila has no notebook tracker, and Notebook 7 has no status bar.
       optional: IStatusBar ? [INotebookTracker, IStatusBar] : [INotebookTracker],
       activate(/** @type {any} */ app, /** @type {any} */ tracker, /** @type {any} */ statusBar) {
         if (!tracker) return;
@@ -52,7 +52,7 @@
   }
 
   /**
-   * The item: a dot in the state's colour, and words.
+   * The item: a coloured dot and text.
    * @param {any} Widget
    */
   function statusItem(Widget) {
@@ -83,7 +83,7 @@
   }
 
   /**
-   * Show what the current notebook's kernel says, and nothing if it says nothing.
+   * Show the status from the current notebook's kernel, if any.
    * @param {any} tracker
    * @param {(view: View | null) => void} show
    */
@@ -101,13 +101,13 @@
       if (!kernel?.handleComms || kernel.hasComm(COMM)) return;
       const mine = (comm = kernel.createComm(COMM, COMM));
       comm.onMsg = (/** @type {any} */ { content }) => show(content.data);
-      // Ask a kernel that said it before this page was there; only if it has something to say.
+      // After a page reload, request the status from the kernel, if it has one.
       kernel
         .requestCommInfo({ target_name: COMM })
         .then((/** @type {any} */ { content }) => content.comms?.[COMM] && !mine.isDisposed && mine.send({}))
         .catch(() => {});
     };
-    // A restart ends all comms.
+    // A restart closes all comms.
     const watch = () => void (comm?.isDisposed && listen());
     const follow = () => {
       context?.statusChanged.disconnect(watch);

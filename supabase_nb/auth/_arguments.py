@@ -1,7 +1,7 @@
-"""Reads what methods are given: dictionaries as in supabase_auth, keywords, whole sessions.
+"""Parses the arguments of methods: dictionaries as in supabase_auth, keywords, whole sessions.
 
-Nothing here raises before its caller has let go of what it was given: a traceback with local variables would
-show it. So problems are kept, and raised when asked for.
+Errors are stored and raised later, when the caller has deleted its arguments, because a traceback with local
+variables would show them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ._session.stored_session import TokenPair
 
 Scope = Literal["global", "local", "others"]
 SCOPES: tuple[Scope, ...] = ("global", "local", "others")
-#: The second token, where there is none.
+#: Stands for a missing second token.
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
 ONE_SESSION = (
     "Pass both tokens, as in set_session(access_token, refresh_token), or one whole session: a dictionary or "
@@ -29,11 +29,11 @@ _SECRET_FIELDS = frozenset(
         *("auth_code", "code_verifier", "access_token", "refresh_token", "jwt", "code"),
     }
 )
-# Those that are no token: known from then on, as tokens are.
+# Secret fields that aren't tokens. They are masked like tokens.
 _PASSWORDS = _SECRET_FIELDS - {"refresh_token", "jwt"}
-# Where supabase_auth's dictionaries call something by another name.
+# Other names in supabase_auth's dictionaries.
 _ALIASES = {"email_redirect_to": "redirect_to"}
-_SHORTEST_TOKEN = 12  # characters of a refresh token
+_SHORTEST_TOKEN = 12  # length of a refresh token
 _MISSING_FIELDS = {
     "token": "The one-time code (token) is missing.",
     "auth_code": "The code (auth_code) is missing.",
@@ -43,7 +43,7 @@ _MISSING_FIELDS = {
 
 
 class SignOutOptions(TypedDict, total=False):
-    """What `AuthClient.sign_out` takes as a dictionary."""
+    """The dictionary that `AuthClient.sign_out` accepts."""
 
     scope: Scope
 
@@ -65,13 +65,13 @@ WholeSession = Mapping[str, Any] | _SessionTokens | _SessionResponse | None
 
 
 class Given:
-    """The fields that a method was given. Secrets among them are wrapped.
+    """The fields that were passed to a method. Secrets are wrapped.
 
     Args:
         method: The method's name, for messages.
-        credentials: A dictionary of fields, with more of them in its ``options``.
+        credentials: A dictionary of fields, with more in its ``options``.
         options: More fields.
-        **named: Each field that the method knows, with what was given for it by keyword.
+        **named: All fields of the method, with the values passed as keywords.
     """
 
     __slots__ = ("_fields", "_problem")
@@ -107,11 +107,10 @@ class Given:
         redaction.remember_passwords(value for value in given if isinstance(value.reveal(), str))
 
     def fields(self) -> dict[str, Any]:
-        """What was given.
+        """The fields.
 
         Raises:
-            TypeError: A key that means nothing to the method, or a value of the wrong type. No typo passes
-                in silence.
+            TypeError: An unknown key, or a value of the wrong type.
         """
         if self._problem:
             raise TypeError(self._problem)
@@ -129,10 +128,10 @@ def _wrong_type(name: str, value: object) -> str:
 
 
 def require(fields: Mapping[str, Any], *names: str) -> None:
-    """Refuse what no server could answer: without these fields.
+    """Check that these fields were passed.
 
     Raises:
-        AuthInvalidCredentials: Something is missing; says what.
+        AuthInvalidCredentials: A field is missing.
     """
     for name in names:
         if not fields.get(name):
@@ -141,7 +140,7 @@ def require(fields: Mapping[str, Any], *names: str) -> None:
 
 
 def require_contact(fields: Mapping[str, Any], *names: str) -> None:
-    """The same, and what is neither for an email address nor for a phone, or for both."""
+    """The same, and check that either an email address or a phone number was passed."""
     if bool(fields.get("email")) == bool(fields.get("phone")):
         raise errors.AuthInvalidCredentials("Pass either email or phone.", code="validation_failed")
     require(fields, *names)
@@ -150,8 +149,8 @@ def require_contact(fields: Mapping[str, Any], *names: str) -> None:
 def scope_of(scope: object, options: object) -> Scope | errors.AuthError | TypeError:
     """The scope of a sign-out, or the error to raise.
 
-    The caller raises it, when it has let go of what it was given: people pass an access token here, since
-    supabase-py's ``admin.sign_out`` takes one. An error names only what is shorter than any token.
+    The caller raises it after deleting its arguments, because users may pass an access token, as for
+    supabase-py's ``admin.sign_out``. The error repeats only values that are shorter than any token.
     """
     given = scope if options is None else options
     if isinstance(given, Mapping):
@@ -173,17 +172,17 @@ def scope_of(scope: object, options: object) -> Scope | errors.AuthError | TypeE
 
 
 def token_pair(access_token: object, refresh_token: object, known: Session | None) -> TokenPair | None:
-    """Both tokens, given by themselves or as one session; ``None``: these are not both.
+    """Both tokens, passed separately or as one session; ``None`` if one is missing.
 
-    A misspelled name must not pass for a session without a refresh token, or for an expired one.
+    A misspelled key must not look like a session without a refresh token, or an expired one.
 
     Args:
-        access_token: The access token, or the whole session when there is no second argument.
+        access_token: The access token, or the whole session if it is the only argument.
         refresh_token: The refresh token, or `MISSING`.
-        known: A session whose claims need not be read again.
+        known: A session whose decoded claims can be reused.
 
     Raises:
-        AuthSessionMissing: ``None``, or a response without a session, instead of a session.
+        AuthSessionMissing: The argument is ``None`` or a response without a session.
     """
     whole = _field(access_token, "session", access_token)
     pair = _field(whole, "access_token"), _field(whole, "refresh_token")

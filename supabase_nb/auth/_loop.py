@@ -1,8 +1,7 @@
-"""The owner loop: one daemon thread whose event loop owns the session of every client.
+"""The owner loop: a daemon thread whose event loop runs the sessions of all clients.
 
-Coroutines run there; a plain method hands its coroutine over and waits. So Ctrl-C interrupts the wait and
-nothing else, a time-out is a cancellation, and session state needs no lock. Tests run the same coroutines on
-a loop of their own.
+Synchronous methods run their coroutine there and wait. So Ctrl-C interrupts only the wait, a timeout is a
+cancellation, and session state needs no lock. Tests run the same coroutines on their own loop.
 """
 
 from __future__ import annotations
@@ -27,27 +26,27 @@ from ..errors import AuthError
 logger = logging.getLogger("supabase_nb")
 
 _T = TypeVar("_T")
-# Seconds. Windows lets Ctrl-C through only between two waits; and a thread that is gone is noticed.
+# Seconds per wait. Windows handles Ctrl-C only between two waits, and a dead thread is noticed.
 _LONGEST_WAIT = 1.0
-# Seconds for which a change waits for the end of its call, so that the caller is woken once.
+# Seconds that a change waits for the end of its call, so that the caller is woken only once.
 _DELIVER_AFTER = 0.01
 
 
 class Runtime(Protocol):
-    """What a session needs to run on: a loop, and threads for calls that block."""
+    """What a session runs on: an event loop, and threads for blocking calls."""
 
     def start(self, coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
-        """Run a coroutine as a task of its own. Called on the loop."""
+        """Run a coroutine in its own task. Called on the loop."""
 
     async def in_thread(self, call: Callable[[], _T]) -> _T:
         """Make a blocking call without blocking the loop. If cancelled, the call still runs to its end."""
 
     def hold(self, make: Callable[[], AbstractContextManager[_T]]) -> Any:
-        """Enter a blocking context manager, and leave it, without blocking the loop."""
+        """Enter and leave a blocking context manager without blocking the loop."""
 
 
 class Waiter:
-    """A call that waits for a coroutine on the loop, and delivers the changes that the coroutine makes."""
+    """A call that waits for a coroutine on the loop, and delivers its changes."""
 
     def __init__(self) -> None:
         self._wakes: SimpleQueue[None] = SimpleQueue()
@@ -59,13 +58,13 @@ class Waiter:
 
     @property
     def waits(self) -> bool:
-        """Whether the caller still waits."""
+        """Whether the caller is still waiting."""
         return not self._left and not self._finished
 
     # -- on the loop --------------------------------------------------------------------------------------
 
     def changed(self) -> None:
-        """A change is queued: the caller delivers it at the end of the call, or soon if that takes longer."""
+        """A change was queued. The caller delivers it when the call ends, or soon."""
         if self._soon is None:
             self._soon = asyncio.get_running_loop().call_later(_DELIVER_AFTER, self._deliver)
 
@@ -74,12 +73,12 @@ class Waiter:
         self._wakes.put(None)
 
     def begin(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        """Start the coroutine, unless the caller has left already."""
+        """Start the coroutine, unless the caller has already stopped waiting."""
         if not self._left:
             self._task = asyncio.get_running_loop().create_task(self.run(make))
 
     async def run(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        """Run the coroutine, and keep what came of it."""
+        """Run the coroutine, and store its result."""
         _waiter.set(self)
         try:
             self._outcome.append(await make())
@@ -92,14 +91,14 @@ class Waiter:
         self._wakes.put(None)
 
     def cancel(self) -> None:
-        """The caller has left."""
+        """Cancel the coroutine, because the caller has stopped waiting."""
         if self._task is not None:
             self._task.cancel()
 
-    # -- in the thread that waits -------------------------------------------------------------------------
+    # -- in the waiting thread ----------------------------------------------------------------------------
 
     def wait(self, deliver: Callable[[], object], ensure_running: Callable[[], object]) -> Any:
-        """Wait for the coroutine, and deliver what it changes meanwhile.
+        """Wait for the coroutine, and deliver its changes in the meantime.
 
         Raises:
             AuthError: The interpreter is shutting down.
@@ -114,16 +113,16 @@ class Waiter:
             ensure_running()
 
     def result(self) -> Any:
-        """What the coroutine returned; what it raised is raised."""
+        """The coroutine's result. Raises its exception."""
         if self._failure:
             try:
                 raise self._failure[0]
             finally:
-                self._failure.clear()  # or the exception would keep itself alive, by this frame
+                self._failure.clear()  # otherwise the exception would keep itself alive through this frame
         return self._outcome.pop()
 
     def leave(self) -> None:
-        """Wait no more."""
+        """Stop waiting."""
         self._left = True
 
 
@@ -131,33 +130,33 @@ _waiter: contextvars.ContextVar[Waiter | None] = contextvars.ContextVar("supabas
 
 
 def waiting_call() -> Waiter | None:
-    """The call that the running task works for, if it still waits."""
+    """The call that the running task works for, if it is still waiting."""
     waiter = _waiter.get()
     return waiter if waiter is not None and waiter.waits else None
 
 
 class Changes(Protocol):
-    """What a call delivers: `ChangeQueue`."""
+    """The changes that a call delivers: `ChangeQueue`."""
 
     @property
     def pending(self) -> bool:
         """Whether anything is queued."""
 
     def flush(self) -> None:
-        """Deliver what is queued, here."""
+        """Deliver queued changes in this thread."""
 
     def flush_soon(self) -> None:
-        """Deliver what is queued, in a thread of its own."""
+        """Deliver queued changes in another thread."""
 
 
 class OwnerLoop:
-    """The thread and its loop, started when something is first asked of them."""
+    """The thread and its loop, started by the first call."""
 
     def __init__(self) -> None:
         self.after_fork()
 
     def after_fork(self) -> None:
-        """A forked child starts with no loop: the parent's thread isn't there."""
+        """In a forked child: forget the loop, whose thread exists only in the parent."""
         self._guard = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -167,17 +166,17 @@ class OwnerLoop:
 
     @property
     def running(self) -> bool:
-        """Whether its thread is there: a loop may say that it runs while its thread is gone."""
+        """Whether its thread is alive. A loop may claim to be running without its thread."""
         return self._thread is not None and self._thread.is_alive()
 
     def _ensure(self) -> asyncio.AbstractEventLoop:
-        """The loop, running in its thread; where no thread can be started, a loop that does not run."""
+        """The loop, running in its thread. If no thread can be started, a loop that isn't running."""
         with self._guard:
             if self._loop is not None and self.running:
                 return self._loop
             if sys.is_finalizing():
                 raise _shutting_down()
-            if self._loop is None or self._loop.is_running():  # it may say so although its thread is gone
+            if self._loop is None or self._loop.is_running():  # it may claim so although its thread is dead
                 self._loop = asyncio.new_event_loop()
                 self._loop.set_default_executor(daemon_threads)
                 self._loop.set_exception_handler(log_without_values)
@@ -194,12 +193,12 @@ class OwnerLoop:
         """Run a coroutine on the loop and wait for it. Ctrl-C cancels it.
 
         Args:
-            make: Makes the coroutine.
-            changes: Delivers the changes that it makes, before this returns.
+            make: Creates the coroutine.
+            changes: Delivers its changes before this returns.
 
         Raises:
-            AuthError: Called on the loop itself; where no thread can be started, in a running event loop; or
-                while the interpreter shuts down.
+            AuthError: Called on the loop itself, during interpreter shutdown, or inside a running event loop
+                if no thread can be started.
         """
         if threading.current_thread() is self._thread:
             raise called_on_the_loop()
@@ -235,7 +234,7 @@ class OwnerLoop:
             finally:
                 changes.flush()
         try:
-            # Changes are delivered in a thread: an observer must not block this one.
+            # Changes are delivered in another thread, so that an observer can't block this one.
             return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(make(), loop))
         finally:
             if changes.pending:
@@ -269,16 +268,16 @@ class OwnerLoop:
     # -- on the loop (`Runtime`) --------------------------------------------------------------------------
 
     def start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Run a coroutine as a task of its own."""
+        """Run a coroutine in its own task."""
         task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)  # a loop itself keeps only weak references
+        self._tasks.add(task)  # the loop keeps only weak references
         task.add_done_callback(self._done)
         return task
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # seen, even if everyone who waited has left
+            task.exception()  # retrieved, even if nothing is waiting any more
 
     async def in_thread(self, call: Callable[[], Any]) -> Any:
         """Make a blocking call in a daemon thread."""
@@ -286,7 +285,7 @@ class OwnerLoop:
 
     @asynccontextmanager
     async def hold(self, make: Callable[[], AbstractContextManager[Any]]) -> AsyncIterator[Any]:
-        """Enter and leave a blocking context manager, both in one thread of its own (locks want that)."""
+        """Enter and leave a blocking context manager in the same thread, as locks require."""
         loop = asyncio.get_running_loop()
         entered: asyncio.Future[Any] = loop.create_future()
         left: asyncio.Future[None] = loop.create_future()
@@ -313,7 +312,7 @@ class OwnerLoop:
         try:
             await asyncio.wait((entered, left), return_when=asyncio.FIRST_COMPLETED)
         except BaseException:
-            release.set()  # the thread leaves as soon as it has entered
+            release.set()  # the thread leaves the context as soon as it has entered it
             raise
         if not entered.done():
             raise left.result() or RuntimeError("left without having entered")
@@ -343,7 +342,7 @@ def _settle(future: asyncio.Future[Any], value: Any) -> None:
 
 
 def log_without_values(_: object, context: dict[str, Any]) -> None:
-    """Log what nothing handled, by its type: its text may hold anything."""
+    """Log an unhandled exception by its type only, because its text may contain a token."""
     error = context.get("exception")
     logger.error("%s (%s)", context.get("message", "error on the event loop"), type(error).__name__)
 
@@ -353,7 +352,7 @@ def _shutting_down() -> AuthError:
 
 
 def called_on_the_loop() -> AuthError:
-    """The error of a call that would wait for itself."""
+    """The error for a call that would wait for itself."""
     return AuthError(
         "This method was called on supabase-nb's own event loop, where it would wait for itself. "
         "Call it from another thread."

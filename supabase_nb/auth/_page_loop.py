@@ -1,4 +1,4 @@
-"""The owner loop in a browser's page, where there are no threads: each call runs it on the spot."""
+"""The owner loop in a browser, without threads: each call runs it to completion."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class PageLoop(OwnerLoop):
 
     @property
     def running(self) -> bool:
-        """Whatever is scheduled runs when the page is idle."""
+        """Always true: scheduled work runs when the page is idle."""
         return True
 
     def _ensure(self) -> asyncio.AbstractEventLoop:
@@ -28,7 +28,7 @@ class PageLoop(OwnerLoop):
         return self._loop
 
     def call(self, make: Callable[[], Coroutine[Any, Any, _T]], changes: Changes) -> _T:
-        """Run a coroutine to its end.
+        """Run a coroutine to completion.
 
         Raises:
             AuthError: Called on the loop itself.

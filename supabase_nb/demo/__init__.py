@@ -1,4 +1,4 @@
-"""A small, faithful auth server for demos and tests; importing this starts and loads nothing."""
+"""A small, faithful auth server for demos and tests. Importing this doesn't start or load it."""
 
 from .process import DemoServer, DemoServerError, ensure_server, find_server, stop_server
 

@@ -1,4 +1,4 @@
-"""Start, find and stop the embedded auth server, a process that keeps running when its starter ends."""
+"""Starts, finds and stops the embedded auth server, a process that outlives the one that starts it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _NEEDED = ("argon2", "segno", "starlette", "uvicorn")
 
 
 class DemoServerError(Exception):
-    """The embedded server can't be started, or refused a request."""
+    """The embedded server can't be started, or rejected a request."""
 
 
 def check_installed() -> None:
-    """See that the extra is there.
+    """Check that the extra is installed.
 
     Raises:
-        DemoServerError: It is not; says how to install it.
+        DemoServerError: It isn't.
     """
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if missing:
@@ -49,13 +49,13 @@ class DemoServer:
     Attributes:
         url: The project's URL, ``http://127.0.0.1:PORT``.
         auth_url: Its auth server, ``url + "/auth/v1"``.
-        anon_key: What clients send as ``apikey``; not a secret.
-        service_key: The key of the service role, which may do everything.
-        pid: The process that serves.
-        port: Where it listens, on 127.0.0.1.
-        state_dir: Where it keeps its state.
+        anon_key: The public key, which clients send as ``apikey``.
+        service_key: The key of the service role, which bypasses Row Level Security.
+        pid: The id of its process.
+        port: Its port on 127.0.0.1.
+        state_dir: Its state folder.
         instance: A random name of this run.
-        options: What it was started with, without secrets.
+        options: Its options, without secrets.
     """
 
     url: str
@@ -71,7 +71,7 @@ class DemoServer:
     def request(
         self, method: str, path: str, body: Any = None, *, token: str | None = None, timeout: float = 10
     ) -> Any:
-        """Ask the server.
+        """Send a request to the server.
 
         Args:
             method: ``GET``, ``POST``, …
@@ -81,10 +81,10 @@ class DemoServer:
             timeout: Seconds.
 
         Returns:
-            The JSON of the answer, or None.
+            The response's JSON, or None.
 
         Raises:
-            DemoServerError: The server refused, or isn't there.
+            DemoServerError: The server rejected the request, or isn't running.
         """
         headers = {"X-Supabase-Api-Version": "2024-01-01", "apikey": self.anon_key}
         if token is not None:
@@ -104,7 +104,7 @@ class DemoServer:
     def _exchange(
         self, method: str, path: str, data: str | None, headers: dict[str, str], timeout: float
     ) -> tuple[int, bytes]:
-        """Send a request; gives the response's status and body."""
+        """Send a request. Returns the response's status and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         with contextlib.closing(connection):
             try:
@@ -117,7 +117,7 @@ class DemoServer:
                 ) from error
 
     def sign_in(self, email: str = "ada@example.com", password: str = PASSWORD) -> dict[str, Any]:
-        """A session of a seeded user, in wire shape: ``access_token``, ``refresh_token``, ``user``."""
+        """A new session as the server sends it: ``access_token``, ``refresh_token``, ``user``."""
         body = {"email": email, "password": password}
         session: dict[str, Any] = self.request("POST", "/auth/v1/token?grant_type=password", body)
         return session
@@ -125,8 +125,8 @@ class DemoServer:
     def copied_tokens(self, email: str = "ada@example.com") -> tuple[str, str]:
         """An access token and its refresh token, as if copied from an app once.
 
-        The same two each time, even if the session has been refreshed since; new ones after it was signed
-        out. So a notebook that holds "yesterday's tokens" can be run again and again.
+        They are the same each time, even if the session has been refreshed since, and new ones after it was
+        signed out. So a notebook with "yesterday's tokens" can be run again and again.
         """
         kept = self.state_dir / f"copied-{email}.json"
         try:
@@ -134,7 +134,7 @@ class DemoServer:
             if self.request("GET", f"/demo/session?id={pair['session_id']}")["alive"]:
                 return pair["access_token"], pair["refresh_token"]
         except (OSError, ValueError, KeyError, TypeError):
-            pass  # never copied, or by another version
+            pass  # not copied yet, or by another version
         session = self.sign_in(email)
         claims = json.loads(base64.urlsafe_b64decode(session["access_token"].split(".")[1] + "=="))
         pair = {name: session[name] for name in ("access_token", "refresh_token")}
@@ -142,7 +142,7 @@ class DemoServer:
         return pair["access_token"], pair["refresh_token"]
 
     def admin(self, method: str, path: str, body: Any = None) -> Any:
-        """Ask as the service role; ``path`` is below ``/auth/v1/admin``, such as ``/users``."""
+        """Send a request as the service role. ``path`` is below ``/auth/v1/admin``, such as ``/users``."""
         return self.request(method, f"/auth/v1/admin{path}", body, token=self.service_key)
 
     def outage(self, seconds: float) -> None:
@@ -150,15 +150,15 @@ class DemoServer:
         self.request("POST", "/demo/outage", {"seconds": seconds})
 
     def expire(self, email: str | None = None) -> None:
-        """Treat the access tokens of this user, or of all users, as expired from now on."""
+        """Expire the access tokens of this user, or of all users."""
         self.request("POST", "/demo/expire", {"email": email})
 
     def advance(self, seconds: float) -> None:
-        """Shift the server's clock (its ``Date`` header, expiry, reuse interval)."""
+        """Set the server's clock forward (its ``Date`` header, expiry, reuse interval)."""
         self.request("POST", "/demo/clock", {"advance": seconds})
 
     def rotate_keys(self, what: str = "rotate") -> None:
-        """Change signing keys: ``standby``, ``rotate`` or ``revoke``."""
+        """Change the signing keys: ``standby``, ``rotate`` or ``revoke``."""
         self.request("POST", "/demo/keys", {"do": what}, token=self.service_key)
 
     def stats(self) -> dict[str, int]:
@@ -167,38 +167,38 @@ class DemoServer:
         return counts
 
     def reset_stats(self) -> None:
-        """Count from zero."""
+        """Reset the counts to zero."""
         self.request("POST", "/demo/stats/reset")
 
     def outbox(self, to: str | None = None) -> list[dict[str, Any]]:
-        """The e-mails that were not really sent (to this address), newest last."""
+        """The emails to this address, or all of them, newest last. They aren't actually sent."""
         mails: list[dict[str, Any]] = self.request("GET", "/demo/outbox")
         return [mail for mail in mails if to is None or mail["to"] == to]
 
     def totp_codes(self, email: str | None = None) -> list[dict[str, Any]]:
-        """What authenticator apps show now: ``factor_id``, ``email``, ``friendly_name``, ``code``."""
+        """The current codes of authenticator apps: ``factor_id``, ``email``, ``friendly_name``, ``code``."""
         codes: list[dict[str, Any]] = self.request("GET", "/demo/totp")
         return [code for code in codes if email is None or code["email"] == email]
 
     def id_token(self, email: str = "ada@example.com", **claims: Any) -> str:
-        """An ID token of the demo provider, as an app of its own gets it.
+        """An ID token of the demo provider.
 
         Args:
-            email: Whose.
-            **claims: Other claims: ``nonce``, ``exp``, ``aud``…
+            email: The user's address.
+            **claims: More claims: ``nonce``, ``exp``, ``aud``…
         """
         asked = {"email": email, **claims}
         found = self.request("POST", "/demo/id_token", asked, token=self.service_key)
         return str(found["id_token"])
 
     def to_state(self) -> dict[str, Any]:
-        """What the state file holds."""
+        """The contents of the state file."""
         names = ("url", "anon_key", "service_key", "pid", "port", "instance")
         return {name: getattr(self, name) for name in names} | {"options": dict(self.options)}
 
 
 def find_server(state_dir: Path | None = None) -> DemoServer | None:
-    """The server of this state folder, if it runs.
+    """The server of this state folder, if it is running.
 
     Args:
         state_dir: Default: ``$SUPABASE_NB_DEMO_STATE``, or ``demo`` in the user's data folder.
@@ -214,7 +214,7 @@ def find_server(state_dir: Path | None = None) -> DemoServer | None:
         alive = server.request("GET", "/demo/instance", timeout=5)
     except (OSError, ValueError, TypeError, KeyError, DemoServerError):
         return None
-    # Another server may have got the port of one that was killed.
+    # Another server may have taken the port of a killed one.
     return server if alive == {"instance": server.instance} else None
 
 
@@ -226,21 +226,22 @@ def ensure_server(
     timeout: float = 20,
     **options: Any,
 ) -> DemoServer:
-    """Find the server of this state folder, or start it. Several callers at once get the same server.
+    """Find the server of this state folder, or start it. Concurrent callers get the same server.
 
-    In a browser it runs in the kernel itself, and there is one.
+    In a browser, the only server runs in the kernel itself.
 
-    A running server with other options is restarted with these; its state stays.
+    A running server with other options is restarted with these, and keeps its state.
 
     Args:
         state_dir: Default: ``$SUPABASE_NB_DEMO_STATE``, or ``demo`` in the user's data folder.
         access_token_lifetime: Seconds; default 3600.
         reuse_interval: Seconds that a used refresh token is still accepted; default 10.
-        timeout: Seconds to wait for a server that starts.
+        timeout: Seconds to wait for the server to start.
         **options: Other fields of `Options`.
 
     Raises:
-        DemoServerError: It didn't start: the extra is missing, the port taken, the folder unusable.
+        DemoServerError: It didn't start: the extra is missing, the port is in use, or the folder can't be
+            used.
         TypeError: An unknown option.
     """
     given = {"access_token_lifetime": access_token_lifetime, "reuse_interval": reuse_interval, **options}
@@ -291,7 +292,7 @@ def _start(folder: Path, options: Options, timeout: float) -> DemoServer:
             stderr=log,
             cwd=folder,
             env=environment,
-            start_new_session=True,  # a Ctrl-C in the terminal of the kernel isn't meant for it
+            start_new_session=True,  # a Ctrl-C in the kernel's terminal must not stop it
         )
     said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
@@ -312,13 +313,13 @@ def _start(folder: Path, options: Options, timeout: float) -> DemoServer:
 
 
 def stop_server(state_dir: Path | None = None) -> bool:
-    """End the server of this state folder; its state stays for the next one.
+    """Stop the server of this state folder. Its state is kept.
 
     Returns:
-        Whether there was one.
+        Whether it was running.
 
     Raises:
-        DemoServerError: It doesn't end.
+        DemoServerError: It doesn't stop.
     """
     if IN_BROWSER:
         from . import in_page
@@ -333,7 +334,7 @@ def stop_server(state_dir: Path | None = None) -> bool:
     with contextlib.suppress(DemoServerError):
         server.request("POST", "/demo/stop", token=server.service_key)
     try:
-        # A server holds this lock as long as it lives.
+        # A server holds this lock while it is running.
         with FileLock(folder / "serve.lock", timeout=10):
             return True
     except Timeout:

@@ -1,4 +1,4 @@
-"""Serve a demo project with uvicorn: in this process, or in a thread of it."""
+"""Serves a demo project with uvicorn, in this process or in a thread."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from .server import build
 
 
 class PatientProtocol(H11Protocol):
-    """uvicorn's protocol, with an end to its patience: who doesn't finish a request's headers is cut off."""
+    """uvicorn's protocol, which disconnects clients that don't finish a request's headers in time."""
 
     patience = 10.0
 
     def connection_made(self, transport: Any) -> None:
-        """Begin to wait."""
+        """Start the timer."""
         super().connection_made(transport)
         self._deadline = self.loop.call_later(self.patience, self._cut_off)
 
     def data_received(self, data: bytes) -> None:
-        """Wait anew after each whole request."""
+        """Restart the timer after each complete request."""
         super().data_received(data)
         if self.conn.their_state is not h11.IDLE:
             self._deadline.cancel()
@@ -44,7 +44,7 @@ class PatientProtocol(H11Protocol):
             self._deadline = self.loop.call_later(self.patience, self._cut_off)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing to wait for."""
+        """Stop the timer."""
         self._deadline.cancel()
         super().connection_lost(exc)
 
@@ -54,7 +54,7 @@ class PatientProtocol(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which says when it listens and ends when it was unused for long."""
+    """uvicorn's server, which reports when it listens, and stops after a long time without requests."""
 
     def __init__(self, project: Project, ready: Callable[[], None], gone: Callable[[], None]) -> None:
         patience = type("Protocol", (PatientProtocol,), {"patience": project.options.body_timeout})
@@ -67,7 +67,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                date_header=False,  # the gate writes it, on the server's own clock
+                date_header=False,  # the gate writes it, by the server's own clock
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=2,
             )
@@ -76,17 +76,17 @@ class Server(uvicorn.Server):
         project.stop = self.stop
 
     def stop(self) -> None:
-        """End soon; from the server's own thread or another."""
+        """Stop soon. Can be called in any thread."""
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then say so."""
+        """Listen, then call `ready`."""
         await super().startup(sockets)
         self._idle = asyncio.get_running_loop().create_task(self._end_when_idle())
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End, and say so: afterwards uvicorn lets a signal that it got end the process."""
+        """Shut down, then call `gone`. uvicorn may then end the process with its signal."""
         await super().shutdown(sockets)
         self._gone()
 
@@ -102,13 +102,13 @@ class Server(uvicorn.Server):
 
 
 def listen(options: Options, last_port: int) -> socket.socket:
-    """A socket on 127.0.0.1: on the port asked for, else on that of last time if it is free, else on any.
+    """A socket on 127.0.0.1, on the requested port, or else on the previous one if it is free, or on any.
 
     Raises:
-        DemoServerError: The port asked for is taken.
+        DemoServerError: The requested port is in use.
     """
     for port in [options.port] if options.port else [last_port, 0]:
-        # With the protocol named, asyncio turns Nagle's algorithm off; else each answer takes 40 ms.
+        # With an explicit protocol, asyncio turns off Nagle's algorithm. Otherwise each response takes 40 ms.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         if os.name == "posix":  # elsewhere this would let two servers share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -123,15 +123,15 @@ def listen(options: Options, last_port: int) -> socket.socket:
 
 
 def serve(options: Options, state_dir: Path, ready: Callable[[DemoServer, Callable[[], None]], None]) -> None:
-    """Serve until asked to stop.
+    """Serve until stopped.
 
     Args:
         options: The settings.
-        state_dir: Where the state is kept; made if need be, open to its owner only.
-        ready: Called once the server listens, with it and with what stops it.
+        state_dir: The state folder. It is created if needed, with access only for its owner.
+        ready: Called when the server listens, with the server and a function that stops it.
 
     Raises:
-        DemoServerError: Another server uses the folder, or the port is taken.
+        DemoServerError: Another server uses the folder, or the port is in use.
     """
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     state_dir.chmod(0o700)

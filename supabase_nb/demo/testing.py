@@ -1,4 +1,4 @@
-"""A demo server for tests: in a thread, on a free port, with a state folder that goes with it."""
+"""A demo server for tests: in a thread, on a free port, with a temporary state folder."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .process import DemoServer
 
 @contextmanager
 def running_server(state_dir: Path | None = None, **options: Any) -> Iterator[DemoServer]:
-    """Run a server as long as the block does.
+    """Run a server during a ``with`` block.
 
     Args:
-        state_dir: Where the state is kept; default: a temporary folder, removed at the end.
+        state_dir: The state folder; by default a temporary one that is removed at the end.
         **options: Fields of `Options`, such as ``access_token_lifetime=5``.
 
     Raises:

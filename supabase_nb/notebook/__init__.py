@@ -1,1 +1,1 @@
-"""The notebook's side: magics, displays, and the ways tokens come in without leaving traces."""
+"""The notebook integration: magics, displays, and entering tokens without leaving them in the notebook."""

@@ -1,4 +1,4 @@
-"""What the arguments of a magic mean: variables, paths into them, ``$NAME`` of the environment, literals."""
+"""The arguments of magics: variables, paths into them, environment variables (``$NAME``), literals."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from .values import text_of
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
-#: `at=at`: what people call the two tokens.
+#: Names for the two tokens, as in `at=at`.
 _TOKEN_NAMES = {"access_token": 0, "at": 0, "access": 0, "refresh_token": 1, "rt": 1, "refresh": 1}
 
 
 class SupabaseUsageError(UsageError):
-    """A magic that was called in a way it cannot work; says what to write instead."""
+    """A magic was called incorrectly. The message says what to write instead."""
 
     def _render_traceback_(self, *_: object) -> list[str]:
-        # IPython shows only UsageError itself without a traceback, no subclass.
+        # IPython hides the traceback only of UsageError itself, not of subclasses.
         return [f"UsageError: {self}"]
 
 
 class MagicParser(MagicArgumentParser):
-    """The arguments of one magic. argparse's own messages repeat values; these never do."""
+    """The parser of a magic's arguments. Unlike argparse's, its messages never repeat values."""
 
     def __init__(self, name: str, description: str) -> None:
         super().__init__(prog=name, description=description)  # type: ignore[no-untyped-call]
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong with the arguments without repeating any of them."""
+        """Say what is wrong with the arguments, without repeating them."""
         usage = " ".join(self.format_usage().replace("::", "").split())
         raise SupabaseUsageError(f"{self._what(message)} Usage: {usage}")
 
@@ -63,10 +63,10 @@ class MagicParser(MagicArgumentParser):
         return "There are too many arguments, or an option is unknown."
 
     def read(self, line: str) -> argparse.Namespace:
-        """Parse the text behind the magic.
+        """Parse the text after the magic's name.
 
         Raises:
-            SupabaseUsageError: The line does not fit.
+            SupabaseUsageError: The arguments are wrong.
         """
         words, missing = [], ""
         try:
@@ -79,15 +79,15 @@ class MagicParser(MagicArgumentParser):
             return self.parse_args(words)
         except SupabaseUsageError as error:
             failure = str(error)
-        # Anew: its context is argparse's own error, which repeats what was given.
+        # Raised again without its context: argparse's error, which repeats the arguments.
         raise SupabaseUsageError(failure)
 
 
 def split(line: str) -> list[str]:
-    """The words of a line, quotation marks included.
+    """Split a line into words, including their quotation marks.
 
-    Spaces inside quotation marks and brackets belong to a word. A comma between words, a semicolon at the end
-    of the line, a backslash at the end of a line and a comment are no part of any.
+    Spaces inside quotation marks and brackets belong to a word. Commas between words, a semicolon or
+    backslash at the end of a line, and comments are dropped.
 
     Raises:
         ValueError: A quotation mark or a bracket is missing.
@@ -121,7 +121,7 @@ def split(line: str) -> list[str]:
 
 
 def unquoted(word: str) -> str | None:
-    """The text of a quoted string, or ``None`` when this is none."""
+    """The text of a quoted string, or ``None`` if the word isn't quoted."""
     if len(word) >= 2 and word[0] == word[-1] and word[0] in "\"'":
         return word[1:-1]
     return None
@@ -130,16 +130,16 @@ def unquoted(word: str) -> str | None:
 def resolve(
     word: str, scope: Mapping[str, Any], *, what: str, environ: Mapping[str, str] | None = None
 ) -> Any:
-    """The value that an argument of a magic means.
+    """The value of a magic's argument.
 
     Args:
-        word: As written, quotation marks included.
-        scope: The variables that can be named here.
-        what: What the value is to be, for messages: ``"the access token"``.
+        word: The word as written, including quotation marks.
+        scope: The available variables.
+        what: A description for messages: ``"the access token"``.
         environ: The environment; by default the process's.
 
     Raises:
-        SupabaseUsageError: There is nothing by that name. Says close names, and repeats no value.
+        SupabaseUsageError: The name is unknown. The message suggests similar names, and repeats no value.
     """
     environ = os.environ if environ is None else environ
     literal = unquoted(word)
@@ -159,7 +159,7 @@ def resolve(
     if is_path(word) and root_of(word) in scope:
         return _follow(word, scope, what)
     if _is_bare_literal(word, what):
-        return Secret(word)  # the quotation marks were forgotten
+        return Secret(word)  # a literal without quotation marks
     if not is_path(word):
         raise SupabaseUsageError(
             f"This is not a variable. Assign {what} to a variable and pass its name, "
@@ -169,17 +169,17 @@ def resolve(
 
 
 def is_reference(text: str, scope: Container[str]) -> bool:
-    """Whether a quoted text names a value: ``"$AT"``, or a variable that there is."""
+    """Whether a quoted text is a reference: ``"$AT"``, or an existing variable."""
     return bool(re.fullmatch(r"\$(\w+|\{\w+\})", text)) or (is_path(text) and root_of(text) in scope)
 
 
 def resolve_text(
     word: str, scope: Mapping[str, Any], *, what: str, environ: Mapping[str, str] | None = None
 ) -> Secret:
-    """The same, where the value has to be a text that is not empty.
+    """The same for a value that must be a non-empty string.
 
     Raises:
-        SupabaseUsageError: Nothing by that name, no text, or an empty one.
+        SupabaseUsageError: The name is unknown, or the value is empty or not a string.
     """
     value = resolve(word, scope, what=what, environ=environ)
     name = named(word, otherwise=what.capitalize())
@@ -192,10 +192,10 @@ def resolve_text(
 
 
 def without_names(words: list[str]) -> list[str]:
-    """``access_token=at refresh_token=rt``: the values, the access token first.
+    """Strip names, as in ``access_token=at refresh_token=rt``, and put the access token first.
 
     Raises:
-        SupabaseUsageError: Only some of them have a name, or one that says nothing.
+        SupabaseUsageError: Only some words have a name, or a name is unknown.
     """
     pairs = [re.fullmatch(r"([^\W\d]\w*)\s*=(?!=)\s*(.+)", word, re.DOTALL) for word in words]
     if not any(pairs) and "=" not in words:
@@ -207,28 +207,28 @@ def without_names(words: list[str]) -> list[str]:
 
 
 def is_path(word: str) -> bool:
-    """Whether a word is a variable's name, perhaps with a path into it: ``pair["access_token"]``."""
+    """Whether a word is a variable, possibly with a path into it: ``pair["access_token"]``."""
     return _parsed(word) is not None
 
 
 def root_of(word: str) -> str:
-    """The variable that a path begins with."""
+    """The variable at the start of a path."""
     found = _NAME.match(word)
     return found[0] if found else ""
 
 
 def is_name(word: str) -> bool:
-    """Whether a word is a variable's bare name."""
+    """Whether a word is a plain variable name."""
     return _NAME.fullmatch(word) is not None
 
 
 def named(word: str, *, otherwise: str = "This variable") -> str:
-    """How a message calls a word: by itself, unless it may be a token."""
+    """A word for use in a message, hidden if it could be a token."""
     return f"`{word}`" if _sayable(word) else otherwise
 
 
 def _is_bare_literal(word: str, what: str) -> bool:
-    """Whether an unquoted word that names no variable is a value itself: a JWT, a key, a refresh token."""
+    """Whether an unquoted word is a literal value: a JWT, a key, a refresh token."""
     secret = Secret(word)
     if word.startswith("eyJ") and is_jwt(secret):
         return True
@@ -238,12 +238,12 @@ def _is_bare_literal(word: str, what: str) -> bool:
 
 
 def _parsed(word: str) -> ast.expr | None:
-    """A path as Python reads it; ``None`` for all else, above all for what would call something."""
+    """Parse a path; ``None`` for anything else, such as a call."""
     if not _NAME.match(word) or len(word) > 1000:
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd literals; the path is refused or means what it says
+            warnings.simplefilter("ignore")  # warnings about odd literals don't matter here
             node = ast.parse(word, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
@@ -313,7 +313,7 @@ def _unknown(name: str, known: Mapping[str, Any], what: str, kind: str) -> str:
 
 
 def _close_names(name: str, known: Mapping[str, Any]) -> list[str]:
-    # Here and below, what is not needed to load the extension is imported when it is.
+    # Imported on first use here and below, so that `%load_ext` is fast.
     import difflib
 
     from .values import may_hold_tokens
@@ -323,9 +323,9 @@ def _close_names(name: str, known: Mapping[str, Any]) -> list[str]:
 
 
 def _sayable(word: str) -> bool:
-    """Whether a word may be repeated: a name that a person chose, certainly no token.
+    """Whether a word can be repeated in a message, because it can't be a token.
 
-    A refresh token of version 1 is 12 letters and digits, all others are longer.
+    Version 1 refresh tokens are 12 letters and digits. All others are longer.
     """
     return is_path(word) and all(
         len(part) < 12 or (part.isalpha() and part.islower() and len(part) < 18 and "_" in word)

@@ -1,4 +1,4 @@
-"""One ES module and one style sheet per widget, put together from the files in ``static/``."""
+"""Bundles the files in ``static/`` into one ES module and one style sheet per widget."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from importlib import resources
 
 # `import { a, b } from "./other.mjs";`, over one line or several.
 _IMPORT = re.compile(r'^import\s*\{[^}]*\}\s*from\s*"\./([\w-]+\.mjs)";\n', re.MULTILINE)
-# Comments that fill their lines, indentation, empty lines. No template literal in these files has any of it.
+# Comment lines, indentation and empty lines. No template literal in these files contains any.
 _FOR_READERS = re.compile(r"^[ \t]*(?:/\*(?:[^*]|\*(?!/))*\*/[ \t]*\n|//.*\n|\n|)", re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class)\b)", re.MULTILINE)
 
 
-# anywidget sends one module per widget, as text: in the browser there is no address that a relative import
-# could be resolved against, and `data:` imports are refused by stricter front ends. So imports are resolved
-# here: every module that is needed comes once, dependencies first, in one scope. The files stay plain
-# modules that node and tsc read as they are. Names at the top level must differ between files; a test looks.
+# anywidget sends one module per widget, as text. The browser can't resolve relative imports in it, and strict
+# front ends refuse `data:` imports. So imports are resolved here: each needed module is included once,
+# dependencies first, in one scope. The files are plain modules that node and tsc can read. Top-level names
+# must
+# be unique across files, which a test checks.
 @cache
 def read_esm(name: str) -> str:
-    """The module `name` of ``static/`` with the modules it imports, as one ES module."""
+    """The module `name` from ``static/`` and its imports, as one ES module."""
     modules: dict[str, str] = {}
 
     def add(file: str, *, entry: bool) -> None:
@@ -41,6 +42,6 @@ def read_css(*names: str) -> str:
 
 
 def _read(name: str) -> str:
-    """A file without what only its readers need: it travels with each model, and is saved with notebooks."""
+    """A file without comments, because it is sent with each model and saved with notebooks."""
     text = (resources.files(__package__) / "static" / name).read_text(encoding="utf-8")
     return _FOR_READERS.sub("", text)

@@ -1,4 +1,4 @@
-"""What all our widgets have in common: how they are published, and how they leave a page."""
+"""The base class of our widgets: publishing them, and removing them from pages."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ class BaseWidget(anywidget.AnyWidget):
     """A widget that `publish_widget` shows."""
 
     def mimebundle(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What shows this widget in a front end, as data and metadata."""
+        """The data and metadata that display this widget in a front end."""
         data, metadata = self._repr_mimebundle_() or ({}, {})
         return data, metadata
 
     def close(self) -> None:
-        """Leave every page, with the layout that each widget has; can be called repeatedly."""
+        """Close the widget and its layout. Can be called repeatedly."""
         layout = self.layout
         super().close()
         if layout is not None:

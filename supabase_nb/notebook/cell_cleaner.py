@@ -1,4 +1,4 @@
-"""The widget without a view that lets the browser mask exact values in the notebook's cells."""
+"""A widget without a view, through which the browser masks exact values in cells."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .notice import Notice, Report
 
 
 class CellCleaner(BaseWidget):
-    """Sends the browser lengths and salted hashes, never a value, and hears which cells it cleaned.
+    """Sends lengths and salted hashes to the browser, never values, and receives which cells it cleaned.
 
-    Nothing of this is in a trait: those are saved with notebooks.
+    This uses messages instead of traits, because traits are saved with notebooks.
 
     Args:
-        report: Called with the notice that was asked for, each answer, and the values that were found.
+        report: Called with the notice, the browser's report, and the values that it found.
     """
 
     _esm = read_esm("cells.mjs")
@@ -34,7 +34,7 @@ class CellCleaner(BaseWidget):
         self.on_msg(self._on_message)
 
     def ask(self, values: tuple[Secret, ...], notice: Notice) -> None:
-        """Let every browser that shows the notebook look for these values, now and after a reload."""
+        """Make every browser that shows the notebook mask these values, now and after a reload."""
         number, salt = next(self._numbers), secrets.token_hex(16)
         self._asked[number] = self._last = (values, notice)
         self._asked.pop(number - 16, None)
@@ -66,6 +66,6 @@ class CellCleaner(BaseWidget):
 
 
 def _numbers(content: dict[str, Any], name: str) -> frozenset[int]:
-    """A list of numbers that a browser sent."""
+    """Validate a list of numbers from a browser."""
     given = content.get(name)
     return frozenset(item for item in given if type(item) is int) if isinstance(given, list) else frozenset()

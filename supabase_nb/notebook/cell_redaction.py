@@ -1,8 +1,8 @@
-"""Keeps tokens that are written in cells out of what is recorded of them. The code runs unchanged.
+"""Masks tokens in the records of cells. The code itself runs unchanged.
 
-Everything that IPython stores or sends of a cell passes `redaction.mask`. When a value becomes known later,
-the records so far are cleaned (`records`), the browser is asked to clean the cells (`cell_cleaner`), and one
-notice says what happened (`notice`).
+Everything that IPython stores or sends about a cell goes through `redaction.mask`. When a value becomes known
+later, earlier records are cleaned (`records`), the browser cleans the cells (`cell_cleaner`), and a notice
+says what happened (`notice`).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("supabase_nb")
 
-#: Messages of a kernel that show what a cell printed, gave or displayed.
+#: Kernel messages with a cell's outputs.
 _OUTPUTS = {"stream", "display_data", "update_display_data", "execute_result"}
-#: Messages that quote a cell.
+#: Kernel messages that quote a cell.
 _QUOTES = {"execute_input", "error", "execute_reply"}
 
 
@@ -44,21 +44,21 @@ class CellRedaction:
         self._on = False
         self._undo: list[Callable[[], object]] = []
         self._lock = threading.RLock()
-        self._cell: str | None = None  # what runs now
-        #: Values that were in a cell: outputs that repeat them are masked.
+        self._cell: str | None = None  # the running cell
+        #: Values that were in a cell. They are masked in outputs.
         self._in_cells: set[Secret] = set()
         self._told: set[Secret] = set()
         self._cleaner: CellCleaner | None = None
         self._asked: set[Secret] = set()
-        self._ask = False  # whether the browser has something to look for
-        self._notice = Notice()  # the next one
+        self._ask = False  # whether the browser has values to look for
+        self._notice = Notice()  # the next notice
         self._below_form: Place | None = None
         self._places: list[Place] = []
 
     # -- on and off ---------------------------------------------------------------------------------------
 
     def install(self) -> None:
-        """Begin. Some of these hooks are no public API: one that is missing is left out."""
+        """Install the hooks. Some aren't public API, so missing ones are skipped."""
         self._on = True
         shell, history = self.shell, self.shell.history_manager
         kernel = getattr(shell, "kernel", None)
@@ -77,10 +77,10 @@ class CellRedaction:
         log = getattr(kernel, "log", None)
         if isinstance(log, logging.Logger):
             logs.install()
-            redacting = logs.RedactingFilter()  # a kernel at DEBUG logs requests
+            redacting = logs.RedactingFilter()  # a kernel logs requests at DEBUG
             log.addFilter(redacting)
             self._undo.append(functools.partial(log.removeFilter, redacting))
-        # The cell that loads the extension was stored before.
+        # The cell that loads the extension has already been stored.
         code = (self._request().get("content") or {}).get("code")
         if not isinstance(code, str):
             code = history.input_hist_raw[-1] if history is not None else ""
@@ -89,7 +89,7 @@ class CellRedaction:
             self._learned(earlier, True)
 
     def uninstall(self) -> None:
-        """End, and leave no hook behind."""
+        """Remove all hooks."""
         self._on = False
         while self._undo:
             self._undo.pop()()
@@ -101,7 +101,7 @@ class CellRedaction:
             self._places.pop().close()
 
     def _wrap(self, owner: Any, name: str, replacement: Callable[..., Any]) -> None:
-        """Call `replacement(original, ...)` in the place of a method of an object."""
+        """Replace an object's method with `replacement(original, ...)`."""
         original = getattr(owner, name, None)
         if original is None:
             return
@@ -112,7 +112,7 @@ class CellRedaction:
             return replacement(original, *args, **more) if self._on else original(*args, **more)
 
         def restore() -> None:
-            # Somebody else may have wrapped this one; then it stays and does nothing.
+            # If other code has wrapped it in the meantime, it stays but does nothing.
             if vars(owner).get(name) is wrapped:
                 if before is None:
                     delattr(owner, name)
@@ -123,12 +123,12 @@ class CellRedaction:
         self._undo.append(restore)
 
     def _request(self) -> dict[str, Any]:
-        """The message that the kernel works on; empty in a terminal."""
+        """The message that the kernel is processing; empty in a terminal."""
         get_parent = getattr(self.shell, "get_parent", None)
         request = get_parent() if get_parent else None
         return request if isinstance(request, dict) else {}
 
-    # -- what is recorded and sent ------------------------------------------------------------------------
+    # -- records and messages ----------------------------------------------------------------------------
 
     def _store_inputs(self, original: Any, line_num: int, source: str, source_raw: str | None = None) -> None:
         raw = source if source_raw is None else source_raw
@@ -142,7 +142,7 @@ class CellRedaction:
         history = self.shell.history_manager
         if history is None:
             return
-        # As the traceback that is shown: `%xmode Verbose` quotes variables.
+        # Like the displayed traceback: `%xmode Verbose` quotes variables.
         exceptions = getattr(history, "exceptions", {})
         if line_num in exceptions:
             exceptions[line_num] = _masked(exceptions[line_num], redaction.mask_colored)
@@ -190,7 +190,7 @@ class CellRedaction:
         if kind in _OUTPUTS and self._in_cells:
             return _masked(content, self._mask_output)
         if kind in _QUOTES and isinstance(content, dict):
-            # These are not run or stored, so what merely looks like a token can be masked, too.
+            # These are neither run nor stored, so anything that looks like a token can be masked.
             clean: Callable[[str], str] = (
                 redaction.hide if kind == "execute_input" else redaction.mask_colored
             )
@@ -201,13 +201,13 @@ class CellRedaction:
     def _mask_output(self, text: str) -> str:
         return redaction.mask(text, tuple(self._in_cells))
 
-    # -- what becomes known -------------------------------------------------------------------------------
+    # -- new values --------------------------------------------------------------------------------------
 
     def _before(self, info: ExecutionInfo) -> None:
         self._look_at(info.raw_cell or "")
 
     def _look_at(self, code: str) -> None:
-        """A cell is about to run, or running."""
+        """Check a cell that is about to run or running."""
         self._cell = code
         found = [
             (shape, Secret(code[shape.start : shape.end])) for shape in shapes(code) if not shape.is_public
@@ -229,7 +229,7 @@ class CellRedaction:
             records.clean_memory(self.shell, here | keys)
 
     def _learned(self, values: tuple[Secret, ...], given: bool) -> None:
-        """Values became known: clean the records so far. Called in any thread."""
+        """New values are known: clean earlier records. Called in any thread."""
         with self._lock:
             here = records.values_in_memory(self.shell, values) | (self._in_cells & set(values))
             here |= {value for value in values if value.reveal() in (self._cell or "")}
@@ -248,7 +248,7 @@ class CellRedaction:
                 news = (here | found) - self._told
                 self._notice.tokens |= news
                 self._ask |= bool(news) or not self._asked.issuperset(values)
-        if given and self._cell is None:  # by the form
+        if given and self._cell is None:  # from the form
             self._ask_browser()
             self._tell_below_form()
 
@@ -260,7 +260,7 @@ class CellRedaction:
             self._clean_output(getattr(result, "execution_count", None) or 0)
         self._tell()
 
-    # -- what is said -------------------------------------------------------------------------------------
+    # -- notices ------------------------------------------------------------------------------------------
 
     def _tell(self) -> None:
         with self._lock:
@@ -274,7 +274,7 @@ class CellRedaction:
                 self._notice = Notice()
 
     def _place(self) -> Place:
-        """Where a notice can be shown, with its button where there are widgets."""
+        """A place for a notice, with its button if widgets are available."""
         place = Place(None)
         self._places.append(place)
 
@@ -293,13 +293,13 @@ class CellRedaction:
         return place
 
     def _form_is_shown(self) -> None:
-        """Tokens come by a form, when no cell runs: keep a place for the notice below it."""
+        """A form is shown: reserve a place for a notice below it, as its tokens arrive between cells."""
         if self._in_kernel:
             self._below_form = self._place()
             self._below_form.open({"text/plain": "", "text/html": "<div hidden></div>"})
 
     def _tell_below_form(self) -> None:
-        """Show the notice at once, if no cell runs that would end with it."""
+        """Show the notice at once, unless a cell is running and will show it at its end."""
         with self._lock:
             if self._cell is None and self._notice.tokens and self._below_form is not None:
                 self._told |= self._notice.tokens
@@ -327,7 +327,7 @@ class CellRedaction:
                 logger.debug("no widget to clean cells with: %s", type(error).__name__)
 
     def _reported(self, notice: Notice, report: Report, found: set[Secret]) -> None:
-        """A browser says what it did. What was not worth a notice until now comes with the next cell's."""
+        """Handle a browser's report. If there is no notice yet, the next cell shows it."""
         with self._lock:
             if not notice.is_shown and notice is not self._notice:
                 if not found:
@@ -338,7 +338,7 @@ class CellRedaction:
 
 
 def _masked(value: Any, clean: Callable[[str], str]) -> Any:
-    """The same data with clean texts, as a copy."""
+    """A copy of the data with masked texts."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, Mapping):

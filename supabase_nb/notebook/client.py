@@ -1,4 +1,4 @@
-"""NotebookClient: a client that shows itself, and whose displays are attributes."""
+"""NotebookClient: a client that displays itself, and has its displays as attributes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Displays:
-    """The displays of a client: each is one widget, however often it is shown."""
+    """A client's displays. Each is a single widget, however often it is shown."""
 
     auth: AuthClient
 
@@ -29,25 +29,25 @@ class Displays:
 
     @property
     def expiry(self) -> Display:
-        """The access token: what is left of it, and when it is refreshed."""
+        """The access token's remaining time, and a countdown to its refresh."""
         return self._display("expiry")
 
     @property
     def timeline(self) -> Display:
-        """The last 20 events with their time and cause."""
+        """The last 20 events, with their time and cause."""
         return self._display("timeline")
 
     @property
     def panel(self) -> Display:
-        """The session over its whole life: sign in, see who it is, refresh, sign out."""
+        """The panel: sign in, see the user and the next refresh, sign out."""
         return self._display("panel")
 
     def token_entry(self) -> Display:
-        """The panel with its form open, so that no cell contains tokens."""
+        """The panel with its form open, for entering tokens without writing them in a cell."""
         return self._display("token_entry")
 
     def _display(self, kind: Kind) -> Display:
-        # anywidget and ipywidgets are imported when the first display is asked for.
+        # anywidget and ipywidgets are imported for the first display.
         from .widgets import display_of
 
         return display_of(self.auth, kind)
@@ -56,12 +56,12 @@ class Displays:
         show_panel(self.auth)
 
     def _display_(self) -> Display:
-        # marimo's way to ask an object for what to show.
+        # marimo calls this to display an object.
         return self.panel
 
 
 class NotebookClient(Displays, Client):
-    """What `%supabase_connect` puts into the notebook: a `Client` that shows itself.
+    """The client that `%supabase_connect` creates: a `Client` that displays itself.
 
     Example:
         supabase                                            # on its own in a cell: the panel

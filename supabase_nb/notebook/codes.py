@@ -1,4 +1,4 @@
-"""Signing in with a one-time code or the address of a link: the same for the magic and the panel's form."""
+"""Signing in with a one-time code or the address of a link, for the magic and the panel's form."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def identifier_of(who: str) -> dict[str, str]:
-    """An e-mail address or a phone number, as the sign-in methods take it."""
+    """An email address or phone number as a keyword for the sign-in methods."""
     return {"email" if "@" in who else "phone": who}
 
 
 def sign_in_with_code(auth: AuthClient, identifier: dict[str, str], answer: Secret) -> AuthResponse:
-    """Sign in with what came by mail or message: the code, or the address that its link led to."""
+    """Sign in with the code from a message, or with the address that its link led to."""
     if "://" in answer.reveal():
         return auth.sign_in_with_url(answer)
     kind = "email" if "email" in identifier else "sms"

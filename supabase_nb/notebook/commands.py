@@ -1,4 +1,4 @@
-"""The magics, one by one: what they take and what they do."""
+"""The magics: their arguments, and what they do."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STORAGES = ("file", "memory", "keyring")
 
 
 def name_argument(parser: MagicParser) -> None:
-    """Let a magic say which client it acts on."""
+    """Add ``--name``, which selects the client."""
     parser.add_argument(
         "--name", metavar="N", help=f"variable that holds the client (default: {DEFAULT_NAME})"
     )
@@ -118,7 +118,7 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
 
 
 def _is_local_http(url: str) -> bool:
-    """Whether this is plain HTTP to a name without a dot, such as a container's: no such name is public."""
+    """Whether this is plain HTTP to a host name without a dot, such as a container's. None is public."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     return (
@@ -129,7 +129,7 @@ def _is_local_http(url: str) -> bool:
 
 
 def _storage_kind(given: str | None) -> str:
-    """Where the session is stored. On Binder only in memory; a browser has no files."""
+    """The kind of storage. On Binder, only memory."""
     if IN_BROWSER and given == "keyring":
         raise SupabaseUsageError("A browser has no keyring. Leave out --storage, or use --storage file.")
     if not on_binder():
@@ -140,7 +140,7 @@ def _storage_kind(given: str | None) -> str:
 
 
 def _address(scope: Scope, word: str | None) -> str | None:
-    """An address may be written as it is, or be named like any other value."""
+    """An address, written literally or as a reference."""
     if word is None:
         return None
     text = arguments.unquoted(word) or word
@@ -173,7 +173,7 @@ def _make_client(
 
 
 def _restore(client: Client) -> None:
-    """Continue the stored session, if there is one; what fails for good, the panel says."""
+    """Resume the stored session, if there is one. The panel shows a permanent failure."""
     from ..errors import AuthRetryableError, AuthStorageError
 
     try:
@@ -195,7 +195,7 @@ def _set_session_arguments(parser: MagicParser) -> None:
 def _set_session(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse | None:
     """Restore a session from its access token and refresh token.
 
-    Pass two variables, or one that contains both tokens. Without arguments, a form opens for them.
+    Pass two variables, or one that contains both tokens. Without arguments, a form opens.
 
     For example:
 
@@ -212,7 +212,7 @@ def _set_session(magics: SupabaseMagics, given: argparse.Namespace) -> AuthRespo
     elif len(words) == 2:
         access_token = arguments.resolve_text(words[0], scope, what="the access token")
         if is_jwt(Secret(words[0])) and arguments.is_name(words[1]) and words[1] not in scope:
-            words[1] = f'"{words[1]}"'  # beside a bare access token: a bare refresh token
+            words[1] = f'"{words[1]}"'  # a bare refresh token after a bare access token
         refresh_token = arguments.resolve_text(words[1], scope, what="the refresh token")
     else:
         raise SupabaseUsageError("Too many arguments. Pass two: %supabase_set_session at rt")
@@ -227,7 +227,7 @@ def _whole_session(word: str, scope: Scope) -> tuple[Secret, Secret]:
     """Both tokens from one argument.
 
     Raises:
-        SupabaseUsageError: It does not hold both.
+        SupabaseUsageError: It doesn't contain both.
     """
     items = word[1:-1] if word.startswith("(") else ""
     if items:  # (at, rt)
@@ -239,7 +239,7 @@ def _whole_session(word: str, scope: Scope) -> tuple[Secret, Secret]:
     pair = token_pair(value)
     if pair is None and (text := text_of(value)) is not None:
         refuse_key_for_token(text, "access token")
-        from .paste import read_paste  # only when there is one: `%load_ext` is to be quick
+        from .paste import read_paste  # imported only if needed, so that `%load_ext` is fast
 
         pair = read_paste(text)
     if pair is not None and pair[1]:
@@ -255,7 +255,7 @@ def _whole_session(word: str, scope: Scope) -> tuple[Secret, Secret]:
 
 
 def _ask(magics: SupabaseMagics, client: Client, *, prompt: bool) -> AuthResponse | None:
-    """A form where there is a browser, else hidden prompts."""
+    """Ask with a form if there is a browser, otherwise with hidden prompts."""
     if not prompt and prompts.can_show_form():
         magics.show(client, open_form=True)
         return None
@@ -265,7 +265,7 @@ def _ask(magics: SupabaseMagics, client: Client, *, prompt: bool) -> AuthRespons
 
 
 def _session(magics: SupabaseMagics, given: argparse.Namespace) -> Session | None:
-    """Show the session: its status, its user, and its next refresh.
+    """Show the session: its status, user and next refresh.
 
     For example:
 

@@ -1,4 +1,4 @@
-"""What the Tab key offers behind a magic: options, their choices, clients, and variables that hold a text."""
+"""Tab completion for magics: options, their choices, clients, and variables that contain a string."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The QR code of a new authenticator app: a widget that shows it, and that saves nothing of it."""
+"""A widget that shows the QR code of a new authenticator app without saving it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class Enrolment(BaseWidget):
-    """Shows the QR code that it is sent, until that is over.
+    """Shows a QR code until the app was added.
 
-    Traits that sync are saved with notebooks, so the code travels as a message.
+    Synced traits are saved with notebooks, so the code is sent as a message.
     """
 
     _esm = read_esm("enrolment.mjs")
@@ -39,11 +39,11 @@ def show_enrolment(totp: AuthMFAEnrollResponseTotp) -> Callable[[bool], None]:
     """Show the QR code and the key.
 
     Returns:
-        What takes both away again. It is told whether the app was added.
+        A function that removes both. Its argument says whether the app was added.
     """
     widget = Enrolment()
     image = totp.qr_code.partition(",")[2]
-    # Before the view is drawn, which keeps it: while a cell runs, the browser gets no answer to a question.
+    # Sent before the view is drawn, because the browser can't request it while a cell is running.
     widget.send({"type": "show", "image": image, "key": grouped(totp.secret)})
     sentence = word("mfa.snapshot")
     publish_widget(widget.mimebundle(), sentence, fallback.snapshot([escape(sentence)]))

@@ -1,4 +1,4 @@
-"""What is shown where no widget runs: static HTML and text. Both say that they are a snapshot."""
+"""Static HTML and text for front ends without widgets. Both say that they are a snapshot."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ _COLORS: Mapping[str, str] = {
     "closed": "2",
 }
 
-# The two outputs of a display are this snapshot and the widget. The snapshot hides the widget until the
-# kernel has answered it once (`.sb-shown`), and itself from then on: in a notebook opened without its kernel
-# the front end has an error in the widget's place, or a widget that looks live. What else was printed stays.
+# A display has two outputs: this snapshot and the widget. The snapshot hides the widget until the kernel has
+# responded to it once (`.sb-shown`), then hides itself. In a notebook opened without its kernel, front ends
+# show
+# an error instead of the widget, or a widget that looks live. Other outputs aren't hidden.
 STYLE = """<style>
 .jp-OutputArea-child:has(.sb-snap)
   + .jp-OutputArea-child:not(:has(.sb-shown, .jp-RenderedText pre:not(:empty))),
@@ -54,10 +55,10 @@ STYLE = """<style>
 
 
 def line(view: View, *, color: bool = False) -> str:
-    """One line for a terminal, true when it is printed: state, user, expiry, project, next step.
+    """One line for a terminal: status, user, expiry, project, next step.
 
     Args:
-        view: What is known (`describe`); e-mail and ids are shortened here.
+        view: The state (`describe`); email and ids are shortened here.
         color: With ANSI colours.
     """
     status = view["status"]
@@ -66,18 +67,18 @@ def line(view: View, *, color: bool = False) -> str:
 
 
 def plain(view: View) -> str:
-    """A snapshot as one line of text, for what shows nothing else of a notebook. Says when it was taken."""
+    """A snapshot as one line of text with its time, for tools that show only text."""
     return f"{word('snapshot.title')}: {_joined(view, _then(view))}"
 
 
 def html(view: View, *, one_line: bool = False) -> str:
     """A snapshot as static HTML, for nbviewer, GitHub, nbconvert and notebooks opened without their kernel.
 
-    Reads well without its style sheet, which GitHub takes away.
+    Readable without its style sheet, which GitHub removes.
 
     Args:
-        view: What is known (`describe`); e-mail and ids are shortened here.
-        one_line: Who and status only, as the badge and the line have it.
+        view: The state (`describe`); email and ids are shortened here.
+        one_line: Only the user and the status, for the badge and the line.
     """
     view = masked(view)
     user = view["user"]
@@ -95,9 +96,9 @@ def html(view: View, *, one_line: bool = False) -> str:
 
 
 def snapshot(lines: Iterable[str], *, one_line: bool = False) -> str:
-    """Lines of HTML, with the style that hides them beside a live widget."""
+    """HTML with the style that hides it next to a live widget."""
     body = "".join(f"<p>{text}</p>" for text in lines)
-    # Front ends typeset text between dollar signs, but not below these classes (MathJax 3 and 2).
+    # Front ends typeset text between dollar signs, except inside these classes (MathJax 3 and 2).
     kind = "sb-snap sb-snap-line" if one_line else "sb-snap"
     return f'{STYLE}<div class="{kind} mathjax_ignore tex2jax_ignore">{body}</div>'
 
@@ -109,7 +110,7 @@ def _joined(view: View, state: str) -> str:
 
 
 def _then(view: View) -> str:
-    """The state as it was: nothing that is kept may look as if it were known to hold now."""
+    """The status at the time of the snapshot, so that it doesn't look current later."""
     now = time.strftime("%Y-%m-%d %H:%M")
     return "○ " + word("snapshot.status", status=word(f"status.{view['status']}"), time=now)
 
@@ -124,13 +125,13 @@ def _project(view: View) -> str:
 
 
 def _sentences(view: View, *names: str) -> list[str]:
-    """What else to know: notices, of these names if any are given."""
+    """The texts of the notices, or only of those with the given names."""
     secret = [word("panel.secret_key")] if view["secret_key"] else []
     return secret + [each["text"] for each in view["notices"] if not names or each["name"] in names]
 
 
 def name(user: UserView) -> str:
-    """Who it is, in a word."""
+    """The user's short name."""
     return user["name"] or unnamed(anonymous=user["anonymous"])
 
 
@@ -145,18 +146,18 @@ def expiry(view: View) -> str | None:
 
 
 def next_step(view: View) -> str | None:
-    """What a person should know or do now, if anything."""
+    """What the user should know or do now, if anything."""
     hint = WORDS.get(f"hint.{view['status']}", "").format(option=view["option"])
     return view["message"] or hint or None
 
 
 def wants_color() -> bool:
-    """Whether the terminal takes colours (https://no-color.org)."""
+    """Whether the terminal supports colours (https://no-color.org)."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and sys.stdout.isatty()
 
 
 def _moment(at: float, *, date: bool) -> str:
-    # A huge `exp` is no date.
+    # A huge `exp` is not a valid date.
     try:
         local = time.localtime(at)
     except (OverflowError, ValueError, OSError):

@@ -1,4 +1,4 @@
-"""Listens on 127.0.0.1 for the browser that comes back from signing in, and finishes the sign-in."""
+"""Listens on 127.0.0.1 for the browser's return from a sign-in, and finishes the sign-in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .text import name_of_user, word
 if TYPE_CHECKING:
     from ..models import SessionResponse
 
-#: How long the auth server keeps a sign-in that was begun, in seconds.
+#: How long the auth server keeps an unfinished sign-in, in seconds.
 LIFETIME = 300.0
 
 _PAGE = """<!doctype html>
@@ -45,8 +45,8 @@ _HEADERS = {
 class LoopbackListener:
     """Waits for one sign-in: the loopback redirect of RFC 8252.
 
-    Only this machine reaches it. It stops when the sign-in succeeded or failed, or when it is closed. An
-    address of another sign-in, such as that of an old tab, is refused, and the wait continues.
+    Only this machine can reach it. It stops when the sign-in has succeeded or failed, or when it is closed.
+    An address from another sign-in, such as an old tab's, is refused, and it keeps waiting.
 
     Example:
         with LoopbackListener() as listener:
@@ -57,7 +57,7 @@ class LoopbackListener:
     """
 
     def __init__(self) -> None:
-        #: Signs in with the address that the browser came back to.
+        #: Signs in with the address that the browser returned to.
         self.finish: Callable[[Secret], SessionResponse] | None = None
         self._outcome: SessionResponse | AuthError | None = None
         self._ended = threading.Event()
@@ -76,22 +76,22 @@ class LoopbackListener:
 
     @property
     def address(self) -> str:
-        """Where to send the browser back to."""
+        """The address for the browser to return to."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/"
 
     @property
     def ended(self) -> bool:
-        """Whether the browser came back."""
+        """Whether the browser has returned."""
         return self._outcome is not None
 
     def wait(self, seconds: float = LIFETIME) -> SessionResponse:
-        """Wait for the browser; Ctrl-C ends this.
+        """Wait for the browser. Can be interrupted with Ctrl-C.
 
         Raises:
-            AuthError: The sign-in failed, or ``sign_in_timeout``: the browser did not come back.
+            AuthError: The sign-in failed, or ``sign_in_timeout``: the browser did not return.
         """
         deadline = time.monotonic() + seconds
-        # In short waits, so that Ctrl-C is noticed on every system.
+        # In short waits, so that Ctrl-C works on every system.
         while not self._ended.wait(0.2) and time.monotonic() < deadline:
             pass
         if self._outcome is None:
@@ -107,7 +107,7 @@ class LoopbackListener:
         self._server.server_close()
 
     def _page_for(self, path: str) -> tuple[int, str, str]:
-        """Finish the sign-in; gives the status, title and text of the page to show."""
+        """Finish the sign-in. Returns the status, title and text of the page to show."""
         if urlsplit(path).path != "/":
             return 404, word("browser.other"), ""
         address, path = Secret(urljoin(self.address, path)), ""
@@ -130,7 +130,7 @@ class LoopbackListener:
 
 def _handler(page_for: Callable[[str], tuple[int, str, str]]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10  # seconds; browsers open connections that they do not use
+        timeout = 10  # seconds; browsers open connections without using them
         server_version, sys_version = "supabase-nb", ""
 
         def do_GET(self) -> None:
@@ -144,6 +144,6 @@ def _handler(page_for: Callable[[str], tuple[int, str, str]]) -> type[BaseHTTPRe
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Log nothing: the path holds the code."""
+            """Log nothing, because the path contains the code."""
 
     return Handler

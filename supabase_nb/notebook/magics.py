@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a magic, told in one line."""
+    """Ctrl-C during a magic, shown in one line."""
 
     def _render_traceback_(self, *_: object) -> list[str]:
         return ["Interrupted. The session is unchanged; you can run the cell again."]
 
 
 class MagicFailed(RuntimeError):
-    """Something that is no `AuthError` went wrong inside a magic.
+    """Another exception than `AuthError` inside a magic.
 
     Args:
-        error: What it was. Not kept: its frames hold what was given.
+        error: The exception. It isn't kept, because its frames hold the arguments.
     """
 
     def __init__(self, error: Exception) -> None:
@@ -54,14 +54,14 @@ class MagicFailed(RuntimeError):
 
 
 class Connection(NamedTuple):
-    """A client that `%supabase_connect` made, and from what."""
+    """A client that `%supabase_connect` created, and its settings."""
 
     client: Client
     made_from: tuple[object, ...]
 
 
 class SupabaseMagics:
-    """The magics of one IPython shell and the clients they made.
+    """The magics of an IPython shell, and their clients.
 
     Args:
         shell: The shell.
@@ -78,7 +78,7 @@ class SupabaseMagics:
     # -- loading and unloading ----------------------------------------------------------------------------
 
     def load(self) -> None:
-        """Add the magics, their completions, and what keeps tokens in cells out of the records."""
+        """Add the magics, their completions, and the masking of tokens in cells."""
         from .commands import COMMANDS
         from .sign_in import SIGN_IN_COMMANDS
 
@@ -113,10 +113,10 @@ class SupabaseMagics:
         self._undo.append(lambda: lines.pop(name, None))
 
     def unload(self, *, keep_clients: bool = False) -> None:
-        """Take everything back: magics, completions, hooks; close the clients. Displays say so.
+        """Remove magics, completions and hooks, and close the clients.
 
         Args:
-            keep_clients: Leave the clients as they are.
+            keep_clients: Don't close the clients.
         """
         self.cell_redaction.uninstall()
         while self._undo:
@@ -143,7 +143,7 @@ class SupabaseMagics:
             view_sender.stop()
 
     def connect(self, name: str, client: Client, made_from: tuple[object, ...]) -> None:
-        """Put a client into the notebook. The one that it replaces lives on wherever it is referred to."""
+        """Assign a client to a variable. A replaced client stays open if other code refers to it."""
         self._made.add(client)
         self.connections[name] = Connection(client, made_from)
         self.shell.user_ns[name] = client
@@ -153,7 +153,7 @@ class SupabaseMagics:
             status_bar.add(name, client.auth)
 
     def take_over(self, previous: SupabaseMagics) -> None:
-        """Go on with the clients of the magics that were loaded before."""
+        """Take over the clients of previously loaded magics."""
         self.connections.update(previous.connections)
         self._made.update(previous._made)
 
@@ -172,7 +172,7 @@ class SupabaseMagics:
 
         self._undo.append(remove)
 
-    # -- what every magic does ----------------------------------------------------------------------------
+    # -- common to all magics ----------------------------------------------------------------------------
 
     def _call(self, run: Callable[..., Any], parser: MagicParser, line: Secret) -> Any:
         failure: BaseException | None = None
@@ -191,12 +191,12 @@ class SupabaseMagics:
         except Exception as error:  # noqa: BLE001 - told short, like every other failure
             failure = MagicFailed(error)
         if failure is not None:
-            # Raised anew: the frames that it came through hold what was given, and unfinished requests.
+            # Raised again, because the original frames hold the arguments and unfinished requests.
             raise failure
         return None if self._stands_alone() else result
 
     def _stands_alone(self) -> bool:
-        """Whether the magic is a statement of its own, so that the panel says all and no `Out` is needed."""
+        """Whether the magic is a whole statement, so that the panel is enough and no `Out` is needed."""
         import ast
         import linecache
 
@@ -216,13 +216,13 @@ class SupabaseMagics:
         )
 
     def client(self, given: argparse.Namespace) -> Client:
-        """The client that a magic acts on.
+        """The client for a magic.
 
         Args:
             given: The magic's arguments: ``name``, the variable given with --name, if any.
 
         Raises:
-            SupabaseUsageError: There is none by that name, none at all, or several to choose from.
+            SupabaseUsageError: There is no client, none with that name, or several to choose from.
         """
         name: str | None = given.name
         known = self.clients()
@@ -249,10 +249,10 @@ class SupabaseMagics:
         )
 
     def _own_client(self, scope: Scope, name: str) -> Client | None:
-        """The client in a variable of the calling function or module, if that is not the notebook's.
+        """The client in a variable of the calling function or module, if called from outside a cell.
 
         Raises:
-            SupabaseUsageError: The function has such a variable, and it holds something else.
+            SupabaseUsageError: The function's variable contains something else.
         """
         if scope.own is self.shell.user_ns:
             return None
@@ -261,7 +261,7 @@ class SupabaseMagics:
             value = names.get(name) if names is not self.shell.user_ns else None
             if _is_client(value) or any(value is client for client in known):
                 return cast("Client", value)
-        # `import supabase` is another thing of that name.
+        # After `import supabase`, the name is a module.
         if name not in scope.own or isinstance(scope.own[name], ModuleType):
             return None
         raise SupabaseUsageError(
@@ -270,7 +270,7 @@ class SupabaseMagics:
         )
 
     def clients(self) -> dict[str, Client]:
-        """The clients of the notebook by their variables."""
+        """The notebook's clients, by variable."""
         return dict(self._clients())
 
     def _clients(self) -> Iterator[tuple[str, Client]]:
@@ -285,12 +285,12 @@ class SupabaseMagics:
             )
 
     def show(self, client: Client, *, whole: bool = False, open_form: bool = False) -> None:
-        """Show a client: its panel, or one line where another cell shows that already.
+        """Show a client: its panel, or one line if another cell already shows the panel.
 
         Args:
             client: The client.
-            whole: Show the panel anyway.
-            open_form: With its form open.
+            whole: Show the panel in any case.
+            open_form: Open the panel's form.
         """
         from .show import show_change, show_panel
 
@@ -301,11 +301,11 @@ class SupabaseMagics:
 
 
 def _clear_own_frames(error: BaseException) -> None:
-    """Our frames hold what was given, and tracebacks with locals show it."""
+    """Clear our frames, whose local variables hold the arguments and would be in tracebacks."""
     link = error.__traceback__
     while link is not None:
         if str(link.tb_frame.f_globals.get("__name__", "")).startswith("supabase_nb."):
-            with suppress(RuntimeError):  # the frame that runs this
+            with suppress(RuntimeError):  # the running frame can't be cleared
                 link.tb_frame.clear()
         link = link.tb_next
 
@@ -319,12 +319,12 @@ def _is_client(value: object) -> bool:
 
 
 _loaded: WeakKeyDictionary[InteractiveShell, SupabaseMagics] = WeakKeyDictionary()
-# Between the two halves of a `%reload_ext`.
+# Kept between the unload and load of a `%reload_ext`.
 _reloading: WeakKeyDictionary[InteractiveShell, SupabaseMagics] = WeakKeyDictionary()
 
 
 def load(shell: InteractiveShell) -> None:
-    """Load the extension; harmless when it is loaded already."""
+    """Load the extension, if it isn't loaded."""
     if shell not in _loaded:
         magics = SupabaseMagics(shell)
         _loaded[shell] = magics
@@ -334,7 +334,7 @@ def load(shell: InteractiveShell) -> None:
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Unload the extension; harmless when it is not loaded."""
+    """Unload the extension, if it is loaded."""
     magics = _loaded.pop(shell, None)
     if magics is None:
         return
@@ -345,7 +345,7 @@ def unload(shell: InteractiveShell) -> None:
 
 
 def _is_reloading() -> bool:
-    """Whether `%reload_ext` is at work: IPython unloads, then loads, and tells neither of them so."""
+    """Whether `%reload_ext` is running, which IPython doesn't tell: it unloads, then loads."""
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code is not ExtensionManager.reload_extension.__code__:
         frame = frame.f_back

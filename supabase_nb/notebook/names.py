@@ -1,4 +1,4 @@
-"""Which variable of the notebook holds a client: displays say so where it isn't plain."""
+"""The names of the variables that hold clients. Displays show them if there are several."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def name_of(auth: AuthClient) -> str | None:
-    """The variable that holds this client, if there are several clients or it has a name of its own."""
+    """The variable that holds this client, if there are several clients or it isn't the default name."""
     names: dict[int, str] = {}
     for name, client in _clients():
         if client.auth is auth or not client.auth.closed:
@@ -29,7 +29,7 @@ def name_of(auth: AuthClient) -> str | None:
 
 
 def _clients() -> Iterator[tuple[str, Client | Displays]]:
-    """What shows a session, by its variable."""
+    """The notebook's clients, by variable."""
     shell = get_ipython()
     if shell is None or "supabase_nb.notebook.client" not in sys.modules:
         return

@@ -1,4 +1,4 @@
-"""The notice about tokens in cells: what was masked, what could not be reached, and what to do."""
+"""The notice about tokens in cells: what was masked, what wasn't, and what to do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .sign_out_button import SignOutButton
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-# As the displays' amber; the text colours have contrast on a light and on a dark page.
+# The displays' amber. Text colours have enough contrast on light and dark pages.
 _STYLE = """<style>
 .sb-cells { box-sizing: border-box; max-width: 600px; margin: 2px; border: 1px solid #b26a0066;
   border-radius: 10px; overflow: hidden; font-size: 13px; line-height: 1.5; overflow-wrap: anywhere }
@@ -26,7 +26,7 @@ _STYLE = """<style>
 .sb-cells p + p { border-top: 1px solid #b26a0033; font-size: 12px; opacity: .8 }
 [data-jp-theme-light="false"] .sb-cells p:first-child { background: #35290f; color: #f0b860 }
 %s</style>"""
-# With the button, whose output follows: one card as long as its kernel lives, and no trace of it afterwards.
+# With the button, which is the next output. It forms one card with it while the kernel runs, then disappears.
 _STYLE_WITH_BUTTON = (
     _STYLE
     % """
@@ -37,19 +37,19 @@ _STYLE_WITH_BUTTON = (
 )
 _STYLE %= ""
 
-#: Called when a token form is shown: a notice about what comes by it belongs below it.
+#: Called when a token form is shown, to reserve a place for a notice below it.
 form_listeners: list[Callable[[], object]] = []
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a browser did.
+    """A browser's report.
 
     Attributes:
-        reachable: Whether it can edit cells at all.
-        cells: The cells, counted from 1, whose text it cleaned.
-        outputs: The cells whose outputs it cleaned.
-        left: The cells that hold a value still.
+        reachable: Whether it can edit cells.
+        cells: The numbers, from 1, of the cells whose source it cleaned.
+        outputs: Those whose outputs it cleaned.
+        left: Those that still contain a value.
     """
 
     reachable: bool
@@ -59,21 +59,21 @@ class Report:
 
 
 class Place:
-    """Where a notice is shown in a notebook: an output that can change, and the one of its button.
+    """The outputs of a notice in a notebook: its text, which can change, and its button.
 
     Args:
-        button: Signs out; ``None`` where there are no widgets.
+        button: The sign-out button; ``None`` without widgets.
     """
 
     def __init__(self, button: SignOutButton | None) -> None:
         self.button = button
-        #: The notice that is shown there.
+        #: The notice that is shown here.
         self.notice: Notice | None = None
         self._id = uuid.uuid4().hex
         self._is_open = False
 
     def open(self, data: dict[str, Any]) -> None:
-        """Show the output, or change it, and the button below it."""
+        """Show or update the output and the button below it."""
         display(data, raw=True, display_id=self._id, update=self._is_open)  # type: ignore[no-untyped-call]
         if self.button is not None and not self._is_open:
             bundle, metadata = self.button.mimebundle()
@@ -81,20 +81,20 @@ class Place:
         self._is_open = True
 
     def close(self) -> None:
-        """Take the button away; what is said stays."""
+        """Remove the button. The text stays."""
         if self.button is not None:
             self.button.close()
             self.button = None
 
 
 class Notice:
-    """One notice: it collects until it is shown, and then changes as browsers report.
+    """A notice. It collects values until it is shown, and is then updated by browsers' reports.
 
     Attributes:
-        tokens: The tokens that were found. Their number is told.
-        keys: The secret keys that a cell holds.
-        passwords: The passwords and one-time codes that a cell holds.
-        failed: What could not be cleaned, in words.
+        tokens: The tokens that were found. The notice shows their number.
+        keys: The secret keys in a cell.
+        passwords: The passwords and one-time codes in a cell.
+        failed: Descriptions of records that could not be cleaned.
     """
 
     def __init__(self) -> None:
@@ -108,7 +108,7 @@ class Notice:
 
     @property
     def is_shown(self) -> bool:
-        """Whether it is in the notebook, where it can change."""
+        """Whether it is shown in the notebook, where it can be updated."""
         return self._place is not None
 
     def write(self) -> None:
@@ -118,7 +118,7 @@ class Notice:
         sys.stderr.flush()
 
     def show(self, place: Place) -> None:
-        """Show it as an amber card in a notebook. It takes over what was in its place."""
+        """Show it as an amber card in a notebook, replacing the previous notice in this place."""
         earlier, place.notice = place.notice, self
         self._place = place
         if earlier is not None:
@@ -129,7 +129,7 @@ class Notice:
         self._publish()
 
     def add(self, report: Report, tokens: set[Secret]) -> None:
-        """Take in what a browser reported."""
+        """Add a browser's report."""
         before = (self._report, len(self.tokens))
         self._take(report)
         self.tokens |= tokens
@@ -153,14 +153,14 @@ class Notice:
         if self.tokens and self._place.button is not None:
             self._place.button.reveal()
 
-    # -- the words ----------------------------------------------------------------------------------------
+    # -- text ---------------------------------------------------------------------------------------------
 
     def text(self) -> str:
-        """All of it in one line."""
+        """The notice in one line."""
         return " ".join(sentence for paragraph in self._paragraphs() for sentence in paragraph)
 
     def html(self) -> str:
-        """The card. Reads well without its style sheet, which GitHub takes away."""
+        """The card. Readable without its style sheet, which GitHub removes."""
         paragraphs = [
             f"<p><strong>{escape(first)}</strong> {escape(' '.join(rest))}</p>" if number == 0
             else f"<p>{escape(' '.join((first, *rest)))}</p>"
@@ -233,7 +233,7 @@ class Notice:
         return f"{subject} {'was' if len(self.tokens) == 1 else 'were'} masked {_joined(places)}."
 
     def _cells(self, them: str) -> list[str]:
-        """What is true of the notebook's cells."""
+        """The sentences about the notebook's cells."""
         if not self._in_kernel:
             return []
         report = self._report

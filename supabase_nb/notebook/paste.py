@@ -1,4 +1,4 @@
-"""Read the tokens of one session from whatever was pasted.
+"""Find the tokens of one session in pasted text.
 
 | form | example |
 |---|---|
@@ -11,8 +11,8 @@
 | an address | ``https://app/#access_token=…&refresh_token=…`` |
 | a request | ``curl`` or ``fetch`` with such a cookie |
 
-Each reader below adds what it sees to a `_Found`; `_decide` then says whether this is exactly one session.
-Tokens under any other label (``provider_token``, ``user_metadata``) are never looked at.
+Each reader below adds what it finds to a `_Found`. `_decide` then checks whether this is exactly one session.
+Tokens with another label (``provider_token``, ``user_metadata``) are ignored.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _MOST_WORDS = 200
 _LONGEST_JWT = 16 * 1024
 _DEEPEST = 5
 _JSON = json.JSONDecoder(strict=False)
-# Quotes of word processors, and characters that are drawn as nothing but are no format characters.
+# Word processors' quotes, and invisible characters that are not format characters.
 _STRAIGHT = str.maketrans("“”„‟‘’‚‛«»", '""""\'\'\'\'""')
 _BLANK = dict.fromkeys([*range(0xFE00, 0xFE10), 0x034F, 0x115F, 0x1160, 0x3164, 0xFFA0])
 _BRACKETED = re.compile(r"\x1b\[20[01]~")
@@ -65,7 +65,7 @@ _LABELLED = re.compile(
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
 _BEARER = re.compile(r"\bBearer\s{1,8}([A-Za-z0-9_.-]+)", re.IGNORECASE | re.ASCII)
-# One string. Two in a row would be one to Python.
+# A single string. Python would join two adjacent ones.
 _STRING = re.compile(r"""b?"(?:[^"\\]|\\.)*"|b?'(?:[^'\\]|\\.)*'""", re.DOTALL)
 _BASE64 = re.compile(r"[A-Za-z0-9_\s+/-]+(?:=|%3D){0,2}", re.ASCII)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]{0,40}://|[#?&]?\w{1,40}=[^\s;]*&|[#?]\w{1,40}=", re.IGNORECASE)
@@ -90,14 +90,14 @@ _REFRESH_ALONE = (
 
 
 def read_paste(text: str | Secret, other: str | Secret = "") -> Pair:
-    """Split what was pasted into an access token and a refresh token.
+    """Split pasted text into an access token and a refresh token.
 
     Args:
-        text: Both tokens in any of the forms above, or the access token alone.
-        other: The refresh token, where it came separately; the rest of a cookie.
+        text: Both tokens in any of the forms above, or only the access token.
+        other: The refresh token from the second field, or the rest of a cookie.
 
     Raises:
-        AuthError: This is not one session's tokens; says what it seems to be, and repeats nothing of it.
+        AuthError: The text isn't exactly one session. The message says what it seems to be.
     """
     fields = [Secret(text), Secret(other)]
     text = other = ""
@@ -109,7 +109,7 @@ def read_paste(text: str | Secret, other: str | Secret = "") -> Pair:
     result = _decide(found)
     if isinstance(result, str):
         raise _error(result)
-    # What held the tokens is as secret as they are: a cookie, or a part of one.
+    # The containers of tokens are secret too: a cookie, or a part of one.
     wholes = (run for each in fields for run in _LONG_RUN.findall(each.reveal()))
     redaction.remember(*wholes, given=True)
     return result
@@ -117,19 +117,19 @@ def read_paste(text: str | Secret, other: str | Secret = "") -> Pair:
 
 @dataclass
 class _Found:
-    """What was seen in a paste. Nothing in it shows a token."""
+    """What was found in a paste. Hides its tokens."""
 
     sessions: set[Pair] = field(default_factory=set)
     access: list[Secret] = field(default_factory=list)
     refresh: list[Secret] = field(default_factory=list)
-    #: Words that have no token's shape, each from a field of its own.
+    #: Words that don't look like tokens, one per field.
     unknown: list[Secret] = field(default_factory=list)
-    #: What the keys of a project that were seen are called.
+    #: The kinds of a project's keys that were found.
     keys: list[str] = field(default_factory=list)
     #: A cookie's name -> its parts by number.
     parts: dict[str, dict[int, Secret]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    #: In how many fields an access token stood alone, with no label.
+    #: The number of fields with only an unlabelled access token.
     alone: int = 0
 
     def __len__(self) -> int:
@@ -186,7 +186,7 @@ def _found_in(fields: list[Secret]) -> _Found:
 
 
 def _joined(fields: list[Secret]) -> _Found | None:
-    """The session in the values of a cookie's two parts, one in each field."""
+    """The session in a cookie's two parts, one per field."""
     texts = ["".join(_visible(each.reveal()).split()) for each in fields]
     if not all(texts):
         return None
@@ -200,7 +200,7 @@ def _joined(fields: list[Secret]) -> _Found | None:
 
 
 def _read(found: _Found, text: str, depth: int) -> None:
-    """Any text; `depth` bounds how often something is unwrapped."""
+    """Read any text. `depth` limits how often something is unwrapped."""
     if depth <= 0 or _read_value(found, text, depth):
         return
     if _ADDRESS.match(text.lstrip("\"'<(")):
@@ -216,7 +216,7 @@ def _read(found: _Found, text: str, depth: int) -> None:
 
 
 def _read_value(found: _Found, text: str, depth: int) -> bool:
-    """A value as it is stored: base64, URL-encoded, JSON, a Python literal. False: it is something else."""
+    """Read a stored value: base64, URL-encoded, JSON, a Python literal. False: it is something else."""
     if text.startswith("base64-"):
         decoded = _decoded(text[7:])
         if not _BASE64.fullmatch(text, 7):
@@ -244,7 +244,7 @@ def _read_value(found: _Found, text: str, depth: int) -> bool:
 
 
 def _parsed(text: str) -> Any:
-    """The value of a JSON text or a Python literal, ``None`` where it is neither."""
+    """The value of JSON or of a Python literal; ``None`` if it is neither."""
     straight = text.translate(_STRAIGHT)
     if not straight.startswith(("{", "[", "(")) and not _STRING.fullmatch(straight):
         return None
@@ -265,7 +265,7 @@ def _parsed(text: str) -> Any:
 
 
 def _search(found: _Found, value: Any, depth: int) -> None:
-    """The sessions in an object, however wrapped (``session``, a list, all of local storage)."""
+    """Find sessions in a nested object (``session``, a list, all of local storage)."""
     if depth < 0:
         return
     if isinstance(value, str):
@@ -273,7 +273,7 @@ def _search(found: _Found, value: Any, depth: int) -> None:
             _read_value(found, value, depth)
     elif isinstance(value, (list, tuple)):
         texts = [item for item in value[:2] if isinstance(item, str)]
-        # The oldest clients stored a bare list: access token first, refresh token second.
+        # The oldest clients stored a list: access token, refresh token.
         if len(texts) == 2 and is_jwt(_token(texts[0])):
             _add_session(found, *texts)
             return
@@ -293,7 +293,7 @@ def _search(found: _Found, value: Any, depth: int) -> None:
 
 
 def _add_session(found: _Found, access: Any, refresh: Any) -> None:
-    """The values of ``access_token`` and ``refresh_token`` in one object."""
+    """Add the values of ``access_token`` and ``refresh_token`` in an object."""
     tokens = _token(access), _token(refresh)
     if _is_access_token(tokens[0]) and is_opaque(tokens[1]) and not key_name(tokens[0]):
         found.sessions.add(tokens)
@@ -306,7 +306,7 @@ def _add_session(found: _Found, access: Any, refresh: Any) -> None:
 
 
 def _read_entry(found: _Found, name: str, value: Any, depth: int) -> None:
-    """A named value of local storage or of a cookie."""
+    """Read a named value from local storage or a cookie."""
     part = _PART.fullmatch(name)
     if part and isinstance(value, str):
         found.add_part(part[1], int(part[2]), value)
@@ -327,7 +327,7 @@ def _read_entry(found: _Found, name: str, value: Any, depth: int) -> None:
 
 
 def _read_entries(found: _Found, text: str, depth: int) -> str:
-    """Named values and JSON objects anywhere in a text; gives the rest of it."""
+    """Read named values and JSON objects anywhere in a text. Returns the rest."""
     rest, kept, at = [], 0, 0
     while entry := _ENTRY.search(text, at):
         name = entry[1] or ""
@@ -335,7 +335,7 @@ def _read_entries(found: _Found, text: str, depth: int) -> str:
         carrier = _is_carrier(name, text[start : start + 8])
         value: Any = None
         if carrier and (_PART.fullmatch(name) or not text.startswith(("{", '"'), start)):
-            # In a row of a table, a part of a cookie may hold anything but a tab.
+            # In a table row, a part of a cookie can contain anything except a tab.
             bare = (_ROW if entry[2] == "\t" and _PART.fullmatch(name) else _BARE).match(text, start)
             value, at = (bare[bare.lastindex or 0], bare.end()) if bare else ("", start)
         elif carrier or _OBJECT.match(text, start):
@@ -359,20 +359,20 @@ def _read_entries(found: _Found, text: str, depth: int) -> str:
 
 
 def _is_carrier(name: str, value: str) -> bool:
-    """Whether this may be the entry of a session, or a part of one."""
+    """Whether this may be a session's entry, or a part of one."""
     return bool(name) and (
         "auth-token" in name or value.lstrip("\"'").startswith("base64-") or _PART.fullmatch(name) is not None
     )
 
 
 def _read_cookie(found: _Found, name: str, parts: Mapping[int, Secret]) -> None:
-    """The parts of one cookie, put together; or which part is missing."""
+    """Join a cookie's parts, or find out which part is missing."""
     known = "auth-token" in name or any("base64-" in part.reveal()[:9] for part in parts.values())
     if not known:
         return
     missing = next(number for number in range(len(parts) + 1) if number not in parts)
     if missing == len(parts):
-        # All parts of base64 but the last have one length.
+        # All parts of base64 except the last have the same length.
         lengths = {len(parts[number].reveal()) for number in range(missing - 1)}
         if len(lengths) > 1 and parts[0].reveal().lstrip("\"'").startswith("base64-"):
             found.problems.append("Part of this cookie is incomplete. Copy all of its parts again.")
@@ -397,7 +397,7 @@ def _number(count: int) -> str:
 
 
 def _decoded(text: str) -> str | None:
-    """The text of base64, ``None`` where it is cut off or is no base64."""
+    """Decode base64; ``None`` if it is truncated or invalid."""
     text = "".join(unquote(text).split()).rstrip("=")
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
@@ -406,13 +406,13 @@ def _decoded(text: str) -> str | None:
 
 
 def _read_labelled(found: _Found, text: str) -> None:
-    text = text.partition("_metadata")[0]  # what follows may be the metadata's own
+    text = text.partition("_metadata")[0]  # the following keys may be from the metadata
     for kind, _, value in _LABELLED.findall(text):
         if kind.lower() == "access":
             found.add_access(value)
-        elif is_refresh_token(Secret(value)):  # it may be cut off
+        elif is_refresh_token(Secret(value)):  # it may be truncated
             found.add_refresh(value)
-    # In a text of several words: alone, it is a token like any other.
+    # Only among several words. Alone, it is treated like any token.
     if len(text.split(None, 3)) > 3:
         for value in _BEARER.findall(text):
             found.add_access(value)
@@ -455,7 +455,7 @@ def _address_problem(fields: Mapping[str, list[str]]) -> str:
 
 
 def _read_words(found: _Found, text: str) -> None:
-    """Tokens with no label, and nothing else beside them."""
+    """Read unlabelled tokens, without any other text."""
     parts = [clean(part).reveal() for part in _SEPARATORS.split(text.translate(_STRAIGHT))]
     words = [part for part in parts if part and part != "Bearer"]
     if len(words) > _MOST_WORDS:
@@ -490,7 +490,7 @@ def _read_words(found: _Found, text: str) -> None:
 
 
 def _rejoined(words: list[str]) -> list[str]:
-    """The words, with an access token that was broken into lines in one piece again."""
+    """The words, after rejoining an access token that was broken into lines."""
     result, at = [], 0
     while at < len(words):
         end = _end_of_jwt(words, at) if words[at].startswith("eyJ") else at + 1
@@ -500,7 +500,7 @@ def _rejoined(words: list[str]) -> list[str]:
 
 
 def _end_of_jwt(words: list[str], start: int) -> int:
-    """Where a JWT that begins at `start` ends: where its signature is whole, else where it can be read."""
+    """Where the JWT that starts at `start` ends: after a whole signature, else where it can be decoded."""
     readable, joined = 0, ""
     for end in range(start, len(words)):
         joined += words[end]
@@ -515,11 +515,11 @@ def _end_of_jwt(words: list[str], start: int) -> int:
     return readable or start + 1
 
 
-# -- the verdict --------------------------------------------------------------------------------------------
+# -- decision -----------------------------------------------------------------------------------------------
 
 
 def _decide(found: _Found) -> Pair | str:
-    """The one session in what was found, or what is wrong."""
+    """The session that was found, or an error."""
     if len(found.sessions) > 1:
         return _TWO_SESSIONS
     if found.sessions:
@@ -551,19 +551,19 @@ def _decide(found: _Found) -> Pair | str:
 
 
 def _is_access_token(token: Secret) -> bool:
-    """Whether this is a JWT with readable claims and nothing cut off at its start (``eyJ`` is ``{"``)."""
+    """Whether this is a JWT with readable claims that isn't truncated at its start (``eyJ`` is ``{"``)."""
     return token.reveal().startswith("eyJ") and read_claims(token) is not None
 
 
 def _token(value: Any) -> Secret:
-    """A token from inside a string, without the line breaks that a terminal put into it."""
+    """A token from a string, without a terminal's line breaks."""
     if isinstance(value, Secret):
         return value
     return clean("".join(value.split())) if isinstance(value, str) else Secret("")
 
 
 def _visible(text: str) -> str:
-    """`text` without characters that are not drawn, and without what a terminal adds to a paste."""
+    """`text` without invisible characters and a terminal's paste marks."""
     text = _BRACKETED.sub("", text)
     if text.isascii():
         return text

@@ -1,4 +1,4 @@
-"""Hidden prompts, where there is no browser to show a form in."""
+"""Hidden prompts, for front ends that can't show a form."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def can_show_form() -> bool:
-    """Whether there is a kernel, and so perhaps a browser, and the widget libraries are there."""
+    """Whether a form can be shown: there is a kernel, and the widget libraries are installed."""
     if getattr(get_ipython(), "kernel", None) is None:
         return False
     try:
@@ -27,11 +27,11 @@ def can_show_form() -> bool:
 
 
 def ask_for_tokens() -> Pair:
-    """Ask for both tokens with prompts that show nothing of what is typed.
+    """Ask for both tokens with hidden prompts.
 
     Raises:
         SupabaseUsageError: No interactive input is available.
-        AuthError: What was given is no pair of tokens.
+        AuthError: The input isn't two tokens.
     """
     ask = prompt()
     if ask is None:
@@ -39,9 +39,9 @@ def ask_for_tokens() -> Pair:
     answered = False
     try:
         first = Secret(ask(word("entry.prompt_access")))
-        from .paste import read_paste  # only when tokens are asked for: `%load_ext` is to be quick
+        from .paste import read_paste  # imported on first use, so that `%load_ext` is fast
 
-        # A paste of both answers both questions.
+        # If both tokens were pasted, the second prompt isn't needed.
         pair = read_paste(first) if first else None
         if pair is not None and not pair[1]:
             pair = read_paste(first, Secret(ask(word("entry.prompt_refresh"))))
@@ -54,14 +54,14 @@ def ask_for_tokens() -> Pair:
 
 
 def ask(question: str, magic: str = "%supabase_sign_in") -> Secret:
-    """Ask for something that is not shown while it is typed, nor kept.
+    """Ask with a hidden prompt.
 
     Args:
-        question: What to ask.
-        magic: The magic to run again if nothing was answered.
+        question: The text of the prompt.
+        magic: The magic to run again if nothing is entered.
 
     Raises:
-        SupabaseUsageError: No input is possible here, or nothing was answered.
+        SupabaseUsageError: No input is possible here, or nothing was entered.
     """
     asking = prompt()
     if asking is None:
@@ -76,14 +76,14 @@ def ask(question: str, magic: str = "%supabase_sign_in") -> Secret:
 
 
 def no_input() -> SupabaseUsageError:
-    """The error of a question where no input is possible."""
+    """The error if no input is possible."""
     return SupabaseUsageError(
         "No interactive input is available here. Run this cell by hand once. The session is then stored."
     )
 
 
 def prompt() -> Any:
-    """A function that asks without an echo, or ``None`` where no input is possible."""
+    """A function that prompts without echo, or ``None`` if no input is possible."""
     shell: Any = get_ipython()
     kernel = getattr(shell, "kernel", None)
     if kernel is not None:
@@ -91,7 +91,8 @@ def prompt() -> Any:
     if not (sys.stdin and sys.stdin.isatty()):
         return None
     if getattr(shell, "pt_app", None) is not None:
-        # Takes a paste of several lines as one answer, and lines longer than a terminal's 4096 characters.
+        # Accepts several pasted lines as one answer, and lines longer than a terminal's limit of 4096
+        # characters.
         # The next lines of such a paste would otherwise become IPython's next input.
         from prompt_toolkit import PromptSession
         from prompt_toolkit.history import DummyHistory

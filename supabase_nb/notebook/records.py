@@ -1,4 +1,4 @@
-"""Masks secret values in all that IPython keeps of cells: in memory, in its history file, in its log."""
+"""Masks secret values in IPython's records of cells: in memory, in its history file, in its log."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _BUSY_TIMEOUT = 5000  # milliseconds that other kernels may keep the history fil
 
 
 def values_in_memory(shell: InteractiveShell, values: Iterable[Secret]) -> set[Secret]:
-    """Which of these are in a cell that this shell has run."""
+    """Which of these values are in a cell that this shell has run."""
     history = shell.history_manager
     cells = [] if history is None else [*history.input_hist_raw, *history.input_hist_parsed]
-    # Cells that were run without a place in the history; what has no time of change is no file.
+    # Also cells that were run without a history entry. An entry without a modification time is not a file.
     cells += [
         "".join(entry[2]) for entry in list(linecache.cache.values()) if len(entry) == 4 and not entry[1]
     ]
@@ -32,7 +32,7 @@ def values_in_memory(shell: InteractiveShell, values: Iterable[Secret]) -> set[S
 
 
 def clean_memory(shell: InteractiveShell, values: Iterable[Secret]) -> None:
-    """Mask values wherever this process keeps the text of cells."""
+    """Mask values in this process's copies of cells."""
     values = tuple(values)
 
     def clean(text: str) -> str:
@@ -52,7 +52,7 @@ def clean_memory(shell: InteractiveShell, values: Iterable[Secret]) -> None:
 
 
 def clean_result(shell: InteractiveShell, result: ExecutionResult, values: Iterable[Secret]) -> None:
-    """Mask values in what is kept of a cell that has run: its text, and the errors that quote it."""
+    """Mask values in the result of a cell: its text, and the errors that quote it."""
     values = tuple(values)
 
     def clean(text: str) -> str:
@@ -67,10 +67,10 @@ def clean_result(shell: InteractiveShell, result: ExecutionResult, values: Itera
 
 
 def clean_files(shell: InteractiveShell, values: Iterable[Secret]) -> tuple[set[Secret], list[str]]:
-    """Mask values in the files that IPython writes, so that no byte of them is left.
+    """Overwrite values in the files that IPython writes.
 
     Returns:
-        The values that were in such a file, and what could not be cleaned, in words.
+        The values that were in a file, and descriptions of what could not be cleaned.
     """
     texts = {value.reveal(): value for value in values}
     if not texts:
@@ -84,7 +84,7 @@ def clean_files(shell: InteractiveShell, values: Iterable[Secret]) -> tuple[set[
 
 
 def _clean_log(shell: InteractiveShell, values: Iterable[str]) -> tuple[set[str], list[str]]:
-    """The file of `%logstart`, in place: a mask has as many bytes as the value."""
+    """Clean the file of `%logstart` in place. Masks are as long as the values."""
     log = getattr(shell.logger, "logfile", None)
     if log is None:
         return set(), []
@@ -106,7 +106,7 @@ def _clean_log(shell: InteractiveShell, values: Iterable[str]) -> tuple[set[str]
 
 
 def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
-    """The same with clean texts: lists and dictionaries are changed in place."""
+    """Mask all texts in a value. Changes lists and dictionaries in place."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, tuple):
@@ -121,7 +121,7 @@ def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
 
 
 def _clean_lists(history: HistoryManager, clean: Callable[[str], str]) -> None:
-    # `In` and `_ih` are the parsed list itself.
+    # `In` and `_ih` are the same list.
     for inputs in (history.input_hist_raw, history.input_hist_parsed):
         _cleaned(inputs, clean)
     for name in ("_i", "_ii", "_iii", "_i00"):
@@ -145,7 +145,7 @@ def _clean_variables(shell: InteractiveShell, clean: Callable[[str], str]) -> No
 
 
 def _clean_sources(clean: Callable[[str], str]) -> None:
-    """What tracebacks quote; Python 3.13 has a second one for what is typed."""
+    """Clean the source cache of tracebacks. Python 3.13 has another one for interactive input."""
     caches = [linecache.cache, getattr(linecache, "_interactive_cache", {})]
     for cache in caches:
         for name, entry in list(cache.items()):
@@ -157,7 +157,7 @@ def _clean_sources(clean: Callable[[str], str]) -> None:
 
 
 def _clean_requests(shell: InteractiveShell, clean: Callable[[str], str]) -> None:
-    """The request that the kernel works on, and what the completer remembers of the last one."""
+    """Clean the kernel's current request, and the completer's copy of the last one."""
     for holder in (shell, getattr(shell, "kernel", None)):
         get_parent = getattr(holder, "get_parent", None)
         request = get_parent() if get_parent else None
@@ -170,7 +170,7 @@ def _clean_requests(shell: InteractiveShell, clean: Callable[[str], str]) -> Non
 
 
 def _clean_terminal(shell: InteractiveShell, clean: Callable[[str], str]) -> None:
-    """prompt_toolkit's history, which the arrow keys walk."""
+    """Clean prompt_toolkit's history."""
     prompt = getattr(shell, "pt_app", None)
     if prompt is None:
         return
@@ -183,7 +183,7 @@ def _clean_terminal(shell: InteractiveShell, clean: Callable[[str], str]) -> Non
 
 
 def _clean_readline(clean: Callable[[str], str]) -> None:
-    """The history of a terminal without prompt_toolkit; only where it is in use already."""
+    """Clean readline's history, if it is in use."""
     readline = sys.modules.get("readline")
     if readline is None:
         return
@@ -194,7 +194,7 @@ def _clean_readline(clean: Callable[[str], str]) -> None:
 
 
 def _clean_error(error: BaseException | None, clean: Callable[[str], str]) -> None:
-    """A syntax error quotes the cell; what others hold is the code's own."""
+    """Clean a syntax error, which quotes the cell."""
     for link in _chain(error):
         if isinstance(link, SyntaxError):
             link.args = _cleaned(link.args, clean)
@@ -213,7 +213,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _clean_history(history: HistoryManager, values: Iterable[str]) -> tuple[set[str], list[str]]:
-    """Rewrite the rows of the history file that hold a value."""
+    """Rewrite the rows of the history file that contain a value."""
     if not history.enabled or str(history.hist_file) == ":memory:":
         return set(), []
     import sqlite3
@@ -226,7 +226,7 @@ def _clean_history(history: HistoryManager, values: Iterable[str]) -> tuple[set[
     except sqlite3.Error:
         return found, failed
     try:
-        # Without it, what is overwritten stays in the file's free pages.
+        # Otherwise, overwritten bytes stay in the file's free pages.
         db.execute("PRAGMA secure_delete = ON")
         mode = db.execute("PRAGMA journal_mode").fetchone()[0]
         for table, columns in (("history", ("source", "source_raw")), ("output_history", ("output",))):
@@ -234,7 +234,7 @@ def _clean_history(history: HistoryManager, values: Iterable[str]) -> tuple[set[
         if mode == "wal":
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         elif mode in ("persist", "truncate") and found:
-            # A journal that is kept holds the rows as they were.
+            # A persistent journal would contain the old rows.
             db.execute("PRAGMA journal_mode = DELETE")
             db.execute(f"PRAGMA journal_mode = {mode}")
         if _holds(path, values):
@@ -266,7 +266,7 @@ def _clean_table(db: Any, table: str, columns: tuple[str, ...], values: list[str
 
 
 def _holds(path: Path, values: list[str]) -> bool:
-    """Whether the bytes of the file, or of those beside it, hold any of these."""
+    """Whether the file, or one next to it, contains any of these values."""
     needles = [value.encode() for value in values]
     for side in ("", "-journal", "-wal", "-shm"):
         file = path.with_name(path.name + side)

@@ -1,4 +1,4 @@
-"""The variables that a magic can name: those that Python code in the same place could."""
+"""The variables that a magic can use: the same as Python code in its place."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ DEFAULT_NAME = "supabase"
 class Scope(Mapping[str, Any]):
     """The variables of the code that called a magic.
 
-    A magic's text is only a string to Python, so a nested function captures nothing for it. A name that an
-    enclosing function may have is refused then, and never looked up among the globals: they may hold the
-    tokens of another user under the same name.
+    A magic's text is only a string to Python, so a nested function doesn't capture variables for it. A name
+    that may belong to an enclosing function is refused instead of looked up in the globals, where the same
+    name may contain another user's tokens.
 
     Args:
         shell: The shell that the magic runs in.
         frame: The frame of the code that called it.
     """
 
-    # No `__dict__`: what shows an object's attributes would show the variables, and tokens among them.
+    # No `__dict__`, so that tools that show an object's attributes don't show variables with tokens.
     __slots__ = ("_builtins", "_enclosing", "_globals", "_locals", "_nested", "_unassigned")
 
     def __init__(self, shell: InteractiveShell, frame: FrameType | None) -> None:
@@ -41,7 +41,7 @@ class Scope(Mapping[str, Any]):
 
     @property
     def own(self) -> Mapping[str, Any]:
-        """The variables of the calling function, or of the notebook where it is called from a cell."""
+        """The variables of the calling function, or of the notebook if called from a cell."""
         return self._locals
 
     @property
@@ -66,13 +66,13 @@ class Scope(Mapping[str, Any]):
         raise KeyError(name)
 
     def __contains__(self, name: object) -> bool:
-        """Whether the name means something here, even if only an error that explains it."""
+        """Whether the name is known here, or leads to an explanatory error."""
         try:
             self[str(name)]
         except KeyError:
             return False
         except SupabaseUsageError:
-            # In a nested function any word may be a variable of an enclosing one: it is one if it is known.
+            # In a nested function, a word may be a variable of the enclosing function.
             return name in self._unassigned or name in self._enclosing or name in self._globals
         return True
 
@@ -88,7 +88,7 @@ class Scope(Mapping[str, Any]):
 
 
 def calling_frame() -> FrameType | None:
-    """The innermost frame that is neither ours nor IPython's: the code that called a magic."""
+    """The frame of the code that called a magic: the innermost one that is neither ours nor IPython's."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and _is_machinery(frame):
         frame = frame.f_back
@@ -101,14 +101,15 @@ def _is_machinery(frame: FrameType) -> bool:
 
 
 def _variables(code: CodeType) -> frozenset[str]:
-    """The variables of a function; module code and class bodies have none of this kind."""
+    """A function's local variables; empty for module code and class bodies."""
     return frozenset((*code.co_varnames, *code.co_cellvars, *code.co_freevars))
 
 
 def _enclosing(shell: InteractiveShell, frame: FrameType | None) -> tuple[frozenset[str], bool]:
-    """The variables of enclosing functions as far as they are known, and whether there are more of them.
+    """The known variables of enclosing functions, and whether there are more.
 
-    Class bodies and `exec` (so `%time` too) run inside the function that contains them; it is on the stack.
+    Class bodies and `exec` (and so `%time`) run inside the function that contains them, which is on the
+    stack.
     """
     from IPython.core.interactiveshell import InteractiveShell
 

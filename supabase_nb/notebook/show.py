@@ -1,4 +1,4 @@
-"""Showing a client where we are: a widget beside its snapshot, or one line in a terminal."""
+"""Displays a client: a widget with its snapshot, or one line in a terminal."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class _Shown:
     """Where a client was shown.
 
     Attributes:
-        cells: The cells that show its panel. Run again, they show it again.
-        run: The run of a cell that showed the panel, or one line, last.
-        whole: Whether that run showed the panel.
+        cells: The cells that show its panel. When run again, they show it again.
+        run: The last execution that showed the panel or a line.
+        whole: Whether that execution showed the panel.
     """
 
     cells: set[str] = field(default_factory=set)
@@ -37,7 +37,7 @@ _shown: WeakKeyDictionary[AuthClient, _Shown] = WeakKeyDictionary()
 
 
 def in_terminal() -> bool:
-    """Whether this is IPython in a terminal: nothing but text is shown there."""
+    """Whether this is IPython in a terminal, which can only show text."""
     from IPython.terminal.interactiveshell import TerminalInteractiveShell
 
     return isinstance(get_ipython(), TerminalInteractiveShell)
@@ -46,8 +46,8 @@ def in_terminal() -> bool:
 def show(auth: AuthClient, kind: Kind = "panel", *, open_form: bool = False) -> None:
     """Show a client: the live display with a snapshot of it, or one line of text in a terminal.
 
-    Two outputs. The first is the snapshot, which is what a saved notebook still shows without a kernel.
-    The second is the widget; its style sheet and the snapshot's see to it that one of the two is seen.
+    This makes two outputs: the snapshot, for a saved notebook without a kernel, and the widget. Their style
+    sheets make sure that only one of them is visible.
     """
     view = describe(auth)
     if in_terminal():
@@ -61,8 +61,9 @@ def show(auth: AuthClient, kind: Kind = "panel", *, open_form: bool = False) -> 
         shown.cells.add(cell)
         shown.run, shown.whole = run, True
     widget = display_of(auth, kind)
-    # First the news, which the browser keeps for the view that it is about to draw: while a cell runs it gets
-    # no other answer, and what is on screen already would be drawn a second time.
+    # Send the state first, because while a cell is running the browser can't request it. It keeps the state
+    # for
+    # the view that it is about to draw, and doesn't redraw existing views.
     widget.push()
     if open_form:
         widget.open_form()
@@ -74,14 +75,14 @@ def show(auth: AuthClient, kind: Kind = "panel", *, open_form: bool = False) -> 
 
 
 def publish_widget(bundle: tuple[dict[str, Any], dict[str, Any]], plain: str, html: str) -> None:
-    """Publish a snapshot, and then what shows a widget, as data and metadata."""
+    """Publish a snapshot, then a widget."""
     _publish({"text/plain": plain, "text/html": html})
     data, metadata = bundle
     _publish({**data, "text/plain": ""}, metadata)
 
 
 def show_panel(auth: AuthClient, *, open_form: bool = False) -> None:
-    """Show the panel, unless this run of the cell has shown it: it is live, and follows."""
+    """Show the panel, unless this execution has already shown it."""
     shown = _shown.get(auth, _Shown())
     if in_terminal() or not shown.whole or shown.run != _here()[1]:
         show(auth, "token_entry" if open_form else "panel", open_form=open_form)
@@ -92,7 +93,7 @@ def show_panel(auth: AuthClient, *, open_form: bool = False) -> None:
 
 
 def show_change(auth: AuthClient) -> None:
-    """Show what a magic has changed: the panel, or one line where another cell shows the panel already."""
+    """Show a magic's result: the panel, or one line if another cell already shows the panel."""
     shown = _shown.get(auth, _Shown())
     cell, run = _here()
     if in_terminal() or not shown.cells or (cell in shown.cells and shown.run != run):
@@ -103,14 +104,14 @@ def show_change(auth: AuthClient) -> None:
 
 
 def _here() -> tuple[str, str]:
-    """The cell that runs, and this run of it, as far as they can be told apart."""
+    """The running cell, and this execution of it, as far as they can be identified."""
     shell: Any = get_ipython()
     kernel = getattr(shell, "kernel", None)
     if kernel is None:
         return ("", "") if shell is None else (str(shell.execution_count),) * 2
     request = kernel.get_parent()
     run = str(request.get("header", {}).get("msg_id"))
-    # Front ends name the cell. Where they don't, its code tells it from others.
+    # If the front end doesn't send the cell's id, use its code.
     code = request.get("content", {}).get("code")
     return str(request.get("metadata", {}).get("cellId") or hash(code)), run
 

@@ -1,4 +1,4 @@
-"""`%supabase_sign_in` and `%supabase_set_auth`: signing in without a secret in any cell."""
+"""`%supabase_sign_in` and `%supabase_set_auth`: signing in without secrets in cells."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def _sign_in_arguments(parser: MagicParser) -> None:
 
 
 def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
-    """Sign in. The password, code or address is asked for and not shown; don't write it in the cell.
+    """Sign in. Asks for the password, code or address in a hidden prompt, so don't write it in the cell.
 
-    If you are signed in already, it doesn't ask again, so you can run the whole notebook again.
+    If you are already signed in, it doesn't ask again, so you can run the whole notebook again.
 
     For example:
 
@@ -75,7 +75,7 @@ def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
 
 
 def _in_browser(auth: AuthClient, given: argparse.Namespace) -> AuthResponse:
-    """Sign in in a browser that comes back to this machine, or whose last address is pasted."""
+    """Sign in with a browser, which returns to this machine, or whose final address is pasted."""
     if IN_BROWSER:
         raise SupabaseUsageError(
             "A sign-in page can't return to a notebook that runs in the browser. Run %supabase_sign_in EMAIL "
@@ -96,7 +96,7 @@ def _in_browser(auth: AuthClient, given: argparse.Namespace) -> AuthResponse:
         try:
             address = prompts.ask(word("browser.prompt"))
         except SupabaseUsageError:
-            if listener.ended:  # the browser is on this machine after all, and Enter was pressed here
+            if listener.ended:  # the browser is on this machine after all, and the user pressed Enter
                 return listener.wait()
             raise
         return sign_in.finish(address)
@@ -111,7 +111,7 @@ def _begin(auth: AuthClient, given: argparse.Namespace, redirect_to: str) -> Bro
 
 
 def _has_browser() -> bool:
-    """Whether a browser that opens here is seen: not beside a notebook's kernel, nor behind SSH."""
+    """Whether the user can see a browser that opens here: not on a notebook server or over SSH."""
     in_kernel = getattr(get_ipython(), "kernel", None) is not None
     return not in_kernel and "SSH_CONNECTION" not in os.environ
 
@@ -130,7 +130,7 @@ def _with_identifier(auth: AuthClient, who: str, *, code: bool) -> AuthResponse:
 
 
 def _is_wanted(session: Session, who: str | None, given: argparse.Namespace) -> bool:
-    """Whether the session in force is the one that is asked for."""
+    """Whether the current session is the requested one."""
     user = session.user
     if given.link:
         return False
@@ -145,7 +145,7 @@ def _is_wanted(session: Session, who: str | None, given: argparse.Namespace) -> 
 
 
 def _who(scope: Scope, word: str | None) -> str | None:
-    """An address or number may be written as it is, or be named like any other value."""
+    """An address or phone number, written literally or as a reference."""
     if word is None:
         return None
     plain = word.strip("\"'")
@@ -173,7 +173,7 @@ def _set_auth_arguments(parser: MagicParser) -> None:
 
 
 def _set_auth(magics: SupabaseMagics, given: argparse.Namespace) -> None:
-    """Send requests with another access token. The session stays as it is.
+    """Send requests with another access token. The session doesn't change.
 
     For example:
 

@@ -24,10 +24,10 @@ _log = logging.getLogger("supabase_nb")
 
 
 class SignOutButton(BaseWidget):
-    """Asks for a sign-out, and tells how it ended. Hidden until `reveal`.
+    """A sign-out button that shows the result. Hidden until `reveal`.
 
     Args:
-        sign_out: Signs out, and gives what to tell. Called in a thread of its own.
+        sign_out: Signs out, and returns the text to show. Called in its own thread.
     """
 
     _esm = read_esm("sign_out.mjs")
@@ -45,7 +45,7 @@ class SignOutButton(BaseWidget):
         self.on_msg(self._on_message)
 
     def reveal(self) -> None:
-        """Show it, now and after the page is loaded again."""
+        """Show the button, now and after a page reload."""
         self._revealed = True
         self.send({"type": "show"})
 
@@ -74,14 +74,14 @@ class SignOutButton(BaseWidget):
 
 
 def sign_out_everywhere(variables: Iterable[object], tokens: Collection[Secret]) -> str:
-    """Sign out the user of these tokens with global scope, and say who that was.
+    """Sign out the user of these tokens with global scope, and return the user's name.
 
     Args:
-        variables: Clients are among them.
-        tokens: Found in cells. If none of them names a user, it is the only one who is signed in.
+        variables: The notebook's variables, including clients.
+        tokens: The tokens found in cells. If none names a user, sign out the only signed-in user.
 
     Raises:
-        AuthError: No client is signed in as that user, or the auth server refused.
+        AuthError: No client is signed in as that user, or the auth server rejected the request.
     """
     users = {(read_claims(token) or {}).get("sub") for token in tokens} - {None}
     signed_in = [auth for auth in _auth_clients(variables) if not auth.closed and auth.session and auth.user]

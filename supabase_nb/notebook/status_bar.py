@@ -1,6 +1,6 @@
-"""What the front end's status bar says of this kernel's clients: see labextension/static/status_bar.js.
+"""Sends the state of this kernel's clients to the status bar: see labextension/static/status_bar.js.
 
-The kernel's side is a comm that was never opened: front ends without our extension drop its messages unseen.
+The kernel uses a comm without opening it, so that front ends without our extension ignore its messages.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .text import word
 if TYPE_CHECKING:
     from ..auth import AuthClient
 
-#: The comm's name and id: there is one in a kernel.
+#: The comm's name and id. A kernel has only one.
 COMM = "supabase-nb.status-bar"
 #: Of several clients, the first in this order is shown.
 SERIOUS_FIRST = ("expired", "retrying", "signed_out", "restoring", "refreshing", "active")
@@ -26,7 +26,7 @@ _log = logging.getLogger("supabase_nb")
 
 
 class StatusView(TypedDict):
-    """What is shown: no name or address of a user's. Without text, nothing is."""
+    """What is shown, without a user's name or address. Empty text: nothing."""
 
     status: str
     text: str
@@ -34,7 +34,7 @@ class StatusView(TypedDict):
 
 
 class StatusBar:
-    """One for a kernel."""
+    """The status bar of a kernel."""
 
     def __init__(self) -> None:
         self._clients: WeakValueDictionary[str, AuthClient] = WeakValueDictionary()
@@ -42,23 +42,23 @@ class StatusBar:
         self._lock = threading.Lock()
 
     def add(self, name: str, auth: AuthClient) -> None:
-        """Show the client in the variable `name`; another one of this name no more."""
+        """Show the client in the variable `name`, instead of a previous one."""
         self._clients[name] = auth
         auth.observe(self._send, ["status", "closed"])
         if self._comm is None:
             self._comm = comm.create_comm(target_name=COMM, comm_id=COMM, primary=False)
-            self._comm.on_msg(self._send)  # a page that was loaded anew
+            self._comm.on_msg(self._send)  # a reloaded page
             comm.get_comm_manager().register_comm(self._comm)
         self._send()
 
     def clear(self) -> None:
-        """Show nothing any more."""
+        """Clear the status bar."""
         self._clients.clear()
         self._send()
 
     def _send(self, _: object = None) -> None:
         try:
-            with self._lock:  # in order, from whichever thread changed a status
+            with self._lock:  # in order, from any thread that changes a status
                 view = view_of({name: auth.status for name, auth in self._clients.items() if not auth.closed})
                 self._comm.send(view)
         except Exception:  # noqa: BLE001 - the session is more important than a status bar
@@ -66,7 +66,7 @@ class StatusBar:
 
 
 def view_of(statuses: dict[str, str]) -> StatusView:
-    """What to show of the clients in these variables."""
+    """What to show for the clients in these variables."""
     names = sorted(statuses, key=lambda name: SERIOUS_FIRST.index(statuses[name]))
     if not names:
         return {"status": "", "text": "", "details": ""}

@@ -1,6 +1,6 @@
-"""What a value may hold: a text, or both tokens of a session, in the types that people keep them in.
+"""Extracts a string, or a session's two tokens, from a value of various types.
 
-Other packages' types are told by what they offer, so none of these packages is imported.
+Other packages' types are recognized by their attributes, so that these packages needn't be imported.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import Any
 
 from ..tokens import Secret
 
-# What a session may be wrapped in: `AuthResponse`, supabase-js's `{"data": {"session": …}}`, older storage.
+# Keys that may contain a session: `AuthResponse`, supabase-js's `{"data": {"session": …}}`, older storage.
 _WRAPPERS = ("session", "data", "currentSession")
 _DEPTH = 4
 
 
 def text_of(value: object) -> Secret | None:
-    """A value as a text: `str`, `Secret`, bytes, pydantic's `SecretStr`, one value of numpy or pandas."""
+    """A value as a string: `str`, `Secret`, bytes, pydantic's `SecretStr`, a single numpy or pandas value."""
     if isinstance(value, (str, Secret)):
         return Secret(value)
     if isinstance(value, (bytes, bytearray)):
@@ -36,18 +36,18 @@ def text_of(value: object) -> Secret | None:
 
 
 def token_pair(value: object) -> tuple[Secret, Secret] | None:
-    """Both tokens of something that holds a session: ours, supabase-py's, a dict, two values in a row."""
+    """The two tokens of a session: ours, supabase-py's, a dictionary, or two values."""
     return next(_pairs(value, _DEPTH), None)
 
 
 def holds_no_session(value: object) -> bool:
-    """Whether this is a response whose session is ``None``, as after a sign-up that has to be confirmed."""
+    """Whether this is a response without a session, as after a sign-up that must be confirmed."""
     missing = object()
     return _part(value, "session", missing) is None
 
 
 def may_hold_tokens(value: object) -> bool:
-    """Whether a variable is worth suggesting as one that holds tokens."""
+    """Whether to suggest a variable for tokens."""
     if isinstance(value, (str, Secret, bytes, Mapping)):
         return True
     return not isinstance(value, type) and any(

@@ -1,4 +1,4 @@
-"""`supabase-nb scan`: Supabase tokens and keys in notebooks, histories and texts, named but not shown."""
+"""`supabase-nb scan`: finds Supabase tokens and keys in notebooks, histories and text files."""
 
 from .command import add_parser
 from .secret_kinds import Finding, find

@@ -1,4 +1,4 @@
-"""Finding secrets in files of every kind, and taking them out again."""
+"""Finds secrets in files of all kinds, and removes them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from .secret_kinds import LONGEST, NEAR, Finding, Search, search, without_secret
 from .views import plain
 
 _BLOCK = 4 * 1024 * 1024  # bytes
-# Where keys and sessions belong: without them what works would not work any more.
+# Files that are meant to contain keys and sessions. Removing these would break things.
 _KEPT = (".env", "sb-")
 _LONGEST_NAME = 200
 
 
 class CannotFix(Exception):
-    """Why a file's secrets were left in it."""
+    """A file's secrets couldn't be removed."""
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A secret and its place in a file, in words: ``cell 3, source``."""
+    """A secret and its location in a file: ``cell 3, source``."""
 
     place: str
     finding: Finding
@@ -38,12 +38,12 @@ class Hit:
 
 @dataclass
 class Looked:
-    """What was found in a file.
+    """The secrets found in a file.
 
     Attributes:
-        hits: The secrets and their places.
+        hits: The secrets with their locations.
         values: The secrets themselves.
-        recurring: Those that are looked for by value elsewhere, because they have no shape of their own.
+        recurring: Those that are searched by value in other files, because their format isn't distinctive.
     """
 
     hits: list[Hit] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Looked:
     recurring: set[Secret] = field(default_factory=set)
 
     def add(self, found: Search, place: Callable[[int], str]) -> None:
-        """Add what was found in a part of the file."""
+        """Add the findings from a part of the file."""
         self.hits += [Hit(place(finding.start), finding) for finding in found.findings]
         self.values |= found.values
         self.recurring |= found.recurring
@@ -67,7 +67,7 @@ def scan(path: Path, *, strict: bool = False) -> Iterator[Hit]:
 
 
 def look(path: Path, *, strict: bool = False, known: Set[Secret] = frozenset()) -> Looked:
-    """Search a file, also for refresh tokens that are known by value: from elsewhere, or from this file.
+    """Search a file, also for the values of refresh tokens found elsewhere or in this file.
 
     Raises:
         OSError: It cannot be read.
@@ -94,17 +94,17 @@ def _look(path: Path, strict: bool, known: Set[Secret]) -> Looked:
 
 
 def fix(path: Path, folder: Path, *, strict: bool = False, known: Set[Secret] = frozenset()) -> None:
-    """Take the secrets out of a file, after a backup, and search it once more. Its mode stays.
+    """Back up a file, remove its secrets, and search it again. Keeps its mode.
 
     Args:
         path: The file.
-        folder: Where the backup goes; made if need be.
+        folder: The folder for the backup, created if needed.
         strict: As in `find`.
-        known: Refresh tokens from elsewhere.
+        known: Refresh tokens from other files.
 
     Raises:
-        CannotFix: Some are left; the reason.
-        OSError: It cannot be read or written, or not be backed up.
+        CannotFix: Some secrets couldn't be removed.
+        OSError: The file can't be read, written or backed up.
     """
     if path.name.startswith(_KEPT):
         raise CannotFix("this file is meant to contain secrets; don't share it")
@@ -155,14 +155,14 @@ def _fix_sqlite(path: Path, folder: Path, strict: bool, known: Set[Secret]) -> N
         texts[cell] = without_secrets(cell.text, ordered)
     fd, backup = _new_file(path, folder)
     os.close(fd)
-    # By SQLite, so that what is still in its write-ahead log comes along.
+    # Copied by SQLite, to include its write-ahead log.
     with closing(sqlite.connect(path, "ro")) as live, closing(sqlite.connect(backup, "rw")) as copied:
         live.backup(copied)
     sqlite.clean(path, texts)
 
 
 def _new_file(path: Path, folder: Path) -> tuple[int, Path]:
-    """A new file in `folder`, under a name that tells where `path` was.
+    """A new file in `folder`, named after `path`.
 
     Raises:
         CannotFix: `folder` is a link.
@@ -173,7 +173,7 @@ def _new_file(path: Path, folder: Path) -> tuple[int, Path]:
     name = os.fsencode("%".join(path.resolve().parts[1:]))[-_LONGEST_NAME:].decode("utf-8", "ignore")
     number = 0
     while True:
-        # Different files may get the same name here.
+        # Different files may lead to the same name.
         target = folder / (f"{name}.{number}" if number else name)
         try:
             return private_files.create(target), target
@@ -187,12 +187,12 @@ def _head(path: Path) -> bytes:
 
 
 def _text(path: Path) -> str:
-    # Secrets are ASCII, and Latin-1 gives every byte back unchanged.
+    # Secrets are ASCII, and Latin-1 preserves every byte.
     return path.read_bytes().decode("latin-1")
 
 
 def _newline(head: bytes) -> str | None:
-    """How lines end in a text; ``None`` for a binary file."""
+    """The line ending of a text file; ``None`` for a binary file."""
     if b"\0" not in head:
         return "\n"
     for mark, encoding, newline in (
@@ -205,7 +205,7 @@ def _newline(head: bytes) -> str | None:
             text = head[: len(head) // 2 * 2].decode(encoding)
         except UnicodeDecodeError:
             continue
-        # Without a mark: a text that is mostly ASCII, and has nothing that no text has.
+        # Without a byte order mark: mostly ASCII, and no characters that text never contains.
         if all(char.isprintable() or char in "\t\n\r\f\x1b" for char in text) and sum(
             map(str.isascii, text)
         ) * 2 > len(text):
@@ -236,8 +236,8 @@ def _clean_notebook(text: str, strict: bool, known: Set[Secret]) -> str:
 def _look_into_stream(
     path: Path, newline: str | None, strict: bool, known: Set[Secret], looked: Looked
 ) -> None:
-    """A file of any size, in blocks that overlap by what the longest secret and its neighbourhood need."""
-    # `text[start:]` is not looked at yet, and begins in this line; `offset` characters were let go.
+    """Search a file of any size, in blocks that overlap by the longest secret and its context."""
+    # `text[start:]` isn't searched yet and starts in this line; `offset` characters were dropped.
     text, start, line, offset = "", 0, 1, 0
     with path.open("rb") as file:
         last = False
@@ -245,7 +245,7 @@ def _look_into_stream(
             block = file.read(_BLOCK)
             last = not block
             text += block.decode("latin-1")
-            # What begins behind this is looked at again with the next block.
+            # What starts after this is searched again with the next block.
             limit = max(start, len(text) - (0 if last else LONGEST))
             found = search(plain(text), strict=strict, known=known)
             looked.values |= found.values
@@ -265,7 +265,7 @@ def _look_into_stream(
 def _in_sqlite(
     path: Path, strict: bool, known: Set[Secret], looked: Looked
 ) -> dict[sqlite.Cell, set[Finding]]:
-    """What is in a database's rows. The findings' places are those in their cells."""
+    """Search a database's rows. Positions of findings are those in their cells."""
     cells: dict[sqlite.Cell, set[Finding]] = {}
     for batch in sqlite.batches(path):
         found = search(plain(batch.text), strict=strict, known=known)
@@ -276,7 +276,7 @@ def _in_sqlite(
             local = Finding(
                 finding.start - at, finding.end - at, finding.kind, finding.detail, finding.public
             )
-            # Some rows come twice, with those before them and with those behind them.
+            # Some rows are searched twice, with the previous and the next rows.
             if local not in cells.setdefault(cell, set()):
                 cells[cell].add(local)
                 looked.hits.append(Hit(cell.place, local))
@@ -287,9 +287,9 @@ def _look_into_sqlite(path: Path, strict: bool, known: Set[Secret], looked: Look
     try:
         _in_sqlite(path, strict, known, looked)
     except sqlite3.Error:
-        looked.hits.clear()  # damaged or locked: its bytes can be read all the same
+        looked.hits.clear()  # damaged or locked, but its bytes can still be searched
     if not looked.hits:
-        # What was deleted or overwritten stays in the file until it is vacuumed.
+        # Deleted and overwritten rows stay in the file until it is vacuumed.
         deleted = Looked()
         _look_into_stream(path, None, strict, known, deleted)
         looked.hits += [Hit(f"{hit.place}, in no row", hit.finding) for hit in deleted.hits]

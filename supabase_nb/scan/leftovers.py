@@ -1,4 +1,4 @@
-"""Whether a file still holds a secret that was taken out of it, in whatever encoding."""
+"""Checks whether a file still contains a removed secret, in any encoding."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from ..tokens import Secret
 from .views import plain, views
 
-# A secret is told by its last characters: those of a JWT are its signature's.
+# Secrets are recognized by their last characters, which are the signature's for a JWT.
 _LENGTH = 12
 _RUN = re.compile(rf"[A-Za-z0-9_./~+=-]{{{_LENGTH},}}", re.ASCII)
 
 
 def holds_any(text: str, values: Iterable[Secret]) -> bool:
-    """Whether a text holds one of these, also within a longer word, or in another encoding."""
+    """Whether a text contains one of these values, also within a longer word or in another encoding."""
     ends = {form[-_LENGTH:] for value in values for form in _forms(value.reveal())}
     return any(
         run[0][at : at + _LENGTH] in ends
@@ -29,7 +29,7 @@ def _forms(value: str) -> set[str]:
     data = value.encode("latin-1")
     forms = {value, data.hex(), data.hex().upper()}
     for before in range(3):
-        # Only what the neighbours of the secret cannot change.
+        # Only the part that doesn't depend on the characters around the secret.
         encoded = base64.b64encode(b"\0" * before + data).rstrip(b"=").decode()
         whole = encoded[: (before + len(data)) * 8 // 6]
         forms |= {whole, whole.replace("+", "-").replace("/", "_")}

@@ -1,4 +1,4 @@
-"""The parts of a notebook that may hold a secret, where they are in the file, and the file without them."""
+"""The parts of a notebook that can contain secrets, with their positions in the file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 
 @dataclass
 class Member:
-    """A member of an object or an item of a list: its key, and where it and its value are in the file."""
+    """A member of an object or an item of a list: its key, and the positions of it and its value."""
 
     key: str
     start: int
@@ -28,14 +28,14 @@ class Member:
 
 @dataclass
 class Holder:
-    """An object or a list, and which of its members go as a whole."""
+    """An object or a list, and which of its members are removed completely."""
 
     inside: tuple[int, int]
     members: list[Member]
     removed: set[int] = field(default_factory=set)
 
     def cuts(self) -> Iterator[tuple[int, int]]:
-        """What to cut, with the commas that separate the members."""
+        """The spans to cut, including commas between members."""
         if len(self.removed) == len(self.members):
             yield self.inside
             return
@@ -54,10 +54,10 @@ class Part:
     """A part of a notebook.
 
     Attributes:
-        view: What it says.
-        places: Where it is, in words (``cell 3, output 1``), and where in the file that begins.
-        whole: What goes as a whole if there is a secret in it; ``None`` for what keeps the rest. What is
-            beside a secret in an output, an attachment or a widget's state is often more of it.
+        view: Its text.
+        places: Its locations (``cell 3, output 1``), and where they start in the file.
+        whole: What to remove completely if it contains a secret; ``None``: only the secret. In outputs,
+            attachments and widget state, the text around a secret is often part of it.
     """
 
     view: View
@@ -65,7 +65,7 @@ class Part:
     whole: tuple[Holder, int] | None = None
 
     def place(self, at: int) -> str:
-        """Where a secret is that begins at this place of the file."""
+        """The location of a secret that starts at this position in the file."""
         return self.places[max(0, bisect_right(self.places, at, key=lambda place: place[0]) - 1)][1]
 
 
@@ -74,10 +74,10 @@ class NotJson(Exception):
 
 
 def parts(text: str) -> Iterator[Part]:
-    """Sources, outputs, attachments, metadata and widget state; nbformat 3 and 4.
+    """Sources, outputs, attachments, metadata and widget state, for nbformat 3 and 4.
 
     Args:
-        text: The file's bytes as Latin-1, so that places in it are places in the file.
+        text: The file's bytes as Latin-1, so that positions are the same as in the file.
 
     Raises:
         NotJson: The file is not a JSON object.
@@ -113,7 +113,7 @@ def parts(text: str) -> Iterator[Part]:
 
 
 def _sources(text: str, cells: list[list[Member]]) -> Part:
-    """What was written into the cells, as one text: a session's two tokens may be in two cells."""
+    """All sources as one text, because a session's two tokens can be in two cells."""
     view, places = View(), [(0, "notebook")]
     for number, cell in enumerate(cells, 1):
         for member in cell:
@@ -168,7 +168,7 @@ def _below(text: str, member: Member) -> list[Member]:
 
 
 def _members(text: str, at: int) -> list[Member]:
-    """The members of the object, or the items of the list, that is valid JSON at a place."""
+    """The members of the object, or items of the list, at a position in valid JSON."""
     found: list[Member] = []
     opening, at = text[at], _skip(text, at + 1)
     while opening in "{[" and text[at] not in "]}":
@@ -197,7 +197,7 @@ def _name(member: Member) -> str:
 
 
 def _joined(value: Any) -> Any:
-    """The value with every list of lines, as Jupyter saves texts, made one text."""
+    """The value with every list of lines, Jupyter's format for texts, joined."""
     if isinstance(value, list):
         if value and all(isinstance(item, str) for item in value):
             return "".join(value)

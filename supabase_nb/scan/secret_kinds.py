@@ -1,4 +1,4 @@
-"""Which texts are Supabase tokens or keys, and of what kind. A finding never holds the secret itself."""
+"""Recognizes Supabase tokens and keys, and their kinds. Findings never contain the secret itself."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ..tokens import Secret, session_id_of, text_claim
 from ..tokens import expiry as expiry_of
 from .views import View, plain, views
 
-#: How far from an access token something with a refresh token's shape is taken for one, in characters.
+#: Maximum distance between an access token and a possible refresh token, in characters.
 NEAR = 600
 
-#: No secret that `find` reports is longer than this, in characters; base64 in a file may be.
+#: Maximum length of a secret that `find` reports, in characters. Base64 in a file can be longer.
 LONGEST = 24 * 1024
 
-# Base64 in base64 in base64, and no deeper.
+# Maximum nesting of base64.
 _DEEPEST = 3
-# Base64 without any of these holds no secret.
+# Base64 without any of these contains no secret.
 _MARKERS = (
     "eyJ",
     "sb_",
@@ -40,7 +40,7 @@ _MARKERS = (
     "auth-token",
 )
 
-# Every pattern looks at each character a bounded number of times, so that no text takes quadratic time.
+# Every pattern checks each character a bounded number of times, so that no text takes quadratic time.
 _WORD = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{12,128}(?![A-Za-z0-9_-])", re.ASCII)
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/_-])(?:base64-)?(?P<data>[A-Za-z0-9+/_-]{40,}={0,2})", re.ASCII)
 _V2 = re.compile(rf"(?<![A-Za-z0-9+/_-]){token_shapes.V2.pattern}(?![A-Za-z0-9+/_=-])", re.ASCII)
@@ -58,15 +58,15 @@ _COOKIE = re.compile(
         (?P<value>[A-Za-z0-9_.~%+/=-]{{8,16384}})""",
     re.VERBOSE | re.ASCII,
 )
-# Directly behind a cookie's first part, without a name.
+# Directly after a cookie's first part, without a name.
 _REST_OF_COOKIE = re.compile(
     r"""["'`]?[\s,;]{1,40}["'`]?(?P<value>[A-Za-z0-9_-]{16,16384})(?![\w.(:=])""", re.ASCII
 )
-# A word near an access token: no path, no attribute, no call, no variable that is set.
+# A word near an access token, but not a path, an attribute, a call or an assigned variable.
 _NEAR = re.compile(
     r"(?<![A-Za-z0-9_./@+-])[A-Za-z0-9_-]{12,128}(?!\.?[A-Za-z0-9_/@+(-]|\s{0,2}(?:\(|=(?!=)))", re.ASCII
 )
-# What is named a refresh token near an access token, though it has letters only: rt: …, -p rt …
+# A word that is named as a refresh token near an access token: rt: …, -p rt …
 _NEAR_NAMED = re.compile(
     r"""(?<![A-Za-z0-9])(?: (?i:rt|refresh(?:[_-]?token)?)["'`]?\s{0,4}[:=]\s{0,8}["'`]?
           | -[-p]\s{0,4}(?:rt|refresh(?:[_-]token)?)[\s=]{1,4}["'`]? )
@@ -81,14 +81,14 @@ _PLACEHOLDER = re.compile(
 
 @dataclass(frozen=True)
 class Finding:
-    """Where in a text a secret is, and what it is.
+    """A secret's position in a text, and its kind.
 
     Attributes:
         start: Its first character.
         end: One past its last character.
         kind: ``"access token"``, ``"service_role key"``, ``"refresh token"``…
-        detail: The project and the expiry, where the token says so; else empty.
-        public: Meant to be public (an anon key); reported on request only.
+        detail: The project and the expiry from the token, or empty.
+        public: Whether it is public (an anon key), and reported only on request.
     """
 
     start: int
@@ -99,18 +99,18 @@ class Finding:
 
     @property
     def placeholder(self) -> str:
-        """What is put in the secret's place."""
+        """The text that replaces the secret."""
         return f"removed-{self.kind.replace(' ', '-')}"
 
 
 @dataclass
 class Search:
-    """What was found in a text.
+    """The secrets found in a text.
 
     Attributes:
-        findings: In their order, without overlaps.
-        values: The secrets themselves, apart from words that may be just that.
-        recurring: Those that are looked for by value elsewhere, because they have no shape of their own.
+        findings: The findings in order, without overlaps.
+        values: The secrets themselves, except possible ordinary words.
+        recurring: Those that are searched by value elsewhere, because their format isn't distinctive.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -119,11 +119,11 @@ class Search:
 
 
 def find(text: str, *, strict: bool = False) -> list[Finding]:
-    """The secrets in `text`, in their order, without overlaps.
+    """The secrets in `text`, in order, without overlaps.
 
     Args:
         text: Any text.
-        strict: Report what is meant to be public too (anon and publishable keys), and JWTs of others.
+        strict: Also report public keys (anon and publishable) and other JWTs.
     """
     return search(plain(text), strict=strict).findings
 
@@ -134,7 +134,7 @@ def replace(text: str, *, strict: bool = False) -> str:
 
 
 def without_secrets(text: str, findings: Iterable[Finding]) -> str:
-    """`text` with a placeholder for every secret that was found in it."""
+    """`text` with a placeholder for each given finding."""
     parts, end = [], 0
     for finding in findings:
         if finding.start < end:
@@ -149,12 +149,12 @@ def without_secrets(text: str, findings: Iterable[Finding]) -> str:
 
 
 def search(view: View, *, strict: bool = False, known: Set[Secret] = frozenset(), depth: int = 0) -> Search:
-    """The secrets in a view, also where they are encoded.
+    """The secrets in a view, including encoded ones.
 
     Args:
-        view: Of the text; the findings' places are those in the text that it was made from.
+        view: A view of the text. Positions of findings are those in the original text.
         strict: As in `find`.
-        known: Refresh tokens to look for by their value.
+        known: Refresh tokens to search by value.
         depth: How many layers of base64 have been decoded.
     """
     words = {secret.reveal() for secret in known}
@@ -163,7 +163,7 @@ def search(view: View, *, strict: bool = False, known: Set[Secret] = frozenset()
         for finding in (*_candidates(layer.text, words), *_in_base64(layer.text, known, depth, result)):
             if strict or not finding.public:
                 value = Secret(layer.text[finding.start : finding.end])
-                # A lone word of letters may be just that: it is not hunted down in other places.
+                # A word of letters may be an ordinary word, so it isn't searched elsewhere.
                 if finding.detail or not value.reveal().isalpha():
                     result.values.add(value)
                     if finding.kind == "refresh token":
@@ -203,7 +203,7 @@ def _finding(shape: Shape) -> Finding:
 
 
 def _detail(claims: Mapping[str, Any] | None) -> str:
-    """The project of a JWT, and until when it is valid."""
+    """A JWT's project and expiry."""
     details = [_project(text_claim(claims, "iss"), text_claim(claims, "ref"))]
     expiry = expiry_of(claims)
     if expiry is not None and expiry < 1e11:
@@ -215,7 +215,7 @@ def _detail(claims: Mapping[str, Any] | None) -> str:
 def _named(text: str) -> Iterator[Finding]:
     for match in _NAMED.finditer(text):
         value, sep, name = match["value"], match["sep"], match["name"].lower()
-        # With a comma between them, or nothing, only the shape tells.
+        # With only a comma or nothing between them, only the format is a hint.
         quoted = sep[-1] in "\"'`" and not {":", "="}.isdisjoint(sep)
         in_address = text[max(0, match.start() - 1) : match.start()] in ("#", "&", "?")
         if _PLACEHOLDER.search(value) or len(set(value)) < 5 or value.startswith("eyJ"):
@@ -262,7 +262,7 @@ def _near(text: str, tokens: list[Finding]) -> Iterator[Finding]:
         if span and not _PLACEHOLDER.search(text, *span):
             yield Finding(*span, "refresh token", "beside an access token")
     for start, end in _neighbourhoods(tokens):
-        # Further than the end, so that no word is cut there.
+        # Beyond the end, so that no word is cut off.
         for near in _NEAR.finditer(text, start, end + 200):
             if near.start() < end and has_shape(near[0]) and not _PLACEHOLDER.search(near[0]):
                 yield Finding(*near.span(), "refresh token", "by its shape, near an access token")
@@ -272,7 +272,7 @@ def _near(text: str, tokens: list[Finding]) -> Iterator[Finding]:
 
 
 def _neighbourhoods(tokens: list[Finding]) -> list[tuple[int, int]]:
-    """Where to look for refresh tokens; no place twice."""
+    """The spans to search for refresh tokens, without overlaps."""
     places: list[tuple[int, int]] = []
     for token in tokens:
         start = max(0, token.start - NEAR)
@@ -292,5 +292,5 @@ def _project(issuer: str | None, ref: str | None) -> str:
 
 
 def _plain(text: str) -> str:
-    # Claims are whatever somebody signed: nothing that could steer a terminal or be long.
+    # Claims can contain anything, so shorten them and remove control characters.
     return re.sub(r"[^A-Za-z0-9._: -]", "?", text)[:40]

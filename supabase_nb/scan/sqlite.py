@@ -1,4 +1,4 @@
-"""Secrets in SQLite files: IPython's histories, and any other table of texts."""
+"""Reads and cleans SQLite files: IPython's histories, and any other tables with text."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 
 MAGIC = b"SQLite format 3\0"
 
-# How much of a table is read as one text, in characters, and how many rows come once more with the next.
+# How many characters of a table are searched as one text, and how many rows overlap with the next text.
 _BATCH = 1024 * 1024
 _AGAIN = 5
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A text, or bytes, in a row. Texts come as Latin-1 of their UTF-8."""
+    """A text or bytes in a row. Texts are decoded as Latin-1."""
 
     table: str
     row: str
@@ -30,32 +30,32 @@ class Cell:
 
     @property
     def place(self) -> str:
-        """Where it is, in words."""
+        """Its location as text."""
         return f"{self.row} ({self.column})"
 
     @property
     def text(self) -> str:
-        """What it says; bytes as Latin-1, which gives each back unchanged."""
+        """Its text; bytes are decoded as Latin-1, which preserves them."""
         return self.value.decode("latin-1") if isinstance(self.value, bytes) else self.value
 
 
 @dataclass
 class Batch:
-    """Rows that follow one another, as one text: a session's two tokens may be in two of them."""
+    """Consecutive rows as one text, because a session's two tokens can be in two rows."""
 
     text: str
     cells: list[tuple[int, Cell]]
 
     def cell(self, at: int) -> tuple[int, Cell]:
-        """The cell at a place of the text, and where it begins."""
+        """The cell at a position of the text, and where it starts."""
         return self.cells[bisect_right(self.cells, at, key=lambda cell: cell[0]) - 1]
 
 
 def batches(path: Path) -> Iterator[Batch]:
-    """Every text in a database.
+    """All texts in a database.
 
     Raises:
-        sqlite3.Error: It is damaged or locked.
+        sqlite3.Error: The file is damaged or locked.
     """
     with closing(connect(path, "ro")) as connection:
         for table in _tables(connection):
@@ -71,13 +71,13 @@ def batches(path: Path) -> Iterator[Batch]:
 
 
 def clean(path: Path, texts: Mapping[Cell, str]) -> None:
-    """Replace texts, and leave no byte of the old ones in the file or its side files.
+    """Replace texts, and overwrite the old ones in the file and its side files.
 
     Raises:
-        sqlite3.Error: It is damaged or locked.
+        sqlite3.Error: The file is damaged or locked.
     """
     with closing(connect(path, "rw")) as connection:
-        # Without it the old bytes stay in the file's free pages.
+        # Otherwise, old bytes stay in the file's free pages.
         connection.execute("PRAGMA secure_delete = ON")
         for cell, text in texts.items():
             table, column = _quoted(cell.table), _quoted(cell.column)
@@ -93,20 +93,20 @@ def clean(path: Path, texts: Mapping[Cell, str]) -> None:
 
 
 def with_side_files(path: Path) -> list[Path]:
-    """A file, and those beside it into which SQLite writes the same rows."""
+    """A file, and its side files with the same rows."""
     sides = [path.with_name(path.name + suffix) for suffix in ("-journal", "-wal", "-shm")]
     return [path, *(side for side in sides if side.is_file())]
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """Open a database that exists; `mode` is ``"ro"`` or ``"rw"``. Texts come as Latin-1, unchanged."""
+    """Open an existing database; `mode` is ``"ro"`` or ``"rw"``. Texts are decoded as Latin-1."""
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=5)
     connection.text_factory = lambda data: data.decode("latin-1")
     return connection
 
 
 def _parameter(like: str | bytes, text: str) -> tuple[str, str | bytes]:
-    """How to pass a value of the same type, and the value."""
+    """The SQL expression and parameter for a value of the same type."""
     data = text.encode("latin-1")
     if isinstance(like, bytes):
         return "?", data
@@ -125,9 +125,9 @@ def _rows(connection: sqlite3.Connection, table: str) -> Iterator[list[Cell]]:
     try:
         described = connection.execute(f"SELECT * FROM {_quoted(table)} LIMIT 0").description
     except sqlite3.OperationalError:
-        return  # a virtual table of an extension; its bytes are searched all the same
+        return  # a virtual table of an extension; its bytes are searched anyway
     columns = [column[0] for column in described]
-    # A column of the table may have one of these names.
+    # The table may have a column with one of these names.
     free = [name for name in ("rowid", "_rowid_", "oid") if name not in {name.lower() for name in columns}]
     id_column = free[0] if free else "NULL"
     try:

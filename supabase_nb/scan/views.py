@@ -1,4 +1,4 @@
-"""Texts with their encodings undone, which know where each character was."""
+"""Decoded texts that know the original position of each character."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import chain
 
-# How many layers are undone: JSON in a URL in HTML in JSON is four.
+# Maximum number of encodings: JSON in a URL in HTML in JSON is four.
 _DEEPEST = 6
 _UTF16 = re.compile(r"(?:[\x01-\xff]\0){4,}|(?:\0[\x01-\xff]){4,}")
-# Each alternative begins in one place only and looks at most a little ahead, so that this takes linear time.
+# Each alternative starts in one place only and has a short lookahead, so that this takes linear time.
 _ENCODED = re.compile(
     r"""
       (?<!\\)\\+ (?: u(?P<unicode>[0-9a-fA-F]{4}) | x(?P<byte>[0-9a-fA-F]{2}) | (?P<escaped>[^\\]) )
@@ -22,15 +22,15 @@ _ENCODED = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
-# Tags within a word: a highlighted token has several.
+# Tags within a word, as in a highlighted token.
 _INLINE = {"a", "b", "code", "em", "font", "i", "mark", "s", "small", "span", "strong", "tt", "u", "wbr"}
 _WHITE = {"n": "\n", "r": "\r", "t": "\t"}
-# One escape of JSON, where it is certain that this is JSON.
+# A JSON escape, if this is certainly JSON.
 _ESCAPE = re.compile(r'\\(?:u(?P<unicode>[0-9a-fA-F]{4})|(?P<escaped>.))|(?P<join>"\s*,\s*")', re.DOTALL)
 
 
 class View:
-    """A text made from another, and for each of its characters the place of the original.
+    """A decoded text, and the original position of each of its characters.
 
     Attributes:
         text: The text.
@@ -39,26 +39,27 @@ class View:
     def __init__(self, parent: View | None = None) -> None:
         self.text = ""
         self._parent = parent
-        # A run of characters: where it begins in this text and in the other, and how much of that each takes.
+        # A run of characters: where it starts in this and the original text, and the length of each in the
+        # original.
         self._runs: list[tuple[int, int, int]] = []
         self._parts: list[str] = []
         self._length = 0
 
     def add(self, text: str, origin: int, step: int = 1) -> None:
-        """Append a run of characters, each from `step` characters of the original."""
+        """Append a run of characters, each from `step` original characters."""
         if text:
             self._runs.append((self._length, origin, step))
             self._parts.append(text)
             self._length += len(text)
 
     def done(self) -> View:
-        """This view, complete."""
+        """Finish this view."""
         self.text = "".join(self._parts)
         self._parts = []
         return self
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """Where the characters from `start` up to `end` are in the original."""
+        """The original span of the characters from `start` to `end`."""
         first, last = self._place(start)[0], self._place(end - 1)[1]
         return self._parent.span(first, last) if self._parent else (first, last)
 
@@ -69,16 +70,16 @@ class View:
 
 
 def plain(text: str) -> View:
-    """A text as it is."""
+    """A view of a text without decoding."""
     view = View()
     view.add(text, 0)
     return view.done()
 
 
 def views(view: View) -> Iterator[View]:
-    """The view, and what it says when one layer of encodings after the other is undone."""
+    """The view, and views with more and more encodings decoded."""
     if "\0" in view.text:
-        # Before all else: nothing else can be seen in it.
+        # First, because it hides everything else.
         yield view
         view = _undone_utf16(view)
     for _ in range(_DEEPEST):
@@ -91,7 +92,7 @@ def views(view: View) -> Iterator[View]:
 
 
 def json_lines(text: str, start: int, end: int, into: View) -> None:
-    """Append the string, or the list of strings, that is JSON from `start` up to `end` of `text`."""
+    """Append the JSON string, or list of strings, from `start` to `end` of `text`."""
     at, end = text.find('"', start, end) + 1, text.rfind('"', start, end)
     for match in _ESCAPE.finditer(text, at, max(at, end)):
         into.add(text[at : match.start()], at)
@@ -126,7 +127,7 @@ def _undone(view: View) -> View | None:
 
 
 def _character(match: re.Match[str]) -> str:
-    """The character that an encoding means; none for what only separates or formats."""
+    """The character that an escape stands for; empty for separators and formatting."""
     kind, found = match.lastgroup, match[match.lastgroup or 0]
     if kind == "escaped":
         return _WHITE.get(found, found)

@@ -102,7 +102,9 @@ def test_other_options_start_it_anew(tmp_path: Path) -> None:
 
 def test_the_port_can_be_chosen_or_is_refused(tmp_path: Path) -> None:
     with running_server() as other:
-        with pytest.raises(DemoServerError, match=f"didn't start: .*port {other.port} on 127.0.0.1 is taken"):
+        with pytest.raises(
+            DemoServerError, match=f"didn't start: .*port {other.port} on 127.0.0.1 is in use"
+        ):
             ensure_server(tmp_path, port=other.port)
         assert find_server(tmp_path) is None
 

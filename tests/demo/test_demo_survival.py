@@ -32,7 +32,7 @@ class Client:
                 if wanted == 0:
                     enough.set()
         except DemoServerError as error:
-            if "no answer" not in str(error):
+            if "no response" not in str(error):
                 raise
         finally:
             enough.set()

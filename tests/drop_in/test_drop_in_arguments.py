@@ -198,9 +198,9 @@ WRONG: dict[str, tuple[Callable[[AuthClient], Any], str]] = {
     ),
     "another type for sign_out": (lambda auth: auth.sign_out(["local"]), 'sign_out takes "local"'),
     "no code": (lambda auth: auth.exchange_code_for_session({"code": "x"}), "Unknown key 'code'.*auth_code"),
-    "one token": (lambda auth: auth.set_session(made.jwt()), "takes both tokens"),
-    "a number": (lambda auth: auth.set_session(5), "takes both tokens"),
-    "a dictionary without tokens": (lambda auth: auth.set_session({"user": {}}), "takes both tokens"),
+    "one token": (lambda auth: auth.set_session(made.jwt()), "Pass both tokens"),
+    "a number": (lambda auth: auth.set_session(5), "Pass both tokens"),
+    "a dictionary without tokens": (lambda auth: auth.set_session({"user": {}}), "Pass both tokens"),
     "a misspelled refresh token": (
         lambda auth: auth.set_session({"access_token": made.jwt(), "refresh_tokn": "abcdefghijkl"}),
         "with access_token and refresh_token",

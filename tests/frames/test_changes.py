@@ -62,7 +62,7 @@ def test_the_first_rows_of_a_table_that_grows(api: Api, supabase: Client) -> Non
         api.database.insert("numbers", [(3_001 + 2 * number, "new")])
 
     api.before = change
-    with pytest.warns(DataWarning, match="changed while it was read"):
+    with pytest.warns(DataWarning, match="changed while it was loading"):
         frame = supabase.frame(supabase.table("numbers").select("*").limit(5_000))
     assert len(frame) == 5_000
     assert frame["id"].is_unique

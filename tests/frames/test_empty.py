@@ -33,7 +33,7 @@ def test_signed_in_and_no_row_is_visible(server: DemoServer) -> None:
             DataWarning, match=r"alan@example\.com may read: it is empty, or no Row Level Security policy"
         ):
             supabase.frame("readings")
-        with pytest.warns(DataWarning, match="no policy"):  # not even without the filter
+        with pytest.warns(DataWarning, match="no Row Level Security policy"):  # not even without the filter
             supabase.frame(supabase.table("readings").select("*").eq("rain", True))
 
 

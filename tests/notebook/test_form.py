@@ -127,7 +127,7 @@ def test_many_threads_bring_one_submission(client, given):
 @pytest.mark.parametrize(
     ("access", "refresh", "says"),
     [
-        ("", "", "Nothing was given"),
+        ("", "", "The input is empty"),
         (AT, AT, "These are two access tokens"),
         (f"https://x.co/#access_token={AT}", "", "no tokens in this address"),
         (None, 7, ""),

@@ -320,7 +320,7 @@ def test_several_projects_by_name(connected):
     assert connected.ns["two"].auth.session is not None
     assert connected.ns["supabase"].auth.session is None
     ran = connected.run("%supabase_session --name three")
-    assert "There is `supabase`, `two`." in ran.text
+    assert "Existing clients: `supabase`, `two`." in ran.text
 
 
 def test_without_the_default_one_the_only_client_is_meant_and_of_two_none(shell, connected):

@@ -131,7 +131,7 @@ def test_an_enrolment_that_is_broken_off_leaves_nothing(
 def test_without_an_app(here: Shell, person: Person) -> None:
     ran = here.run("%supabase_mfa")
     assert not ran.ok
-    assert "%supabase_mfa --enroll adds one" in ran.text
+    assert "Run %supabase_mfa --enroll to add one" in ran.text
 
 
 def test_of_several_apps_one_is_named(here: Shell, server: DemoServer, person: Person) -> None:

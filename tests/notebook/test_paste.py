@@ -75,8 +75,8 @@ ANON = ".".join(
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        (("", ""), "Nothing was given"),
-        ((" \n", "''"), "Nothing was given"),
+        (("", ""), "The input is empty"),
+        ((" \n", "''"), "The input is empty"),
         ((f"{AT} {AT}",), "several access tokens"),
         ((AT, AT), "These are two access tokens"),
         ((f"{AT} {RT} {RT}",), "Paste exactly two tokens"),

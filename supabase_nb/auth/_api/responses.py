@@ -1,4 +1,4 @@
-"""What a response of the auth server means: a value, an outage or a refusal."""
+"""Interprets the auth server's responses: a value, an outage or an error."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _T = TypeVar("_T")
 _RETRYABLE = frozenset({408, 409, 425, 429})
 
 
-#: Texts of servers from before error codes (until mid-2024) -> the code that later servers send with them.
-#: The first one that is part of the text counts.
+#: Messages of servers without error codes (until mid-2024) -> the code that newer servers send with them.
+#: The first one that the message contains applies.
 _CODES_BY_TEXT = {
     "invalid refresh token: already used": "refresh_token_already_used",
     "invalid refresh token: session expired": "session_expired",
@@ -59,7 +59,7 @@ class Response:
         status: The HTTP status.
         headers: The headers.
         body: The body.
-        sent: The secrets in the request, which the server's text may repeat.
+        sent: The request's secrets, which the server's text may repeat.
     """
 
     __slots__ = ("body", "headers", "sent", "status")
@@ -73,11 +73,11 @@ class Response:
         self.sent = tuple(sent)
 
     def shown(self, text: str) -> str:
-        """Text from this response, made safe to show. Every server text in an error goes through here."""
+        """Make text from this response safe to show. Used for every server text in an error."""
         return shown(text, secrets=self.sent)
 
     def json(self) -> Any:
-        """The body's JSON, or ``None`` where it is none."""
+        """The body's JSON, or ``None`` if it isn't JSON."""
         try:
             return json.loads(self.body())
         except (ValueError, RecursionError):
@@ -88,7 +88,7 @@ class Response:
 
 
 def read(response: Response, now: float, *, of_client: bool = False) -> Session | User | None:
-    """What a 200 holds; ``None`` where it is not what was promised.
+    """The value in a 200; ``None`` if it isn't the expected one.
 
     Args:
         response: The response.
@@ -102,7 +102,7 @@ def read(response: Response, now: float, *, of_client: bool = False) -> Session 
                 wire = {**wire, "user": _user_in(wire["access_token"])}
                 wire.pop("id_token", None)
             return Session.from_wire(wire, now=now)
-        # PUT /user and sign-up answer with the user itself, some versions wrap it.
+        # PUT /user and sign-up return the user itself; some versions wrap it.
         if isinstance(wire, dict) and isinstance(wire.get("user"), dict):
             wire = wire["user"]
         return User.from_wire(wire)
@@ -111,26 +111,26 @@ def read(response: Response, now: float, *, of_client: bool = False) -> Session 
 
 
 def read_object(response: Response, read: Callable[[Mapping[str, Any]], _T | None]) -> _T | None:
-    """A JSON object as `read` understands it; ``None`` where it is none, or not what was promised."""
+    """Parse a JSON object with `read`; ``None`` if it isn't the expected one."""
     wire = response.json()
     return read(wire) if isinstance(wire, dict) else None
 
 
 def _user_in(access_token: object) -> dict[str, Any]:
-    """The user as far as the claims of an access token say."""
+    """The user's fields in an access token's claims."""
     claims = tokens.read_claims(tokens.clean(access_token)) or {}
     names = ("aud", "role", "email", "phone", "app_metadata", "user_metadata", "is_anonymous")
     return {"id": claims.get("sub"), **{name: claims[name] for name in names if name in claims}}
 
 
 def half_confirmed(response: Response) -> bool:
-    """Whether a 200 says that the other address has to be confirmed too, for an address to be changed."""
+    """Whether a 200 means that a change of address must be confirmed at the other address too."""
     wire = response.json()
     return isinstance(wire, dict) and wire.get("code") == "200"
 
 
 def unexpected_response(status: int = 200) -> errors.AuthUnknownError:
-    """The error of a 200 that does not hold what was asked for."""
+    """The error for a 200 with unexpected contents."""
     return errors.AuthUnknownError(
         f"Unexpected response (HTTP {status}): this does not look like a Supabase Auth server. Is a proxy or "
         "a login page in between? Check the network and the project's URL.",
@@ -139,7 +139,7 @@ def unexpected_response(status: int = 200) -> errors.AuthUnknownError:
 
 
 def timed_out(url: str) -> errors.AuthRetryableError:
-    """The error of an answer that did not come in time."""
+    """The error for a timeout."""
     return errors.AuthRetryableError(
         f"{host_of(url)} did not respond in time. The session is unchanged; check the network and the "
         "project's URL.",
@@ -148,12 +148,12 @@ def timed_out(url: str) -> errors.AuthRetryableError:
 
 
 def not_a_url(url: str) -> errors.AuthError:
-    """The error of a URL that the HTTP library cannot do anything with."""
+    """The error for a URL that the HTTP library rejects."""
     return errors.AuthError(f"{host_of(url)} is not a valid URL. Check it.")
 
 
 def host_of(url: str) -> str:
-    """Host and port, as messages name a server."""
+    """Host and port, for messages."""
     return urlsplit(url).netloc
 
 
@@ -184,7 +184,7 @@ def outage(error: httpx.HTTPError, url: str) -> errors.AuthError:
 
 
 def refusal(response: Response, url: str, now: float) -> errors.AuthError:
-    """Both shapes of an error (with and without the version header), and what is no auth server's word."""
+    """The error for an error response, of the auth server (in both formats) or of something else."""
     status = response.status
     if 300 <= status < 400:
         return errors.AuthUnknownError(
@@ -216,7 +216,7 @@ def refusal(response: Response, url: str, now: float) -> errors.AuthError:
             code=code,
             retry_after=wait,
         )
-    # GoTrue's own shape: a gateway's answer has no ``msg``.
+    # The auth server's own format. A gateway's response has no ``msg``.
     from_auth_server = isinstance(body.get("msg"), str)
     if code is None:
         code = _code_by_text(body)
@@ -244,14 +244,14 @@ def refusal(response: Response, url: str, now: float) -> errors.AuthError:
             message, status=status, code=code, reasons=[response.shown(str(r)) for r in reasons or ()]
         )
     error = kind(message, status=status, code=code)
-    # Which session a refusal is about (``tests/wire/rotation.json``, family 4): an id, not a token.
+    # The id of the rejected session (``tests/wire/rotation.json``, family 4). It is not a token.
     session_id = response.headers.get("sb-auth-session-id")
     error.session_id = session_id and response.shown(session_id)
     return error
 
 
 def _code_by_text(body: Mapping[str, object]) -> str | None:
-    """The code of a refusal that has none, from a server from before error codes."""
+    """The code for an error of an older server without error codes."""
     for name in ("msg", "error_description"):
         text = body.get(name)
         if isinstance(text, str):
@@ -265,11 +265,11 @@ def _code_by_text(body: Mapping[str, object]) -> str | None:
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """A ``Retry-After`` header in seconds; ``None`` where it is neither seconds nor a date.
+    """A ``Retry-After`` header in seconds; ``None`` if it is neither seconds nor a date.
 
     Args:
         value: The header.
-        now: The server's time in Unix seconds, which a date is meant by.
+        now: The server's time in Unix seconds.
     """
     if not value:
         return None

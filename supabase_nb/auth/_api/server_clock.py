@@ -1,4 +1,4 @@
-"""What time it is: by the server's clock, and by one that neither jumps nor stops in sleep."""
+"""The server's clock, and a steady clock that neither jumps nor stops during sleep."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-# A slow answer says little about the time: the server may have written its date at any moment of the way.
+# A slow response is imprecise: the server may have written its date at any moment before.
 _LONGEST_ROUND_TRIP = 2.0
-# The two clocks of this machine drift apart by less than this; more is a jump.
+# This machine's two clocks drift apart by less than this. A larger difference is a jump.
 _JUMP = 5.0
-# A `Date` that differs by more from what the auth server itself wrote into its tokens is another machine's.
+# A `Date` that differs by more from the times in the auth server's tokens is another machine's.
 _FOREIGN = 60.0
 
 
 class Clock:
-    """This machine's clocks; tests put shifted ones in its place."""
+    """This machine's clocks. Tests replace them."""
 
-    #: Unix seconds, as this machine believes.
+    #: Unix seconds, by this machine's clock.
     wall: Callable[[], float] = staticmethod(time.time)
 
     def steady(self) -> float:
-        """Seconds that only move forward, and go on while the machine is suspended."""
+        """Seconds that never go back, and continue while the machine is suspended."""
         if sys.platform == "linux":
             return time.clock_gettime(time.CLOCK_BOOTTIME)
         if sys.platform == "darwin":  # there CLOCK_MONOTONIC counts sleep, `time.monotonic` does not
@@ -33,17 +33,17 @@ class Clock:
         return time.monotonic()
 
     async def pause(self, seconds: float) -> None:
-        """Wait before another try."""
+        """Wait before another attempt."""
         await asyncio.sleep(seconds)
 
 
-# Where the time is known from: an earlier session, a `Date` (perhaps a proxy's), the auth server itself.
+# Sources of the time: an earlier session, a `Date` (perhaps a proxy's), the auth server itself.
 _HINT, _DATE, _ISSUED = 0, 1, 2
 
 
 @lru_cache(maxsize=8)
 def _seconds(date: str) -> float | None:
-    """A ``Date`` in Unix seconds. Answers of one second share it."""
+    """Parse a ``Date`` to Unix seconds. Cached, because responses of the same second share it."""
     try:
         return parsedate_to_datetime(date).timestamp()
     except (ValueError, TypeError, OverflowError):
@@ -51,26 +51,25 @@ def _seconds(date: str) -> float | None:
 
 
 class _Learnt(NamedTuple):
-    """Bounds of the server's time less the steady clock; all in seconds."""
+    """Bounds of the server's time minus the steady clock, in seconds."""
 
     low: float
     high: float
-    best: float  # between the two
-    wall: float  # this machine's time less the steady clock, at that moment
-    source: int  # the higher, the better
+    best: float  # between the bounds
+    wall: float  # this machine's time minus the steady clock, at that moment
+    source: int  # higher is better
 
     @classmethod
     def of(cls, low: float, high: float, wall: float, source: int) -> _Learnt:
-        """Where the bounds are far apart (a slow answer) the later time counts, which is the safe one."""
+        """If the bounds are far apart (a slow response), use the later time, which is the safe one."""
         return cls(low, high, max((low + high) / 2, high - 1.0), wall, source)
 
 
 class ServerClock:
-    """The server's clock as learnt from its answers, kept on the steady clock.
+    """The server's clock, derived from its responses and the steady clock.
 
-    Each answer bounds the difference between the two: its ``Date`` header, or the ``iat`` of a token in it
-    (whole seconds both), was written between sending and receiving. The bounds of several answers narrow it
-    further.
+    Each response bounds their difference: its ``Date`` header, or the ``iat`` of a token in it (both in whole
+    seconds), was written between sending and receiving. Several responses narrow the bounds.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -79,17 +78,17 @@ class ServerClock:
 
     @property
     def jumped(self) -> bool:
-        """Whether the wall clock was set, or the machine slept unnoticed, since the time was last learnt."""
+        """Whether the wall clock was set, or the machine slept unnoticed, since the last update."""
         learnt = self._learnt
         return learnt is not None and abs(self._wall() - learnt.wall) > _JUMP
 
     @property
     def offset(self) -> float:
-        """Server's time less this machine's wall clock, in seconds."""
+        """Server's time minus this machine's wall clock, in seconds."""
         return self.now() - self.clock.wall()
 
     def hint(self, offset: float | None, *, not_before: float | None = None) -> None:
-        """Start from an earlier session's offset, and from a time that is surely past (a token's ``iat``)."""
+        """Start from an earlier session's offset, and from a time in the past (a token's ``iat``)."""
         learnt, wall = self._learnt, self._wall()
         if learnt is not None and learnt.source > _HINT:
             return
@@ -97,28 +96,28 @@ class ServerClock:
         if not_before is not None:
             least = max(least, not_before - self.clock.wall())
         if learnt is not None:
-            # A token that is thought too old costs an exchange; one that is thought too young is refused.
+            # Overestimating a token's age costs a refresh. Underestimating it leads to a rejected request.
             least = max(least, learnt.low - wall)
         self._learnt = _Learnt.of(wall + least, wall + least, wall, _HINT)
 
     def now(self) -> float:
-        """The server's time in Unix seconds; this machine's until something better is known."""
+        """The server's time in Unix seconds, or this machine's if it isn't known yet."""
         learnt, clock = self._learnt, self.clock
         wall = clock.wall()
         if learnt is None:
             return wall
         steady = clock.steady()
         gone = wall - steady - learnt.wall
-        # Where the two no longer agree, it is not known which one jumped: again the later is the safe one.
+        # If the clocks no longer agree, either may have jumped. The later time is the safe one.
         return steady + learnt.best + (gone if gone > _JUMP else 0.0)
 
     def learn(self, date: str | None, sent: float, received: float) -> None:
-        """Take the ``Date`` header of an answer into account.
+        """Learn from a response's ``Date`` header.
 
         Args:
             date: The header's value.
-            sent: When the request left, on the steady clock.
-            received: When the answer came, on the steady clock.
+            sent: When the request was sent, on the steady clock.
+            received: When the response arrived, on the steady clock.
         """
         seconds = None
         if date is not None and received - sent <= _LONGEST_ROUND_TRIP:
@@ -126,7 +125,7 @@ class ServerClock:
         learnt, jumped = self._learnt, self.jumped
         if seconds is None:
             if learnt is not None and jumped:
-                # The answer has no usable time, so the safe one has to do.
+                # The response is too slow, so use the safe bound.
                 middle, wall = self.now() - self.clock.steady(), self._wall()
                 self._learnt = _Learnt.of(middle, middle, wall, _HINT)
             return
@@ -136,12 +135,12 @@ class ServerClock:
         self._take(seconds, sent, received, _DATE)
 
     def learn_issued(self, issued_at: float | None, sent: float, received: float) -> None:
-        """Take the ``iat`` of a token into account that was made for this answer: its own clock.
+        """Learn from the ``iat`` of a token that was issued in this response.
 
         Args:
-            issued_at: Unix seconds of the server's clock, whole.
-            sent: When the request left, on the steady clock.
-            received: When the answer came, on the steady clock.
+            issued_at: Whole Unix seconds by the server's clock.
+            sent: When the request was sent, on the steady clock.
+            received: When the response arrived, on the steady clock.
         """
         if issued_at is not None:
             self._take(issued_at, sent, received, _ISSUED)
@@ -153,7 +152,7 @@ class ServerClock:
             source = max(source, learnt.source)
             if low <= learnt.high and high >= learnt.low:
                 low, high = max(low, learnt.low), min(high, learnt.high)
-        # Otherwise the server's clock was set, or ours slept: the newest answer counts alone.
+        # Otherwise the server's clock was set, or ours stopped: use only the newest response.
         self._learnt = _Learnt.of(low, high, self._wall(), source)
 
     def _wall(self) -> float:

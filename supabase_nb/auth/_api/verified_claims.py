@@ -1,4 +1,4 @@
-"""Verified claims: an access token checked against the project's public keys, or by the auth server."""
+"""Verifies an access token with the project's public keys, or by asking the auth server."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from .endpoints import AuthAPI
 
 logger = logging.getLogger("supabase_nb")
 
-# How long keys are used, and how long to wait before fetching them again for a key that is not among them;
-# in seconds.
+# In seconds: how long keys are cached, and how long to wait before fetching them again for an unknown key.
 _KEEP, _AGAIN = 600.0, 5.0
 _ALGORITHMS = ["ES256", "RS256", "EdDSA"]
-# Clocks differ by a little.
+# Clocks can differ slightly.
 _LEEWAY = 10.0
 
 
 class Verifier:
-    """Checks signatures with the keys of one auth server."""
+    """Verifies signatures with an auth server's keys."""
 
     def __init__(self, api: AuthAPI) -> None:
         self._api = api
@@ -35,14 +34,14 @@ class Verifier:
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """In the child: the parent's fetch isn't there."""
+        """In a forked child: drop the parent's running fetch."""
         self._fetching = None
 
     async def verify(self, token: Secret, jwks: Mapping[str, Any] | None = None) -> ClaimsResponse:
-        """The claims of an access token.
+        """Verify an access token, and return its claims.
 
-        Without the token's key the auth server is asked (``GET /user``): it signs with a secret (HS256), the
-        key is new, the published keys cannot be read, or ``cryptography`` is not installed.
+        Without the token's public key, the auth server is asked (``GET /user``): if it signs with a secret
+        (HS256), the key is new, the published keys can't be read, or ``cryptography`` isn't installed.
 
         Args:
             token: The access token.
@@ -50,8 +49,8 @@ class Verifier:
 
         Raises:
             AuthInvalidJwt: The signature is wrong, or the token has expired.
-            AuthApiError: The auth server refused the token for another reason.
-            AuthRetryableError: The server cannot be reached.
+            AuthApiError: The auth server rejected the token for another reason.
+            AuthRetryableError: The server can't be reached.
         """
         claims, header = tokens.read_claims(token), tokens.read_header(token)
         if claims is None or header is None:
@@ -69,7 +68,7 @@ class Verifier:
         return ClaimsResponse(claims, header, token)
 
     async def _ask(self, token: Secret) -> str | None:
-        """What the auth server finds wrong with a token; ``None``: nothing."""
+        """Ask the auth server about a token: what is wrong with it, or ``None``."""
         try:
             await self._api.get_user(token)
         except AuthError as error:
@@ -80,7 +79,7 @@ class Verifier:
 
     async def _key(self, kid: str) -> Any:
         if kid not in self._current():
-            # Calls that need a key at the same time wait for the same fetch.
+            # Concurrent calls share a fetch.
             if self._fetching is None and self._now() - self._tried >= _AGAIN:
                 self._fetching = asyncio.ensure_future(self._fetch())
             if self._fetching is not None:
@@ -113,7 +112,7 @@ class Verifier:
 
 
 def _usable(jwks: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The keys of a key set that signatures can be checked with, by their ids."""
+    """The usable keys of a key set, by id."""
     found: dict[str, Any] = {}
     for value in (jwks or {}).get("keys") or ():
         try:
@@ -128,7 +127,7 @@ def _usable(jwks: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _check(token: Secret, key: Any, now: float) -> str | None:
-    """What is wrong with a token; ``None``: nothing. Raises nothing: the frames below hold the token."""
+    """What is wrong with a token, or ``None``. Never raises, because the frames below hold the token."""
     import jwt
 
     options = {"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False}

@@ -70,12 +70,12 @@ class BackgroundWork:
             await self._wait_quietly(self._refresher.start(Secret(snapshot.session.access_token)))
 
     async def _wait_quietly(self, attempt: RefreshAttempt) -> None:
-        """Wait for an attempt. Its outcome is in the state."""
+        """Wait without raising. The state has the outcome."""
         assert attempt.task is not None
         await asyncio.wait((attempt.task,))
 
     def _usable_without_refresh(self, snapshot: SessionSnapshot) -> bool:
-        """Whether the access token is fresh, or still valid where nothing can refresh it."""
+        """Whether the access token is fresh, or still valid and can't be refreshed."""
         freshness = self._state.freshness(snapshot)
         if snapshot.session is not None and not snapshot.session.refresh_token:
             return freshness is not Freshness.EXPIRED
@@ -89,7 +89,7 @@ class BackgroundWork:
                 await self._sync.catch_up(locked=True)
 
     async def _verify(self, snapshot: SessionSnapshot) -> None:
-        """Ask the server whether a session from storage is still valid, or what time it is."""
+        """Ask the server whether a stored session is still valid, or for its time."""
         session = snapshot.session
         assert session is not None
         try:
@@ -106,7 +106,7 @@ class BackgroundWork:
         if self._state.snapshot.session is not session:
             return
         if failure.code == "bad_jwt" and session.refresh_token and self._refresher.attempt is None:
-            # Expired after all, or signed with a key that is gone: the refresh token will show.
+            # Expired after all, or signed with a removed key: use the refresh token.
             self._state.replace(self._state.snapshot._replace(verified=True, next_try=None))
             await self._wait_quietly(self._refresher.start(Secret(session.access_token)))
         elif (failure.code == "bad_jwt" and not session.refresh_token) or (
@@ -121,6 +121,6 @@ class BackgroundWork:
 
 
 def _settled(snapshot: SessionSnapshot) -> SessionSnapshot:
-    """After a success: no failures, and no error but an unsaved session's."""
+    """Clear failures and errors after a success, except that of an unsaved session."""
     error = snapshot.error if not snapshot.saved else None
     return snapshot._replace(verified=True, next_try=None, failures=0, error=error)

@@ -1,4 +1,4 @@
-"""SessionManager: a client's session, which consists of a store, a refresher, an adopter and others."""
+"""SessionManager: a client's session, which consists of a store, a refresher, a change queue and others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retry policy: when to try again after a failure that may pass."""
+"""Retry policy: when to try again after a temporary failure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ...errors import AuthError, AuthRetryableError
 from .._api.limits import REQUEST_TIMEOUT
 from .._api.server_clock import Clock
 
-#: Foreground calls answer, or say that they cannot, within so many seconds, after so many tries.
+#: Limits of a foreground call: seconds and attempts.
 PATIENCE, TRIES = REQUEST_TIMEOUT, 3
-# Background: full jitter under a cap, a lower one in the first two minutes; all in seconds.
+# Background: full jitter under a cap, which is lower in the first two minutes. In seconds.
 _FIRST_PAUSE, _SHORT_CAP, _LONG_CAP, _SHORT_OUTAGE = 0.5, 4.0, 30.0, 120.0
-# After a refusal that doesn't come from the auth server itself.
+# After an error that doesn't come from the auth server itself.
 _REFUSED_PAUSE = 60.0
 _LONGEST_RETRY_AFTER = 3600.0
 
@@ -22,11 +22,11 @@ _T = TypeVar("_T")
 
 
 async def retry(action: Callable[[float], Awaitable[_T]], clock: Clock) -> _T:
-    """Retry a passing failure a few times, for as long as a caller may be kept waiting.
+    """Retry after temporary failures, within the limits of a foreground call.
 
     Args:
-        action: What to try. Its argument is its deadline, on the steady clock.
-        clock: To measure and to pause with.
+        action: The call to try. Its argument is the deadline, on the steady clock.
+        clock: The clock, also for the pauses.
     """
     deadline = clock.steady() + PATIENCE
     for attempt in range(TRIES):
@@ -37,7 +37,7 @@ async def retry(action: Callable[[float], Awaitable[_T]], clock: Clock) -> _T:
             failure = error
         pause = _FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.0)
         pause = max(pause, failure.retry_after or 0.0)
-        # A try that took long will take long again.
+        # An attempt that took long will take long again.
         if attempt + 1 == TRIES or clock.steady() + pause + (clock.steady() - started) > deadline:
             break
         await clock.pause(pause)
@@ -45,12 +45,12 @@ async def retry(action: Callable[[float], Awaitable[_T]], clock: Clock) -> _T:
 
 
 def pause_after(error: AuthError, failures: int, since: float) -> float:
-    """Seconds until the next try in the background.
+    """Seconds until the next attempt in the background.
 
     Args:
-        error: Why the last one failed.
-        failures: How many have failed before it.
-        since: For how long tries have been failing, in seconds.
+        error: The last failure.
+        failures: The number of failures before it.
+        since: How long attempts have been failing, in seconds.
     """
     if not error.retryable:
         return _REFUSED_PAUSE
@@ -60,10 +60,10 @@ def pause_after(error: AuthError, failures: int, since: float) -> float:
 
 
 def asked_to_wait(error: AuthError | None) -> float:
-    """Seconds that the server asked us to wait, an hour at the most."""
+    """The server's ``Retry-After`` in seconds, at most an hour."""
     return min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER)
 
 
 def time_until(deadline: float, now: float) -> float:
-    """How long to wait, in seconds; the last try gets a moment too."""
+    """Seconds until the deadline, with a minimum for the last attempt."""
     return max(deadline - now, 0.1)

@@ -1,4 +1,4 @@
-"""RefreshScheduler: one timer on the owner loop that has clients refresh when something is due."""
+"""RefreshScheduler: a timer on the owner loop that calls clients when they have work to do."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from .._loop import owner_loop
 
 logger = logging.getLogger("supabase_nb")
 
-# Seconds between looks for a rotation or sign-out by another kernel, and for having slept.
+# Seconds between checks for changes by other kernels, and for a wake-up from sleep.
 TICK = 2.0
-# Between two looks at a client that is due again at once; doubled each time, up to a tick.
+# Pause before a client that is due again at once. Doubled each time, up to a tick.
 _SHORTEST_PAUSE = 0.1
-# Clients that work at a time; what is due beyond that waits for the next tick.
+# How many clients work at a time. Others wait for the next tick.
 _MOST_AT_WORK = 64
 
 
 class Refreshable(Protocol):
-    """What the scheduler asks of a client."""
+    """A client, as the scheduler sees it."""
 
     def due_in(self) -> float | None:
-        """Seconds until there is something to do; ``None``: nothing by time, or it is being done."""
+        """Seconds until `work` has something to do; ``None``: nothing is scheduled, or it is running."""
 
     def stored_version(self) -> object:
-        """Changes when another kernel changes the stored session. Called in a thread."""
+        """A value that changes when another kernel changes the stored session. Called in a thread."""
 
     def is_behind(self, version: object) -> bool:
-        """Whether the stored session has changed since the client last looked."""
+        """Whether the stored session has changed since the client last read it."""
 
     async def work(self) -> None:
         """Do what is due."""
 
 
 class _Client:
-    """What the scheduler knows of a client.
+    """The scheduler's state of a client.
 
     Args:
         working: Whether its work is running.
-        repeats: How often in a row it was due again as soon as its work was done.
+        repeats: How often in a row it was due again right after its work.
         not_before: When it may work again, on the loop's clock.
     """
 
@@ -50,14 +50,14 @@ class _Client:
 
 
 class RefreshScheduler:
-    """Wakes each registered client when its time has come. Runs while clients are registered."""
+    """Calls each registered client when its work is due. Runs while clients are registered."""
 
     def __init__(self) -> None:
         self.after_fork()
         renew_after_fork(self)
 
     def after_fork(self) -> None:
-        """The child has no scheduler, and must not refresh: the tokens are its parent's."""
+        """In a forked child: stop, because only the parent refreshes its tokens."""
         self._clients: weakref.WeakKeyDictionary[Refreshable, _Client] = weakref.WeakKeyDictionary()
         self._timer: asyncio.TimerHandle | None = None
         self._next_look = 0.0
@@ -66,11 +66,11 @@ class RefreshScheduler:
     # -- from any thread ----------------------------------------------------------------------------------
 
     def register(self, client: Refreshable) -> None:
-        """Wake this client from now on."""
+        """Start calling this client."""
         owner_loop.call_soon(self._register, weakref.ref(client))
 
     def unregister(self, client: Refreshable) -> None:
-        """Wake this client no more."""
+        """Stop calling this client."""
         owner_loop.call_soon(self._unregister, weakref.ref(client))
 
     # -- on the loop --------------------------------------------------------------------------------------
@@ -92,13 +92,13 @@ class RefreshScheduler:
             self._timer = None
 
     def _wake_for(self, client: Refreshable) -> None:
-        """A client's time has changed: look when it is due, if not before."""
+        """A client's due time has changed: set the timer for it, unless it is earlier."""
         due = client.due_in()
         self._wake_in(TICK if due is None else max(due, 0.0))
 
     def _wake_in(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        # At most a tick: a loop's clock does not count the time that the machine sleeps.
+        # At most a tick, because a loop's clock stops while the machine sleeps.
         then = loop.time() + min(seconds, TICK)
         if self._timer is None or then < self._timer.when():
             if self._timer is not None:
@@ -106,7 +106,7 @@ class RefreshScheduler:
             self._timer = loop.call_at(then, self._wake)
 
     def _wake(self) -> None:
-        """Start what is due. The timer runs for as long as there are clients."""
+        """Start the work that is due. The timer runs as long as there are clients."""
         self._timer = None
         if not self._clients:
             return
@@ -118,7 +118,7 @@ class RefreshScheduler:
         self._wake_in(min(max(pause, 0.01), self._next_look - now))
 
     def _start_what_is_due(self, now: float) -> float:
-        """Start the work of clients that are due. Returns when the next one is, in seconds from now."""
+        """Start the work of clients that are due. Returns the seconds until the next one is."""
         soonest = TICK
         for client, known in list(self._clients.items()):
             wait = self._due_in(client, known, now)
@@ -138,7 +138,7 @@ class RefreshScheduler:
             return None
         if due is None or due > 0:
             if now >= known.not_before:
-                known.repeats = 0  # its work led to something
+                known.repeats = 0  # its work changed something
             return due
         return max(due, known.not_before - now)
 
@@ -160,7 +160,7 @@ class RefreshScheduler:
             self._wake_for(client)
 
     def _look_at_storage(self) -> None:
-        """Find out which clients' stored sessions have changed. A slow storage delays only that."""
+        """Find out which clients' stored sessions have changed. A slow storage delays only this."""
         if self._looking is None or self._looking.done():
             self._looking = owner_loop.start(self._look())
 

@@ -1,12 +1,12 @@
-"""SessionStore: the stored sessions of a project, each under its id, and which one a name uses.
+"""SessionStore: a project's stored sessions, each under its id, and which one a name uses.
 
-For each session of a project there is a record under its id. A name's key (``sb-abcd-auth-token``, the one
-that Supabase's other clients use) holds a copy of the session that the name uses, so that they can read it.
-An index lists the records: which names use them, and when they were last used. So a pair of tokens finds
-its session's later rotation under any name, and after another user has worked in the same notebook.
+Each session has a record under its id. A name's key (``sb-abcd-auth-token``, the key of Supabase's other
+clients) has a copy of the session that the name uses, so that other clients can read it. An index lists
+which names use a record and when it was last used. So given tokens lead to their session's later rotation
+under any name, and after another user has worked in the same notebook.
 
-All of this may block, so the owner loop calls it by `run` and `hold`, in threads. Every change of records and
-copies is made under the index's lock; what exchanges a refresh token holds the session's own lock as well.
+These calls can block, so the owner loop makes them in threads, with `run` and `hold`. Records and copies are
+changed under the index's lock. Exchanging a refresh token needs the session's own lock too.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ logger = logging.getLogger("supabase_nb")
 
 _T = TypeVar("_T")
 
-# Sessions that no name uses: how many are kept, and for how long since they were last used; seconds.
+# Sessions that no name uses: how many are kept, and for how long after their last use, in seconds.
 _MOST_UNUSED, _KEEP_UNUSED = 50, 60 * 24 * 3600.0
 _A_DAY = 24 * 3600.0
-# The index is locked for a few small files' time.
+# The index is locked only while a few small files are written.
 _INDEX_LOCK_TIMEOUT = 5.0
-# Where there are no threads: between two looks at a lock that another task has; seconds.
+# Without threads: seconds between checks of a lock that another task has.
 _LOCK_PAUSE = 0.02
 
 
 class Found(NamedTuple):
-    """What was read for a pair, or for this client's name.
+    """The stored sessions for given tokens, or for this client's name.
 
     Args:
         record: The session that the name uses.
-        others: Further stored sessions that the pair may belong to.
-        trouble: Why the name's session is unknown.
+        others: More stored sessions that the tokens may belong to.
+        trouble: Why the name's session couldn't be read.
     """
 
     record: StoredSession | None
@@ -56,19 +56,19 @@ class Found(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """The index's line for one session."""
+    """The index entry of a session."""
 
     names: tuple[str, ...]
     used: float
 
 
 class SessionStore:
-    """Reads and writes sessions of one project.
+    """Reads and writes a project's sessions.
 
     Args:
-        storage: Where they are stored.
-        key: The key of this client's name.
-        project: A prefix for the project's records (`storage.project_key`).
+        storage: The storage.
+        key: The storage key of this client's name.
+        project: The prefix of the project's records (`storage.project_key`).
         clock: The server's clock.
         runtime: Runs tasks and blocking calls.
         older_keys: Where earlier versions stored what belongs under `key` now, each with the issuer that the
@@ -89,18 +89,18 @@ class SessionStore:
         self._project, self._older_keys = project, dict(older_keys or {})
         self._index_key = f"{project}-sessions"
         self._runtime = runtime
-        # A session and the copies of it are one text: what was read last need not be read anew.
+        # A session and its copies are the same text, so the last one that was parsed is cached.
         self._last_read: tuple[Secret, StoredSession] | None = None
-        # Memory is read at once; a file or a keyring may take its time.
+        # Memory is fast, but a file or a keyring can block.
         self._blocks = getattr(storage, "blocks", True)
 
     async def run(self, call: Callable[[], _T]) -> _T:
-        """Make a call that uses the storage, without blocking the loop."""
+        """Call the storage without blocking the loop."""
         return await self._runtime.in_thread(call) if self._blocks else call()
 
     @asynccontextmanager
     async def hold(self, session_id: str | None, timeout: float) -> AsyncIterator[bool]:
-        """Hold a session's lock, without blocking the loop; see `lock`."""
+        """Hold a session's lock without blocking the loop; see `lock`."""
         steady = self.clock.clock.steady
         deadline = steady() + timeout
         while not self._blocks or not HAS_THREADS:
@@ -110,7 +110,7 @@ class SessionStore:
                     return
             if HAS_THREADS or steady() >= deadline:
                 break
-            await asyncio.sleep(_LOCK_PAUSE)  # waiting in the lock would keep out the task that has it
+            await asyncio.sleep(_LOCK_PAUSE)  # waiting inside the lock would block the task that has it
         timeout = timeout if HAS_THREADS else 0.0
         async with self._runtime.hold(lambda: self.lock(session_id, timeout)) as locked:
             yield locked
@@ -119,7 +119,7 @@ class SessionStore:
         safe = session_id if len(session_id) <= 64 else hashlib.sha256(session_id.encode()).hexdigest()
         return f"{self._project}-session-{safe}"
 
-    # -- the storage's calls: whatever they raise becomes an `AuthStorageError` ----------------------------
+    # -- calls of the storage: any exception becomes an `AuthStorageError` --------------------------------
 
     def _get(self, key: str) -> str | None:
         return ask_storage("read", lambda: self.storage.get(key))
@@ -134,11 +134,11 @@ class SessionStore:
     # -- locks --------------------------------------------------------------------------------------------
 
     def lock(self, session_id: str | None, timeout: float) -> Any:
-        """A context manager that keeps other kernels from exchanging this session's refresh token.
+        """A context manager that locks this session's refresh token against other kernels.
 
-        It enters with whether it has the lock. A storage whose lock fails costs no session.
+        It yields whether it has the lock. If locking fails, no session is lost.
         """
-        # Sixteen locks for all sessions of a project, so that their files do not pile up.
+        # A project has only sixteen locks, so that lock files don't pile up.
         share = hashlib.sha256((session_id or "").encode()).hexdigest()[0]
         return self._lock(f"{self._project}-lock-{share}", timeout)
 
@@ -158,7 +158,7 @@ class SessionStore:
                 logger.warning("%s", failure_of_storage(error, "unlocked"))
 
     def version(self, session_id: str | None) -> object:
-        """Changes when another kernel changes what is stored of this session, or under this name."""
+        """A value that changes when another kernel changes this session's record or this name's copy."""
         version = getattr(self.storage, "version", None)
         if version is None:
             return None
@@ -171,7 +171,7 @@ class SessionStore:
     # -- reading ------------------------------------------------------------------------------------------
 
     def read(self) -> Found:
-        """The session that this name uses, in its latest rotation."""
+        """The session that this name uses, with its newest tokens."""
         text, trouble = self._text(self.key)
         record = None
         if text is not None:
@@ -180,7 +180,7 @@ class SessionStore:
             record = self._read_older()
         if record is None:
             return Found(None, trouble=trouble)
-        # A name's copy can be older than the record (a kernel was killed), or newer (another client).
+        # A name's copy can be older than the record (after a kill) or newer (from another client).
         own_key = self._key_of(record.id)
         own, _ = self._text(own_key)
         if own is None or own == text:
@@ -204,12 +204,12 @@ class SessionStore:
             return found._replace(others=others, trouble=found.trouble or own.trouble)
         if found.record is not None and found.record.is_later_than(pair):
             return found
-        # No id to go by (version 1, and an access token that can't be read): look at all of them.
+        # Without an id (version 1, and an unreadable access token), check all of them.
         records = (self._read(self._key_of(session_id))[0] for session_id in self._index())
         return found._replace(others=tuple(record for record in records if record is not None))
 
     def _read(self, key: str) -> tuple[StoredSession | None, AuthStorageError | None]:
-        """A stored session, or why it is unknown. Damaged data is set aside, not deleted."""
+        """A stored session, or why it can't be read. Damaged data is set aside, not deleted."""
         text, trouble = self._text(key)
         return self._parsed(key, text) if text is not None else (None, trouble)
 
@@ -239,7 +239,7 @@ class SessionStore:
         return None, trouble
 
     def _read_older(self) -> StoredSession | None:
-        """The session as an earlier version stored it, if it comes from this auth server."""
+        """The session as stored by an earlier version, if it comes from this auth server."""
         for key, issuer in self._older_keys.items():
             record, _ = self._read(key)
             if record is not None and issuer in ("", record.session.claims.get("iss")):
@@ -255,11 +255,11 @@ class SessionStore:
 
         Args:
             record: The session.
-            use: From now on this client's name uses it; otherwise names that use it already get the rotation.
-            stored: What this name was found to use. If it says the same, nothing is written.
+            use: Make this client's name use it. Otherwise, only the names that already use it are updated.
+            stored: The record that this name uses. If it is the same, nothing is written.
 
         Returns:
-            Why it could not be saved, if so.
+            The error, if it could not be saved.
         """
         offset = self.clock.offset
         if use and stored is not None and record.same_as(stored, offset) and self._is_indexed(record):
@@ -282,7 +282,7 @@ class SessionStore:
         return None
 
     def _is_indexed(self, record: StoredSession) -> bool:
-        """Whether the record is where it belongs: earlier versions kept sessions under names only."""
+        """Whether the index has the record. Earlier versions stored sessions only under names."""
         entry = self._index().get(record.id)
         return entry is not None and self.key in entry.names and not self._is_old(entry)
 
@@ -308,7 +308,7 @@ class SessionStore:
         return record is not None and record.id == session_id
 
     def _remove_older(self) -> None:
-        """Remove what has been moved from an older key."""
+        """Remove a session that was moved from an older key."""
         older, self._older_keys = self._older_keys, {}
         for key, issuer in older.items():
             record, _ = self._read(key)
@@ -319,14 +319,14 @@ class SessionStore:
     # -- removing -----------------------------------------------------------------------------------------
 
     def forget(self, record: StoredSession | None, *, of_user: bool = False) -> AuthStorageError | None:
-        """Remove all that is stored of a session, under every name; and of a sign-in that was begun.
+        """Remove a session under every name, and an unfinished sign-in.
 
         Args:
-            record: The session; ``None``: whatever is left under this client's name.
-            of_user: Remove the other sessions of its user too.
+            record: The session; ``None``: whatever is stored under this client's name.
+            of_user: Remove the user's other sessions too.
 
         Returns:
-            What could not be removed, if anything.
+            The error, if something could not be removed.
         """
         failure: AuthStorageError | None = None
 
@@ -353,7 +353,7 @@ class SessionStore:
                 if not index:
                     self._remove(self._index_key)
         if self._read(self.key) == (None, None):
-            remove(self.key)  # what a damaged file, or a save that was cut short, left behind
+            remove(self.key)  # leftovers of a damaged file or an interrupted save
             self._remove_older()
         try:
             Pkce(self.storage, self.key).forget()
@@ -362,7 +362,7 @@ class SessionStore:
         return failure
 
     def forget_if_unused(self, record: StoredSession) -> None:
-        """Remove a session that no name uses: its name's copy was deleted, which is a sign-out."""
+        """Remove a session that no name uses, because deleting its name's copy means signing out."""
         with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT), suppress(Exception):
             index = self._index()
             if not self._names_of(record.id, index):
@@ -376,7 +376,7 @@ class SessionStore:
     # -- the index ----------------------------------------------------------------------------------------
 
     def _index(self) -> dict[str, _Entry]:
-        """The stored sessions; empty when the index is damaged. It holds no tokens."""
+        """The index; empty if it is damaged. It contains no tokens."""
         try:
             found = json.loads(self._get(self._index_key) or "{}")
             return {
@@ -393,7 +393,7 @@ class SessionStore:
         self._set(self._index_key, text)
 
     def _with(self, index: dict[str, _Entry], session_id: str, names: set[str]) -> dict[str, _Entry]:
-        """The index with a session that has just been saved; sessions that are no longer kept are removed."""
+        """The index after saving a session. Removes sessions that are no longer kept."""
         others = {
             known: entry._replace(names=tuple(name for name in entry.names if name not in names))
             for known, entry in index.items()

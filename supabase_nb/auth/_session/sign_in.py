@@ -1,4 +1,4 @@
-"""The sign-ins: what each sends, and how what the auth server issues is put in force."""
+"""The requests of the sign-in methods. The sessions that they return become current."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 async def sign_in(manager: SessionManager, path: str, body: Mapping[str, Any], cause: str) -> SessionResponse:
-    """Send a sign-in, and put in force what the server issues.
+    """Send a sign-in, and make its session current.
 
     Args:
         manager: The session's manager.
@@ -40,7 +40,7 @@ async def sign_in_or_confirm(
     pkce: bool = False,
     recovery: bool = False,
 ) -> AuthResponse:
-    """The same, where the answer may be a user without a session, who must confirm something first.
+    """The same for a sign-in that may return a user without a session, who must confirm first.
 
     Args:
         manager: The session's manager.
@@ -48,7 +48,7 @@ async def sign_in_or_confirm(
         body: The request body.
         cause: The cause, as shown to the user.
         pkce: Whether a link in a mail will lead to a code.
-        recovery: Whether this is for a user who has lost the password.
+        recovery: Whether this is for a forgotten password.
     """
     request = manager.state.new_request()
     found = await manager.api.session_or_user(*await prepare(manager, path, body, pkce=pkce))
@@ -66,14 +66,14 @@ async def send_message(
     pkce: bool = False,
     recovery: bool = False,
 ) -> AuthOtpResponse:
-    """Have a mail or a text message sent.
+    """Request an email or text message.
 
     Args:
         manager: The session's manager.
         path: The endpoint's path.
         body: The request body.
         pkce: Whether a link in the mail will lead to a code.
-        recovery: Whether this is for a user who has lost the password.
+        recovery: Whether this is for a forgotten password.
     """
     where, sent = await prepare(manager, path, body, pkce=pkce, recovery=recovery)
     return await manager.api.ask(
@@ -82,11 +82,11 @@ async def send_message(
 
 
 async def exchange_code(manager: SessionManager, fields: Mapping[str, Any]) -> SessionResponse:
-    """Exchange the code of a PKCE flow for a session, and put it in force.
+    """Exchange the code of a PKCE flow for a session, and make it current.
 
     Args:
         manager: The session's manager.
-        fields: ``auth_code``; ``code_verifier``, if it is another than the stored one; ``redirect_to``.
+        fields: ``auth_code``, ``redirect_to``, and ``code_verifier`` unless it is the stored one.
     """
     pkce, purpose = pkce_of(manager), ""
     given = fields.get("code_verifier")
@@ -112,13 +112,13 @@ async def exchange_code(manager: SessionManager, fields: Mapping[str, Any]) -> S
 
 
 def provider_query(fields: Mapping[str, Any], challenge: Mapping[str, str]) -> str:
-    """The parameters of a provider's page; those in ``query_params`` are for the provider itself."""
+    """The query of a provider's page; ``query_params`` is for the provider itself."""
     own = {name: value for name, value in fields.items() if name != "query_params" and value is not None}
     return urlencode({**(fields.get("query_params") or {}), **own, **challenge})
 
 
 def pkce_of(manager: SessionManager) -> Pkce:
-    """The verifier that is stored beside the session."""
+    """The verifier that is stored next to the session."""
     return Pkce(manager.store.storage, manager.store.key)
 
 
@@ -130,7 +130,7 @@ async def prepare(
     pkce: bool = False,
     recovery: bool = False,
 ) -> tuple[str, dict[str, object]]:
-    """Where to send what is given, and its JSON."""
+    """The path and JSON body for the given fields."""
     body = dict(given)
     redirect_to, captcha_token = body.pop("redirect_to", None), body.pop("captcha_token", None)
     if captcha_token is not None:

@@ -1,4 +1,4 @@
-"""SignOut: ends the session here at once, whatever the network does; at the server then, or later."""
+"""SignOut: ends the session here at once, then on the server, now or later."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from .stored_session import TokenPair
 
 logger = logging.getLogger("supabase_nb")
 
-# How long signing out waits for another kernel that uses the stored session; seconds.
+# Seconds to wait for another kernel that uses the stored session.
 _LOCK_TIMEOUT = 2.0
-# How long `sign_out` waits for the server's answer; the background waits for the rest. Seconds.
+# Seconds that `sign_out` waits for the server's response. The background continues.
 _ANSWER_TIMEOUT = 1.0
-# For how long, and how often, a sign-out that the server did not confirm is sent again; seconds.
+# In seconds: how long, and at which interval, an unconfirmed sign-out is retried.
 _RETRY_FOR, _RETRY_PAUSE = 24 * 3600.0, 15.0
 
 
 class PendingRevocation(NamedTuple):
-    """A session that has ended here, and that the server has not ended yet.
+    """A session that has ended here, but not yet on the server.
 
     Args:
         session: The session.
-        scope: What `sign_out` was called with.
-        at: When to ask the server next, on the steady clock.
+        scope: The scope of the `sign_out`.
+        at: When to send the request next, on the steady clock.
         until: When to give up.
     """
 
@@ -52,7 +52,7 @@ class SignOut:
         state: The current session.
         store: The stored sessions.
         sync: Other kernels' changes to it.
-        refresher: Whether it is being refreshed.
+        refresher: Knows whether the session is being refreshed.
         runtime: Runs tasks and blocking calls.
     """
 
@@ -70,13 +70,13 @@ class SignOut:
         self._pending: tuple[PendingRevocation, ...] = ()
 
     async def sign_out(self, scope: str, cause: str = "signed out") -> None:
-        """End the session here, then at the server.
+        """End the session here, then on the server.
 
         Raises:
             AuthStorageError: The stored session could not be removed.
         """
         request = self._state.new_request()
-        self._state.carry_out(request)  # calls before this one do not count any more
+        self._state.carry_out(request)  # earlier calls are superseded
         ending = self._runtime.start(self._end_here(request, scope, cause))
         pending, failure = await asyncio.shield(ending)
         if pending is not None:
@@ -88,11 +88,11 @@ class SignOut:
     async def _end_here(
         self, request: Request, scope: str, cause: str
     ) -> tuple[PendingRevocation | None, AuthStorageError | None]:
-        # It does not wait for a refresh of ours, whose answer is dropped; for another kernel not long.
+        # Doesn't wait for our own refresh, whose response is dropped, and only briefly for another kernel.
         patience = _LOCK_TIMEOUT if self._refresher.attempt is None else 0.0
         session_id = self._state.session_id()
         async with self._store.hold(session_id, patience):
-            # Another kernel may be ahead: then it is that session which ends.
+            # If another kernel has newer tokens, end the session with those.
             await self._sync.catch_up()
             async with self._state.commit:
                 if self._state.is_superseded(request):
@@ -104,7 +104,7 @@ class SignOut:
                 self._state.drop_notices()
                 pending = None
                 if session is not None:
-                    # Queued before the server is asked, so that Ctrl-C during that forgets nothing.
+                    # Queued before the request, so that it isn't forgotten after a Ctrl-C.
                     pending = self.revoke_later(session, scope, _RETRY_PAUSE)
                 event = AuthChangeEvent.SIGNED_OUT if session is not None else None
                 signed_out = SessionSnapshot(error=failure, generation=self._state.new_generation())
@@ -122,23 +122,24 @@ class SignOut:
             self._retry_later(pending)
 
     async def _revoke(self, pending: PendingRevocation, *, expired: bool) -> bool:
-        """Ask the server to end the session. ``False``: the request did not reach it."""
+        """Send the sign-out. ``False``: it did not reach the server."""
         token = Secret(pending.session.access_token)
         for _ in range(2):
             try:
                 if expired:
-                    # The server refuses a logout with an expired token.
+                    # The server rejects a sign-out with an expired token.
                     pair = TokenPair.of_session(pending.session)
                     refreshed = await self._api.refresh(pair.refresh_token, pair.claims)
                     token = Secret(refreshed.access_token)
                 await self._api.logout(token, pending.scope)
             except AuthError as error:
                 if error.retryable or error.code == "unexpected_redirect":
-                    return False  # an outage, or a login page in between
+                    return False  # an outage, or a captive portal
                 if says_expired(error) and not expired and pending.session.refresh_token:
                     expired = True
                     continue
-                # It has ended already (``tests/wire/sign-out.json``: "logout: again"), or can't be ended.
+                # It has already ended (``tests/wire/sign-out.json``: "logout: again"), or nothing can be
+                # done.
                 logger.info("the server did not accept the sign-out: %s", error)
             return True
         return True
@@ -146,7 +147,7 @@ class SignOut:
     # -- the queue ----------------------------------------------------------------------------------------
 
     def revoke_later(self, session: Session, scope: str, wait: float = 0.0) -> PendingRevocation:
-        """Have the background end a session at the server, `wait` seconds from now."""
+        """End a session on the server in the background, `wait` seconds from now."""
         pending = PendingRevocation(session, scope, self._now() + wait, self._now() + _RETRY_FOR)
         self._pending = (*self._pending, pending)
         return pending
@@ -156,13 +157,13 @@ class SignOut:
         return min((pending.at - self._now() for pending in self._pending), default=None)
 
     async def work(self) -> None:
-        """Ask the server to end what is due."""
+        """Send the sign-outs that are due."""
         for pending in self._pending:
             if pending.at <= self._now():
                 await self._revoke_or_retry(pending)
 
     def drop(self, session: Session) -> None:
-        """A session begins: it must not end because of an earlier sign-out."""
+        """A new session starts: drop earlier sign-outs that would end it."""
         self._pending = tuple(
             pending
             for pending in self._pending
@@ -179,7 +180,7 @@ class SignOut:
             self._state.replace(self._state.snapshot)
 
     def _retry_later(self, pending: PendingRevocation) -> None:
-        """Unless the user has signed in again meanwhile."""
+        """Retry, unless the user has signed in again in the meantime."""
         if pending not in self._pending:
             return
         then = pending._replace(at=self._now() + _RETRY_PAUSE)

@@ -1,4 +1,4 @@
-"""SessionSnapshot: everything that is known of a client's session at one moment."""
+"""SessionSnapshot: the state of a client's session at one moment."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from .stored_session import StoredSession
 
 
 class Freshness(Enum):
-    """What an access token is good for, by the server's clock."""
+    """Whether an access token can be used, by the server's clock."""
 
     NONE = "none"  #: there is no session
     FRESH = "fresh"  #: use it
-    STALE = "stale"  #: still valid, but so close to its expiry that it should be refreshed first
-    EXPIRED = "expired"  #: the server refuses it
+    STALE = "stale"  #: still valid, but refresh it first because it is about to expire
+    EXPIRED = "expired"  #: the server rejects it
 
 
 class SessionSnapshot(NamedTuple):
     """A client's session at one moment. Never changed, only replaced.
 
     Args:
-        session: The session in force, if there is one.
+        session: The current session, if there is one.
         status: Its status, as the trait `status` shows it.
-        record: The session as stored, or to be stored: with the hashes of its spent tokens.
+        record: The session as it is stored, with the hashes of its used refresh tokens.
         verified: Whether the server has confirmed it since it was read from storage.
         saved: Whether it is stored.
         detached: Another kernel has since stored another user's session under this client's name.
         error: The last error, until something succeeds.
-        next_try: When to ask the server again after a failure, on the steady clock.
-        failures: How many tries have failed in a row.
+        next_try: When to try again after a failure, on the steady clock.
+        failures: How many attempts have failed in a row.
         outage_since: When the first of them failed, on the steady clock.
-        not_before: The server asked for no request before this time, on the steady clock.
-        generation: Changes when another session takes this one's place, or it ends; not with a refresh.
+        not_before: No request before this time, as requested by the server, on the steady clock.
+        generation: Changes when the session ends or is replaced by another one, but not with a refresh.
     """
 
     session: Session | None = None
@@ -54,12 +54,12 @@ class SessionSnapshot(NamedTuple):
 
 @dataclass(eq=False)
 class Request:
-    """One call that replaces the session: `set_session`, a sign-in or `sign_out`.
+    """A call that replaces the session: `set_session`, a sign-in or `sign_out`.
 
     Args:
-        number: Of two calls, the one with the higher number counts.
-        withdrawn: The caller has left (Ctrl-C or time-out), so it must not be carried out.
-        must_finish: A refresh token may have been sent, so it is not cancelled: its answer must be saved.
+        number: Increases with each call. A later call supersedes earlier ones.
+        withdrawn: Whether the caller has stopped waiting (Ctrl-C or timeout), so that it has no effect.
+        must_finish: Whether a refresh token may have been sent, so that the response must be saved.
     """
 
     number: int

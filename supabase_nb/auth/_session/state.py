@@ -1,6 +1,6 @@
-"""SessionState: the snapshot in force, and how another one takes its place.
+"""SessionState: the current snapshot, and how it is replaced.
 
-Changed only on the owner loop, each time in one assignment; read in any thread without a lock.
+It changes only on the owner loop, in one assignment, so that any thread can read it without a lock.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .snapshot import Freshness, Request, SessionSnapshot
 
 logger = logging.getLogger("supabase_nb")
 
-# When to refresh: this many seconds before expiry, or this share of the lifetime if that is less.
+# When to refresh: this many seconds before expiry, or this share of the lifetime if that is shorter.
 _MARGIN, _MARGIN_SHARE = 60.0, 0.2
 _NO_REFRESH_TOKEN = (
     "There is no refresh token, so this session ends when the access token expires. "
@@ -29,25 +29,25 @@ _NO_REFRESH_TOKEN = (
 
 
 class SessionState:
-    """What is in force for one client.
+    """A client's current state.
 
     Attributes:
         on_replace: Called after each change, on the loop.
-        commit: Held while a change is saved and put in force, so that of two changes one comes first.
+        commit: A lock for saving and applying changes one at a time.
 
     Args:
         clock: The server's clock.
-        changes: Notifies observers and subscribers.
+        changes: Calls observers and subscribers.
     """
 
     def __init__(self, clock: ServerClock, changes: ChangeQueue) -> None:
         self.clock, self.changes = clock, changes
         self.snapshot = SessionSnapshot()
         self.events: deque[AuthEvent] = deque(maxlen=20)
-        #: Whose session is in force, or has expired.
+        #: The user of the current or expired session.
         self.last_user: User | None = None
         self.notices: dict[str, str] = {}
-        #: When the last exchange was answered, on the steady clock.
+        #: When the last exchange finished, on the steady clock.
         self.exchanged_at = float("-inf")
         self.on_replace: Callable[[], object] = lambda: None
         self.commit = asyncio.Lock()
@@ -55,16 +55,16 @@ class SessionState:
         self._requests = self._latest = self._generations = 0
 
     def after_fork(self) -> None:
-        """In the child: a task of the parent may have taken the lock."""
+        """In a forked child: create a new lock, because a task of the parent may hold the old one."""
         self.commit = asyncio.Lock()
 
     @property
     def forked(self) -> bool:
-        """Whether this is a forked child's copy. Only the parent process refreshes the session."""
+        """Whether this is a forked child, where the session can't be refreshed."""
         return os.getpid() != self._pid
 
     def session_id(self) -> str | None:
-        """What the session in force is stored under."""
+        """The id under which the current session is stored."""
         record = self.snapshot.record
         return None if record is None else record.id
 
@@ -76,7 +76,7 @@ class SessionState:
         return None if session is None else session.expires_at - self.clock.now()
 
     def freshness(self, snapshot: SessionSnapshot | None = None) -> Freshness:
-        """What the access token is good for now."""
+        """Whether the access token can be used now."""
         session = (snapshot or self.snapshot).session
         if session is None:
             return Freshness.NONE
@@ -85,23 +85,23 @@ class SessionState:
             return Freshness.EXPIRED
         return Freshness.FRESH if left > _MARGIN or left > margin(session) else Freshness.STALE
 
-    # -- which call counts --------------------------------------------------------------------------------
+    # -- superseded calls --------------------------------------------------------------------------------
 
     def new_request(self) -> Request:
-        """Number a call before anything is sent: of two calls the later one counts."""
+        """Number a call before it sends anything. Later calls supersede it."""
         self._requests += 1
         return Request(self._requests)
 
     def carry_out(self, request: Request) -> None:
-        """From now on calls before this one are superseded."""
+        """Supersede all earlier calls."""
         self._latest = max(self._latest, request.number)
 
     def is_superseded(self, request: Request) -> bool:
-        """Whether a later call was carried out, or the caller has left."""
+        """Whether a later call has finished, or the caller has stopped waiting."""
         return request.withdrawn or request.number < self._latest
 
     def new_generation(self) -> int:
-        """For a session that replaces another one, or for none."""
+        """A number for a session that replaces another one."""
         self._generations += 1
         return self._generations
 
@@ -110,11 +110,11 @@ class SessionState:
     def replace(
         self, snapshot: SessionSnapshot, event: AuthChangeEvent | None = None, cause: str = ""
     ) -> None:
-        """Put a snapshot in force and notify everyone.
+        """Replace the snapshot, and notify observers and subscribers.
 
         Args:
             snapshot: The new one.
-            event: What subscribers are told; ``None``: only traits change.
+            event: The event for subscribers; ``None``: only traits change.
             cause: The cause, as shown to the user.
         """
         before, self.snapshot = self.snapshot, snapshot
@@ -142,7 +142,7 @@ class SessionState:
         self.on_replace()
 
     def changed(self) -> None:
-        """Have queued changes delivered: by the call that caused them if it still waits, else by a thread."""
+        """Deliver queued changes, in the waiting call that caused them, or else in a thread."""
         call = waiting_call()
         if call is not None:
             call.changed()
@@ -150,19 +150,19 @@ class SessionState:
             self.changes.flush_soon()
 
     def end(self, error: AuthError) -> None:
-        """The session is over: by the server's final answer, or because it can't be refreshed."""
+        """The session has ended on the server, or can't be refreshed any more."""
         self.drop_notices()
         ended = SessionSnapshot(status="expired", error=error, generation=self.new_generation())
         self.replace(ended, AuthChangeEvent.SIGNED_OUT, error.message)
 
     def signed_out_elsewhere(self) -> None:
-        """Another kernel has signed out, or something else has removed the stored session."""
+        """Another kernel has signed out, or the stored session was removed."""
         self.drop_notices()
         signed_out = SessionSnapshot(generation=self.new_generation())
         self.replace(signed_out, AuthChangeEvent.SIGNED_OUT, "signed out in another notebook")
 
     def due_in(self, snapshot: SessionSnapshot) -> float | None:
-        """Seconds until the server should be asked; ``None``: never."""
+        """Seconds until the next request to the server; ``None``: none is needed."""
         if snapshot.session is None:
             return None
         now = self.clock.clock.steady()
@@ -172,16 +172,16 @@ class SessionState:
             return 0.0
         left = snapshot.session.expires_at - self.clock.now()
         if not snapshot.session.refresh_token:
-            return left  # nothing to refresh: at the expiry the session ends
-        # Never two exchanges within a second, whatever the clocks say.
+            return left  # without a refresh token, the session ends when the access token expires
+        # At most one exchange per second, even if the clocks are wrong.
         return max(left - margin(snapshot.session), self.exchanged_at + 1.0 - now)
 
     def _next_refresh_at(self, snapshot: SessionSnapshot) -> float | None:
-        # Without a refresh token nothing is planned: the session only ends.
+        # Without a refresh token, no refresh is scheduled.
         if snapshot.session and not snapshot.session.refresh_token and snapshot.next_try is None:
             return None
         due = self.due_in(snapshot)
-        # Rounded to a millisecond, so that the same time isn't a change.
+        # Rounded to milliseconds, so that the same time doesn't count as a change.
         return None if due is None else round(self.clock.clock.wall() + max(due, 0.0), 3)
 
     # -- notices ------------------------------------------------------------------------------------------
@@ -192,14 +192,14 @@ class SessionState:
         return tuple(Notice(text, name) for name, text in shown.items())
 
     def note(self, name: str, text: str | None) -> None:
-        """Set a notice, or take it away. It shows with the next `replace`."""
+        """Set or remove a notice. The next `replace` shows it."""
         if text is None:
             self.notices.pop(name, None)
         else:
             self.notices[name] = text
 
     def drop_notices(self) -> None:
-        """Take away the notices about a session that is over; those that others set stay."""
+        """Remove our notices about a session that has ended, but not those set by the user."""
         for name in ("detached", "sign_out", "storage"):
             self.notices.pop(name, None)
 
@@ -210,7 +210,7 @@ def margin(session: Session) -> float:
 
 
 def not_signed_in() -> AuthSessionMissing:
-    """The error of a call that needs a session."""
+    """The error for a call that needs a session."""
     return AuthSessionMissing(
         "Not signed in. Restore a session with set_session, or sign in.", code="session_missing"
     )

@@ -1,4 +1,4 @@
-"""StoredSession: a session as it is stored, with the hashes of its spent refresh tokens; and TokenPair."""
+"""StoredSession: a session with the hashes of its used refresh tokens. TokenPair: two given tokens."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ...errors import AuthStorageError
 from ...models import Session
 from ...tokens import Secret
 
-# Our own field in the stored object; Supabase's other clients ignore it.
+# Our own field in the stored object, which Supabase's other clients ignore.
 _OURS = "supabase_nb"
-# How many hashes to keep: the oldest tokens are in notebooks, the newest ones in other kernels.
+# How many hashes to keep: the oldest tokens are in notebooks, the newest in other kernels.
 _FIRST, _LAST = 128, 384
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 class TokenPair(NamedTuple):
-    """An access token and a refresh token as the user supplied them, and what can be read from them."""
+    """An access token and a refresh token from the user, and their decoded claims."""
 
     access_token: Secret
     refresh_token: Secret
@@ -28,7 +28,7 @@ class TokenPair(NamedTuple):
 
     @classmethod
     def of(cls, access_token: object, refresh_token: object, known: Session | None = None) -> TokenPair:
-        """Clean both; see `tokens.clean`. If they are a `known` session's, its claims are not read again."""
+        """Clean both tokens (`tokens.clean`). If they are the `known` session's, reuse its claims."""
         access, refresh = tokens.clean(access_token), tokens.clean(refresh_token)
         redaction.remember_pair(access, refresh)
         is_known = known is not None and known.access_token == access.reveal()
@@ -47,18 +47,18 @@ class TokenPair(NamedTuple):
 
     @property
     def user_id(self) -> str | None:
-        """The user's id, as the access token has it."""
+        """The user's id, from the access token."""
         return tokens.text_claim(self.claims, "sub")
 
 
 class StoredSession(NamedTuple):
-    """A session with the salted hashes of the refresh tokens that were spent on the way to it.
+    """A session with the salted hashes of its used refresh tokens.
 
     Args:
-        session: The session as of its last rotation.
-        salt: Of the hashes; hexadecimal.
-        spent_token_hashes: Oldest first; at most 512.
-        clock_offset: Server's clock less this machine's when it was saved, in seconds.
+        session: The session with its newest tokens.
+        salt: The hashes' salt, hexadecimal.
+        spent_token_hashes: The hashes, oldest first, at most 512.
+        clock_offset: Server's clock minus this machine's, when the session was saved, in seconds.
     """
 
     session: Session
@@ -68,31 +68,31 @@ class StoredSession(NamedTuple):
 
     @property
     def id(self) -> str:
-        """What it is stored under: the server's id of the session, or its user's where there is none."""
+        """The id for storage: the session's, or the user's if the session has none."""
         return self.session.session_id or f"user-{self.session.user.id}"
 
     @property
     def pair(self) -> TokenPair:
-        """Its tokens."""
+        """The session's tokens."""
         return TokenPair.of_session(self.session)
 
     @classmethod
     def begin(cls, session: Session, *, spent: Secret | None = None) -> StoredSession:
-        """The record of a session that is not stored yet.
+        """A record for a session that isn't stored yet.
 
         Args:
             session: The session.
-            spent: The refresh token that was exchanged for it, if one was.
+            spent: The refresh token that was exchanged for it, if any.
         """
         record = cls(session, os.urandom(8).hex())
         return record._with_spent(spent) if spent else record
 
     def rotated_to(self, session: Session, *, spent: Secret | None = None) -> StoredSession:
-        """The record after a rotation (or with the same tokens again).
+        """The record after a rotation, or with the same tokens.
 
         Args:
-            session: The session now.
-            spent: A refresh token beside our own that was exchanged for it, or is known to be spent.
+            session: The new session.
+            spent: Another used refresh token of the session, besides our own.
         """
         record = StoredSession(session, self.salt, self.spent_token_hashes, self.clock_offset)
         for token in (self.pair.refresh_token, spent):
@@ -110,20 +110,20 @@ class StoredSession(NamedTuple):
         return self._replace(spent_token_hashes=hashes)
 
     def is_spent(self, refresh_token: Secret) -> bool:
-        """Whether this refresh token was spent on the way to this session."""
+        """Whether this is a used refresh token of this session."""
         if not self.spent_token_hashes or not refresh_token:
             return False
         return tokens.fingerprint(refresh_token, self.salt) in self.spent_token_hashes
 
     def same_as(self, stored: StoredSession, clock_offset: float) -> bool:
-        """Whether the stored record says the same: tokens, user, spent tokens and, to a second, the clock."""
+        """Whether the record is the same: tokens, user, used tokens, and the clock within a second."""
         return (
             (self.session, self.salt, self.spent_token_hashes)
             == (stored.session, stored.salt, stored.spent_token_hashes)
         ) and abs(clock_offset - stored.clock_offset) < 1.0
 
     def is_later_than(self, pair: TokenPair) -> bool:
-        """Whether this is a later rotation of the very session that the pair belongs to."""
+        """Whether this is a later rotation of the tokens' session."""
         if not pair.refresh_token:
             return False
         if self.is_spent(pair.refresh_token):
@@ -131,7 +131,7 @@ class StoredSession(NamedTuple):
         mine, theirs = self.session.issued_at, tokens.number(pair.claims, "iat")
         own = self.pair.refresh_token
         if pair.refresh_token == own:
-            # Only the access token can be older, or unreadable.
+            # Only the access token may be older, or unreadable.
             return theirs is None or (mine is not None and mine > theirs)
         if pair.session_id is None or pair.session_id != self.session.session_id:
             return False
@@ -141,7 +141,7 @@ class StoredSession(NamedTuple):
         return mine is not None and theirs is not None and mine > theirs
 
     def merged_with(self, other: StoredSession) -> StoredSession:
-        """The later of two records of one session, with the spent tokens of both."""
+        """The later of two records of a session, with the used tokens of both."""
         later, earlier = self, other
         if self.is_spent(other.pair.refresh_token):
             return self
@@ -149,11 +149,11 @@ class StoredSession(NamedTuple):
             return other
         if (other.session.issued_at or 0) > (self.session.issued_at or 0):
             later, earlier = other, self
-        # Another client has rotated it, and keeps no list of spent tokens.
+        # Another client has rotated it, without a list of used tokens.
         return later if later.spent_token_hashes else earlier.rotated_to(later.session)
 
     def to_text(self) -> str:
-        """What goes into storage."""
+        """The text for the storage."""
         ours = {
             "salt": self.salt,
             "ancestors": self.spent_token_hashes,
@@ -163,12 +163,12 @@ class StoredSession(NamedTuple):
 
     @classmethod
     def from_text(cls, text: Secret) -> StoredSession | None:
-        """Read what this client or another one of Supabase's has stored; ``None`` when it is damaged."""
+        """Parse a session stored by this or another Supabase client; ``None`` if it is damaged."""
         try:
             wire = json.loads(text.reveal())
             ours = wire.pop(_OURS, None) if isinstance(wire, dict) else None
             session = Session.from_wire(wire)
-        except (TypeError, ValueError, RecursionError):  # TypeError: the storage returned no text
+        except (TypeError, ValueError, RecursionError):  # TypeError: the storage didn't return a string
             return None
         if not isinstance(ours, dict):
             return cls.begin(session)
@@ -184,4 +184,4 @@ class StoredSession(NamedTuple):
 
 
 class StorageDamaged(AuthStorageError):
-    """What was stored is no session; it was set aside, not deleted."""
+    """The stored data is not a session. It was set aside, not deleted."""

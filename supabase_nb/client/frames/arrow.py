@@ -1,4 +1,4 @@
-"""Columns and tables of pyarrow, and frames of pandas on top of them."""
+"""pyarrow columns and tables, and pandas frames built on them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .columns import as_json, decimals, digits, flat_lists, missing, without_off
 
 
 class Arrow:
-    """pyarrow. JSON objects are text there: its structs could not tell a missing name from a null.
+    """pyarrow. JSON objects become text, because structs don't distinguish a missing key from a null.
 
     Args:
-        for_pandas: Frames of pandas with these types (``dtype_backend="pyarrow"``).
+        for_pandas: Build pandas frames with these types (``dtype_backend="pyarrow"``).
 
     Raises:
         ImportError: A library isn't installed.
@@ -81,7 +81,7 @@ class Arrow:
         return pa.array(as_json(values), pa.string())
 
     def frame(self, columns: dict[str, Any], rows: int) -> Any:
-        """The table, or pandas' frame of it."""
+        """The table, or a pandas frame of it."""
         table = self._pa.table(columns)
         if self._pd is None:
             return table
@@ -90,7 +90,7 @@ class Arrow:
         return table.to_pandas(types_mapper=self._pd.ArrowDtype)
 
     def note(self, frame: Any, attrs: dict[str, Any]) -> Any:
-        """In the schema's metadata, as JSON; in pandas in `DataFrame.attrs`."""
+        """Store notes in the schema's metadata, as JSON; for pandas, in `DataFrame.attrs`."""
         if self._pd is None:
             return frame.replace_schema_metadata({"supabase": json.dumps(attrs)})
         frame.attrs["supabase"] = attrs

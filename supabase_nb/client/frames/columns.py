@@ -1,4 +1,4 @@
-"""The values of a column, page by page: what they are, and what they are together."""
+"""A column's values, page by page, and the type that they have together."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Protocol
 
-# What a page of values may be, "null" where there is none. "bigint" needs more digits than a float has;
-# "special" are numbers that JSON hasn't, and that Postgres writes as text, unless they are words.
+# The kinds of a page of values; "null" if it has none. "bigint" needs more digits than a float has.
+# "special" are
+# numbers that JSON doesn't have and Postgres writes as text, or ordinary words.
 _OF_TYPE = {
     bool: "bool",
     int: "int",
@@ -23,7 +24,7 @@ _OF_TYPE = {
 _EXACT_IN_A_FLOAT, _INT64 = 1 << 53, 1 << 63
 _NUMBERS = {"int", "bigint", "float", "decimal"}
 _NOT_FINITE = {"NaN", "Infinity", "-Infinity"}
-# Exactly as Postgres writes them in JSON, with years that Python has.
+# Exactly as Postgres writes them in JSON, with years that Python supports.
 _DAY = r"(?!0000)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
 _TIME = rf"{_DAY}T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{{0,5}}[1-9])?"
 _MOMENTS = {
@@ -32,18 +33,18 @@ _MOMENTS = {
     "timestamptz": re.compile(rf"{_TIME}\+00:00", re.ASCII),
 }
 
-#: What a page's column is, and its values as one library keeps them.
+#: The kind of a page's column, and its values in a library's format.
 Part = tuple[str, Any]
 
 
 class Library(Protocol):
-    """How a library keeps values: pandas, polars or pyarrow."""
+    """A library's format: pandas, polars or pyarrow."""
 
     def pack(self, kind: str, values: list[Any]) -> Any:
         """Pack a page of values, which may include nulls.
 
         Raises:
-            ValueError: They are not of this kind.
+            ValueError: They have another kind.
         """
 
     def unpack(self, kind: str, packed: Any) -> list[Any]:
@@ -56,16 +57,16 @@ class Library(Protocol):
         """The frame."""
 
     def note(self, frame: Any, attrs: dict[str, Any]) -> Any:
-        """The frame with these notes, where the library has a place for them."""
+        """Add notes to the frame, if the library supports that."""
 
 
 def pack(library: Library, values: list[Any], hint: str | None) -> Part:
     """Pack a page of a column.
 
     Args:
-        library: For which library.
-        values: Its values, as JSON has them.
-        hint: What the server says they are; ``None``: it doesn't.
+        library: The library.
+        values: The column's JSON values.
+        hint: Their kind according to the server, if known.
     """
     kind = _classify(values, hint)
     try:
@@ -73,11 +74,11 @@ def pack(library: Library, values: list[Any], hint: str | None) -> Part:
     except ValueError:
         if kind not in _MOMENTS:
             raise
-        return "text", library.pack("text", values)  # no such day
+        return "text", library.pack("text", values)  # not a valid day
 
 
 def join(library: Library, parts: Sequence[Part], hint: str | None) -> Any:
-    """Join the pages of a column, as what can hold all of their values exactly."""
+    """Join the pages of a column, in a type that represents all values exactly."""
     kinds = {kind for kind, _ in parts} - {"null"}
     target = _together(kinds) if kinds else {"number": "float"}.get(hint or "null", hint or "null")
     packed = []
@@ -127,7 +128,7 @@ def _kind(values: list[Any]) -> str:
 
 
 def _together(kinds: set[str]) -> str:
-    if "special" in kinds:  # numbers if there are others, else words
+    if "special" in kinds:  # numbers if there are other numbers, else words
         kinds = kinds - {"special"} | ({"float"} if kinds & _NUMBERS else {"text"})
     if len(kinds) == 1:
         return next(iter(kinds))
@@ -151,7 +152,7 @@ def _as(kind: str, values: list[Any]) -> list[Any]:
 
 
 def written(value: Any) -> Any:
-    """A moment as Postgres writes it in JSON; anything else as it is."""
+    """A time as Postgres writes it in JSON; anything else unchanged."""
     if not isinstance(value, date):
         return value
     text = value.isoformat()
@@ -160,7 +161,7 @@ def written(value: Any) -> Any:
 
 
 def decimals(values: Iterable[Any]) -> list[Decimal | None]:
-    """Numbers as decimals, each with the digits that it was sent with."""
+    """Numbers as decimals, with all of their digits."""
     found: list[Decimal | None] = []
     for value in values:
         as_sent = repr(value) if isinstance(value, float) else value
@@ -169,7 +170,7 @@ def decimals(values: Iterable[Any]) -> list[Decimal | None]:
 
 
 def digits(values: Iterable[Decimal | None]) -> tuple[int, int] | None:
-    """How many digits these need, and how many of them behind the point; ``None``: not all are finite."""
+    """How many digits the numbers need, and how many after the point; ``None``: not all are finite."""
     before = behind = 0
     for value in values:
         if value is not None:
@@ -181,12 +182,12 @@ def digits(values: Iterable[Decimal | None]) -> tuple[int, int] | None:
 
 
 def as_json(values: Iterable[Any]) -> list[str | None]:
-    """Values of several kinds, or objects, as JSON text."""
+    """Objects, or values of several kinds, as JSON text."""
     return [None if value is None else json.dumps(value, ensure_ascii=False, default=str) for value in values]
 
 
 def flat_lists(values: Iterable[Any]) -> bool:
-    """Whether these are lists of plain values of one type: what other libraries have a type for."""
+    """Whether these are lists of simple values of one type, which other libraries have a type for."""
     types = set()
     for value in values:
         if value is not None:
@@ -198,7 +199,7 @@ def flat_lists(values: Iterable[Any]) -> bool:
 
 
 def without_offset(values: Iterable[Any]) -> list[Any]:
-    """Times in UTC, without saying so."""
+    """Times in UTC without a time zone."""
     return [None if value is None else value[:-6] for value in values]
 
 

@@ -1,4 +1,4 @@
-"""`Client.frame`: read all rows of a query, make the DataFrame, and warn where it may be incomplete."""
+"""`Client.frame`: reads all rows of a query into a DataFrame, and warns if it may be incomplete."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .schema import Tables
 
 _BACKENDS = (None, "numpy_nullable", "pyarrow")
-#: Postgres' codes: for a column that isn't there, may not be read or has no order; for a missing privilege.
+#: Postgres error codes: for a column that is missing, forbidden or can't be sorted; for a missing privilege.
 _CANNOT_BE_ASKED, _NOT_ALLOWED = "42", "42501"
 _NOBODY, _SECRET = "a signed-out user", "the secret key"
 
@@ -37,7 +37,7 @@ def frame(
     key: str | Sequence[str] | None,
     progress: bool,
 ) -> Any:
-    """What `Client.frame` does."""
+    """Implements `Client.frame`."""
     library = _library(as_, dtype_backend)
     return _Frame(tables, read(tables.client, asked), library, key, progress=progress).make()
 
@@ -61,7 +61,7 @@ def _library(as_: str, dtype_backend: str | None) -> Library:
 
 
 class _Frame:
-    """One call."""
+    """One call of `frame`."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class _Frame:
             self._key, self._guessed = ("id",), True
 
     def make(self) -> Any:
-        """Read, and make the frame."""
+        """Read the rows, and build the frame."""
         at = now()
         try:
             reading, order, note = self._read()
@@ -127,12 +127,12 @@ class _Frame:
             reading = self._attempt(order)
             assert reading is not None
         self._check_number_of_rows(reading)
-        # By position, no change goes unnoticed that cost a row: as many came as the server had counted.
+        # By position, a change can't cost a row unnoticed: all counted rows have arrived.
         if not reading.several or (reading.by_position and reading.rows == reading.total):
             return reading, order, ""
         after = self._source.page(self._counting(), count=True, method="HEAD").total or 0
         if reading.by_position and reading.counted == after and reading.rows < reading.total:
-            # Nothing changed, and yet rows are missing: several have the same key.
+            # Nothing changed, but rows are missing, so several rows have the same key.
             self._sample = reading.sample
             self._progress.restart()
             order = self._order_by_all()
@@ -147,11 +147,11 @@ class _Frame:
         except APIError as error:
             if not (self._guessed and str(error.code).startswith(_CANNOT_BE_ASKED)):
                 raise self._explained(error) from None
-        self._key, self._guessed = (), False  # there is no such key
+        self._key, self._guessed = (), False  # the key doesn't exist
         return self._by_key()
 
     def _attempt(self, order: Order) -> Reading | None:
-        """Read; ``None``: there are several pages, and no order for them yet."""
+        """Read the rows; ``None``: there are several pages, but no order for them yet."""
         reading = Reading(
             self._source,
             self._query,
@@ -172,23 +172,23 @@ class _Frame:
         return reading
 
     def _explained(self, error: APIError) -> APIError:
-        """A refusal, with the next step if no user is signed in."""
+        """An error, with the next step if no user is signed in."""
         if error.code == _NOT_ALLOWED and self._identity()[1] == _NOBODY:
             said = {name: getattr(error, name) for name in ("message", "code", "details")}
             return APIError({**said, "hint": "You aren't signed in. Sign in or restore a session first."})
         return error
 
     def _order(self, key: Sequence[str]) -> Order:
-        """The user's order, then the key, so that no two rows are equal in it."""
+        """The query's order, then the key, so that the order is unique."""
         terms = position.parse(self._query.order)
         added = [name for name in key if terms is None or name not in [term.column for term in terms]]
-        # A primary key has no nulls. If a guessed one has, rows are missing, and it is read in another order.
+        # A primary key has no nulls. If a guessed key has some, rows are missing, so another order is used.
         of_key = [Term(name, nullable=False) for name in added]
         text = ",".join([*([self._query.order] if self._query.order else []), *map(str, of_key)])
         return Order(None if terms is None else [*terms, *of_key], text, unique=bool(key))
 
     def _order_by_all(self) -> Order:
-        """The user's order, then all columns that have one: rows that are equal in all of them are alike."""
+        """The query's order, then all sortable columns. Rows that are equal in these are identical."""
         plain = [
             name
             for name, value in self._sample.items()
@@ -202,7 +202,7 @@ class _Frame:
         return [("select", self._query.select), *self._query.filters]
 
     def _call(self) -> tuple[Reading, Order, str]:
-        """A function that is called with POST may change something: it is called once."""
+        """Call a function with POST. It may change data, so it is called only once."""
         query = self._query
         parameters = [("select", query.select)] if query.select != "*" else []
         parameters += [*query.filters]
@@ -235,10 +235,10 @@ class _Frame:
             call = "single()" if fewest else "maybe_single()"
             raise ValueError(f"The query has {reading.rows:,} rows, but {call} needs {wanted}.")
 
-    # -- as whom -------------------------------------------------------------------------------------------
+    # -- user ----------------------------------------------------------------------------------------------
 
     def _check(self) -> None:
-        """The rows of one frame are one user's."""
+        """Check that the user hasn't changed since the first page."""
         who = self._identity()
         if self._who is None:
             self._who = who
@@ -282,7 +282,7 @@ class _Frame:
         return text
 
     def _why_empty(self, reading: Reading) -> tuple[str, list[str]]:
-        """Why there are no rows, as far as the server says, and the columns if it shows a row now."""
+        """Why there are no rows, as far as known, and the columns if a row is visible."""
         query, name = self._query, self._query.name
         who = self._who[1] if self._who is not None else _NOBODY
         if query.is_function:
@@ -311,7 +311,7 @@ class _Frame:
 
 
 def _hints(query: Query, known: schema.Known | None) -> dict[str, str]:
-    """Column of the answer -> what the server says of its values."""
+    """Column of the response -> the kind of its values according to the server."""
     if known is None:
         return {}
     if query.select.strip() == "*":

@@ -1,4 +1,4 @@
-"""One request for rows: sent again after failures that pass, its numbers read exactly."""
+"""Sends a request for rows. Retries temporary failures, and parses numbers exactly."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ...errors import AuthRetryableError
 if TYPE_CHECKING:
     from ..client import Client
 
-#: Marks our own requests: a full page of these is no surprise.
+#: Marks our own requests, for which a full page needs no warning.
 MARK = "supabase_nb.frame"
 _TRIES, _FIRST_PAUSE, _LONGEST_PAUSE = 6, 0.5, 30.0
 _PASSING = frozenset({408, 429, 502, 503, 504, 520, 521, 522, 523, 524})
 
 
 class Page:
-    """Rows, and how many the server counted, if it was asked to.
+    """Rows, and the server's count, if it was requested.
 
     Args:
         content: The rows as JSON.
@@ -34,28 +34,28 @@ class Page:
         self._content, self.total = content, total
 
     def rows(self) -> list[Any]:
-        """The rows. They take far more memory than their text: don't keep them."""
+        """The rows. They need much more memory than their text, so don't keep them."""
         try:
             found = json.loads(self._content, parse_float=_number)
         except json.JSONDecodeError:
             raise
-        except ValueError:  # more digits than Python makes an int of
+        except ValueError:  # more digits than Python allows for an int
             found = json.loads(self._content, parse_float=_number, parse_int=Decimal)
         return found if isinstance(found, list) else [found]
 
 
 class Stopped(Exception):
-    """The reading has been given up."""
+    """Reading was stopped."""
 
 
 class Source:
-    """Sends the requests of one reading.
+    """Sends the requests for a query.
 
     Args:
         client: The client that sends them.
         url: The table's address.
-        headers: The query's own.
-        stop: Set when the reading is given up.
+        headers: The query's headers.
+        stop: Set when reading is stopped.
     """
 
     def __init__(self, client: Client, url: str, headers: Mapping[str, str], stop: threading.Event) -> None:
@@ -70,12 +70,12 @@ class Source:
         method: str = "GET",
         body: Any = None,
     ) -> Page:
-        """Ask for rows.
+        """Request rows.
 
         Raises:
-            postgrest.APIError: The server refused.
-            httpx.TransportError: It cannot be reached.
-            Stopped: There is no need to go on.
+            postgrest.APIError: The server rejected the request.
+            httpx.TransportError: The server can't be reached.
+            Stopped: Reading was stopped.
         """
         headers = {**self._headers, "prefer": "count=exact,timezone=UTC" if count else "timezone=UTC"}
         for tries_left in reversed(range(_TRIES if method != "POST" else 1)):
@@ -105,20 +105,20 @@ class Source:
 def _read(response: httpx.Response) -> Page:
     total = _total(response)
     if response.status_code == 204 or (response.status_code == 416 and total is not None):
-        return Page(b"[]", total)  # a function without a result, or it begins behind the last row
+        return Page(b"[]", total)  # a function without a result, or an offset after the last row
     if not response.is_success:
         raise _refusal(response)
     if response.request.method == "HEAD":
         return Page(b"[]", total)
     if "json" not in response.headers.get("content-type", ""):
-        raise _refusal(response)  # a page for people, of a proxy that wants a sign-in
+        raise _refusal(response)  # a captive portal's page
     return Page(response.content, total)
 
 
 def _number(text: str) -> float | Decimal:
-    """A number with a fraction: a float where that is the same number, as Postgres' own float is."""
+    """A number with a fraction: a float if that is the same number."""
     value = float(text)
-    if len(text) <= 16 or repr(value) == text:  # 15 digits come back from a float as they were
+    if len(text) <= 16 or repr(value) == text:  # a float preserves 15 digits
         return value
     exact = Decimal(text)
     return value if Decimal(repr(value)) == exact else exact

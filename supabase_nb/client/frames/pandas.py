@@ -1,4 +1,4 @@
-"""Columns and frames of pandas."""
+"""pandas columns and frames."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _NULLABLE = {"bool": "boolean", "int": "Int64", "bigint": "Int64", "float": "Flo
 
 
 class Pandas:
-    """pandas, with the types that it uses by itself, and nullable ones where nulls would cost exactness.
+    """pandas, with its default types, or nullable types where nulls would lose precision.
 
     Args:
-        nullable: Nullable types everywhere (``dtype_backend="numpy_nullable"``).
+        nullable: Always use nullable types (``dtype_backend="numpy_nullable"``).
 
     Raises:
         ImportError: It isn't installed.
@@ -28,7 +28,7 @@ class Pandas:
         self._np: Any = numpy
         self._pd: Any = pandas
         self._nullable = nullable
-        # pandas 3 has a type of its own for text; before, they were objects.
+        # pandas 3 has a text type. Before, text was stored as objects.
         text = pandas.Series(["text"]).dtype
         self._text = None if text == object else text  # noqa: E721
 
@@ -94,6 +94,6 @@ class Pandas:
         return self._pd.DataFrame(columns, index=self._pd.RangeIndex(rows), copy=False)
 
     def note(self, frame: Any, attrs: dict[str, Any]) -> Any:
-        """In `DataFrame.attrs`."""
+        """Store notes in `DataFrame.attrs`."""
         frame.attrs["supabase"] = attrs
         return frame

@@ -1,4 +1,4 @@
-"""Columns and frames of polars."""
+"""polars columns and frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _TIME = "%Y-%m-%dT%H:%M:%S%.f"
 
 
 class Polars:
-    """polars. JSON objects are text there: its structs could not tell a missing name from a null.
+    """polars. JSON objects become text, because structs don't distinguish a missing key from a null.
 
     Raises:
         ImportError: It isn't installed.
@@ -81,5 +81,5 @@ class Polars:
         return self._pl.DataFrame(columns)
 
     def note(self, frame: Any, attrs: dict[str, Any]) -> Any:
-        """Nowhere: a frame of polars has no place for notes."""
+        """Does nothing, because polars frames can't have notes."""
         return frame

@@ -1,7 +1,7 @@
-"""Where a page begins: behind a row, in an order, as a condition that the server understands.
+"""Where a page starts: after a row, in an order, as a filter for the server.
 
-Pages that begin behind a row, not at a number, lose and double no row when others are inserted or deleted
-meanwhile.
+If pages start after a row instead of at an offset, inserted or deleted rows don't cause skipped or repeated
+rows.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Term:
 
     Args:
         column: Its name.
-        descending: The largest first.
-        nulls_first: Where its nulls are.
-        nullable: Whether it has any.
+        descending: Whether the largest is first.
+        nulls_first: Whether nulls are first.
+        nullable: Whether it has nulls.
     """
 
     column: str
@@ -35,17 +35,17 @@ class Term:
     def __str__(self) -> str:
         direction = "desc" if self.descending else "asc"
         nulls = ".nullsfirst" if self.nulls_first else ".nullslast"
-        nulls = "" if self.nulls_first == self.descending else nulls  # as Postgres has it
+        nulls = "" if self.nulls_first == self.descending else nulls  # Postgres's default
         return f"{quoted(self.column)}.{direction}{nulls}"
 
     @property
     def reversed(self) -> Term:
-        """The other way round."""
+        """The reverse order."""
         return replace(self, descending=not self.descending, nulls_first=not self.nulls_first)
 
 
 def parse(order: str) -> list[Term] | None:
-    """The terms of an order; ``None``: one of them is no plain column."""
+    """Parse an order; ``None``: one of its terms isn't a plain column."""
     terms = []
     for part in split(order) if order else ():
         match = _TERM.fullmatch(part.strip())
@@ -58,22 +58,22 @@ def parse(order: str) -> list[Term] | None:
 
 
 def quoted(name: str) -> str:
-    """A column's name as part of a condition."""
+    """A column's name, quoted for a filter."""
     return name if re.fullmatch(r"\w+", name) else '"' + name.replace('"', '\\"') + '"'
 
 
 def after(terms: Sequence[Term], row: Sequence[Any]) -> str:
-    """Rows behind this one."""
+    """The filter for rows after this one."""
     return _any(_ways(terms, row, or_at=False))
 
 
 def up_to(terms: Sequence[Term], row: Sequence[Any]) -> str:
-    """This row, and those in front of it."""
+    """The filter for this row and the rows before it."""
     return _any(_ways([term.reversed for term in terms], row, or_at=True))
 
 
 def _ways(terms: Sequence[Term], row: Sequence[Any], *, or_at: bool) -> Iterator[str]:
-    """A row is behind another if it is so in the first term, or equal there and behind in the second …."""
+    """A row is after another if its first different term is after the other one's."""
     for place, (term, value) in enumerate(zip(terms, row, strict=True)):
         same = [_equal(*pair) for pair in zip(terms[:place], row[:place], strict=True)]
         name, at_too = quoted(term.column), "e" if or_at and place + 1 == len(terms) else ""

@@ -1,4 +1,4 @@
-"""A progress bar, for what takes longer than a second."""
+"""A progress bar, shown after a second."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _QUIET = 1.0
 
 
 class Progress:
-    """Counts rows, and shows them with tqdm once it takes long: a widget in notebooks, a line in terminals.
+    """Counts rows, and shows a tqdm bar after a second: a widget in notebooks, a line in terminals.
 
     Args:
-        name: What is read.
-        shown: Whether it may be shown.
+        name: The name of the table.
+        shown: Whether to show the bar.
     """
 
-    pause = 0.1  # seconds between two looks
+    pause = 0.1  # seconds between checks
 
     def __init__(self, name: str, *, shown: bool) -> None:
         self._name, self._shown, self._begun = name, shown, time.monotonic()
@@ -24,19 +24,19 @@ class Progress:
         self._bar: Any = None
 
     def begin(self, total: int) -> None:
-        """So many rows there are."""
+        """Set the total number of rows."""
         self._total = total
 
     def restart(self) -> None:
-        """It is read again."""
+        """Start again from zero."""
         self._rows = 0
 
     def add(self, rows: int) -> None:
-        """So many more are there; called in any thread."""
+        """Count more rows. Called in any thread."""
         self._rows += rows
 
     def show(self) -> None:
-        """Show it, if it takes long."""
+        """Show or update the bar, after a second."""
         if self._bar is None and self._shown and time.monotonic() - self._begun > _QUIET:
             try:
                 from tqdm.auto import tqdm
@@ -48,6 +48,6 @@ class Progress:
             self._bar.update(self._rows - self._bar.n)
 
     def end(self) -> None:
-        """Take it away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()

@@ -1,4 +1,4 @@
-"""A query as it was built with Supabase's package, read without being sent or changed."""
+"""Reads a query of Supabase's query builder, without sending or changing it."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _OBJECT = "application/vnd.pgrst.object"
 
 @dataclass(frozen=True)
 class Query:
-    """What a query asks for.
+    """The contents of a query.
 
     Args:
         url: The address, without parameters.
         method: GET, or POST for a function.
-        select: The columns, as the server reads them.
-        order: The order, likewise; empty: none was asked for.
-        limit: The most rows; ``None``: all.
-        offset: How many rows are left out at the beginning.
+        select: The columns, in PostgREST's syntax.
+        order: The order, in the same syntax; empty: none.
+        limit: The maximum number of rows; ``None``: all.
+        offset: How many rows to skip at the start.
         filters: All other parameters, in order.
-        headers: The request's own, such as the schema's.
-        body: What a function is called with.
-        rows: How many rows there must be, and may be: ``single()`` and ``maybe_single()``.
+        headers: The query's headers, such as the schema's.
+        body: A function's arguments.
+        rows: The minimum and maximum number of rows: ``single()`` and ``maybe_single()``.
     """
 
     url: str
@@ -50,31 +50,31 @@ class Query:
 
     @property
     def is_function(self) -> bool:
-        """Whether it calls a function of the database."""
+        """Whether it calls a database function."""
         return self.url.rpartition("/")[0].endswith("/rpc")
 
     @property
     def aggregates(self) -> bool:
-        """Whether its rows are made from several of the table's."""
+        """Whether it uses aggregate functions."""
         return any(_AGGREGATE.search(part) for part in split(self.select))
 
     def columns(self) -> dict[str, str] | None:
-        """The columns that were named: name in the answer -> name in the table.
+        """The selected columns: name in the response -> name in the table.
 
-        ``None``: there is a star, an embedded table, a cast or the like among them.
+        ``None``: the selection has a star, an embedded table, a cast or similar.
         """
         named, others = self._parts()
         return None if others else named
 
     def may_order_by(self, name: str) -> bool:
-        """Whether a column of the answer is the table's of the same name."""
+        """Whether a column of the response is the table's column with the same name."""
         named, others = self._parts()
         if "*" not in others:
             return named.get(name) == name
         return name not in [found[0] for other in others if (found := _NAME.findall(other))]
 
     def _parts(self) -> tuple[dict[str, str], list[str]]:
-        """The columns that were named, and what else was selected."""
+        """The selected columns, and the other parts of the selection."""
         named, others = {}, []
         for part in map(str.strip, split(self.select)):
             match = _COLUMN.fullmatch(part)
@@ -86,12 +86,12 @@ class Query:
 
 
 def read(client: Client, asked: Any) -> Query:
-    """What a table's name, or a query, asks for.
+    """Read a table's name or a query.
 
-    This is the only place that looks into the query builder of postgrest, through its public attributes.
+    Only this function accesses postgrest's query builder, through public attributes.
 
     Raises:
-        TypeError: It is something else, or a query that changes rows.
+        TypeError: The argument is something else, or a query that changes rows.
         ValueError: It belongs to another project.
     """
     if isinstance(asked, str):
@@ -141,7 +141,7 @@ def read(client: Client, asked: Any) -> Query:
 
 
 def split(text: str) -> list[str]:
-    """The parts between commas that are neither quoted nor in parentheses."""
+    """Split at commas that are neither quoted nor in parentheses."""
     parts, depth, quoted = [""], 0, False
     for letter in text:
         quoted ^= letter == '"'

@@ -1,4 +1,4 @@
-"""Read all rows of a query: the first page says how many there are, the others follow several at a time."""
+"""Reads all rows of a query: the first page with the count, then the others, several at a time."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
     from .progress import Progress
     from .query import Query
 
-#: Rows asked for at once. The server sends fewer if it has a lower maximum: at Supabase 1,000.
+#: Rows per request. The server sends fewer if its maximum is lower (at Supabase, 1,000).
 PAGE = 5_000
-#: Requests at a time, as many as a browser sends: they hide the delay, and leave the database room.
+#: Concurrent requests, as many as a browser sends. They hide latency without overloading the database.
 AT_ONCE = 6
 _LONG = 1_000
 _ALIAS = "supabase_nb_{}"
 
 Parameters = list[tuple[str, str]]
-# How many rows a page has, and the order's columns of the last.
+# A page's number of rows, and the last row's values in the order's columns.
 _Taken = tuple[int, Sequence[Any]]
 _Handed = tuple[int, Page, "queue.SimpleQueue[_Taken]"]
 _Event = _Handed | BaseException | None
 
 
 class NotOrdered(Exception):
-    """There are several pages, and nothing to order the rows by."""
+    """There are several pages, but no order for the rows."""
 
 
 class Order:
-    """In which order the rows are read.
+    """The order of the rows.
 
     Args:
-        terms: Its columns; ``None``: some are no plain columns.
-        text: What the server is asked.
-        unique: Whether no two rows are equal in it, as far as known.
-        complete: Whether there is no better one.
+        terms: Its columns; ``None``: some aren't plain columns.
+        text: The order in PostgREST's syntax.
+        unique: Whether it is unique, as far as known.
+        complete: Whether there is no better order.
     """
 
     def __init__(
@@ -54,22 +54,22 @@ class Order:
 
     @property
     def by_position(self) -> bool:
-        """Whether a page can begin behind a row, rather than at a number."""
+        """Whether pages can start after a row instead of at an offset."""
         return self.unique and bool(self.terms)
 
 
 class Reading:
-    """One reading.
+    """Reads a query once.
 
     Args:
-        source: Sends its requests.
-        query: What is read.
-        order: In which order.
-        library: What packs the rows.
-        hints: Column -> what the server says of its values.
-        progress: Told how many rows are there.
-        stop: Set when it is given up.
-        check: Called after each page; raises if the rows are no longer the same user's.
+        source: Sends the requests.
+        query: The query.
+        order: The order of the rows.
+        library: Packs the rows.
+        hints: Column -> the kind of its values according to the server.
+        progress: Counts the rows.
+        stop: Set when reading is stopped.
+        check: Called after each page. Raises an error if the user has changed.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Reading:
         self._source, self._query, self._order, self._library = source, query, order, library
         self._hints, self._progress, self._stop, self._check = hints, progress, stop, check
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
-        #: One of the rows.
+        #: An example row.
         self.sample: dict[str, Any] = {}
         self._places: list[str] = []
         self._select = query.select
@@ -99,7 +99,7 @@ class Reading:
         self._pages: dict[int, list[tuple[int, list[Part]]]] = {}
 
     def _select_places(self, terms: Sequence[Term]) -> None:
-        """The columns of the order are needed too: those that aren't selected are added under other names."""
+        """Add the order's columns that aren't selected, under other names."""
         named = self._query.columns()
         for number, term in enumerate(terms):
             if (named or {}).get(term.column) == term.column or self._query.select.strip() == "*":
@@ -109,13 +109,13 @@ class Reading:
                 self._select += f",{alias}:{position.quoted(term.column)}"
                 self._places.append(alias)
 
-    # -- the parts -----------------------------------------------------------------------------------------
+    # -- parts ---------------------------------------------------------------------------------------------
 
     def read(self) -> None:
-        """Read all of it.
+        """Read all rows.
 
         Raises:
-            postgrest.APIError: The server refused.
+            postgrest.APIError: The server rejected the request.
         """
         query = self._query
         size = PAGE if query.limit is None else min(PAGE, query.limit)
@@ -150,7 +150,7 @@ class Reading:
         return [*found, ("limit", str(size))]
 
     def _by_number(self, size: int, left: int, place: Sequence[Any]) -> list[Callable[[], None]]:
-        """Each page begins at a number. What is inserted in front of it meanwhile shifts the rows."""
+        """Read pages by offset. Rows that are inserted in the meantime shift the others."""
         start = self._query.offset + size
 
         def job(part: int) -> None:
@@ -161,10 +161,10 @@ class Reading:
         return [lambda part=part: job(part) for part in range(1, AT_ONCE + 1)]  # type: ignore[misc]
 
     def _by_position(self, size: int, left: int, place: Sequence[Any]) -> list[Callable[[], None]]:
-        """Each page begins behind the last row of the one before it.
+        """Read pages that start after the last row of the previous page.
 
-        The rows are divided at a few of them, and each part is read up to its last row. Wherever these
-        are, each row is in just one part. What has come behind the last of them meanwhile is a part too.
+        The rows are divided into parts at some boundary rows, so that each row is in exactly one part. Rows
+        that were added after the last boundary are a part too.
         """
         terms, first = self._order.terms or (), place
         limited = self._query.limit is not None
@@ -179,7 +179,7 @@ class Reading:
 
         if parts > 1:
             self._all_at_once([lambda part=part: look(part) for part in range(parts)])  # type: ignore[misc]
-        # A row that is gone divides nothing.
+        # Ignore a boundary row that has been deleted.
         ends: list[Sequence[Any] | None] = [last[part] for part in sorted(last)]
         if not limited or parts - 1 not in last:
             ends.append(None)
@@ -200,14 +200,14 @@ class Reading:
     # -- pages ---------------------------------------------------------------------------------------------
 
     def _take(self, part: int, page: Page) -> _Taken:
-        """Pack a page: how many rows it has, and the order's columns of the last."""
+        """Pack a page. Returns its number of rows, and the last row's values in the order's columns."""
         self._check()
         rows = page.rows()
         if not rows:
             return 0, ()
         if not all(type(row) is dict for row in rows):
             rows = [{self._query.name: value} for value in rows]
-        # The rows of a table all have the same names; a function may return any objects.
+        # All rows of a table have the same columns, but a function can return any objects.
         names = list(
             dict.fromkeys(name for row in rows for name in row) if self._query.is_function else rows[0]
         )
@@ -233,33 +233,33 @@ class Reading:
         return [row[name] for name in self._places]
 
     def take(self, page: Page) -> None:
-        """Rows that came all at once, from a function."""
+        """Take all rows of a function's result."""
         taken, _ = self._take(0, page)
         self.counted = self.total = taken
 
     @property
     def rows(self) -> int:
-        """How many have been read."""
+        """How many rows have been read."""
         return sum(count for pages in list(self._pages.values()) for count, _ in list(pages))
 
     def frame(self, known: Sequence[str]) -> Any:
-        """The frame; `known` are its columns where there is no row."""
+        """The frame. `known` are its columns if there are no rows."""
         pages = [page for part in sorted(self._pages) for page in self._pages[part]]
         names = self.names if self.names is not None else list(known)
         made = {}
         for number, name in enumerate(names):
             parts = [packed[number] for _, packed in pages]
             for _, packed in pages:
-                packed[number] = ("null", 0)  # its memory is free once it is joined
+                packed[number] = ("null", 0)  # free the memory of joined pages
             made[name] = columns.join(self._library, parts, self._hints.get(name))
         return self._library.frame(made, self.rows)
 
-    # -- several at a time ---------------------------------------------------------------------------------
+    # -- concurrency --------------------------------------------------------------------------------------
 
     def _all_at_once(self, jobs: Sequence[Callable[[], None]]) -> None:
-        """Run jobs in threads: they wait for the server, this thread packs what they bring.
+        """Run jobs in threads that wait for the server, and pack their pages in this thread.
 
-        The first failure, or Ctrl-C, ends it; the jobs then end by themselves, after their request.
+        The first failure or Ctrl-C ends this. The jobs then stop after their current request.
         """
         if not HAS_THREADS:
             for job in jobs:
@@ -294,7 +294,7 @@ class Reading:
             self._progress.show()
 
     def _hand_over(self, part: int, page: Page) -> _Taken:
-        """Have a page packed; in a job."""
+        """Pass a page to the packing thread. Called in a job."""
         if not HAS_THREADS:
             return self._take(part, page)
         answer: queue.SimpleQueue[_Taken] = queue.SimpleQueue()
@@ -307,10 +307,10 @@ class Reading:
 
 
 def _can_be_sent(value: Any) -> bool:
-    """Whether a place can be put into an address: not if it is JSON, or long."""
+    """Whether a row's values can be used in a URL: not if they are JSON, or long."""
     return not isinstance(value, (dict, list)) and len(str(value)) < _LONG
 
 
 def now() -> str:
-    """The time, in UTC."""
+    """The current time in UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,4 +1,4 @@
-"""What a server says about its tables: keys and types. Many say it to secret keys only."""
+"""Gets keys and types of tables from the server. Many servers reveal them only to secret keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..client import Client
     from ..request_tokens import SessionTokens
 
-#: Postgres' types -> what their values are packed as.
+#: Postgres type -> the kind of its values.
 _KINDS = {
     "boolean": "bool",
     "smallint": "int",
@@ -34,11 +34,11 @@ _KINDS = {
 
 
 class Known(NamedTuple):
-    """A table.
+    """A known table.
 
     Args:
-        key: The columns of its primary key; a view has none.
-        kinds: Its columns in order, and what their values are.
+        key: The columns of its primary key; empty for a view.
+        kinds: Its columns in order, with the kinds of their values.
     """
 
     key: tuple[str, ...]
@@ -61,7 +61,7 @@ class Tables:
         self._schemas: dict[str, dict[str, Known]] = {}
 
     def known(self, headers: Mapping[str, str]) -> dict[str, Known]:
-        """What the server says about the tables in the schema of these headers; requested once."""
+        """The server's description of the tables in these headers' schema; requested once."""
         profile = headers.get("accept-profile", "public")
         if profile not in self._schemas:
             self._schemas[profile] = _look(self.client, headers)
@@ -69,7 +69,7 @@ class Tables:
 
 
 def _look(client: Client, headers: Mapping[str, str]) -> dict[str, Known]:
-    """The tables that the server describes; none where it doesn't."""
+    """The tables that the server reveals, if any."""
     if str(urlsplit(client.url).hostname).endswith(".supabase.co") and not client.auth.uses_secret_key:
         return {}  # since March 2026
     try:
@@ -77,7 +77,7 @@ def _look(client: Client, headers: Mapping[str, str]) -> dict[str, Known]:
         definitions = response.json()["definitions"] if response.status_code == 200 else {}
         return {name: _known(table["properties"]) for name, table in definitions.items()}
     except (AuthError, httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
-        return {}  # reading works without; what is really wrong, the request for the rows will say
+        return {}  # not needed for reading; if something is wrong, the request for the rows will fail
 
 
 def _asked(headers: Mapping[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-// Masks exact values in the notebook's cells. Knows their lengths and salted hashes, not the values.
+// Masks exact values in the notebook's cells, by their lengths and salted hashes.
 
 /**
  * @typedef {{ length: number, hash: string }} Hashed
@@ -13,7 +13,7 @@
 export const CELL_MASK = "***";
 const RUN = /[A-Za-z0-9_.-]+/g;
 const WORD = /[A-Za-z0-9]/;
-// What may come directly before a value and looks like a part of it: \n, \x22, "; %22; a colour's 31m.
+// Prefixes that look like part of a value: \n, \x22, "; %22; a colour's 31m.
 const LEADS = { "\\": /^(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[a-z])/, "%": /^[0-9a-fA-F]{2}/, "[": /^\d*m/, ";": /^\d+m/ };
 
 /**
@@ -39,7 +39,7 @@ export function findValues(text, values, salt) {
 }
 
 /**
- * A value is a whole run of token characters, or lies between two of the characters that join words.
+ * A value is a whole run of token characters, or is delimited by characters that join words.
  * @param {string} run
  * @param {number} base
  * @param {string | undefined} before
@@ -77,7 +77,7 @@ function decoded(data) {
 }
 
 /**
- * The same data with masks for the values, in every text in it.
+ * Mask the values in every text of the data.
  * @param {any} data
  * @param {(text: string) => string} clean
  * @returns {any}
@@ -92,7 +92,7 @@ function mapped(data, clean) {
 }
 
 /**
- * Clean all cells as they are now.
+ * Clean all cells.
  * @param {any} notebook The notebook's model.
  * @param {Hashed[]} values
  * @param {string} salt
@@ -107,7 +107,7 @@ function cleanCells(notebook, values, salt) {
     for (const span of spans) found.add(span.index);
     if (spans.length && !notebook.readOnly) {
       for (const { start, end } of spans.reverse()) replaceIn(cell, start, end);
-      cell.clearUndoHistory?.(); // or Ctrl-Z brings the value back
+      cell.clearUndoHistory?.(); // otherwise Ctrl-Z would restore the value
     }
     if (spans.length) {
       const left = findValues(cell.getSource(), values, salt).length > 0;
@@ -167,7 +167,7 @@ function cleanOutputs(notebook, index, cell, values, salt, found) {
 function initialize({ model }) {
   model.on("msg:custom", (/** @type {any} */ message) => {
     if (message?.type !== "clean") return;
-    // JupyterLab and Notebook 7 only, and no public API.
+    // Works only in JupyterLab and Notebook 7, and isn't public API.
     const notebook = model.widget_manager?.context?.model;
     const reachable = Array.isArray(notebook?.sharedModel?.cells);
     const done = reachable ? cleanCells(notebook, message.values, message.salt) : {};
@@ -176,7 +176,7 @@ function initialize({ model }) {
   model.send({ type: "ready" });
 }
 
-// -- SHA-256. `crypto.subtle` is missing on pages without TLS, and asynchronous: the text could change meanwhile.
+// -- SHA-256. `crypto.subtle` is missing without TLS, and asynchronous, so that the text could change meanwhile.
 
 const FRACTIONS = Array.from(primes(64), (prime) => fraction(Math.cbrt(prime)));
 const START = Array.from(primes(8), (prime) => fraction(Math.sqrt(prime)));

@@ -1,4 +1,4 @@
-// The channel to the kernel: its last message, whether it still answers, and requests to it.
+// The connection to the kernel: its last message, whether it is still running, and requests to it.
 import { agreed } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
@@ -6,8 +6,8 @@ import { agreed } from "./shared.mjs";
 /** @typedef {import("./parts.mjs").View} View */
 /** @typedef {import("@anywidget/types").AnyModel<{kind: string, words: Words}>} Model */
 /**
- * What the kernel sends: what to show; that a request came; how it ended; that the client is gone; that the form
- * is to be opened.
+ * The kernel's messages: the state to show, a request was received, its result, the client was closed, open the
+ * form.
  * @typedef {{type: "view", view: View} | {type: "taken", id: string} | {type: "closed"} | {type: "open"}
  *   | {type: "answer", id: string, ok: boolean, text: string}} News
  */
@@ -18,7 +18,7 @@ import { agreed } from "./shared.mjs";
  * @property {() => void} hello
  * @property {(now: number) => void} check
  * @property {(what: string, fields?: Record<string, string>) => string} ask
- * @property {() => boolean} isToOpen whether the form is to be open in a view that is drawn now
+ * @property {() => boolean} isToOpen whether a new view should open its form
  * @property {() => void} stop
  */
 /**
@@ -30,18 +30,18 @@ import { agreed } from "./shared.mjs";
  * @property {() => void} drop
  */
 
-/** How long an answer may take before we say that there is none, in ms. */
+/** How long to wait for a response before saying that there is none, in ms. */
 const PATIENCE = 10_000;
-/** How long after something was due we ask whether the kernel is there, in ms. */
+/** How long after an expected change we check whether the kernel is running, in ms. */
 const GRACE = 10_000;
-/** When a request that the kernel has not taken yet needs an explanation, in ms. */
+/** When to explain why the kernel hasn't received a request yet, in ms. */
 const BUSY_AFTER = 2_000;
-/** How long a view may take to be drawn after its form was to be opened, in ms. */
+/** How long a view may take to be drawn after a request to open its form, in ms. */
 const OPEN_WITHIN = 10_000;
 
 /**
- * One for each model. News that come before a view is rendered are kept: a kernel that runs a cell sends them
- * when it displays, but answers a view's `hello` only after the cell.
+ * One per model. It keeps messages that arrive before a view is rendered, because a kernel that is running a cell
+ * sends the state with the display, but responds to a view's `hello` only after the cell.
  * @param {Model} model
  * @returns {Channel}
  */
@@ -78,7 +78,7 @@ export function openChannel(model) {
   const gone = () => lose("gone");
 
   model.on("msg:custom", receive);
-  model.on("comm_live_update", gone); // Jupyter's: the kernel restarted or died
+  model.on("comm_live_update", gone); // sent by Jupyter when the kernel has restarted or died
   const unwatch = watchKernel(model, gone);
   return {
     shown,
@@ -86,7 +86,7 @@ export function openChannel(model) {
     hello: () => model.send({ type: "hello" }),
     check(now) {
       const { view, at, life } = shown;
-      // What was overdue when it was told is no news: without automatic refreshes a token may stay expired.
+      // Ignore what was overdue from the start: without automatic refresh, a token can stay expired.
       const due = [view?.refresh_in, view?.time_left].find((seconds) => (seconds ?? 0) > 0);
       if (life !== "live" || waiting || !due || now - at < due * 1000 + GRACE) return;
       waiting = setTimeout(() => lose("silent"), PATIENCE);
@@ -138,8 +138,8 @@ export function requestSender(channel, tell) {
 }
 
 /**
- * Call `gone` when the kernel is shut down. JupyterLab tells widgets of restarts, not of this; the way to learn
- * it is not a public one, so we do without where it is missing.
+ * Call `gone` when the kernel is shut down. JupyterLab notifies widgets only of restarts. This uses a private API,
+ * and does nothing if it is missing.
  * @param {Model} model
  * @param {() => void} gone
  * @returns {() => void} stop

@@ -1,4 +1,4 @@
-// The displays' entry: one module for all kinds; a model's `kind` says which it is.
+// The displays' entry point: one module for all kinds, selected by the model's `kind`.
 import { openChannel } from "./channel.mjs";
 import { panel } from "./panel.mjs";
 import { badge, expiry, explain, oneLine, timeline, userCard } from "./parts.mjs";
@@ -24,9 +24,9 @@ function draw(model, el, channel) {
   const whole = form || kind === "panel" ? panel(words, channel, form) : null;
   const part = whole ?? PARTS[/** @type {keyof typeof PARTS} */ (kind)](words);
   const root = h("div", { class: "sb", "data-kind": kind }, part.element);
-  // Else it would flash again whenever the page hides it and shows it again.
+  // Otherwise it would flash whenever the page hides and shows it again.
   root.addEventListener("animationend", () => root.classList.remove("sb-flash"));
-  // In its corner, or for the badge in its word: a display without a kernel keeps its size.
+  // In the corner, or in the badge's text, so that the display keeps its size without a kernel.
   const note = h("p", { class: "sb-note" });
   if (["user_card", "expiry", "timeline"].includes(kind)) root.append(note);
   const { shown } = channel;
@@ -37,7 +37,7 @@ function draw(model, el, channel) {
     const { view, life } = shown;
     const live = life === "live";
     root.classList.toggle("sb-live", live);
-    // What the snapshot beside us looks at: once the kernel has answered, this display knows more than it does.
+    // The snapshot checks this class: once the kernel has responded, it hides itself.
     if (view && !root.classList.contains("sb-shown")) {
       root.classList.add("sb-shown");
       hideSnapshot(root);
@@ -72,7 +72,7 @@ function draw(model, el, channel) {
   };
 }
 /**
- * Hide the snapshot before us where its own style sheet does not: outside Jupyter's pages (VS Code, Colab).
+ * Hide the snapshot before this widget outside Jupyter (VS Code, Colab), where its style sheet doesn't.
  * @param {HTMLElement} root
  */
 function hideSnapshot(root) {
@@ -84,10 +84,10 @@ function hideSnapshot(root) {
   if (last?.classList.contains("sb-snap")) /** @type {HTMLElement} */ (last).hidden = true;
 }
 
-/** Once, when a refresh re-renders it. @param {HTMLElement} root */
+/** Flash once after a refresh. @param {HTMLElement} root */
 function flash(root) {
   root.classList.remove("sb-flash");
-  void root.offsetWidth; // start anew, even while the last one runs
+  void root.offsetWidth; // restart the animation, even while it is running
   root.classList.add("sb-flash");
 }
 

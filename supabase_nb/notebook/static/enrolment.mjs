@@ -1,4 +1,4 @@
-// The QR code of a new authenticator app: drawn from a message, which nothing saves, and taken away at the end.
+// The QR code of a new authenticator app. It is drawn from a message, which isn't saved, and removed at the end.
 
 import { followTheme, h, say, write, widget } from "./shared.mjs";
 
@@ -7,7 +7,7 @@ import { followTheme, h, say, write, widget } from "./shared.mjs";
 /** @typedef {{type: "show", image: string, key: string} | {type: "over", text: string}} EnrolmentNews */
 
 /**
- * What the kernel said last. It is sent before a view is drawn, so it is kept for that.
+ * The kernel's last message, which is sent before a view is drawn.
  * @param {EnrolmentModel} model
  */
 function keepNews(model) {
@@ -44,7 +44,7 @@ function drawEnrolment(model, el, news) {
 
   function draw() {
     const { last } = news;
-    // Only what comes live is shown: a notebook that is opened later shows the snapshot.
+    // A notebook that is opened later shows the snapshot instead.
     root.classList.toggle("sb-shown", last !== null);
     if (last?.type !== "show") {
       code.replaceChildren();

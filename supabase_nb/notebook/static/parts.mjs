@@ -1,10 +1,10 @@
-// The parts of the panel, each a display of its own: elements are built once, then only what differs changes.
+// The parts of the panel, which are also displays. Elements are built once, then only changes are applied.
 import { clock, h, moment, say, svg, write } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
 /** @typedef {"signed_out" | "restoring" | "active" | "refreshing" | "retrying" | "expired" | "closed"} Status */
 /**
- * What the kernel sends (`view.py`). Spans are in seconds, counted from when it came.
+ * The state from the kernel (`view.py`). Spans are in seconds from when it arrived.
  * @typedef {object} View
  * @property {Status} status
  * @property {string} host
@@ -27,8 +27,8 @@ import { clock, h, moment, say, svg, write } from "./shared.mjs";
  * @property {{kind: string, ago: number, text: string}[]} events
  */
 /**
- * A view; when it came, when the token ends and when it is refreshed or tried next (in ms); and whether somebody
- * is behind it.
+ * A view, when it arrived, when the token expires, when the next refresh or attempt is due (in ms), and whether the
+ * kernel is running.
  * @typedef {object} Shown
  * @property {View | null} view
  * @property {number} at
@@ -37,14 +37,14 @@ import { clock, h, moment, say, svg, write } from "./shared.mjs";
  * @property {"live" | "waiting" | "silent" | "gone" | "closed"} life
  */
 /**
- * A display: its element, `show` for what the kernel said, `tick` for every second.
+ * A display: its element, `show` for a new state, `tick` for every second.
  * @typedef {object} Part
  * @property {HTMLElement} element
  * @property {(shown: Shown) => void} show
  * @property {(shown: Shown, now: number) => void} [tick]
  */
 
-/** From here on a refresh that is due is not one that will come by itself, in ms. */
+/** How long an overdue refresh still counts as automatic, in ms. */
 const LATE = 15_000;
 
 /** One shape per state, so that they differ without colours. @type {Record<string, string>} */
@@ -59,7 +59,7 @@ const SHAPES = {
   dead: '<circle cx="8" cy="8" r="5.25" class="sb-stroke" stroke-dasharray="2.2 2.1"/>',
 };
 
-/** The state that is shown: the kernel's, or that it is gone. @param {Shown} shown */
+/** The state to show: the kernel's, or that it has stopped. @param {Shown} shown */
 export function stateOf({ view, life }) {
   return life === "closed" ? "closed" : view && life === "live" ? view.status : "dead";
 }
@@ -71,7 +71,7 @@ function shapeOf(className = "sb-shape") {
   return {
     shape,
     draw(/** @type {string} */ state) {
-      // Only our own constant strings.
+      // Safe: only our own constant strings.
       if (state !== drawn) shape.innerHTML = SHAPES[state] ?? "";
       drawn = state;
     },
@@ -79,7 +79,7 @@ function shapeOf(className = "sb-shape") {
 }
 
 /**
- * The state, as a word with a shape and a colour. Announces states, not seconds.
+ * The status as a word with a shape and a colour. Screen readers announce it, but not every second.
  * @param {Words} words
  * @returns {Part}
  */
@@ -100,7 +100,7 @@ export function badge(words) {
 }
 
 /**
- * Who it is, and where.
+ * The user and the project.
  * @param {Words} words
  * @returns {Part}
  */
@@ -132,7 +132,7 @@ export function person(words) {
 }
 
 /**
- * What is known of the user and the session, beyond the name.
+ * Facts about the user and the session.
  * @param {Words} words
  * @param {{error?: boolean}} [options] `error`: with the last error
  * @returns {Part}
@@ -193,7 +193,7 @@ export function facts(words, { error = false } = {}) {
 }
 
 /**
- * Who it is, with everything that is known, as a card.
+ * A card with the user and all facts.
  * @param {Words} words
  * @returns {Part}
  */
@@ -212,7 +212,7 @@ export function userCard(words) {
 }
 
 /**
- * The access token: what is left of it as a bar, and when it is refreshed.
+ * The access token: its remaining time as a bar, and when it is refreshed.
  * @param {Words} words
  * @returns {Part}
  */
@@ -243,7 +243,7 @@ export function expiry(words) {
 }
 
 /**
- * What will become of the token.
+ * When the token is refreshed or expires, as text.
  * @param {Words} words
  * @param {Shown} shown
  * @param {number} now
@@ -294,7 +294,7 @@ export function timeline(words) {
 }
 
 /**
- * The session in one line, for a magic where another cell shows the panel.
+ * The session in one line, for a magic if another cell shows the panel.
  * @param {Words} words
  * @returns {Part}
  */
@@ -330,7 +330,7 @@ export function oneLine(words) {
 }
 
 /**
- * What a person should know and do now; `""` if nothing.
+ * What the user should know or do now; `""` if nothing.
  * @param {Words} words
  * @param {Shown} shown
  * @returns {string}
@@ -379,7 +379,7 @@ function row(words, key, ...content) {
 }
 
 /**
- * A row without a value is not shown.
+ * Set a row's text. A row without a value is hidden.
  * @param {Row} row
  * @param {string | null} text
  * @param {HTMLElement} [into]
@@ -394,12 +394,12 @@ export function clamp(fraction) {
   return Math.min(1, Math.max(0, fraction));
 }
 
-/** A phone number or an anonymous user has no initial: a figure is there instead. @param {View["user"]} user */
+/** The user's initial, or a symbol for a phone number or an anonymous user. @param {View["user"]} user */
 function initial(user) {
   return user?.anonymous ? "" : (user?.name?.match(/\p{L}/u)?.[0] ?? "").toLocaleUpperCase();
 }
 
-/** The first eight characters of an id: enough to tell sessions apart. @param {string} id */
+/** The first eight characters of an id, enough to distinguish sessions. @param {string} id */
 export function shorten(id) {
   return id.length <= 9 ? id : `${id.slice(0, 8)}…`;
 }
@@ -410,6 +410,6 @@ async function copyText(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    return false; // refused by the browser: the id is in the title, to be copied by hand
+    return false; // refused by the browser; the id can be copied from the title
   }
 }

@@ -1,4 +1,4 @@
-// Time and DOM for every widget: no framework, no state.
+// Helpers for time and DOM, shared by all widgets.
 
 /** @typedef {Record<string, string>} Words */
 
@@ -49,7 +49,7 @@ function assign(element, attributes) {
 }
 
 /**
- * Set an element's text only where it differs, so that screen readers and selections are left in peace.
+ * Set an element's text only if it differs, so that screen readers and selections aren't disturbed.
  * @param {Element} element
  * @param {string} text
  */
@@ -58,7 +58,7 @@ export function write(element, text) {
 }
 
 /**
- * The words for a key, with `{name}` filled in.
+ * The text for a key, with `{name}` filled in.
  * @param {Words} words
  * @param {string} key
  * @param {Record<string, unknown>} [values]
@@ -68,13 +68,13 @@ export function say(words, key, values = {}) {
 }
 
 /**
- * What all displays of a page share. Each model has a module of its own, so it can't be in a variable of this one.
+ * State shared by all displays of a page. Each model has its own copy of this module, so it can't be a variable.
  * @type {{ticks: Set<(now: number) => void>, moments: Map<string, number>, timer?: ReturnType<typeof setInterval>}}
  */
 const page = (/** @type {any} */ (globalThis)[Symbol.for("supabase-nb")] ??= { ticks: new Set(), moments: new Map() });
 
 /**
- * Call `tick` every second, together with all others on the page: their countdowns agree.
+ * Call `tick` every second, together with all others on the page, so that countdowns agree.
  * @param {(now: number) => void} tick
  * @returns {() => void} stop
  */
@@ -87,14 +87,14 @@ export function onTick(tick) {
   };
 }
 
-/** Let everyone tick now: something has changed for one of them. */
+/** Call all ticks now, because something has changed. */
 export function tickAll() {
   const now = Date.now();
   page.ticks.forEach((tick) => tick(now));
 }
 
 /**
- * When something will be, in ms: displays are told by messages of their own, which arrive one after another.
+ * A moment by name, in ms. It is shared, because displays receive it in separate messages.
  * @param {string} name
  * @param {number} moment
  */
@@ -107,7 +107,7 @@ export function agreed(name, moment) {
 }
 
 /**
- * A span of time as a clock shows it: 0:07, 59:12, 1:02:33; in days from 48 hours on.
+ * Format a span of time: 0:07, 59:12, 1:02:33; from 48 hours on, in days.
  * @param {number} seconds
  * @param {Words} words
  */
@@ -124,7 +124,7 @@ export function clock(seconds, words) {
 }
 
 /**
- * A moment in local time; with the day when it is another one than today.
+ * Format a moment in local time, with the date if it isn't today.
  * @param {number} at Unix time in milliseconds
  * @param {{seconds?: boolean, now?: number}} [options]
  */
@@ -147,8 +147,8 @@ export function moment(at, { seconds = false, now = Date.now() } = {}) {
 }
 
 /**
- * Keep `data-sb-theme` ("light" or "dark") on an element in step with what is really behind it: front ends
- * name their themes differently, but each has a background.
+ * Set an element's `data-sb-theme` ("light" or "dark") from its actual background, because front ends name their
+ * themes differently.
  * @param {HTMLElement} element
  * @returns {() => void} stop
  */
@@ -161,8 +161,8 @@ export function followTheme(element) {
   for (const root of [document.documentElement, document.body]) {
     observer.observe(root, { attributes: true, attributeFilter: filter });
   }
-  // In time for the first paint: sooner it may not be attached yet, and the page's styles would be worked out
-  // twice. A theme's style sheet may load after its name is set.
+  // Just before the first paint. Earlier, the element may not be attached yet, and styles would be computed twice.
+  // A theme's style sheet may load after its name is set.
   const frame = requestAnimationFrame(follow);
   const late = (/** @type {Event} */ event) => event.target instanceof HTMLLinkElement && follow();
   document.addEventListener("load", late, true);
@@ -191,7 +191,7 @@ function isDark(element) {
 }
 
 /**
- * How light a CSS colour is, 0 to 1; `null` when one looks through it.
+ * The lightness of a CSS colour, 0 to 1; `null` if it is transparent.
  * @param {string} color as computed: `rgb(…)` or `rgba(…)`
  */
 export function lightness(color) {
@@ -201,7 +201,7 @@ export function lightness(color) {
 }
 
 /**
- * An anywidget module: what the kernel says is followed once for a model, and drawn for each of its views.
+ * An anywidget module that follows the kernel once per model, and draws each view.
  * @template Model
  * @template {{stop: () => void}} Followed
  * @param {(model: Model) => Followed} follow

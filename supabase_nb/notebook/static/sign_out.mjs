@@ -5,11 +5,11 @@ import { followTheme, h, say, write, widget } from "./shared.mjs";
 /** @typedef {import("@anywidget/types").AnyModel<{words: Words}>} Model */
 /** @typedef {{type: "show"} | {type: "answer", ok: boolean, text: string}} SignOutNews */
 
-/** When a request that the kernel has not answered yet needs an explanation, in ms. */
+/** When to explain why the kernel hasn't responded yet, in ms. */
 const WAITS_AFTER = 2_000;
 
 /**
- * What the kernel said, kept for views that are drawn later.
+ * The kernel's messages, kept for later views.
  * @param {Model} model
  */
 function follow(model) {
@@ -30,7 +30,7 @@ function follow(model) {
   };
   const gone = () => change({ shown: false });
   model.on("msg:custom", receive);
-  model.on("comm_live_update", gone); // Jupyter's: the kernel restarted or died
+  model.on("comm_live_update", gone); // sent by Jupyter when the kernel has restarted or died
   return {
     state,
     views,
@@ -61,7 +61,7 @@ function draw(model, el, line) {
   const show = () => {
     const { shown, asked, done, text } = line.state;
     root.hidden = !shown;
-    // What the card above us looks at.
+    // The card above checks this class.
     root.classList.toggle("sb-shown", shown);
     button.setAttribute("aria-disabled", String(asked || done));
     write(message, text);
