@@ -6,7 +6,7 @@ import re
 from urllib.parse import urlsplit
 
 from .errors import AuthError
-from .tokens import Secret, is_jwt, key_name, read_claims, text_claim
+from .tokens import Secret, is_jwt, key_name, read_claims, session_id_of, text_claim
 
 # Issuers that are certainly not a Supabase Auth server. A self-hosted server can have any other issuer.
 _THIRD_PARTIES = re.compile(
@@ -42,7 +42,8 @@ def refuse_mixed_up_tokens(access_token: Secret, refresh_token: Secret, auth_url
     """Refuse tokens that are certainly not a session of this auth server.
 
     Raises:
-        AuthError: ``masked_token``, ``key_for_token``, ``swapped_tokens`` or ``wrong_project``.
+        AuthError: ``masked_token``, ``key_for_token``, ``swapped_tokens``, ``wrong_project`` or
+            ``session_mismatch``.
     """
     if any(token and not token.reveal().strip("*") for token in (access_token, refresh_token)):
         raise AuthError(
@@ -60,6 +61,13 @@ def refuse_mixed_up_tokens(access_token: Secret, refresh_token: Secret, auth_url
             code="swapped_tokens",
         )
     refuse_token_of_another_project(access_token, auth_url)
+    sessions = text_claim(read_claims(access_token), "session_id"), session_id_of(refresh_token)
+    if all(sessions) and len(set(sessions)) > 1:
+        raise AuthError(
+            "These tokens are from two different sessions. Nothing was sent. "
+            "Use both tokens of the same session.",
+            code="session_mismatch",
+        )
 
 
 def refuse_token_of_another_project(access_token: Secret, auth_url: str) -> None:
@@ -94,6 +102,12 @@ def refuse_token_for_key(key: Secret) -> None:
     Raises:
         AuthError: ``token_for_key``.
     """
+    if session_id_of(key):
+        raise AuthError(
+            "This is a user's refresh token, not the project's key. Use the publishable (anon) key: "
+            "Project Settings, API keys.",
+            code="token_for_key",
+        )
     claims = read_claims(key)
     users = text_claim(claims, "session_id") or (
         text_claim(claims, "sub") and text_claim(claims, "role") == "authenticated"

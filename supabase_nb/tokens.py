@@ -127,6 +127,12 @@ def signature_is_whole(token: Secret) -> bool:
     return len(token.reveal().rpartition(".")[2]) in _SIGNATURES.get(algorithm, ())
 
 
+def is_cut_off(token: Secret) -> bool:
+    """Whether a JWT's signature is shorter than any that its algorithm gives."""
+    algorithm = str((read_header(token) or {}).get("alg"))
+    return len(token.reveal().rpartition(".")[2]) < min(_SIGNATURES.get(algorithm, (0,)))
+
+
 def is_key(token: Secret) -> bool:
     """Whether this starts like one of Supabase's newer keys: publishable, secret, personal."""
     return token.reveal().startswith(tuple(token_shapes.KEYS))

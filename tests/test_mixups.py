@@ -8,11 +8,18 @@ import pytest
 
 from supabase_nb import AuthClient, AuthError, Client, MemoryStorage, create_client
 from supabase_nb.client.connect import resolve_project
+from supabase_nb.demo.refresh_tokens import write_v2
 
 URL = "https://abcd.supabase.co"
 ANON = made.jwt({"iss": "supabase", "role": "anon", "ref": "abcd"})
 SERVICE = made.jwt({"iss": "supabase", "role": "service_role", "ref": "abcd"})
 RT = "abcdefghijkl"
+SESSIONS = ("e6d9321c-6520-41f9-bda6-c8064d60fca5", "0b0b3c6e-5f0e-4a7c-9d3a-5a5f1c2d3e4f")
+
+
+def refresh_token_v2(session_id: str) -> str:
+    """A version 2 refresh token: it contains its session's id."""
+    return write_v2(session_id, b"key", 3)
 
 
 def token(**claims: object) -> str:
@@ -79,6 +86,18 @@ def enter(access_token: str, refresh_token: str, url: str = f"{URL}/auth/v1") ->
             "wrong_project",
             "is from another project",
         ),
+        (
+            token(session_id=SESSIONS[0]),
+            refresh_token_v2(SESSIONS[1]),
+            "session_mismatch",
+            "two different sessions. Nothing was sent. Use both tokens of the same session.",
+        ),
+        (
+            made.expired(session_id=SESSIONS[0]),
+            refresh_token_v2(SESSIONS[1]),
+            "session_mismatch",
+            "different",
+        ),
         (token(iss="https://accounts.google.com"), RT, "wrong_project", "issued by a third party"),
         (token(iss="accounts.google.com"), RT, "wrong_project", "issued by a third party"),
         (token(iss="https://securetoken.google.com/my-app"), RT, "wrong_project", "third party"),
@@ -94,6 +113,13 @@ def test_a_mixed_up_pair_is_not_sent(access_token: str, refresh_token: str, code
     assert sent == 0
     for given in (access_token, refresh_token):
         assert not given or given not in str(error)
+
+
+@pytest.mark.parametrize("access_token", [token(session_id=SESSIONS[0]), made.expired(), "cut off", ""])
+def test_tokens_that_may_be_of_one_session_are_left_to_the_server(access_token: str) -> None:
+    error, sent = enter(access_token, refresh_token_v2(SESSIONS[0]))
+    assert sent >= 1
+    assert error.code != "session_mismatch"
 
 
 @pytest.mark.parametrize(
@@ -133,6 +159,14 @@ def test_a_token_is_no_key(key: str) -> None:
             make(URL, key)
         assert caught.value.code == "token_for_key"
         assert key not in str(caught.value)
+
+
+def test_a_refresh_token_is_no_key() -> None:
+    key = refresh_token_v2(SESSIONS[0])
+    with pytest.raises(AuthError, match="This is a user's refresh token, not the project's key") as caught:
+        create_client(URL, key)
+    assert caught.value.code == "token_for_key"
+    assert key not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", [ANON, "sb_publishable_abc", "any", made.jwt({"role": "custom", "sub": "x"})])

@@ -100,6 +100,20 @@ def test_calls(hostile):
     assert twice <= 2.2 * once + 200
 
 
+def test_a_large_image_in_a_notebook(tmp_path):
+    """One word of millions of characters. What copies it at each of them would not end."""
+    from supabase_nb.scan.files import fix
+
+    path = tmp_path / "a.ipynb"
+    image = "iVBORw0KGgo+" * 400_000
+    path.write_text(f'{{"cells": [{{"source": "at = \'{ACCESS}\'", "outputs": ["{image}"]}}]}}')
+    fix(path, tmp_path / "backups")
+    assert (
+        path.read_text()
+        == f'{{"cells": [{{"source": "at = \'removed-access-token\'", "outputs": ["{image}"]}}]}}'
+    )
+
+
 def test_deep_json(tmp_path):
     from supabase_nb.scan.files import fix, look
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import keyword
 import os
 import re
 import warnings
@@ -161,9 +162,10 @@ def resolve(
     if _is_bare_literal(word, what):
         return Secret(word)  # a literal without quotation marks
     if not is_path(word):
+        paste = ", or run %supabase_set_session without arguments to paste the tokens"
         raise SupabaseUsageError(
-            f"This is not a variable. Assign {what} to a variable and pass its name, "
-            "or run %supabase_set_session without arguments to paste the tokens."
+            f"This is not a variable. Assign {what} to a variable and pass its name"
+            f"{paste if 'token' in what else ''}."
         )
     return _follow(word, scope, what)
 
@@ -219,7 +221,7 @@ def root_of(word: str) -> str:
 
 def is_name(word: str) -> bool:
     """Whether a word is a plain variable name."""
-    return _NAME.fullmatch(word) is not None
+    return _NAME.fullmatch(word) is not None and not keyword.iskeyword(word)
 
 
 def named(word: str, *, otherwise: str = "This variable") -> str:

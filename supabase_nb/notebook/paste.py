@@ -34,6 +34,7 @@ from ..errors import AuthError
 from ..tokens import (
     Secret,
     clean,
+    is_cut_off,
     is_jwt,
     is_opaque,
     is_refresh_token,
@@ -48,7 +49,7 @@ _LONG_RUN = re.compile(r"(?<![\w.-])[\w-]{64,}(?![\w.-])", re.ASCII)
 _LARGEST = 256 * 1024
 _MOST_WORDS = 200
 _LONGEST_JWT = 16 * 1024
-_DEEPEST = 5
+_DEEPEST = 8  # HAR, what browsers copy of a request, is seven deep
 _JSON = json.JSONDecoder(strict=False)
 # Word processors' quotes, and invisible characters that are not format characters.
 _STRAIGHT = str.maketrans("“”„‟‘’‚‛«»", '""""\'\'\'\'""')
@@ -58,7 +59,7 @@ _BRACKETED = re.compile(r"\x1b\[20[01]~")
 _ENTRY = re.compile(r"(?<![\w.-])([\w.-]{1,128})[\"']? ?([\t:=]) ?|\{")
 _OBJECT = re.compile(r"\"?\{\s{0,40}[\"}]")
 _PART = re.compile(r"(.+)\.(\d{1,2})")
-_ROW, _BARE = re.compile(r"[^\t\r\n]*"), re.compile(r"[\"']?([^\s;,\"'\\]*)")
+_ROW, _BARE = re.compile(r"[^\t\r\n]*"), re.compile(r"[\"']?([^\s;,\"'\\^]*)")
 _LABELLED = re.compile(
     r"""(?<![A-Za-z0-9_-]) (?:\w{0,40}supabase_|(?:sb|user|session)_)? (access|refresh)[_ -]?token
         \\?["'`]? \s{0,8} [:=] \s{0,8} (?:b(?=["']))?(\\?["'`]|) ([A-Za-z0-9_.-]+) (?![A-Za-z0-9_.+/~%])\2""",
@@ -69,12 +70,14 @@ _BEARER = re.compile(r"\bBearer\s{1,8}([A-Za-z0-9_.-]+)", re.IGNORECASE | re.ASC
 _STRING = re.compile(r"""b?"(?:[^"\\]|\\.)*"|b?'(?:[^'\\]|\\.)*'""", re.DOTALL)
 _BASE64 = re.compile(r"[A-Za-z0-9_\s+/-]+(?:=|%3D){0,2}", re.ASCII)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]{0,40}://|[#?&]?\w{1,40}=[^\s;]*&|[#?]\w{1,40}=", re.IGNORECASE)
+_TOKEN = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _SEPARATORS = re.compile(r"[\s,;|()\[\]]+")
 
 _NOTHING = "The input is empty. Paste both tokens."
 _NEITHER = "Paste exactly two tokens: the access token, then the refresh token."
 _TWO_SESSIONS = "These tokens are from two different sessions. Paste only one session."
-_CUT_OFF = "This looks like JSON but is not complete. Copy the whole object, from { to }."
+_CUT_OFF = "This looks like JSON but is not complete or not valid. Copy the whole object, from { to }."
+_CUT_TOKEN = "The access token is incomplete: its end is missing. Copy the whole token again."
 _NO_SESSION = (
     "This JSON doesn't contain both an access_token and a refresh_token. Copy the stored session "
     "(in the browser: the entry sb-…-auth-token)."
@@ -280,15 +283,17 @@ def _search(found: _Found, value: Any, depth: int) -> None:
         for item in value:
             _search(found, item, depth - 1)
     elif isinstance(value, Mapping):
+        # A terminal breaks lines anywhere, in a name too.
+        value = {re.sub(r"[\r\n]", "", str(name)): item for name, item in value.items()}
         if "access_token" in value or "refresh_token" in value:
             _add_session(found, value.get("access_token"), value.get("refresh_token"))
         elif isinstance(value.get("name"), str) and isinstance(value.get("value"), str):
             _read_entry(found, value["name"], value["value"], depth - 1)
         else:
             for name, item in value.items():
-                if isinstance(name, str) and isinstance(item, str):
+                if isinstance(item, str):
                     _read_entry(found, name, item, depth - 1)
-                elif name != "user" and not str(name).endswith("_metadata"):
+                elif name != "user" and not name.endswith("_metadata"):
                     _search(found, item, depth - 1)
 
 
@@ -467,7 +472,7 @@ def _read_words(found: _Found, text: str) -> None:
     access = [token for token in tokens if _is_access_token(token) and not key_name(token)]
     others = [token for token in tokens if token not in access and not key_name(token)]
     found.keys += keys
-    if any(token.reveal().startswith("eyJ") for token in others):
+    if any(token.reveal().startswith("eyJ") and _TOKEN.fullmatch(token.reveal()) for token in others):
         found.problems.append(
             "The access token is incomplete: it has three parts, separated by dots. "
             "Copy the whole token again."
@@ -524,12 +529,16 @@ def _decide(found: _Found) -> Pair | str:
         return _TWO_SESSIONS
     if found.sessions:
         (session,) = found.sessions
+        if is_cut_off(session[0]):
+            return _CUT_TOKEN
         same = all(token == session[0] for token in found.access) and all(
             token == session[1] for token in [*found.refresh, *found.unknown]
         )
         return session if same else _TWO_SESSIONS
     if found.problems:
         return found.problems[0]
+    if any(map(is_cut_off, found.access)):
+        return _CUT_TOKEN
     if len(found.access) > 1 or found.alone > 1:
         return "These are two access tokens. The refresh token is much shorter."
     refresh = found.refresh + [token for token in found.unknown if is_opaque(token)]

@@ -5,7 +5,7 @@ Other packages' types are recognized by their attributes, so that these packages
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sized
 from typing import Any
 
 from ..tokens import Secret
@@ -16,7 +16,7 @@ _DEPTH = 4
 
 
 def text_of(value: object) -> Secret | None:
-    """A value as a string: `str`, `Secret`, bytes, pydantic's `SecretStr`, a single numpy or pandas value."""
+    """A value as a string: `str`, `Secret`, bytes, pydantic's `SecretStr`, a single value of a data package."""
     if isinstance(value, (str, Secret)):
         return Secret(value)
     if isinstance(value, (bytes, bytearray)):
@@ -29,9 +29,10 @@ def text_of(value: object) -> Secret | None:
     revealed = getattr(value, "get_secret_value", None)
     if callable(revealed):
         return _plain(revealed())
-    single = getattr(value, "item", None)
-    if callable(single) and getattr(value, "size", None) == 1:
-        return _plain(single())
+    for name in ("item", "as_py"):  # numpy, pandas and polars; pyarrow
+        single = getattr(value, name, None)
+        if callable(single) and _is_one(value):
+            return _plain(single())
     return None
 
 
@@ -78,6 +79,14 @@ def _part(value: object, name: str, default: Any = None) -> Any:
     if isinstance(value, Mapping):
         return value.get(name, default)
     return getattr(value, name, default)
+
+
+def _is_one(value: object) -> bool:
+    """Whether this is a single value, or holds just one."""
+    size = getattr(value, "size", None)
+    if size is None and isinstance(value, Sized):
+        size = len(value)
+    return size is None or size == 1
 
 
 def _plain(value: object) -> Secret | None:

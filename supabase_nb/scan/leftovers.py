@@ -18,10 +18,10 @@ def holds_any(text: str, values: Iterable[Secret]) -> bool:
     """Whether a text contains one of these values, also within a longer word or in another encoding."""
     ends = {form[-_LENGTH:] for value in values for form in _forms(value.reveal())}
     return any(
-        run[0][at : at + _LENGTH] in ends
+        word[at : at + _LENGTH] in ends
         for layer in views(plain(text))
-        for run in _RUN.finditer(layer.text)
-        for at in range(len(run[0]) - _LENGTH + 1)
+        for word in _RUN.findall(layer.text)
+        for at in range(len(word) - _LENGTH + 1)
     )
 
 

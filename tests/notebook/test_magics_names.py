@@ -10,6 +10,8 @@ from types import SimpleNamespace
 
 import numpy
 import pandas
+import polars
+import pyarrow
 import pydantic
 import pytest
 import supabase_auth.types
@@ -364,6 +366,23 @@ def test_url_and_key_are_named_like_any_value(rich, monkeypatch, line):
     assert (rich.ns["made"].url, rich.ns["made"].key) == ("https://x.supabase.co", "the-key")
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("https://x.supabase.co --key a+b", "Assign the project's key to a variable and pass its name."),
+        ("sb_publishable_0123456789ab --key https://x.supabase.co", "Assign the project's key to a variable"),
+        ("d['url']+'x' --key 'k'", "Assign the URL to a variable and pass its name."),
+        ("https://x.supabase.co --key 'k' --name class", "--name becomes a variable"),
+        ("https://x.supabase.co --key 'k' --name 2nd", "--name becomes a variable"),
+    ],
+)
+def test_what_cannot_be_connected_to_is_explained(rich, line, says):
+    ran = rich.run(f"%supabase_connect {line}")
+    assert not ran.ok
+    assert says in ran.text
+    assert "%supabase_set_session" not in ran.text
+
+
 def test_auth_url_too(rich):
     rich.ns["d"] = {"url": "https://x.supabase.co", "auth": "https://auth.example.com"}
     assert rich.run('%supabase_connect d["url"] --key "k" --auth-url d["auth"] --name made').ok
@@ -425,8 +444,17 @@ def test_one_value_that_holds_a_session(notebook, value):
 
 @pytest.mark.parametrize(
     "wrap",
-    [str.encode, pydantic.SecretStr, numpy.str_, numpy.array, lambda text: pandas.Series([text]), Secret],
-    ids=["bytes", "SecretStr", "numpy str", "numpy array", "pandas", "Secret"],
+    [
+        str.encode,
+        pydantic.SecretStr,
+        numpy.str_,
+        numpy.array,
+        lambda text: pandas.Series([text]),
+        lambda text: polars.Series([text]),
+        pyarrow.scalar,
+        Secret,
+    ],
+    ids=["bytes", "SecretStr", "numpy str", "numpy array", "pandas", "polars", "pyarrow", "Secret"],
 )
 def test_a_token_in_another_type(notebook, wrap):
     notebook.ns.update(a=wrap(MY_AT), r=wrap(MY_RT))

@@ -60,6 +60,7 @@ def test_one_token_in_each_field_in_either_order():
     assert read_paste(f" {AT}", f"'{RT}'\n") == (Secret(AT), Secret(RT))
     assert read_paste(RT, AT) == (Secret(AT), Secret(RT))
     assert read_paste(AT) == (Secret(AT), Secret(""))
+    assert read_paste(f"{AT[:-8]}\n{AT[-8:]}") == (Secret(AT), Secret(""))
     assert read_paste("not.readable", RT) == (Secret("not.readable"), Secret(RT))
 
 
@@ -83,7 +84,7 @@ ANON = ".".join(
         (("these are three words",), "Paste exactly two tokens"),
         ((json.dumps(STORED)[:-9],), "not complete"),
         ((json.dumps({"access_token": AT}),), "both an access_token and a refresh_token"),
-        ((json.dumps([[[[[[[STORED]]]]]]]),), "both an access_token and a refresh_token"),
+        ((json.dumps([[[[[[[[[[STORED]]]]]]]]]]),), "both an access_token and a refresh_token"),
         (("base64-%%%",), "not complete"),
         (("https://app.example.com/",), "no tokens in this address"),
         ((f"https://app.example.com/#access_token={AT}",), "no tokens in this address"),
@@ -157,6 +158,12 @@ user:Object
 avatar_url:"https://avatars.example.com/u/1"
 """
 
+
+def har(**entry: object) -> str:
+    """What is copied of a request in the network panel, as HAR."""
+    return json.dumps({"log": {"version": "1.2", "entries": [{"startedDateTime": "2026-01-01", **entry}]}})
+
+
 FORMS = {
     "the value": JSON,
     "the value, indented": json.dumps(FULL, indent=2),
@@ -206,6 +213,13 @@ FORMS = {
     ),
     "curl": f"curl 'https://app.example.com/api' \\\n  -H 'accept: */*' \\\n  -b '{OTHERS}{NAME}={COOKIE}' "
     f"\\\n  -H 'authorization: Bearer {AT}'",
+    "curl, as cmd.exe quotes it": 'curl ^"https://app.example.com/api^" ^\r\n  -H ^"accept: */*^" ^\r\n  -b ^"'
+    + "; ".join(f"{NAME}.{number}={part}" for number, part in enumerate(CHUNKS))
+    + '^" ^\r\n  -H ^"user-agent: x^"',
+    "HAR: a request with cookies": har(
+        request={"cookies": [{"name": f"{NAME}.{n}", "value": part} for n, part in enumerate(CHUNKS)]}
+    ),
+    "HAR: a response": har(response={"content": {"mimeType": "application/json", "text": JSON}}),
     "fetch": f'fetch("https://app.example.com/", {{"headers": {{"cookie": "a=b; {NAME}={COOKIE}"}}}});',
     "a Python tuple": repr((AT, RT)),
     "a Python dict": repr(FULL),
@@ -231,6 +245,14 @@ def test_what_browsers_and_tools_give_for_a_session(form):
     assert read_paste(FORMS[form]) == (Secret(AT), Secret(RT))
     assert read_paste("", FORMS[form]) == (Secret(AT), Secret(RT))
     assert read_paste(FORMS[form], FORMS[form]) == (Secret(AT), Secret(RT))
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_json_that_was_broken_into_lines_anywhere(newline):
+    text = json.dumps(STORED)
+    for width in range(20, 200):
+        broken = newline.join(text[at : at + width] for at in range(0, len(text), width))
+        assert read_paste(broken) == (Secret(AT), Secret(RT)), width
 
 
 def test_a_whole_signature_says_where_a_wrapped_token_ends():
@@ -314,7 +336,19 @@ def test_two_sessions_are_never_mixed(fields):
         ),
         ((RT,), "no access token"),
         ((AT[:90], RT), "access token is incomplete"),
-        ((f"{AT[:-8]}\n{AT[-8:]}",), "Paste exactly two tokens"),
+        ((f"{AT[:-1]} {RT}",), "access token is incomplete: its end is missing"),
+        ((AT[:-20], RT), "access token is incomplete: its end is missing"),
+        ((AT[:-20],), "access token is incomplete: its end is missing"),
+        (
+            (json.dumps({**STORED, "access_token": AT[:-3]}),),
+            "access token is incomplete: its end is missing",
+        ),
+        (
+            (
+                f'fetch("https://x.co", {{"headers": {{"apikey": "{ANON}", "authorization": "Bearer {AT}"}}}});',
+            ),
+            "Paste exactly two tokens",
+        ),
         (
             ("https://app.example.com/#error=access_denied&error_description=Email+link+is+invalid",),
             "sign-in failed: Email link is invalid",

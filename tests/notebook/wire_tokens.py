@@ -25,7 +25,7 @@ def make_jwt(**claims: object) -> str:
         "exp": 2_000_000_000,
         "iat": 1_999_996_400,
     } | claims
-    signature = base64.urlsafe_b64encode(_RANDOM.randbytes(48)).decode()
+    signature = base64.urlsafe_b64encode(_RANDOM.randbytes(64)).rstrip(b"=").decode()
     return f"{_part({'alg': 'ES256', 'typ': 'JWT'})}.{_part(body)}.{signature}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from postgrest.exceptions import APIError
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from .schema import Tables
 
 _BACKENDS = (None, "numpy_nullable", "pyarrow")
-#: Postgres error codes: for a column that is missing, forbidden or can't be sorted; for a missing privilege.
-_CANNOT_BE_ASKED, _NOT_ALLOWED = "42", "42501"
+#: Postgres error codes: for a column that is missing, forbidden or can't be sorted; for a missing privilege;
+#: for a type that can't be sorted, such as `json`.
+_CANNOT_BE_ASKED, _NOT_ALLOWED, _HAS_NO_ORDER = "42", "42501", "42883"
+_KINDS_WITHOUT_ORDER = {"json", "mixed", "null"}
 _NOBODY, _SECRET = "a signed-out user", "the secret key"
 
 
@@ -82,7 +84,9 @@ class _Frame:
         self._hints = _hints(query, known)
         self._key: tuple[str, ...] = ()
         self._guessed = False
-        self._sample: dict[str, Any] = {}
+        self._key_is_primary = not key and known is not None
+        self._kinds: dict[str, str] = {}
+        self._unordered: list[str] = []  # columns that distinguish rows, but not in the order
         if key:
             self._key = (key,) if isinstance(key, str) else tuple(key)
         elif known is not None:
@@ -123,22 +127,26 @@ class _Frame:
             return self._call()
         order, reading = self._by_key()
         if reading is None:
-            order = self._order_by_all()
-            reading = self._attempt(order)
-            assert reading is not None
+            order, reading = self._by_all()
         self._check_number_of_rows(reading)
+        skipped = reading.by_position and self._has_skipped(reading, order)
         # By position, a change can't cost a row unnoticed: all counted rows have arrived.
-        if not reading.several or (reading.by_position and reading.rows == reading.total):
+        if not reading.several or (reading.by_position and reading.rows == reading.total and not skipped):
             return reading, order, ""
-        after = self._source.page(self._counting(), count=True, method="HEAD").total or 0
-        if reading.by_position and reading.counted == after and reading.rows < reading.total:
+        after = self._count()
+        if skipped and reading.counted == after:
             # Nothing changed, but rows are missing, so several rows have the same key.
-            self._sample = reading.sample
+            self._kinds = reading.kinds
             self._progress.restart()
-            order = self._order_by_all()
-            reading = self._attempt(order)
-            assert reading is not None
-        return reading, order, self._about_changes(reading, after)
+            order, reading = self._by_all()
+        return reading, order, self._about_changes(reading, after) or self._about_order()
+
+    def _has_skipped(self, reading: Reading, order: Order) -> bool:
+        """Whether rows are missing. With a limit, others took their place: the count up to the last tells."""
+        if self._query.limit is None or self._key_is_primary:
+            return reading.rows < reading.total
+        up_to_the_last = position.up_to(order.terms or (), reading.end)
+        return self._count(("and", f"({up_to_the_last})")) != self._query.offset + reading.rows
 
     def _by_key(self) -> tuple[Order, Reading | None]:
         order = self._order(self._key)
@@ -165,7 +173,8 @@ class _Frame:
         try:
             reading.read()
         except NotOrdered:
-            self._sample = reading.sample
+            self._kinds = reading.kinds
+            self._progress.restart()
             return None
         if reading.max_rows is not None:
             self._tables.row_limit.maximum = reading.max_rows
@@ -187,19 +196,32 @@ class _Frame:
         text = ",".join([*([self._query.order] if self._query.order else []), *map(str, of_key)])
         return Order(None if terms is None else [*terms, *of_key], text, unique=bool(key))
 
-    def _order_by_all(self) -> Order:
-        """The query's order, then all sortable columns. Rows that are equal in these are identical."""
-        plain = [
-            name
-            for name, value in self._sample.items()
-            if not isinstance(value, (dict, list)) and self._query.may_order_by(name)
-        ]
-        terms = [Term(name) for name in plain if name not in self._query.order]
+    def _by_all(self) -> tuple[Order, Reading]:
+        """Read in the order of all columns. Rows that are equal in these are identical."""
+        order = self._order_by_all(self._kinds)
+        try:
+            reading = self._attempt(order)
+        except APIError as error:
+            plain = [name for name, kind in self._kinds.items() if kind not in _KINDS_WITHOUT_ORDER]
+            if error.code != _HAS_NO_ORDER or len(plain) == len(self._kinds):
+                raise
+            self._unordered = [name for name in self._kinds if name not in plain]
+            order = self._order_by_all(plain)
+            reading = self._attempt(order)
+        assert reading is not None
+        return order, reading
+
+    def _order_by_all(self, names: Iterable[str]) -> Order:
+        """The user's order, then these columns, as far as the server can order by them."""
+        ordered = [term.column for term in position.parse(self._query.order) or ()]
+        terms = [Term(name) for name in names if name not in ordered and self._query.may_order_by(name)]
         text = ",".join([*([self._query.order] if self._query.order else []), *map(str, terms)])
         return Order(None, text, unique=False, complete=True)
 
-    def _counting(self) -> list[tuple[str, str]]:
-        return [("select", self._query.select), *self._query.filters]
+    def _count(self, *conditions: tuple[str, str]) -> int:
+        """How many rows there are now."""
+        parameters = [("select", self._query.select), *self._query.filters, *conditions]
+        return self._source.page(parameters, count=True, method="HEAD").total or 0
 
     def _call(self) -> tuple[Reading, Order, str]:
         """Call a function with POST. It may change data, so it is called only once."""
@@ -264,7 +286,9 @@ class _Frame:
     # -- messages ------------------------------------------------------------------------------------------
 
     def _about_changes(self, reading: Reading, after: int) -> str:
-        if reading.counted == after and reading.rows == reading.total:
+        # With a limit, rows that are equal to the last one come along, and are cut off.
+        as_many = reading.rows == reading.total or (self._query.limit is not None and reading.by_position)
+        if reading.counted == after and as_many:
             return ""
         text = (
             f"{self._query.name} changed while it was loading: {reading.counted:,} rows before, "
@@ -278,6 +302,17 @@ class _Frame:
                 "it again, "
                 'or pass columns that are unique together: frame(…, key=["day", "id"]).'
             )
+        warnings.warn(text, DataWarning, stacklevel=outside())
+        return text
+
+    def _about_order(self) -> str:
+        if not self._unordered:
+            return ""
+        text = (
+            f"{self._query.name} can't be ordered by {', '.join(self._unordered)}, and the server doesn't "
+            "reveal its primary key: rows that differ only there may be missing or repeated. Pass columns "
+            'that are unique together, frame(…, key=["day", "id"]).'
+        )
         warnings.warn(text, DataWarning, stacklevel=outside())
         return text
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ..._background import HAS_THREADS
 from . import columns, position
@@ -34,7 +35,7 @@ _Event = _Handed | BaseException | None
 
 
 class NotOrdered(Exception):
-    """There are several pages, but no order for the rows."""
+    """There are several pages, but no order in which a page can start after a row."""
 
 
 class Order:
@@ -86,8 +87,9 @@ class Reading:
         self._source, self._query, self._order, self._library = source, query, order, library
         self._hints, self._progress, self._stop, self._check = hints, progress, stop, check
         self._events: queue.SimpleQueue[_Event] = queue.SimpleQueue()
-        #: An example row.
-        self.sample: dict[str, Any] = {}
+        #: The kind of value in each column, from the first page.
+        self.kinds: dict[str, str] = {}
+        self._ends: dict[int, Sequence[Any]] = {}
         self._places: list[str] = []
         self._select = query.select
         if order.by_position:
@@ -139,7 +141,8 @@ class Reading:
             raise NotOrdered
         if taken < size:
             self.max_rows = taken
-        self.by_position = self._order.by_position and all(map(_can_be_sent, place))
+        self.by_position = self._order.by_position
+        self._check_place(place)
         rest = self._by_position if self.by_position else self._by_number
         self._all_at_once(rest(taken, left, place))
 
@@ -176,6 +179,7 @@ class Reading:
             behind = [("and", f"({position.after(terms, first)})"), ("offset", str(number))]
             for row in self._source.page([*self._parameters(1), *behind]).rows():
                 last[part] = self._place(row)
+                self._check_place(last[part])
 
         if parts > 1:
             self._all_at_once([lambda part=part: look(part) for part in range(parts)])  # type: ignore[misc]
@@ -194,6 +198,7 @@ class Reading:
                 taken, at = self._hand_over(part + 1, self._source.page([*self._parameters(asked), behind]))
                 if taken < asked or at == end or (limited and parts == 1):
                     return
+                self._check_place(at)
 
         return [lambda part=part: job(part) for part in range(len(ends))]  # type: ignore[misc]
 
@@ -213,7 +218,6 @@ class Reading:
         )
         if self.names is None:
             self.names = [name for name in names if name not in self._places or self._is_asked(name)]
-            self.sample = {name: rows[0].get(name) for name in self.names}
         elif self._query.is_function and not set(names) <= {*self.names, *self._places}:
             raise ValueError(
                 f"The rows of {self._query.name} have different columns, so they don't form a table."
@@ -222,12 +226,24 @@ class Reading:
             columns.pack(self._library, [row.get(name) for row in rows], self._hints.get(name))
             for name in self.names
         ]
+        self.kinds = self.kinds or {name: kind for name, (kind, _) in zip(self.names, packed, strict=True)}
+        self._ends[part] = self._place(rows[-1])
         self._pages.setdefault(part, []).append((len(rows), packed))
         self._progress.add(len(rows))
-        return len(rows), self._place(rows[-1])
+        return len(rows), self._ends[part]
 
     def _is_asked(self, name: str) -> bool:
         return not name.startswith(_ALIAS.format(""))
+
+    @property
+    def end(self) -> Sequence[Any]:
+        """The order's columns of the last row."""
+        return self._ends[max(self._ends)]
+
+    def _check_place(self, place: Sequence[Any]) -> None:
+        """Raise `NotOrdered` where an address can't hold this place of a page."""
+        if self.by_position and not all(map(_can_be_sent, place)):
+            raise NotOrdered
 
     def _place(self, row: dict[str, Any]) -> Sequence[Any]:
         return [row[name] for name in self._places]
@@ -308,7 +324,7 @@ class Reading:
 
 def _can_be_sent(value: Any) -> bool:
     """Whether a row's values can be used in a URL: not if they are JSON, or long."""
-    return not isinstance(value, (dict, list)) and len(str(value)) < _LONG
+    return not isinstance(value, (dict, list)) and len(quote(str(value))) < _LONG
 
 
 def now() -> str:
