@@ -68,7 +68,7 @@ def test_changes_that_no_thread_delivers_are_told_by_the_background(
     wait_until(lambda: auth.notices == ("put, and left",))
 
 
-def test_a_call_that_takes_long_tells_what_changes_meanwhile(
+def test_a_call_that_takes_long_notifies_of_what_changes_meanwhile(
     make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer
 ) -> None:
     auth = make_auth(proxy.auth_url)
@@ -327,7 +327,7 @@ def test_an_observer_of_a_trait_may_call_any_method(signed_in: AuthClient) -> No
 def test_a_subscriber_that_blocks_stops_no_refresh(
     make_auth: MakeAuth, server: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The background goes on renewing, though nobody hears of it for now."""
+    """The background continues to refresh, though no observer is notified for now."""
     monkeypatch.setattr("supabase_nb.auth._session.scheduler.TICK", 0.05)
     auth = make_auth(auto_refresh=True)
     pair = server.sign_in()
