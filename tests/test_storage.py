@@ -656,7 +656,7 @@ def test_without_a_lock_it_goes_on(
     monkeypatch.setattr("filelock.FileLock.acquire", acquire)
     with storage.lock(KEY) as locked:
         assert locked is False
-    assert "going on without" in caplog.text
+    assert "continuing without" in caplog.text
 
 
 def test_without_a_lock_a_session_is_kept_all_the_same(
