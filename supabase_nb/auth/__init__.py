@@ -3,7 +3,7 @@
 - `client`: `AuthClient`, its traits and methods. `aio`: the same methods, awaited.
 - `sign_in`, `providers`, `mails`: the sign-in methods. `mfa`: second factors.
 - `browser_sign_in`: a sign-in that a browser completes; its verifier stays here. `pkce`: the proof that a
-  code needs. `_sent_back`: reads the address that a browser was sent back to.
+  code needs. `_callback_url`: reads the address that a browser was sent back to.
 - `_arguments`: reads what methods are given.
 - `session_token`: the access token, for requests that carry it.
 - `_session`: the session itself: what is in force, stored, refreshed, signed out.
