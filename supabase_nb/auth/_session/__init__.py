@@ -5,6 +5,7 @@
 - `sign_in`: what each sign-in sends.
 - `snapshot`, `state`: what is in force at a moment, and how another snapshot takes its place.
 - `session_store`, `stored_session`: the stored sessions of a project, each under its id; one of them.
+  `session_index`: which names use them.
 - `refresher`: one exchange for everyone, also across kernels. `retry`: when to try again.
 - `scheduler`, `background`: when there is something to do without a call, and what.
 - `storage_sync`: takes over what other kernels did to the stored session.
