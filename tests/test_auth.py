@@ -166,7 +166,7 @@ def test_nobody_is_signed_in(auth: AuthClient) -> None:
 # -- refreshing ---------------------------------------------------------------------------------------------
 
 
-def test_refresh_session_rotates_saves_and_tells(
+def test_refresh_session_rotates_saves_and_notifies(
     signed_in: AuthClient, server: DemoServer, storage: FileStorage
 ) -> None:
     before = signed_in.session

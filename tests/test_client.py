@@ -346,7 +346,7 @@ def test_in_an_outage_no_token_goes_out_a_moment_too_late(
     assert session is not None
     answers[TOKEN] = httpx.Response(503, headers={"retry-after": "60"})
     clock.ahead = session.expires_at - client.auth._manager.clock.now() - 0.5
-    for _ in range(2):  # the second time it is at hand
+    for _ in range(2):  # the second time it is there
         trips(client)
         assert bearer(answers.asked[-1]) == session.access_token
     clock.ahead += 0.6
@@ -841,7 +841,7 @@ def test_the_rest_of_an_error_response_stays(mocked: Client, answers: made.Answe
     assert response.json()["message"] == "no: Bearer •••, •••"
     answers[TRIPS] = httpx.Response(400, content=b"\xff no", headers={"x-kept": "yes"})
     assert mocked.http.get("/rest/v1/trips").content == b"\xff no"
-    # A value that was asked for is not touched.
+    # A value that was read is not touched.
     answers[TRIPS] = lambda request: httpx.Response(200, json=[request.headers["authorization"]])
     assert trips(mocked) == [f"Bearer {mocked.auth.session.access_token}"]
 

@@ -50,7 +50,7 @@ def test_this_machines_clocks_go_forward() -> None:
     assert abs(wall - time.time()) < 5
 
 
-def test_the_steady_clock_goes_on_while_the_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_steady_clock_continues_while_the_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
     """On Linux by CLOCK_BOOTTIME, on macOS by CLOCK_MONOTONIC, elsewhere by what Python has."""
     monkeypatch.setattr(time, "clock_gettime", lambda which: float(which), raising=False)
     monkeypatch.setattr(time, "CLOCK_BOOTTIME", 7, raising=False)
@@ -61,7 +61,7 @@ def test_the_steady_clock_goes_on_while_the_machine_sleeps(monkeypatch: pytest.M
         assert Clock().steady() == expected
 
 
-def test_until_an_answer_tells_it_is_this_machines_time() -> None:
+def test_before_the_first_answer_it_is_this_machines_time() -> None:
     assert ServerClock(Machine(7200.0)).now() == NOW + 7200.0
 
 
@@ -70,7 +70,7 @@ def test_until_an_answer_tells_it_is_this_machines_time() -> None:
     trips=st.lists(st.floats(0.001, 1.9), min_size=1, max_size=8),
     pauses=st.lists(st.floats(0.0, 5000.0), min_size=8, max_size=8),
 )
-def test_answers_tell_the_time_to_a_second_and_never_worse(
+def test_answers_give_the_time_to_a_second_and_never_worse(
     offset: float, trips: list[float], pauses: list[float]
 ) -> None:
     machine = Machine(offset)
@@ -176,7 +176,7 @@ def test_a_steady_clock_that_stopped_is_noticed() -> None:
     assert abs(clock.now() - machine.time) < 1
 
 
-def test_a_jump_is_asked_about_once_even_if_answers_do_not_tell_the_time() -> None:
+def test_a_jump_is_asked_about_once_even_if_answers_have_no_time() -> None:
     machine = Machine()
     clock = ServerClock(machine)
     exchange(clock, machine)

@@ -73,7 +73,7 @@ async def ask_async(auth: SessionAuth, url: str) -> tuple[int, int]:
 
 
 def search_worker(secret_parts: tuple[str, str]) -> list[str]:
-    """Whether a text stands among this process's objects; given in two halves, not to find itself."""
+    """Whether a text is among this process's objects; given in two halves, not to find itself."""
     import gc
 
     wanted = "".join(secret_parts)
@@ -108,7 +108,7 @@ def test_tasks_ask_as_the_user(supabase: Client, cluster: Any) -> None:
 def test_each_rotation_reaches_them(supabase: Client, cluster: Any, project: DemoServer) -> None:
     auth = share(supabase, cluster)
     for _ in range(3):
-        # The old token counts no more: whoever still has it is refused.
+        # The old token counts no more: requests with it are refused.
         project.advance(2)
         project.expire("ada@example.com")
         newest = supabase.auth.refresh_session().session

@@ -68,9 +68,10 @@ def test_changes_that_no_thread_delivers_are_told_by_the_background(
     wait_until(lambda: auth.notices == ("put, and left",))
 
 
-def test_a_call_that_takes_long_tells_what_changes_meanwhile(
-    make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer
+def test_a_call_that_takes_long_notifies_of_what_changes_meanwhile(
+    make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("supabase_nb.auth._loop._LONGEST_WAIT", 600.0)  # it is woken for this
     auth = make_auth(proxy.auth_url)
     pair = server.sign_in()
     auth.set_session(pair["access_token"], pair["refresh_token"])
@@ -327,7 +328,7 @@ def test_an_observer_of_a_trait_may_call_any_method(signed_in: AuthClient) -> No
 def test_a_subscriber_that_blocks_stops_no_refresh(
     make_auth: MakeAuth, server: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The background goes on renewing, though nobody hears of it for now."""
+    """The background continues to refresh, though no observer is notified for now."""
     monkeypatch.setattr("supabase_nb.auth._session.scheduler.TICK", 0.05)
     auth = make_auth(auto_refresh=True)
     pair = server.sign_in()

@@ -13,7 +13,7 @@ import supabase_nb
 
 _PACKAGE = Path(supabase_nb.__file__).parent
 
-#: A request of someone's own client, as nobody: it carries the project's key, and it doesn't when redirected.
+#: A request of someone's own client, signed out: it carries the project's key, and it doesn't when redirected.
 _ASK = """
 from supabase_nb import MemoryStorage, SessionAuth, create_client
 asked = []

@@ -412,7 +412,7 @@ def test_a_retry_after_of_years_is_an_hour(world: World) -> None:
 
 
 def test_in_an_outage_what_is_valid_is_handed_out_at_once(world: World) -> None:
-    """And not asked for anew with every call: the background does that."""
+    """And not requested again with every call: the background does that."""
     kernel = modelled(world)
     kernel.always = "drop"
     world.time += 3541

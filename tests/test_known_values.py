@@ -188,15 +188,15 @@ def test_a_listener_that_fails_hurts_nobody(caplog):
     def fail(*_: object) -> None:
         raise RuntimeError(value)
 
-    heard: list[tuple[Secret, ...]] = []
-    stops = [listen(fail), listen(lambda values, given: heard.append(values))]
+    received: list[tuple[Secret, ...]] = []
+    stops = [listen(fail), listen(lambda values, given: received.append(values))]
     with caplog.at_level(logging.DEBUG):
         remember(value)
-        wait_until(lambda: heard)
+        wait_until(lambda: received)
         remember(value)
     for stop in stops:
         stop()
-    assert heard == [(Secret(value),)], "what came from the server is news once"
+    assert received == [(Secret(value),)], "what came from the server is news once"
     assert value not in caplog.text
 
 

@@ -138,7 +138,7 @@ def test_a_request_that_starts_elsewhere_carries_nothing_when_it_is_redirected_h
 def test_a_redirect_between_two_named_origins_takes_nothing_along(
     library: Any, client: Client, kind: str
 ) -> None:
-    """As httpx has it: each origin is asked for itself."""
+    """As in httpx: each origin is checked by itself."""
     auth = SessionAuth(client, origins=["https://api.example.com"])
     asked = asked_for(
         library, auth, f"{client.url}/a", kind, {f"{client.url}/a": "https://api.example.com/b"}

@@ -278,7 +278,7 @@ class Watched(MemoryStorage):
 
 @pytest.mark.parametrize("slow", ["GET /auth/v1/user", "POST /auth/v1/token"])
 def test_a_call_that_was_given_up_changes_nothing(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server answers when nobody waits any more: no refresh token is spent, no session begins."""
+    """The server answers when no one waits any more: no refresh token is spent, no session begins."""
     monkeypatch.setattr("supabase_nb.auth._session.retry.PATIENCE", 0.2)
     answer, storage = threading.Event(), Watched()
 

@@ -431,7 +431,7 @@ def test_run_it_again_in_a_kernel_that_lost_the_ancestors(
     assert session == rotated
 
 
-def test_a_spent_token_that_nothing_here_can_tell_is_told_by_the_servers_header(
+def test_a_spent_token_that_is_unknown_here_is_recognized_by_the_servers_header(
     scripted: AuthClient, answers: made.Answers, storage: FileStorage
 ) -> None:
     stored = made.session("newesttoken1", session_id=made.SESSION_ID)
@@ -478,7 +478,7 @@ def test_a_tie_that_nothing_settles_goes_to_the_supplied_pair(
     assert session.refresh_token == "suppliedsupp"
 
 
-def test_version_2_refresh_tokens_tell_their_session_and_order(
+def test_version_2_refresh_tokens_contain_their_session_and_order(
     scripted: AuthClient, answers: made.Answers, storage: FileStorage
 ) -> None:
     # tests/wire/rotation-v2-refresh-tokens.json, family 1: t1 and t3
@@ -619,7 +619,7 @@ def test_a_rotation_that_another_kernel_stores_meanwhile_is_continued(
 def test_what_nobody_waits_for_any_more_spends_no_refresh_token(
     scripted: AuthClient, answers: made.Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The wait is over while the token is verified; that it has expired is heard too late."""
+    """The wait is over while the token is verified; that it has expired is learnt too late."""
     monkeypatch.setattr("supabase_nb.auth._session.retry.PATIENCE", 0.2)
     over = threading.Event()
 

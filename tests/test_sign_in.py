@@ -1,4 +1,4 @@
-"""The ways in: each ends in a session that is in force, stored and told of."""
+"""The sign-in methods: each ends in a session that is in force and stored, with an event."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ def test_a_link_with_tokens_in_its_fragment(auth: AuthClient, mails: DemoServer)
 
 
 def test_the_same_fragment_again_tomorrow(auth: AuthClient, mails: DemoServer) -> None:
-    """Its refresh token is spent by then; the stored rotation goes on, and nothing is revoked."""
+    """Its refresh token is spent by then; the stored rotation continues, and nothing is revoked."""
     mails.request("POST", "/auth/v1/otp", {"email": "ada@example.com"})
     address = follow(newest_mail(mails, "ada@example.com")["action_link"])
     auth.sign_in_with_url(address)
@@ -295,7 +295,7 @@ def test_oauth(auth: AuthClient, mails: DemoServer) -> None:
     assert auth.sign_in_with_url(address).session is auth.session is not None
 
 
-def test_the_address_tells_that_it_failed(scripted: AuthClient, answers: made.Answers) -> None:
+def test_the_address_says_that_it_failed(scripted: AuthClient, answers: made.Answers) -> None:
     address = (
         f"{APP}#error=access_denied&error_code=otp_expired&error_description=Email+link+is+invalid%1b[31m"
     )

@@ -2,7 +2,7 @@
 
 - `client`: `AuthClient`, its traits and methods. `aio`: the same methods as coroutines.
 - `sign_in`, `providers`, `mails`: the sign-in methods. `mfa`: second factors.
-- `browser_sign_in`: a sign-in in the user's browser. `pkce`: the verifier of such a sign-in. `_sent_back`:
+- `browser_sign_in`: a sign-in in the user's browser. `pkce`: the verifier of such a sign-in. `_callback_url`:
   parses the address that the browser returns to.
 - `_arguments`: parses the methods' arguments.
 - `session_token`: the access token for requests.

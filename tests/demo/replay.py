@@ -73,7 +73,7 @@ class Replay:
 
     def __init__(self, server: DemoServer, prefix: str, name: str) -> None:
         self.server, self.prefix, self.name, self.entries = server, prefix, name, scenarios(name)
-        self.live: dict[str, str] = {}  # what stands here for what was recorded
+        self.live: dict[str, str] = {}  # what replaces here what was recorded
         self.shift = 0
         self.advanced = 0  # beyond what passed while recording; a session's sign-in seems so much older
         self.differences: list[str] = []
@@ -126,7 +126,7 @@ class Replay:
         return response.status, answered, json.loads(text) if is_json else text
 
     def learn_mail(self, recorded: dict[str, str]) -> None:
-        """The newest mail to this address stands for the recorded one."""
+        """The newest mail to this address replaces the recorded one."""
         mail = self.server.outbox(self.translate(recorded["to"]))[-1]
         self.mails = len(self.server.outbox())
         for name, live in (("code", mail["email_otp"]), ("token_hash", mail["hashed_token"])):

@@ -126,7 +126,7 @@ def test_what_is_switched_off_is_told_as_such(make: Any) -> None:
 def test_pkce(make: Any, server: DemoServer) -> None:
     client = make(flow_type="pkce")
     wanted = {"provider": "google", "options": {"redirect_to": "http://localhost:8888/"}}
-    # The client knows no other names than those of real providers.
+    # The client accepts only the names of real providers.
     url = client.sign_in_with_oauth(wanted).url.replace("provider=google", "provider=demo")
     page = httpx.get(httpx.get(url).headers["location"])
     link = next(part for part in page.text.split("<li>") if "alan@example.com" in part).split('"')[1]

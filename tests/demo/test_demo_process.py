@@ -56,7 +56,7 @@ def test_it_outlives_its_starter_and_is_found_again(tmp_path: Path) -> None:
     finally:
         assert stop_server(folder) is True
     assert find_server(folder) is None
-    # The next one has the same address, users and keys: yesterday's session goes on.
+    # The next one has the same address, users and keys: yesterday's session continues.
     again = ensure_server(folder)
     try:
         assert (again.url, again.anon_key) == (server.url, server.anon_key)
@@ -139,7 +139,7 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_secret_reaches_the_process_unseen(tmp_path: Path) -> None:
-    secret = "a-secret-that-nobody-else-should-see-0123"
+    secret = "a-secret-that-no-one-else-should-see-0123"
     server = ensure_server(tmp_path, jwt_secret=secret, signing_alg="HS256")
     try:
         command = Path(f"/proc/{server.pid}/cmdline")

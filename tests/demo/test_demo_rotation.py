@@ -49,7 +49,7 @@ def test_sixteen_exchanges_at_once_are_one_rotation(version: int) -> None:
         assert len(given) == 16
         assert len(set(given)) == 1
         assert given[0] != token
-        # The session goes on from there, and what was given out before is an ancestor now.
+        # The session continues from there, and what was given out before is an ancestor now.
         refresh(server, refresh(server, given[0])["refresh_token"])
         with pytest.raises(DemoServerError, match="Already Used"):
             refresh(server, token)

@@ -81,7 +81,7 @@ def finish(kernel: Kernel) -> None:
 
 
 def assert_sound(kernel: Kernel) -> None:
-    """Memory, storage, traits and events say the same, nothing is held, and it goes on."""
+    """Memory, storage, traits and events say the same, nothing is locked, and it still works."""
     world, manager = kernel.world, kernel.manager
     finish(kernel)
     held = kernel.snapshot
@@ -95,8 +95,8 @@ def assert_sound(kernel: Kernel) -> None:
     happened = [str(event.kind) for event in manager.state.events]
     for events in kernel.told:
         assert events[:1] in (["INITIAL_SESSION"], [])
-        heard = events[1:][-len(happened) :]
-        assert heard == happened[len(happened) - len(heard) :]
+        received = events[1:][-len(happened) :]
+        assert received == happened[len(happened) - len(received) :]
     assert len(kernel.told[0][1:]) >= len(happened)
     stored = kernel.stored()
     assert (stored.session if stored else None) == held.session
@@ -197,7 +197,7 @@ def interrupt() -> Iterator[Callable[[Callable[[], object], float], bool]]:
 def test_ctrl_c_at_random_moments(
     world: World, interrupt: Callable[[Callable[[], object], float], bool]
 ) -> None:
-    """By a real signal, at any instruction. A session goes on until it is signed out; then the next."""
+    """By a real signal, at any instruction. A session lasts until it is signed out; then the next."""
     chance = random.Random(1)
     kernel = signed_in(world)
     interrupted = 0

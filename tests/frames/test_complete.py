@@ -237,7 +237,7 @@ def test_functions(api: Api, supabase: Client, get: bool) -> None:
 
 
 def test_a_function_is_called_once(api: Api, supabase: Client) -> None:
-    """It may change something: pages are asked for only of one that is called with GET."""
+    """It may change something: only one that is called with GET is read in pages."""
     rows = [{"id": number} for number in range(1_000)]
     api.before = lambda request, number: httpx.Response(
         200, json=rows, headers={"content-range": "0-999/2000"}

@@ -37,7 +37,7 @@ class World:
     """What all kernels share: the server, the network, a machine with its clock, storage and lock.
 
     Args:
-        storage: Where the session rests.
+        storage: Where the session is stored.
         version: Of the server's refresh tokens.
         reuse_interval: The server's, in seconds.
         offset: What the machine's clock is ahead of the server's, in seconds.
@@ -125,7 +125,7 @@ class Kernel:
         self._owner_loop = owner_loop
         self._stopped, self._go_on = asyncio.Event(), asyncio.Event()
         self._call: asyncio.Task[Any] | None = None
-        #: What observers were told, and each of the subscribers.
+        #: What observers got, and each of the subscribers.
         self.traits: dict[str, object] = {}
         self.told: list[list[str]] = []
         self.api = AuthAPI(url, clock=ServerClock(VirtualClock(world)), transport=_Wire(self))
@@ -198,7 +198,7 @@ class Kernel:
         self.told.append(told)
         self.run(lambda: self.manager.subscribe(lambda event, _: told.append(str(event))))
 
-    # -- what it knows ------------------------------------------------------------------------------------
+    # -- its state ----------------------------------------------------------------------------------------
 
     def _set_traits(self, change: Change) -> None:
         self.traits.update(change.traits)

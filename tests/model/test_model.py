@@ -273,7 +273,7 @@ class Rotation(RuleBasedStateMachine):
     @precondition(lambda self: all(kernel.usable or kernel.dead for kernel in self.kernels))
     @rule()
     def everybody_has_a_session(self) -> None:
-        """While nobody signed out every kernel, and a new one, has a session that the server takes."""
+        """Until someone signs out every kernel, and a new one, has a session that the server takes."""
         self.world.offline = False
         self.world.time += 61.0  # the longest pause between two tries
         new = Kernel(self.world)

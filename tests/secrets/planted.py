@@ -1,4 +1,4 @@
-"""Tokens planted on purpose, each known by the way it came in, and the search for them."""
+"""Tokens planted on purpose, each known by the method that it came by, and the search for them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ class Planted:
 
     needles: dict[bytes, Needle] = field(default_factory=dict)
 
-    def add(self, way: str, *, access_token: str = "", refresh_token: str = "", password: str = "") -> None:
-        """Look for these from now on. A token that is known already keeps its way."""
+    def add(
+        self, method: str, *, access_token: str = "", refresh_token: str = "", password: str = ""
+    ) -> None:
+        """Look for these from now on. A token that is known already keeps its method."""
         texts = {"refresh token": refresh_token, "password": password}
         if access_token:
             _, payload, signature = access_token.split(".")
@@ -31,14 +33,14 @@ class Planted:
             if text:
                 assert len(text) >= 10, "too short to be told from chance"
                 for shape in (text.encode(), *_base64_of(text)):
-                    self.needles.setdefault(shape, (way, kind))
+                    self.needles.setdefault(shape, (method, kind))
 
-    def add_stored(self, way: str, folder: Path) -> None:
+    def add_stored(self, method: str, folder: Path) -> None:
         """Look for what a storage folder holds, too: tokens that came by rotation."""
         for path in folder.glob("*.json"):
             stored = json.loads(path.read_text())
             if "access_token" in stored:  # the index of sessions has none
-                self.add(way, access_token=stored["access_token"], refresh_token=stored["refresh_token"])
+                self.add(method, access_token=stored["access_token"], refresh_token=stored["refresh_token"])
 
     def find(self, data: bytes | str) -> set[Needle]:
         """Which tokens are in there."""
@@ -94,18 +96,18 @@ def processes(pid: int) -> Iterator[tuple[str, bytes]]:
 
 
 def search(places: Iterable[tuple[str, bytes | str]], planted: Planted) -> Found:
-    """What was found: (place, way) -> needles."""
+    """What was found: (place, method) -> needles."""
     found: Found = {}
     for place, data in places:
-        for way, kind in planted.find(data):
-            found.setdefault((place, way), set()).add((way, kind))
+        for method, kind in planted.find(data):
+            found.setdefault((place, method), set()).add((method, kind))
     return found
 
 
 def table(found: Found) -> str:
-    """Leaks in words: which token, by which way, in which place."""
+    """Leaks in words: which token, by which method, in which place."""
     return "\n".join(
-        f"{place}: the {kind} of the way in {way!r}"
+        f"{place}: the {kind} of {method!r}"
         for (place, _), needles in sorted(found.items())
-        for way, kind in sorted(needles)
+        for method, kind in sorted(needles)
     )

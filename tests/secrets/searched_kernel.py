@@ -183,18 +183,18 @@ class SearchedKernel:
 
     # -- searching ----------------------------------------------------------------------------------------
 
-    def remember(self, way: str) -> None:
+    def remember(self, method: str) -> None:
         """Let the kernel write down what it remembers now."""
         path = self.outside / "probe.json"
         reply = self.run(f"kernel_probe.dump({str(path)!r})", silent=True)
         assert reply["status"] == "ok", (reply.get("ename"), reply.get("evalue"))
-        self.dumps[way] = json.loads(path.read_text())
+        self.dumps[method] = json.loads(path.read_text())
 
     def places(self) -> Iterator[tuple[str, bytes | str]]:
         """All places to search, by name."""
         yield "messages from the kernel", b"\n".join(self.session.received)
-        for way in self.dumps:
-            yield from self.dumps[way].items()
+        for method in self.dumps:
+            yield from self.dumps[method].items()
         for path in (self.home / "ipython").rglob("history.sqlite*"):
             yield "history file", path.read_bytes()
         yield "kernel's own output at DEBUG", (self.outside / "kernel.log").read_bytes()

@@ -1,4 +1,4 @@
-"""The ways that tokens come into a notebook: what a person writes, and what comes of it."""
+"""How tokens come into a notebook: what a person writes, and what comes of it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from supabase_nb.demo import DemoServer
 
 
-class Way(NamedTuple):
-    """One way in.
+class Method(NamedTuple):
+    """One sign-in method, or another way that tokens come into a notebook.
 
     Args:
         cell: What is run; ``{at}`` and ``{rt}`` stand for the tokens, ``{file}`` for one that holds them,
@@ -36,110 +36,110 @@ _READ = 'at, rt = __import__("json").load(open("{file}"))\n'
 
 _PASSWORD = 'supabase.auth.sign_in_with_password(email="{email}", password=open("{file}").read())'
 
-WAYS: dict[str, Way] = {
+METHODS: dict[str, Method] = {
     # -- no literal in the cell
-    "variables": Way(_READ + "%supabase_set_session at rt"),
-    "variables, assigned": Way(_READ + "r = %supabase_set_session at rt\nr"),
-    "variables, expired": Way(_READ + "%supabase_set_session at rt", "expired"),
-    "variables, call": Way(_READ + "supabase.auth.set_session(at, rt)"),
-    "variables, call by name": Way(_READ + "supabase.auth.set_session(access_token=at, refresh_token=rt)"),
-    "variables of one object": Way(
+    "variables": Method(_READ + "%supabase_set_session at rt"),
+    "variables, assigned": Method(_READ + "r = %supabase_set_session at rt\nr"),
+    "variables, expired": Method(_READ + "%supabase_set_session at rt", "expired"),
+    "variables, call": Method(_READ + "supabase.auth.set_session(at, rt)"),
+    "variables, call by name": Method(_READ + "supabase.auth.set_session(access_token=at, refresh_token=rt)"),
+    "variables of one object": Method(
         'both = dict(zip(["access_token", "refresh_token"], __import__("json").load(open("{file}"))))\n'
         "%supabase_set_session both"
     ),
-    "variables, awaited": Way(_READ + "await supabase.auth.aio.set_session(at, rt)"),
-    "environment": Way(
+    "variables, awaited": Method(_READ + "await supabase.auth.aio.set_session(at, rt)"),
+    "environment": Method(
         'import os\nos.environ["AT"], os.environ["RT"] = __import__("json").load(open("{file}"))\n'
         '%supabase_set_session $AT $RT\ndel os.environ["AT"], os.environ["RT"]'
     ),
-    "variables, set_auth": Way(_READ + "supabase.set_auth(at)", after="supabase.set_auth(None)"),
-    "prompts": Way("%supabase_set_session", answers=("{at}", "{rt}")),
+    "variables, set_auth": Method(_READ + "supabase.set_auth(at)", after="supabase.set_auth(None)"),
+    "prompts": Method("%supabase_set_session", answers=("{at}", "{rt}")),
     # -- literals
-    "literals": Way('%supabase_set_session "{at}" "{rt}"'),
-    "literals, bare": Way("%supabase_set_session {at} {rt}"),
-    "literals, assigned": Way('r = %supabase_set_session "{at}" "{rt}"'),
-    "literals, over two lines": Way('%supabase_set_session "{at}" \\\n    "{rt}"'),
-    "literals, call": Way('supabase.auth.set_session("{at}", "{rt}")'),
-    "literals, call over lines": Way('r = supabase.auth.set_session(\n    "{at}",\n    "{rt}",\n)\nr'),
-    "literals, call by name": Way('supabase.auth.set_session(access_token="{at}", refresh_token="{rt}")'),
-    "literals, triple quotes": Way('supabase.auth.set_session("""{at}""", """{rt}""")'),
-    "literals, f-strings": Way('x = "{at}"\nsupabase.auth.set_session(f"{{x}}", f"{rt}")'),
-    "literals, awaited": Way('await supabase.auth.aio.set_session("{at}", "{rt}")'),
-    "literals to variables": Way('at = "{at}"\nrt = "{rt}"\n%supabase_set_session at rt'),
-    "literals to variables, listed": Way(
+    "literals": Method('%supabase_set_session "{at}" "{rt}"'),
+    "literals, bare": Method("%supabase_set_session {at} {rt}"),
+    "literals, assigned": Method('r = %supabase_set_session "{at}" "{rt}"'),
+    "literals, over two lines": Method('%supabase_set_session "{at}" \\\n    "{rt}"'),
+    "literals, call": Method('supabase.auth.set_session("{at}", "{rt}")'),
+    "literals, call over lines": Method('r = supabase.auth.set_session(\n    "{at}",\n    "{rt}",\n)\nr'),
+    "literals, call by name": Method('supabase.auth.set_session(access_token="{at}", refresh_token="{rt}")'),
+    "literals, triple quotes": Method('supabase.auth.set_session("""{at}""", """{rt}""")'),
+    "literals, f-strings": Method('x = "{at}"\nsupabase.auth.set_session(f"{{x}}", f"{rt}")'),
+    "literals, awaited": Method('await supabase.auth.aio.set_session("{at}", "{rt}")'),
+    "literals to variables": Method('at = "{at}"\nrt = "{rt}"\n%supabase_set_session at rt'),
+    "literals to variables, listed": Method(
         'at = "{at}"\nrt = "{rt}"\n%supabase_set_session at rt\n%whos\nprint(at, rt)'
     ),
-    "literals in a dictionary": Way(
+    "literals in a dictionary": Method(
         's = {{"access_token": "{at}", "refresh_token": "{rt}"}}\n%supabase_set_session s'
     ),
-    "literals, stored session": Way("s = '''{json}'''\n%supabase_set_session s"),
-    "literals in a function": Way('def f():\n    return supabase.auth.set_session("{at}", "{rt}")\nf()'),
-    "literals, %%time": Way('%%time\nsupabase.auth.set_session("{at}", "{rt}")'),
-    "literals, %time": Way('%time supabase.auth.set_session("{at}", "{rt}")'),
-    "literals in a comment": Way("# at {at}\n" + _READ + "%supabase_set_session at rt"),
-    "literals, set_auth": Way('supabase.set_auth("{at}")', after="supabase.set_auth(None)"),
-    "literals, %supabase_set_auth": Way(
+    "literals, stored session": Method("s = '''{json}'''\n%supabase_set_session s"),
+    "literals in a function": Method('def f():\n    return supabase.auth.set_session("{at}", "{rt}")\nf()'),
+    "literals, %%time": Method('%%time\nsupabase.auth.set_session("{at}", "{rt}")'),
+    "literals, %time": Method('%time supabase.auth.set_session("{at}", "{rt}")'),
+    "literals in a comment": Method("# at {at}\n" + _READ + "%supabase_set_session at rt"),
+    "literals, set_auth": Method('supabase.set_auth("{at}")', after="supabase.set_auth(None)"),
+    "literals, %supabase_set_auth": Method(
         '%supabase_set_auth "{at}"', after="supabase.set_auth(None)"
     ),
-    "literals, again with %rerun": Way(
+    "literals, again with %rerun": Method(
         'supabase.auth.set_session("{at}", "{rt}")', after="%rerun -l 1\n%hist -l 5"
     ),
-    "literals, a log of the inputs": Way(
+    "literals, a log of the inputs": Method(
         'supabase.auth.set_session("{at}", "{rt}")', before="%logstart -o -r -t log.py", after="%logstop"
     ),
     # -- what fails
     **{
-        f"refused, {mode}": Way('%supabase_set_session "{at}" "{rt}"', "revoked", True, f"%xmode {mode}")
+        f"refused, {mode}": Method('%supabase_set_session "{at}" "{rt}"', "revoked", True, f"%xmode {mode}")
         for mode in ("Plain", "Context", "Verbose", "Minimal")
     },
-    "refused, call": Way('supabase.auth.set_session("{at}", "{rt}")', "revoked", True, "%xmode Verbose"),
-    "refused, variables": Way(_READ + "supabase.auth.set_session(at, rt)", "revoked", True, "%xmode Context"),
-    "refused, %supabase_debug on": Way(
+    "refused, call": Method('supabase.auth.set_session("{at}", "{rt}")', "revoked", True, "%xmode Verbose"),
+    "refused, variables": Method(_READ + "supabase.auth.set_session(at, rt)", "revoked", True, "%xmode Context"),
+    "refused, %supabase_debug on": Method(
         '%supabase_set_session "{at}" "{rt}"', "revoked", True, "%supabase_debug on", "%supabase_debug off"
     ),
-    "refused, call, %supabase_debug on": Way(
+    "refused, call, %supabase_debug on": Method(
         'supabase.auth.set_session("{at}", "{rt}")', "revoked", True,
         "%supabase_debug on", "%supabase_debug off",
     ),
-    "of two users": Way('%supabase_set_session "{at}" "{rt}"', "mixed", True),
-    "damaged": Way('%supabase_set_session "{at}" "{rt}"', "damaged"),
-    "damaged, call": Way('supabase.auth.set_session("{at}", "{rt}")', "damaged"),
-    "swapped": Way('%supabase_set_session "{rt}" "{at}"', fails=True),
-    "an option that is none": Way('%supabase_set_session --bogus "{at}" "{rt}"', fails=True),
-    "too many": Way('%supabase_set_session "{at}" "{rt}" "{rt}"', fails=True),
-    "too few": Way('%supabase_set_session "{at}"', fails=True),
-    "an unclosed quote": Way('%supabase_set_session "{at}" "{rt}', fails=True),
-    "a token as an option": Way("%supabase_set_session --{at} {rt}", fails=True),
-    "a token as a scope": Way('%supabase_sign_out --scope "{at}"', fails=True),
-    "a token as a name": Way('%supabase_session --name "{at}"', fails=True),
-    "a magic that is none": Way('%supabase_set_sesion "{at}" "{rt}"', fails=True),
-    "a syntax error": Way('supabase.auth.set_session("{at}", "{rt}"', fails=True),
-    "a name that is none": Way('supabaze.auth.set_session("{at}", "{rt}")', fails=True),
-    "wrong arguments": Way('supabase.auth.set_session("{at}", "{rt}", user="x")', fails=True),
-    "a failure behind it": Way('%supabase_set_session "{at}" "{rt}"\n1 / 0', fails=True),
-    "a failure behind the call": Way('supabase.auth.set_session("{at}", "{rt}")\n1 / 0', fails=True),
-    "a trait that is read-only": Way(
+    "of two users": Method('%supabase_set_session "{at}" "{rt}"', "mixed", True),
+    "damaged": Method('%supabase_set_session "{at}" "{rt}"', "damaged"),
+    "damaged, call": Method('supabase.auth.set_session("{at}", "{rt}")', "damaged"),
+    "swapped": Method('%supabase_set_session "{rt}" "{at}"', fails=True),
+    "an option that is none": Method('%supabase_set_session --bogus "{at}" "{rt}"', fails=True),
+    "too many": Method('%supabase_set_session "{at}" "{rt}" "{rt}"', fails=True),
+    "too few": Method('%supabase_set_session "{at}"', fails=True),
+    "an unclosed quote": Method('%supabase_set_session "{at}" "{rt}', fails=True),
+    "a token as an option": Method("%supabase_set_session --{at} {rt}", fails=True),
+    "a token as a scope": Method('%supabase_sign_out --scope "{at}"', fails=True),
+    "a token as a name": Method('%supabase_session --name "{at}"', fails=True),
+    "a magic that is none": Method('%supabase_set_sesion "{at}" "{rt}"', fails=True),
+    "a syntax error": Method('supabase.auth.set_session("{at}", "{rt}"', fails=True),
+    "a name that is none": Method('supabaze.auth.set_session("{at}", "{rt}")', fails=True),
+    "wrong arguments": Method('supabase.auth.set_session("{at}", "{rt}", user="x")', fails=True),
+    "a failure behind it": Method('%supabase_set_session "{at}" "{rt}"\n1 / 0', fails=True),
+    "a failure behind the call": Method('supabase.auth.set_session("{at}", "{rt}")\n1 / 0', fails=True),
+    "a trait that is read-only": Method(
         _READ + "supabase.auth.session = at", fails=True, before="%xmode Minimal"
     ),
-    "a trait of another type": Way(
+    "a trait of another type": Method(
         _READ + 'supabase.auth.set_trait("session", at)', fails=True, before="%xmode Minimal"
     ),
-    "an outage": Way('%supabase_set_session "{at}" "{rt}"', "outage", True),
-    "a bare token": Way("{at}", fails=True),
+    "an outage": Method('%supabase_set_session "{at}" "{rt}"', "outage", True),
+    "a bare token": Method("{at}", fails=True),
     # -- signing in; {pw} is the password
-    "password, asked for": Way("%supabase_sign_in {email}", "user", before=_OUT, answers=("{pw}",)),
-    "password, wrong": Way("%supabase_sign_in {email}", "user", True, _OUT, answers=("planted{pw}",)),
-    "password, call": Way(
+    "password, prompted": Method("%supabase_sign_in {email}", "user", before=_OUT, answers=("{pw}",)),
+    "password, wrong": Method("%supabase_sign_in {email}", "user", True, _OUT, answers=("planted{pw}",)),
+    "password, call": Method(
         'pw = open("{file}").read()\n'
         'supabase.auth.sign_in_with_password({{"email": "{email}", "password": pw}})',
         "user", before=_OUT, after="del pw",
     ),
-    "password, wrong, call": Way(
+    "password, wrong, call": Method(
         'pw = "planted" + open("{file}").read()\n'
         'supabase.auth.sign_in_with_password(email="{email}", password=pw)',
         "user", True, _OUT + "\n%xmode Verbose", "del pw",
     ),
-    "password, changed": Way(
+    "password, changed": Method(
         'pw = "planted" + open("{file}").read()\n'
         'supabase.auth.update_user({{"password": pw}})',
         "user",
@@ -147,70 +147,70 @@ WAYS: dict[str, Way] = {
         after="del pw",
     ),
     # -- second factors; the app's secret is planted once it is made
-    "second factor, call": Way(
+    "second factor, call": Method(
         'f = supabase.auth.mfa.enroll(factor_type="totp")\n'
         "import copy, pprint\nprint(f, f.totp, vars(f), vars(f.totp), copy.deepcopy(f))\n"
         "pprint.pprint(vars(supabase.auth.mfa))\ndisplay(f, f.totp)\nf",
         "user", before=_PASSWORD,
     ),
-    "second factor, wrong code, call": Way(
+    "second factor, wrong code, call": Method(
         'f = supabase.auth.mfa.enroll(factor_type="totp")\n'
         'supabase.auth.mfa.challenge_and_verify(factor_id=f.id, code="000000")',
         "user", True, _PASSWORD + "\n%xmode Verbose",
     ),
-    "second factor, a failure behind it": Way(
+    "second factor, a failure behind it": Method(
         'f = supabase.auth.mfa.enroll(factor_type="totp")\n'
         "def fail(key):\n    return len(key) / 0\nfail(f.totp.secret)",
         "user", True, _PASSWORD + "\n%xmode Verbose",
     ),
-    "second factor, magic": Way(
+    "second factor, magic": Method(
         "%supabase_mfa --enroll", "user", True, _PASSWORD, answers=("000000", "111111", "222222"),
     ),
-    "a link": Way(
+    "a link": Method(
         "%supabase_sign_in --link", before=_OUT,
         answers=("http://127.0.0.1/#access_token={at}&refresh_token={rt}&type=magiclink&expires_in=3600",),
     ),
-    "nobody": Way("%supabase_sign_in --anonymous", before=_OUT),
+    "anonymous": Method("%supabase_sign_in --anonymous", before=_OUT),
     # -- what is looked at afterwards
-    "shown": Way(
+    "shown": Method(
         _READ
         + "r = supabase.auth.set_session(at, rt)\ndel at, rt\n"
         + "import copy, pprint\nprint(r, r.session, vars(r.session), copy.deepcopy(r))\n"
         + "pprint.pprint(vars(supabase.auth)); print(supabase.auth.events, supabase.auth.last_event)\n"
         + "display(r, r.session, supabase.auth, supabase); supabase"
     ),
-    "looked into": Way(
+    "looked into": Method(
         _READ + "r = supabase.auth.set_session(at, rt)\ndel at, rt\n"
         "%whos\n%who_ls\nget_ipython().run_line_magic('pinfo', 'r')\n"
         "get_ipython().run_line_magic('pinfo2', 'r.session')\n%pdef supabase.auth.set_session"
     ),
-    "a subscriber": Way(
+    "a subscriber": Method(
         "def hear(event, session):\n    print(event, session)\n"
         "s = supabase.auth.on_auth_state_change(hear)\n" + _READ + "supabase.auth.set_session(at, rt)\n"
         "s.unsubscribe()"
     ),
-    "a subscriber that fails": Way(
+    "a subscriber that fails": Method(
         "def fail(event, session):\n    raise ValueError(f'{{session.access_token}} "
         "refresh_token={{session.refresh_token}}')\n"
         "s = supabase.auth.on_auth_state_change(lambda event, session: session and fail(event, session))\n"
         + _READ + "supabase.auth.set_session(at, rt)\ns.unsubscribe()"
     ),
-    "an observer": Way(
+    "an observer": Method(
         "def seen(change):\n    print(change)\nsupabase.auth.observe(seen)\n"
         + _READ + "supabase.auth.set_session(at, rt)\nsupabase.auth.unobserve(seen)"
     ),
-    "refreshed": Way(
+    "refreshed": Method(
         _READ + "%supabase_set_session at rt\n%supabase_refresh\nsupabase.auth.refresh_session()"
     ),
-    "claims": Way(
+    "claims": Method(
         _READ + "supabase.auth.set_session(at, rt)\n"
         "print(supabase.auth.get_claims(at), supabase.auth.get_user(at))"
     ),
-    "requests of one's own": Way(
+    "requests of one's own": Method(
         _READ + "supabase.auth.set_session(at, rt)\n"
         "print(supabase.http.get(supabase.url + '/rest/v1/trips').request)"
     ),
-    "children": Way(
+    "children": Method(
         _READ + "supabase.auth.set_session(at, rt)\ndel at, rt\nimport subprocess, sys\n"
         "child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)",
         after="child.kill(); child.wait()",
@@ -218,7 +218,7 @@ WAYS: dict[str, Way] = {
 }  # fmt: skip
 
 
-#: These fail before they come to this package, which knows the refresh token once it is used.
+#: These fail before they come to this package, which remembers the refresh token once it is used.
 USED_LATER = ("a syntax error", "a name that is none", "wrong arguments", "a magic that is none")
 USE = _READ + "supabase.auth.set_session(at, rt)\ndel at, rt"
 

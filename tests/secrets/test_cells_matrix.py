@@ -1,4 +1,4 @@
-"""Tokens written in cells in every manner, and the session set in every way: no record keeps one, no claim is false."""
+"""Tokens written in cells in every manner, and the session set by every method: no record keeps one, no claim is false."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ MANNERS = {
     "several lines": Written(('s = """\n{at}\n{rt}\n"""', "at, rt = s.split()")),
 }
 REFRESH_TOKENS = ("version 1", "version 1 without digits", "version 2")
-WAYS = ("magic", "method", "form")
-NAMES = [f"{manner}, {kind}, {way}" for way in WAYS for manner in MANNERS for kind in REFRESH_TOKENS]
+METHODS = ("magic", "method", "form")
+NAMES = [f"{manner}, {kind}, {method}" for method in METHODS for manner in MANNERS for kind in REFRESH_TOKENS]
 
 
 def refresh_token(kind: str, access_token: str) -> str:
@@ -77,10 +77,10 @@ def refresh_token(kind: str, access_token: str) -> str:
 
 
 class Run:
-    """All manners, one after the other, in one kernel for each way in."""
+    """All manners, one after the other, in one kernel for each method."""
 
-    def __init__(self, folder: Path, server: DemoServer, way: str) -> None:
-        self.server, self.way = server, way
+    def __init__(self, folder: Path, server: DemoServer, method: str) -> None:
+        self.server, self.method = server, method
         self.planted = Planted()
         self.kernel = SearchedKernel(folder)
         self.replies: dict[str, str] = {}
@@ -89,7 +89,7 @@ class Run:
         self.notices: dict[str, str] = {}
         self.kernel.run("%load_ext supabase_nb\nimport base64, json, os")
         self.kernel.run(f"%supabase_connect {server.url} --key {server.anon_key}")
-        if way == "form":
+        if method == "form":
             self.kernel.run("%supabase_set_session")
             self.form = self.kernel.widget(lambda state: state.get("kind") == "token_entry")
 
@@ -106,10 +106,10 @@ class Run:
         begun = len(kernel.said)
         for cell in cells:
             kernel.run(cell)
-        if self.way == "form":
+        if self.method == "form":
             self.enter(name, at, rt)
             self.replies[name] = kernel.run("pass")["status"]
-        elif self.way == "method":
+        elif self.method == "method":
             call = f"supabase.auth.set_session({written.at}, {written.rt})"
             self.replies[name] = kernel.run(f"_ = {call}")["status"]
         else:
@@ -159,12 +159,12 @@ def _notices(said: list[dict[str, Any]]) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, demo) -> dict[str, Run]:
     runs = {}
-    for way in WAYS:
-        run = runs[way] = Run(tmp_path_factory.mktemp("cells"), demo, way)
+    for method in METHODS:
+        run = runs[method] = Run(tmp_path_factory.mktemp("cells"), demo, method)
         try:
             for manner, written in MANNERS.items():
                 for kind in REFRESH_TOKENS:
-                    run.take(f"{manner}, {kind}, {way}", written, kind)
+                    run.take(f"{manner}, {kind}, {method}", written, kind)
             run.kernel.run("1 / 0")  # the last exception is an object of the person's own, and holds a token
             run.kernel.remember("all")
             run.found = search(run.records(), run.planted)

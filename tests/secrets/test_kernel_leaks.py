@@ -1,4 +1,4 @@
-"""Every way in, in a real kernel: afterwards no token is anywhere that others could see."""
+"""Every sign-in method in a real kernel: afterwards no token is anywhere that others could see."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from planted import Planted, modes, search, table
 from searched_kernel import SearchedKernel
-from sign_in_methods import ENTRIES, USE, USED_LATER, WAYS, Way, filled, tokens
+from sign_in_methods import ENTRIES, METHODS, USE, USED_LATER, Method, filled, tokens
 
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.process import LOG_FILE
 
 
 class Run:
-    """All the ways, one after the other, in one kernel."""
+    """All methods, one after the other, in one kernel."""
 
     def __init__(self, folder: Path, server: DemoServer) -> None:
         self.server = server
@@ -38,12 +38,12 @@ class Run:
         self.kernel.run("%load_ext supabase_nb")
         self.kernel.run(f"%supabase_connect {server.url} --key {server.anon_key}")
 
-    def plant(self, way: str, at: str, rt: str) -> None:
+    def plant(self, method: str, at: str, rt: str) -> None:
         access_token = at.replace("ü", "")
-        self.planted.add(way, access_token=access_token, refresh_token=rt)
+        self.planted.add(method, access_token=access_token, refresh_token=rt)
 
     def begin(self, name: str, kind: str) -> dict[str, Any]:
-        """Plant what a way needs; gives what its cells are filled with."""
+        """Plant what a method needs; gives what its cells are filled with."""
         file = self.kernel.outside / "tokens.json"
         fill = {"at": "", "rt": "", "file": file, "url": self.server.url, "email": "", "pw": ""}
         if kind == "user":
@@ -61,20 +61,20 @@ class Run:
         return fill
 
     def plant_apps(self, name: str) -> None:
-        """Plant the secrets of authenticator apps that were made on the way."""
+        """Plant the secrets of authenticator apps that were made meanwhile."""
         with closing(sqlite3.connect(self.database, timeout=10)) as database:
             for (secret,) in database.execute("SELECT secret FROM made_apps"):
                 self.planted.add(name, password=secret)
 
-    def take(self, name: str, way: Way) -> None:
-        fill = self.begin(name, way.tokens)
-        if way.before:
-            self.kernel.run(filled(way.before, **fill))
-        if way.tokens == "outage":
+    def take(self, name: str, method: Method) -> None:
+        fill = self.begin(name, method.tokens)
+        if method.before:
+            self.kernel.run(filled(method.before, **fill))
+        if method.tokens == "outage":
             self.server.outage(30)
-        answers = [filled(answer, **fill) for answer in way.answers] if way.answers else None
-        reply = self.kernel.run(filled(way.cell, **fill), answers=answers)
-        if way.tokens == "outage":
+        answers = [filled(answer, **fill) for answer in method.answers] if method.answers else None
+        reply = self.kernel.run(filled(method.cell, **fill), answers=answers)
+        if method.tokens == "outage":
             self.server.outage(0)
         self.replies[name] = reply["status"]
         if name in USED_LATER:
@@ -82,8 +82,8 @@ class Run:
         self.kernel.remember(name)
         self.planted.add_stored(name, self.sessions)
         self.plant_apps(name)
-        if way.after:
-            self.kernel.run(way.after)
+        if method.after:
+            self.kernel.run(method.after)
         self.kernel.run("%xmode Context", silent=True)
 
     def enter(self, name: str, shape: str, kind: str = "valid") -> None:
@@ -130,8 +130,8 @@ FORMS = [*(f"form, {shape}" for shape in ENTRIES), "form, refused"]
 def ran(tmp_path_factory, demo):
     run = Run(tmp_path_factory.mktemp("kernel"), demo)
     try:
-        for name, way in WAYS.items():
-            run.take(name, way)
+        for name, method in METHODS.items():
+            run.take(name, method)
         for shape in ENTRIES:
             run.enter(f"form, {shape}", shape)
         run.enter("form, refused", "two fields", "revoked")
@@ -146,10 +146,10 @@ def test_nobody_else_may_read_the_storage_folder(ran):
     assert modes(ran.sessions) == []
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", METHODS)
 def test_a_way_does_what_it_is_to_do(name, ran):
     """Otherwise a way that never reached its end would count as clean."""
-    assert ran.replies[name] == ("error" if WAYS[name].fails else "ok")
+    assert ran.replies[name] == ("error" if METHODS[name].fails else "ok")
 
 
 def test_so_do_the_other_ways(ran):
@@ -159,7 +159,7 @@ def test_so_do_the_other_ways(ran):
     assert ran.replies["restored from storage"] == "ok"
 
 
-@pytest.mark.parametrize("name", [*WAYS, *FORMS, "restored from storage"])
+@pytest.mark.parametrize("name", [*METHODS, *FORMS, "restored from storage"])
 def test_no_token_is_anywhere(name, ran):
     leaks = {key: needles for key, needles in ran.leaks.items() if key[1] == name}
     if name in ECHOED:
@@ -191,7 +191,7 @@ OUT_OF_REACH = {"messages from the kernel", "kernel's own output at DEBUG", "log
 
 
 @pytest.mark.parametrize(
-    ("way", "behind"),
+    ("method", "behind"),
     [
         ("literals", ""),
         ("literals, call", "\n1 / 0"),
@@ -199,15 +199,15 @@ OUT_OF_REACH = {"messages from the kernel", "kernel's own output at DEBUG", "log
         ("refused, Verbose", ""),
     ],
 )
-def test_the_cell_that_loads_the_extension(way, behind, tmp_path, demo):
+def test_the_cell_that_loads_the_extension(method, behind, tmp_path, demo):
     kernel, planted = SearchedKernel(tmp_path), Planted()
     try:
-        at, rt = tokens(demo, WAYS[way].tokens)
-        planted.add(way, access_token=at, refresh_token=rt)
+        at, rt = tokens(demo, METHODS[method].tokens)
+        planted.add(method, access_token=at, refresh_token=rt)
         load = f"%load_ext supabase_nb\n%supabase_connect {demo.url} --key {demo.anon_key}\n"
         kernel.run("%xmode Verbose")
-        reply = kernel.run(load + filled(WAYS[way].cell, at=at, rt=rt) + behind)
-        assert reply["status"] == ("error" if behind or WAYS[way].fails else "ok")
+        reply = kernel.run(load + filled(METHODS[method].cell, at=at, rt=rt) + behind)
+        assert reply["status"] == ("error" if behind or METHODS[method].fails else "ok")
         shown = [m["content"]["data"]["text/plain"] for m in kernel.said if m["msg_type"] == "display_data"]
         assert any("Not reachable" in text for text in shown)
 
@@ -219,7 +219,7 @@ def test_the_cell_that_loads_the_extension(way, behind, tmp_path, demo):
         assert len(echoes) == 1
         others = [m for m in kernel.said if m not in echoes and holds(m)]
         assert others == []
-        kernel.remember(way)
+        kernel.remember(method)
         found = search(kernel.places(), planted)
         assert {place for place, _ in found} <= OUT_OF_REACH, "\n" + table(found)
     finally:

@@ -1,4 +1,4 @@
-"""The ways in, in real JupyterLab with "save widget state" on."""
+"""The sign-in methods in real JupyterLab with "save widget state" on."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CELLS = {
 
 
 def work(lab: SearchedLab, server: DemoServer, planted: Planted) -> Path:
-    """Go every way in, in one notebook."""
+    """Use every sign-in method in one notebook."""
     page = lab.page
     path = lab.open("work")
     page.evaluate("navigator.clipboard.writeText('nothing of ours')")
@@ -123,7 +123,7 @@ def hostile(lab: SearchedLab) -> dict[str, Any]:
     return {**found, "dialogs": dialogs}
 
 
-#: For every place what puts a token there, which stands in the Python variable `tok`; `js`: in JavaScript.
+#: For every place what puts a token there, which is in the Python variable `tok`; `js`: in JavaScript.
 LEAKS = {
     "DOM": "js: document.body.dataset.x = tok",
     "fields": "js: document.body.append(Object.assign(document.createElement('input'), {value: tok}))",
@@ -249,9 +249,9 @@ BEFORE = ("frames from the kernel", "log of server and kernel at DEBUG", "logger
 
 def test_no_token_is_anywhere(result):
     leaks = {
-        (place, way): needles
-        for (place, way), needles in result.leaks.items()
-        if not (way in ECHOED and place in BEFORE and {kind for _, kind in needles} == {"refresh token"})
+        (place, method): needles
+        for (place, method), needles in result.leaks.items()
+        if not (method in ECHOED and place in BEFORE and {kind for _, kind in needles} == {"refresh token"})
     }
     assert not leaks, "\n" + table(leaks)
 

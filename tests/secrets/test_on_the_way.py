@@ -182,7 +182,7 @@ def test_a_redirect_of_data_to_another_origin_carries_no_token(status):
 
 @pytest.fixture(scope="module")
 def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that nobody has reason to trust."""
+    """A certificate for 127.0.0.1 that no one has reason to trust."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

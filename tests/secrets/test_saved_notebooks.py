@@ -77,7 +77,7 @@ def test_the_notebook_did_what_it_was_to_do(saved):
     assert failed == [12]
     state = notebook["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
     assert len([model for model in state.values() if "_esm" in model["state"]]) >= 6
-    # Whoever prints `vars(session)` has asked for its claims; everywhere else the address is masked.
+    # `vars(session)` shows the claims by intention; everywhere else the address is masked.
     notebook["cells"][10]["outputs"] = []
     assert "grace" not in json.dumps(notebook)
     assert "g•••@example.com" in json.dumps(notebook, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The ways in, typed into IPython in a real terminal."""
+"""The sign-in methods, typed into IPython in a real terminal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROMPT = r"In \[(?:\x1b\[[0-9;]*m)*\d+(?:\x1b\[[0-9;]*m)*\]: "
 READ = 'at, rt = __import__("json").load(open("{file}"))'
 
 #: Lines, whether the tokens are typed (then the screen shows them), and whether the session is a dead one.
-WAYS: dict[str, tuple[list[str], bool, bool]] = {
+METHODS: dict[str, tuple[list[str], bool, bool]] = {
     "variables": ([READ, "%supabase_set_session at rt"], False, False),
     "variables, refused": (["%xmode Verbose", READ, "supabase.auth.set_session(at, rt)"], False, True),
     "prompts": (["%supabase_set_session", "{at}", "{rt}"], False, False),
@@ -105,9 +105,9 @@ def terminal(tmp_path_factory, supabase_auth_server):
     kill(terminal.child)
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", METHODS)
 def test_no_token_is_anywhere(name, terminal, supabase_auth_server):
-    lines, typed, dead = WAYS[name]
+    lines, typed, dead = METHODS[name]
     wire = supabase_auth_server.sign_in()
     at, rt = wire["access_token"], wire["refresh_token"]
     if dead:

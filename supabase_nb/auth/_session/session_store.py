@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
@@ -26,6 +25,8 @@ from ...tokens import Secret
 from .._api.server_clock import ServerClock
 from .._loop import Runtime
 from ..pkce import Pkce
+from . import session_index
+from .session_index import Entry, Index
 from .stored_session import StorageDamaged, StoredSession, TokenPair
 
 logger = logging.getLogger("supabase_nb")
@@ -53,13 +54,6 @@ class Found(NamedTuple):
     record: StoredSession | None
     others: tuple[StoredSession, ...] = ()
     trouble: AuthStorageError | None = None
-
-
-class _Entry(NamedTuple):
-    """The index entry of a session."""
-
-    names: tuple[str, ...]
-    used: float
 
 
 class SessionStore:
@@ -295,10 +289,10 @@ class SessionStore:
             and self.read_by_id(record.id).record is not None
         )
 
-    def _is_old(self, entry: _Entry) -> bool:
+    def _is_old(self, entry: Entry) -> bool:
         return abs(self.clock.clock.wall() - entry.used) > _A_DAY
 
-    def _names_of(self, session_id: str, index: dict[str, _Entry]) -> set[str]:
+    def _names_of(self, session_id: str, index: Index) -> set[str]:
         """The names that still use a session."""
         entry = index.get(session_id)
         return {name for name in entry.names if self._uses(name, session_id)} if entry else set()
@@ -375,24 +369,18 @@ class SessionStore:
 
     # -- the index ----------------------------------------------------------------------------------------
 
-    def _index(self) -> dict[str, _Entry]:
+    def _index(self) -> Index:
         """The index; empty if it is damaged. It contains no tokens."""
         try:
-            found = json.loads(self._get(self._index_key) or "{}")
-            return {
-                str(session_id): _Entry(tuple(str(name) for name in entry["names"]), float(entry["used"]))
-                for session_id, entry in found.items()
-            }
+            return session_index.parse(self._get(self._index_key) or "{}")
         except Exception:  # noqa: BLE001  (of the storage, or of a damaged text)
             return {}
 
-    def _write_index(self, index: dict[str, _Entry], before: dict[str, _Entry]) -> None:
-        if index == before:
-            return
-        text = json.dumps({key: {"names": e.names, "used": round(e.used)} for key, e in index.items()})
-        self._set(self._index_key, text)
+    def _write_index(self, index: Index, before: Index) -> None:
+        if index != before:
+            self._set(self._index_key, session_index.to_text(index))
 
-    def _with(self, index: dict[str, _Entry], session_id: str, names: set[str]) -> dict[str, _Entry]:
+    def _with(self, index: Index, session_id: str, names: set[str]) -> Index:
         """The index after saving a session. Removes sessions that are no longer kept."""
         others = {
             known: entry._replace(names=tuple(name for name in entry.names if name not in names))
@@ -403,9 +391,9 @@ class SessionStore:
         used = self.clock.clock.wall() if entry is None or self._is_old(entry) else entry.used
         if session_id not in index:
             others = self._without_unused(others)
-        return {**others, session_id: _Entry(tuple(sorted(names)), used)}
+        return {**others, session_id: Entry(tuple(sorted(names)), used)}
 
-    def _without_unused(self, index: dict[str, _Entry]) -> dict[str, _Entry]:
+    def _without_unused(self, index: Index) -> Index:
         unused = [known for known in index if not self._names_of(known, index)]
         unused.sort(key=lambda known: index[known].used, reverse=True)
         now = self.clock.clock.wall()

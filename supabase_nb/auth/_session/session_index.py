@@ -1,0 +1,39 @@
+"""The index of a project's stored sessions: which names use each, and when it was last used. No tokens."""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """One session.
+
+    Args:
+        names: The keys of the names that use it.
+        used: When it was last used, in Unix seconds of this machine's clock; to a day.
+    """
+
+    names: tuple[str, ...]
+    used: float
+
+
+#: By the sessions' ids.
+Index = dict[str, Entry]
+
+
+def parse(text: str) -> Index:
+    """Read an index.
+
+    Raises:
+        Exception: It is damaged.
+    """
+    return {
+        str(session_id): Entry(tuple(str(name) for name in entry["names"]), float(entry["used"]))
+        for session_id, entry in json.loads(text).items()
+    }
+
+
+def to_text(index: Index) -> str:
+    """What goes into storage."""
+    return json.dumps({key: {"names": e.names, "used": round(e.used)} for key, e in index.items()})
