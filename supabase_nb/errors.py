@@ -68,7 +68,8 @@ NEXT_STEPS: Mapping[str, str] = {
     "provider_disabled": "Switch the provider on in the project's settings, or use another one.",
     "reauthentication_needed": "Call auth.reauthenticate(), then pass the code from the mail as nonce.",
     "reauthentication_not_valid": "Ask for a new code with auth.reauthenticate().",
-    "refresh_token_already_used": "Sign in again and restore the new tokens.",
+    "refresh_token_already_used": "It was refreshed elsewhere since. Sign in again and restore the new "
+    "tokens.",
     "refresh_token_not_found": "Sign in again and restore the new tokens.",
     "same_password": "Choose a password that differs from the old one.",
     "saml_provider_disabled": "Switch single sign-on on in the project, or sign in in another way.",

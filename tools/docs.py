@@ -47,7 +47,8 @@ MEANINGS = {
     "provider_disabled": "The project does not take this provider.",
     "reauthentication_needed": "The session is older than a day, so a new password needs a code.",
     "reauthentication_not_valid": "The code is wrong, was used before, or is too old.",
-    "refresh_token_already_used": "The refresh token was already used.",
+    "refresh_token_already_used": "The refresh token was already used: by another program, or before it was "
+    "copied.",
     "refresh_token_not_found": "The refresh token is unknown: the session was signed out, or the token is "
     "from another project.",
     "same_password": "The new password is the same as the old one.",

@@ -26,6 +26,7 @@ from .._api.endpoints import AuthAPI
 from .._loop import Runtime
 from .other_kernels import OtherKernels
 from .retry import asked_to_wait, pause_after, retry, time_until
+from .second_holder import refreshed_elsewhere, refused_for_another
 from .session_store import SessionStore
 from .snapshot import Freshness, SessionSnapshot
 from .state import SessionState, not_signed_in
@@ -39,6 +40,7 @@ _TOO_SHORT, _FIRST_USELESS_PAUSE, _LONGEST_USELESS_PAUSE = 1.0, 2.0, 60.0
 _YOUNG = 2.0
 # Between tries to save, in seconds.
 _SAVE_PAUSE = 5.0
+_ALREADY_USED = "refresh_token_already_used"
 
 
 @dataclass(eq=False)
@@ -227,12 +229,14 @@ class TokenRefresher:
             await self.end(missing, snapshot.generation)
             raise missing
         logger.debug("refreshing the access token")
+        pair, user = TokenPair.of_session(snapshot.session), snapshot.session.user
         try:
-            session = await self.exchange(TokenPair.of_session(snapshot.session), snapshot.session.user)
+            # After another kernel's refusal it is not another program's doing.
+            session, shared = await self.exchange(pair, user, None if last else snapshot.record)
         except AuthApiError as error:
             refused = error
         else:
-            return await self.put_in_force(session, snapshot)
+            return await self.put_in_force(session, snapshot, shared=shared)
         if refused.code in FINAL_CODES:
             stored = (await self._other_kernels.read()).record
             if stored and not last and stored.session.refresh_token != sent.reveal():
@@ -245,20 +249,35 @@ class TokenRefresher:
             await self.end(refused, snapshot.generation)
         raise refused
 
-    async def exchange(self, pair: TokenPair, user: User | None = None) -> Session:
+    async def exchange(
+        self, pair: TokenPair, user: User | None = None, known: StoredSession | None = None
+    ) -> tuple[Session, bool]:
         """Send the refresh token of a pair.
 
         Args:
             pair: The tokens.
             user: Whose they are, if that is known.
+            known: The session as we have had it, whose tokens these are.
+
+        Returns:
+            The session with its new tokens, and whether another program was seen to refresh it too.
 
         Raises:
             AuthSessionMismatch: The answer is another user's.
         """
-        session = await self.api.refresh(pair.refresh_token, pair.claims, user)
-        self.state.exchanged_at = self._clock.clock.steady()
-        same_user(session.user, user.id if user else pair.user_id)
-        return session
+        sent = self.store.sent
+        first = await self.store.run(lambda: sent.is_first(pair.refresh_token))
+        known = known if first else None  # else what comes of it may be our own doing
+        try:
+            session = await self.api.refresh(pair.refresh_token, pair.claims, user)
+        except AuthApiError as error:
+            refused = error
+        else:
+            self.state.exchanged_at = self._clock.clock.steady()
+            same_user(session.user, user.id if user else pair.user_id)
+            return session, known is not None and refreshed_elsewhere(known.session, session)
+        another = known is not None and refused.code == _ALREADY_USED and sent.knows_all_about(known)
+        raise refused_for_another(refused) if another else refused
 
     async def put_in_force(
         self,
@@ -266,6 +285,8 @@ class TokenRefresher:
         before: SessionSnapshot,
         event: AuthChangeEvent = AuthChangeEvent.TOKEN_REFRESHED,
         cause: str | None = None,
+        *,
+        shared: bool = False,
     ) -> Session:
         """Save what the server has issued for the session in force, then replace the snapshot.
 
@@ -276,6 +297,7 @@ class TokenRefresher:
             before: What was in force when the server was asked.
             event: What to tell subscribers.
             cause: Why, for people; by default that it was refreshed.
+            shared: Another program was seen to refresh the session too.
         """
         async with self.state.commit:
             current = self.state.snapshot
@@ -285,6 +307,7 @@ class TokenRefresher:
                     raise not_signed_in()
                 return current.session
             record = before.record.rotated_to(session) if before.record else StoredSession.begin(session)
+            record = replace(record, shared=record.shared or shared)
             found = await self._other_kernels.read()
             stored = found.record
             if stored is None and found.trouble is None and before.saved:

@@ -27,6 +27,7 @@ from ...tokens import Secret
 from .._api.server_clock import ServerClock
 from .._loop import Runtime
 from ..pkce import Pkce
+from .second_holder import SentTokens
 from .stored_session import StorageDamaged, StoredSession, TokenPair
 
 logger = logging.getLogger("supabase_nb")
@@ -90,8 +91,11 @@ class SessionStore:
     ) -> None:
         self.storage, self.key, self.clock = storage, key, clock
         self._project, self._older_keys = project, dict(older_keys or {})
-        self._index_key = f"{project}-sessions"
+        self._index_key, self._sent_key = f"{project}-sessions", f"{project}-sent"
         self._runtime = runtime
+        self.sent = SentTokens(
+            storage, self._sent_key, lambda: self._lock(self._index_key, _INDEX_LOCK_TIMEOUT)
+        )
         # A session and the copies of it are one text: what was read last need not be read anew.
         self._last_read: tuple[Secret, StoredSession] | None = None
         # Memory is read at once; a file or a keyring may take its time.
@@ -346,6 +350,7 @@ class SessionStore:
                 self._write_index(index, before)
                 if not index:
                     self._remove(self._index_key)
+                    self._remove(self._sent_key)
         if self._read(self.key) == (None, None):
             remove(self.key)  # what a damaged file, or a save that was cut short, left behind
             self._remove_older()

@@ -62,12 +62,14 @@ class StoredSession:
         salt: Of the hashes; hexadecimal.
         spent_token_hashes: Oldest first; at most 512.
         clock_offset: Server's clock less this machine's when it was saved, in seconds.
+        shared: Another program refreshes it too (`second_holder`).
     """
 
     session: Session
     salt: str
     spent_token_hashes: tuple[str, ...] = ()
     clock_offset: float = 0.0
+    shared: bool = False
 
     @property
     def id(self) -> str:
@@ -97,7 +99,7 @@ class StoredSession:
             session: The session now.
             spent: A refresh token beside our own that was exchanged for it, or is known to be spent.
         """
-        record = StoredSession(session, self.salt, self.spent_token_hashes, self.clock_offset)
+        record = replace(self, session=session)
         for token in (Secret(self.session.refresh_token), spent):
             if token and token.reveal() != session.refresh_token:
                 record = record._with_spent(token)
@@ -121,8 +123,8 @@ class StoredSession:
     def same_as(self, stored: StoredSession, clock_offset: float) -> bool:
         """Whether the stored record says the same: tokens, user, spent tokens and, to a second, the clock."""
         return (
-            (self.session, self.salt, self.spent_token_hashes)
-            == (stored.session, stored.salt, stored.spent_token_hashes)
+            (self.session, self.salt, self.spent_token_hashes, self.shared)
+            == (stored.session, stored.salt, stored.spent_token_hashes, stored.shared)
         ) and abs(clock_offset - stored.clock_offset) < 1.0
 
     def is_later_than(self, pair: TokenPair) -> bool:
@@ -142,6 +144,13 @@ class StoredSession:
             return ours > supplied
         return mine is not None and theirs is not None and mine > theirs
 
+    def was_overtaken_by(self, pair: TokenPair) -> bool:
+        """Whether the pair is a later rotation of this session, which was made by another program."""
+        if not pair.refresh_token or pair.session_id != self.session.session_id or self.is_later_than(pair):
+            return False
+        mine, theirs = self.session.issued_at, tokens.number(pair.claims, "iat")
+        return mine is not None and theirs is not None and theirs > mine
+
     def merged_with(self, other: StoredSession) -> StoredSession:
         """The later of two records of one session, with the spent tokens of both."""
         later, earlier = self, other
@@ -160,6 +169,7 @@ class StoredSession:
             "salt": self.salt,
             "ancestors": self.spent_token_hashes,
             "clock_offset": round(self.clock_offset, 3),
+            **({"shared": True} if self.shared else {}),
         }
         return _ENCODER.encode({**self.session._to_wire(), _OURS: ours})
 
@@ -182,7 +192,8 @@ class StoredSession:
         except ValueError:
             return cls.begin(session)
         hashes = tuple(item for item in ancestors if isinstance(item, str))
-        return cls(session, salt, hashes[-_FIRST - _LAST :], offset or 0.0)
+        shared = ours.get("shared") is True
+        return cls(session, salt, hashes[-_FIRST - _LAST :], offset or 0.0, shared)
 
 
 class StorageDamaged(AuthStorageError):
