@@ -70,7 +70,7 @@ NEXT_STEPS: Mapping[str, str] = {
     "provider_disabled": "Enable the provider in the project's settings, or use another one.",
     "reauthentication_needed": "Call auth.reauthenticate(), then pass the code from the email as nonce.",
     "reauthentication_not_valid": "Request a new code with auth.reauthenticate().",
-    "refresh_token_already_used": "Sign in again and restore the new tokens.",
+    "refresh_token_already_used": "It was refreshed elsewhere. Sign in again and restore the new tokens.",
     "refresh_token_not_found": "Sign in again and restore the new tokens.",
     "same_password": "Choose a password that differs from the old one.",
     "saml_provider_disabled": "Enable single sign-on in the project's settings, or sign in another way.",

@@ -499,10 +499,10 @@ def test_a_folder_that_loses_its_permissions(mode: int, server: DemoServer) -> N
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 kB, where one may be mounted."""
+    """A file system of 20 kB, where one may be mounted."""
     place = tmp_path / "tiny"
     place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=16k,mode=700", "tmpfs", str(place)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=20k,mode=700", "tmpfs", str(place)]
     try:
         mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
     except OSError:

@@ -46,7 +46,8 @@ MEANINGS = {
     "provider_disabled": "The project doesn't allow this provider.",
     "reauthentication_needed": "The session is older than a day, so changing the password requires a code.",
     "reauthentication_not_valid": "The code is wrong, was already used, or has expired.",
-    "refresh_token_already_used": "The refresh token was already used.",
+    "refresh_token_already_used": "The refresh token was already used, by another program or before it was "
+    "copied.",
     "refresh_token_not_found": "The session was signed out, or the refresh token is from another project.",
     "same_password": "The new password is the same as the old one.",
     "saml_provider_disabled": "The project doesn't allow single sign-on.",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -146,13 +148,17 @@ def _display() -> Callable[[Any], Callable[[bool], None]]:
 
 def _print(totp: Any) -> Callable[[bool], None]:
     """In a terminal: the key, and if segno is installed, the QR code."""
+    shown = io.StringIO()
     try:
         import segno
     except ImportError:
         pass
     else:
-        segno.make(totp.uri).terminal(compact=True)
-    print(f"Add this key to your authenticator app: {grouped(totp.secret)}")  # noqa: T201
+        segno.make(totp.uri).terminal(out=shown, compact=True)
+    shown.write(f"Add this key to your authenticator app: {grouped(totp.secret)}\n")
+    # IPython keeps what is written by the stream's own `write`, which it replaces, and %notebook saves it.
+    type(sys.stdout).write(sys.stdout, shown.getvalue())
+    sys.stdout.flush()
     return lambda done: None
 
 

@@ -54,6 +54,9 @@ WORDS: dict[str, str] = {
     "panel.retrying_now": "retrying now.",
     "panel.secret_key": "This client uses a secret key: requests without a user's token bypass Row Level "
     "Security.",
+    # Below where tokens are found
+    "form.where.close": "Then close the app’s tab, without signing out there. If it stays open, both refresh "
+    "this session, and the auth server may end it. A sign-in here has no such problem.",
     # The second factor, in the panel
     "factor.title": "Second factor",
     "factor.code": "Enter the six digits from your authenticator app",

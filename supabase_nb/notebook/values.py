@@ -16,7 +16,7 @@ _DEPTH = 4
 
 
 def text_of(value: object) -> Secret | None:
-    """A value as a string: `str`, `Secret`, bytes, `SecretStr`, or one value of pandas, numpy and the like."""
+    """A value as a string: `str`, `Secret`, bytes, `SecretStr`, or one value of pandas, numpy."""
     if isinstance(value, (str, Secret)):
         return Secret(value)
     if isinstance(value, (bytes, bytearray)):

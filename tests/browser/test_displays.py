@@ -156,12 +156,14 @@ def test_what_the_panel_says(
         "once.auth.next_refresh_at = None\n"
         "once.auth.session = type(s)(s.access_token, '', expires_at=s.expires_at, expires_in=3600, user=s.user)\n"
         "once.panel",
+        "shared = Client(enact(FakeAuth(), 'active'))\n"
+        "shared.auth.notices = (Notice('Another program refreshes this session too.', 'shared'),); shared.panel",
     ]
     page.goto(jupyter_lab(write_notebook("says", *cells)))
     run_all(page)
     panels = page.locator(".sb[data-kind=panel]")
-    expect(panels).to_have_count(5)
-    retrying, expired, gone, other, once = panels.all()
+    expect(panels).to_have_count(6)
+    retrying, expired, gone, other, once, shared = panels.all()
     expect(retrying).to_contain_text("The auth server isn't responding. Your session is safe; retrying in")
     expect(retrying).to_contain_text("Valid for another 5:")
     expect(retrying.get_by_role("button", name="Retry now")).to_be_enabled()
@@ -178,6 +180,11 @@ def test_what_the_panel_says(
     expect(other.get_by_role("button", name="Stop")).to_be_visible()
     expect(other.locator("[data-tone=bad]")).to_contain_text("bypass Row Level Security")
     expect(once).to_contain_text(re.compile(r"Ends at .* · won't refresh automatically"))
+    expect(shared.locator("[data-tone=warn]")).to_contain_text("Another program refreshes this session too.")
+    shared.get_by_role("button", name="Sign in").first.click()
+    expect(shared.get_by_label("Email or phone")).to_be_focused()
+    shared.get_by_role("button", name="Cancel").click()
+    expect(shared.get_by_role("button", name="Sign in").first).to_be_focused()
     expect(once.get_by_role("button", name="Refresh now")).to_be_hidden()
 
 

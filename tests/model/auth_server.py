@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
 import httpx
@@ -54,6 +55,8 @@ class AuthServer:
     tokens: dict[str, Token] = field(default_factory=dict)
     sessions: dict[str, Session] = field(default_factory=dict)
     issued: set[str] = field(default_factory=set)
+    #: When each user was touched last: signing in does it, and issuing a version 1 token.
+    touched: dict[str, float] = field(default_factory=dict)
     #: Tells the sessions and tokens of several servers apart.
     number: int = 0
     exchanges: int = 0
@@ -68,6 +71,7 @@ class AuthServer:
             str(uuid.UUID(int=len(self.sessions) + 1 + 1000 * self.number)), user_id, self.now()
         )
         self.sessions[session.id] = session
+        self.touched[user_id] = self.now()
         token = self._signed(session) if self.version == 2 else self._next(session, None)
         return self._pair(session, token)
 
@@ -119,7 +123,12 @@ class AuthServer:
                 if other is session or (scope == "global" and other.user_id == session.user_id):
                     other.alive = False
             return httpx.Response(204)
-        return httpx.Response(200, json=made.user(session.user_id))
+        return httpx.Response(200, json=self.user(session.user_id))
+
+    def user(self, user_id: str) -> dict[str, Any]:
+        """A user, as answers show them."""
+        touched = datetime.fromtimestamp(self.touched[user_id], timezone.utc)
+        return made.user(user_id, updated_at=touched.isoformat().replace("+00:00", "Z"))
 
     # -- the rules ----------------------------------------------------------------------------------------
 
@@ -165,6 +174,7 @@ class AuthServer:
     def _next(self, session: Session, parent: str | None) -> str:
         text = f"t{self.number}{len(self.tokens):010d}"
         self.tokens[text] = Token(text, session, parent)
+        self.touched[session.user_id] = self.now()
         return text
 
     def _signed(self, session: Session) -> str:
@@ -192,5 +202,5 @@ class AuthServer:
             "token_type": "bearer",
             "expires_in": self.lifetime,
             "expires_at": issued + self.lifetime,
-            "user": made.user(session.user_id),
+            "user": self.user(session.user_id),
         }

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from model.kernels import Kernel, World
 
 from supabase_nb.auth._api.server_clock import ServerClock
 from supabase_nb.auth._session.refresher import TokenRefresher
+from supabase_nb.auth._session.second_holder import SentTokens
 from supabase_nb.auth._session.session_store import SessionStore
 from supabase_nb.auth._session.storage_sync import StorageSync
 from supabase_nb.auth._session.stored_session import StoredSession, TokenPair
@@ -270,6 +272,13 @@ class Rotation(RuleBasedStateMachine):
         if hasattr(self, "world"):
             assert self.world.server.already_used == 0
 
+    @invariant()
+    def no_kernel_is_taken_for_another_program(self) -> None:
+        """Whatever is killed, lost, repeated and pasted again: all of it was our own doing."""
+        for kernel in getattr(self, "kernels", []):
+            notices = kernel.traits.get("notices") or ()
+            assert "shared" not in [notice.name for notice in notices]
+
     @precondition(lambda self: all(kernel.usable or kernel.dead for kernel in self.kernels))
     @rule()
     def everybody_has_a_session(self) -> None:
@@ -347,6 +356,7 @@ MUTANTS: dict[str, tuple[type, str, Any]] = {
         lambda self, error, generation: self.state.end(error),
     ),
     "the machine's clock counts": (ServerClock, "now", lambda self: self.clock.wall()),
+    "a token is taken to be sent for the first time": (SentTokens, "is_first", lambda self, token: True),
     "an older pair replaces a newer one": (StoredSession, "is_spent", lambda self, token: True),
 }
 
@@ -375,13 +385,14 @@ def test_the_model_answers_as_recorded(scenario: str) -> None:
     time = 0.0
     server = AuthServer(lambda: time, version=version, reuse_interval=reuse_interval)
     ours: dict[str, str] = {}
+    touched: dict[str, str] = {}
     path = Path(__file__).parent.parent / "wire" / f"{scenario}.json"
     for number, exchange in enumerate(json.loads(path.read_text("utf-8"))):
         request, response = exchange["request"], exchange["response"]
         # Dates are whole seconds; within one, one exchange comes after the other.
         time = parsedate_to_datetime(response["headers"]["date"]).timestamp() + number / 1000
         if request["path"].startswith("/signup"):
-            pair: dict[str, Any] = server.sign_in()
+            pair: dict[str, Any] = server.sign_in(response["body"]["user"]["id"])
         elif request["path"].startswith("/token"):
             status, pair, _ = server.exchange(ours[request["body"]["refresh_token"]])
             assert status == response["status"], exchange["name"]
@@ -390,6 +401,13 @@ def test_the_model_answers_as_recorded(scenario: str) -> None:
                 continue
         else:
             continue
+        # Whether it has touched the user is told too.
+        user_id, at = pair["user"]["id"], pair["user"]["updated_at"]
+        as_recorded = touched.get(user_id) != response["body"]["user"]["updated_at"]
+        touched[user_id] = response["body"]["user"]["updated_at"]
+        assert (datetime.fromisoformat(at.replace("Z", "+00:00")).timestamp() == time) is as_recorded, (
+            exchange["name"]
+        )
         theirs = response["body"]["refresh_token"]
         assert ours.setdefault(theirs, pair["refresh_token"]) == pair["refresh_token"], exchange["name"]
 

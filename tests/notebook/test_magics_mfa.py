@@ -76,6 +76,11 @@ def test_an_app_is_added(here: Shell, server: DemoServer, person: Person) -> Non
     assert person.asked == ["Six-digit code of your authenticator app (not shown): "]
     key = re.findall(r"Add this key to your authenticator app: ((?:[A-Z2-7]{4} ?){8})", ran.text)
     assert key
+    if hasattr(here.ip.history_manager, "outputs"):
+        assert key[0].strip() not in repr(here.ip.history_manager.outputs), (
+            "what IPython keeps, %notebook saves"
+        )
+        assert "\u2580" not in repr(here.ip.history_manager.outputs), "nor the QR code"
 
 
 def test_the_digits_are_asked_for(here: Shell, server: DemoServer, person: Person) -> None:

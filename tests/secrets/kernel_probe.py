@@ -9,6 +9,7 @@ import gc
 import json
 import linecache
 import logging
+import os
 import pprint
 import sys
 import traceback
@@ -115,5 +116,6 @@ def _widgets() -> str:
 
 
 def dump(path: str) -> None:
-    """Write all places into a file."""
-    Path(path).write_text(json.dumps(places()), encoding="utf-8")
+    """Write all places into a file, which is whole once it is there."""
+    Path(f"{path}.part").write_text(json.dumps(places()), encoding="utf-8")
+    os.replace(f"{path}.part", path)

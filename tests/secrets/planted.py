@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from supabase_nb.demo import DemoServer
 
 #: What is found of a token: enough to use it, or enough to recognise it.
 Needle = tuple[str, str]
@@ -46,6 +49,22 @@ class Planted:
         """Which tokens are in there."""
         data = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
         return {needle for shape, needle in self.needles.items() if shape in data}
+
+
+def where_digits_are(places: Iterable[tuple[str, bytes | str]], *codes: str) -> list[str]:
+    """The places that hold one of these codes: six digits that are no part of a longer number or of a fraction."""
+    pattern = re.compile(b"(?<![0-9.])(?:%s)(?![0-9])" % "|".join(codes).encode())
+    texts = (
+        (place, data.encode("utf-8", "replace") if isinstance(data, str) else data) for place, data in places
+    )
+    return sorted({place for place, data in texts if pattern.search(data)})
+
+
+def new_user(server: DemoServer, name: str) -> tuple[str, str]:
+    """Email address and password of a user who has no second factor yet."""
+    email, password = f"{name}@example.com", f"correct horse of {name}"
+    server.admin("POST", "/users", {"email": email, "password": password, "email_confirm": True})
+    return email, password
 
 
 def _base64_of(text: str) -> Iterator[bytes]:

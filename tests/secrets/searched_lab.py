@@ -76,6 +76,8 @@ class SearchedLab:
         self.responses: list[bytes] = []
         self.console: list[str] = []
         self.read: dict[str, str] = {}
+        #: Six digits that were typed.
+        self.codes: list[str] = []
         environment = own_environment(self.home)
         self.notebooks.mkdir()
         self._settings(environment)
@@ -164,6 +166,19 @@ class SearchedLab:
                 shared.insertCell(index, {cell_type: 'code', source, metadata: {}, outputs: []});
                 content.activeCellIndex = index;
                 await jupyterapp.commands.execute('notebook:run-cell');
+            }""",
+            source,
+        )
+
+    def begin(self, source: str) -> None:
+        """Write a cell at the end and run it, without waiting for it: it asks for something."""
+        self._do(
+            """source => {
+                const {content} = jupyterapp.shell.currentWidget;
+                const shared = content.model.sharedModel, index = shared.cells.length;
+                shared.insertCell(index, {cell_type: 'code', source, metadata: {}, outputs: []});
+                content.activeCellIndex = index;
+                void jupyterapp.commands.execute('notebook:run-cell');
             }""",
             source,
         )

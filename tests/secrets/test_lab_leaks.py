@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hostile_text import HOSTILE
-from planted import Found, Planted, modes, search, table
+from planted import Found, Planted, modes, new_user, search, table, where_digits_are
 from searched_lab import SearchedLab
 from sign_in_methods import ENTRIES, USE, filled, tokens
 
@@ -77,6 +78,7 @@ def work(lab: SearchedLab, server: DemoServer, planted: Planted) -> Path:
             arg=form.element_handle(),
         )
         planted.add_stored(f"form, {name}", lab.home / "sessions")
+    second_factor(lab, server, planted)
     # The browser cleans the cells that held literals a moment after they ran.
     page.wait_for_function(
         """typed => {
@@ -88,6 +90,41 @@ def work(lab: SearchedLab, server: DemoServer, planted: Planted) -> Path:
     page.keyboard.press("Control+z")
     lab.look()
     return path
+
+
+def second_factor(lab: SearchedLab, server: DemoServer, planted: Planted) -> None:
+    """Add an authenticator app, sign in again, and verify in the panel; the codes go to `lab.codes`."""
+    page, (email, password) = lab.page, new_user(server, "lab-second-factor")
+    file = lab.outside / "password.txt"
+    file.write_text(password)
+    planted.add("second factor, signing in", password=password)
+    sign_in = f"_ = supabase.auth.sign_in_with_password(email={email!r}, password=open({str(file)!r}).read())"
+    lab.run(sign_in)
+    lab.begin("%supabase_mfa --enroll")
+    image, prompt = page.locator(".sb-enrolment img, .sb img").last, page.locator(".jp-Stdin-input")
+    key = str(page.locator(".sb-key").text_content())
+    source = str(image.get_attribute("src"))
+    for text in (key, key.replace(" ", ""), source[len(source) // 2 :][:200], unquote(source)[-600:][:200]):
+        planted.add("second factor, app", password=text)
+    lab.save()  # while it is on screen
+    planted.add("second factor, prompt", password="planted wrong code")
+    prompt.fill("planted wrong code")
+    prompt.press("Enter")
+    page.get_by_text("Invalid TOTP code").wait_for()
+    lab.codes.append(server.totp_codes(email)[0]["code"])
+    prompt.fill(lab.codes[-1])
+    prompt.press("Enter")
+    page.get_by_text("The app was added.").wait_for()
+    lab.run(sign_in)
+    lab.run("supabase.panel")
+    panel = page.locator(".sb-live[data-kind=panel]").last
+    digits = panel.get_by_label("Enter the six digits")
+    planted.add("second factor, panel", password="0x0y0z0u0v0w")
+    for code in ("0x0y0z0u0v0w", None):
+        lab.codes.append(code or server.totp_codes(email)[0]["code"])
+        digits.fill(lab.codes[-1])
+        digits.press("Enter")
+        panel.get_by_text("That code is wrong" if code else "Verified.").wait_for()
 
 
 def hostile(lab: SearchedLab) -> dict[str, Any]:
@@ -189,6 +226,7 @@ class Result:
     seen: set[str]
     places: set[str]
     open: list[str]
+    codes: list[str]
     widgets: int
     source: str
     hostile: dict[str, Any]
@@ -210,6 +248,7 @@ def result(tmp_path_factory: pytest.TempPathFactory, demo: DemoServer) -> Result
                 path = work(lab, demo, planted)
                 result.open = modes(lab.home / "sessions")
                 result.leaks = search(lab.places(), planted)
+                result.codes = where_digits_are(lab.places(), *lab.codes)
                 saved = json.loads(path.read_text())
                 state = saved["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
                 result.widgets = len(state)
@@ -244,6 +283,8 @@ def _in_a_thread(call: Callable[[], Any], result: Result) -> None:
 #: A refresh token apart from its access token, or in code that fails: until it is used, it is a word like any
 #: other in the echo of its own cell, and in the log of a kernel at DEBUG.
 ECHOED = ("literals, call", "literals to variables", "literals, a syntax error")
+#: The QR code and the key of a new app are sent to the page, as a message.
+SENT = ("frames from the kernel", "second factor, app")
 BEFORE = ("frames from the kernel", "log of server and kernel at DEBUG", "loggers at DEBUG")
 
 
@@ -251,9 +292,14 @@ def test_no_token_is_anywhere(result):
     leaks = {
         (place, method): needles
         for (place, method), needles in result.leaks.items()
-        if not (method in ECHOED and place in BEFORE and {kind for _, kind in needles} == {"refresh token"})
+        if (place, method) != SENT
+        and not (method in ECHOED and place in BEFORE and {kind for _, kind in needles} == {"refresh token"})
     }
     assert not leaks, "\n" + table(leaks)
+
+
+def test_no_code_of_a_second_factor_is_anywhere(result):
+    assert result.codes == []
 
 
 def test_nobody_else_may_read_the_storage_folder(result):

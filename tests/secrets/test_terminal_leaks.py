@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from planted import Planted, below, modes, processes, search, table
+from planted import Planted, below, modes, new_user, processes, search, table, where_digits_are
 from searched_kernel import own_environment
 from waiting import kill, wait_until
 
@@ -81,7 +81,7 @@ class Terminal:
         """Type a line and wait for the next prompt, of IPython or of the magic."""
         self.child.send(f"{line}\r")
         self.child.expect(r"\r\n")
-        self.child.expect([PROMPT, r"(?:Access|Refresh) token[^\r\n]{0,40}:"])
+        self.child.expect([PROMPT, r"(?:Access|Refresh) token[^\r\n]{0,40}:", r"Six digits[^\r\n]{0,60}:"])
         shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.child.before + self.child.after)
         self.screen += shown
         return shown
@@ -131,6 +131,37 @@ def test_no_token_is_anywhere(name, terminal, supabase_auth_server):
     leaks = search(places, planted)
     assert not leaks, "\n" + table(leaks)
     assert modes(terminal.home / "sessions") == []
+
+
+def test_nothing_of_a_second_factor_is_anywhere_but_on_the_screen(terminal, supabase_auth_server):
+    email, password = new_user(supabase_auth_server, "terminal-second-factor")
+    file, planted, wrong = terminal.outside / "password.txt", Planted(), "planted wrong code"
+    file.write_text(password)
+    planted.add("signing in", password=password)
+    planted.add("the prompt", password=wrong)
+    sign_in = f"_ = supabase.auth.sign_in_with_password(email={email!r}, password=open({str(file)!r}).read())"
+    terminal.enter(sign_in)
+    terminal.screen = ""
+    terminal.enter("%supabase_mfa --enroll")
+    (key,) = re.findall(r"authenticator app: ((?:[A-Z2-7]{4} ?){8})", terminal.screen)
+    planted.add("the key", password=key.strip())
+    planted.add("the secret", password=key.replace(" ", ""))
+    terminal.enter(wrong)
+    right = supabase_auth_server.totp_codes(email)[0]["code"]
+    assert "Verified: this session is at aal2" in terminal.enter(right)
+    terminal.enter(sign_in)
+    terminal.enter("%supabase_mfa")
+    terminal.enter(wrong)
+    again = supabase_auth_server.totp_codes(email)[0]["code"]
+    assert "Verified" in terminal.enter(again)
+    planted.add_stored("the session", terminal.home / "sessions")
+    places = list(terminal.places())
+    leaks = search(places, planted)
+    assert not leaks, "\n" + table(leaks)
+    assert where_digits_are(places, right, again) == []
+    assert where_digits_are([("a leak", f"code={right}")], right), "it would be seen"
+    assert wrong not in terminal.screen
+    assert where_digits_are([("the screen", terminal.screen)], right, again) == [], "it isn't echoed"
 
 
 def test_the_search_sees_a_leak_in_every_place(terminal):

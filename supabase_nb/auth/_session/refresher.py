@@ -25,6 +25,7 @@ from ...tokens import Secret
 from .._api.endpoints import AuthAPI
 from .._loop import Runtime
 from .retry import asked_to_wait, pause_after, retry, time_until
+from .second_holder import refreshed_elsewhere, refused_for_another
 from .session_store import SessionStore
 from .snapshot import Freshness, SessionSnapshot
 from .state import SessionState, not_signed_in
@@ -36,6 +37,7 @@ logger = logging.getLogger("supabase_nb")
 # In seconds: access tokens with a shorter lifetime are useless; the pauses between exchanges that return
 # them.
 _TOO_SHORT, _FIRST_USELESS_PAUSE, _LONGEST_USELESS_PAUSE = 1.0, 2.0, 60.0
+_ALREADY_USED = "refresh_token_already_used"
 # For this many seconds, new callers join an attempt whose callers were all interrupted.
 _YOUNG = 2.0
 
@@ -226,12 +228,14 @@ class TokenRefresher:
             await self.end(missing, snapshot.generation)
             raise missing
         logger.debug("refreshing the access token")
+        pair, user = TokenPair.of_session(snapshot.session), snapshot.session.user
         try:
-            session = await self.exchange(TokenPair.of_session(snapshot.session), snapshot.session.user)
+            # After another kernel's refusal it is not another program's doing.
+            session, shared = await self.exchange(pair, user, None if last else snapshot.record)
         except AuthApiError as error:
             refused = error
         else:
-            return await self.put_in_force(session, snapshot)
+            return await self.put_in_force(session, snapshot, shared=shared)
         if refused.code in FINAL_CODES:
             stored = (await self._sync.read()).record
             if stored and not last and stored.session.refresh_token != sent.reveal():
@@ -244,20 +248,35 @@ class TokenRefresher:
             await self.end(refused, snapshot.generation)
         raise refused
 
-    async def exchange(self, pair: TokenPair, user: User | None = None) -> Session:
+    async def exchange(
+        self, pair: TokenPair, user: User | None = None, known: StoredSession | None = None
+    ) -> tuple[Session, bool]:
         """Send the refresh token of a pair.
 
         Args:
             pair: The tokens.
             user: The tokens' user, if known.
+            known: This session as it was stored here, if it was.
+
+        Returns:
+            The session with its new tokens, and whether another program was seen to refresh it too.
 
         Raises:
             AuthSessionMismatch: The response has another user.
         """
-        session = await self.api.refresh(pair.refresh_token, pair.claims, user)
-        self.state.exchanged_at = self._clock.clock.steady()
-        same_user(session.user, user.id if user else pair.user_id)
-        return session
+        sent = self.store.sent
+        first = await self.store.run(lambda: sent.is_first(pair.refresh_token))
+        known = known if first else None  # else what comes of it may be our own doing
+        try:
+            session = await self.api.refresh(pair.refresh_token, pair.claims, user)
+        except AuthApiError as error:
+            refused = error
+        else:
+            self.state.exchanged_at = self._clock.clock.steady()
+            same_user(session.user, user.id if user else pair.user_id)
+            return session, known is not None and refreshed_elsewhere(known.session, session)
+        another = known is not None and refused.code == _ALREADY_USED and sent.knows_all_about(known)
+        raise refused_for_another(refused) if another else refused
 
     async def put_in_force(
         self,
@@ -265,6 +284,8 @@ class TokenRefresher:
         before: SessionSnapshot,
         event: AuthChangeEvent = AuthChangeEvent.TOKEN_REFRESHED,
         cause: str | None = None,
+        *,
+        shared: bool = False,
     ) -> Session:
         """Save the current session's new tokens, then replace the snapshot.
 
@@ -275,6 +296,7 @@ class TokenRefresher:
             before: The snapshot from before the request.
             event: The event for subscribers.
             cause: The cause, as shown to the user; by default, that it was refreshed.
+            shared: Another program was seen to refresh the session too.
         """
         async with self.state.commit:
             current = self.state.snapshot
@@ -284,6 +306,7 @@ class TokenRefresher:
                     raise not_signed_in()
                 return current.session
             record = before.record.rotated_to(session) if before.record else StoredSession.begin(session)
+            record = record._replace(shared=record.shared or shared)
             found = await self._sync.read()
             stored = found.record
             if await self._sync.is_signed_out(before, found):

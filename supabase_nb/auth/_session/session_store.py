@@ -26,6 +26,7 @@ from .._api.server_clock import ServerClock
 from .._loop import Runtime
 from ..pkce import Pkce
 from . import session_index
+from .second_holder import SentTokens
 from .session_index import Entry, Index
 from .stored_session import StorageDamaged, StoredSession, TokenPair
 
@@ -81,8 +82,11 @@ class SessionStore:
     ) -> None:
         self.storage, self.key, self.clock = storage, key, clock
         self._project, self._older_keys = project, dict(older_keys or {})
-        self._index_key = f"{project}-sessions"
+        self._index_key, self._sent_key = f"{project}-sessions", f"{project}-sent"
         self._runtime = runtime
+        self.sent = SentTokens(
+            storage, self._sent_key, lambda: self._lock(self._index_key, _INDEX_LOCK_TIMEOUT)
+        )
         # A session and its copies are the same text, so the last one that was parsed is cached.
         self._last_read: tuple[Secret, StoredSession] | None = None
         # Memory is fast, but a file or a keyring can block.
@@ -346,6 +350,7 @@ class SessionStore:
                 self._write_index(index, before)
                 if not index:
                     self._remove(self._index_key)
+                    self._remove(self._sent_key)
         if self._read(self.key) == (None, None):
             remove(self.key)  # leftovers of a damaged file or an interrupted save
             self._remove_older()

@@ -131,18 +131,18 @@ class SetSession:
             if known.best.access_token != before.best.access_token:
                 answer = await self._verify(known.best)
             request.must_finish = True
-            session = await self._accept_or_exchange(known.best, answer)
+            session, shared = await self._accept_or_exchange(known.best, answer, known.later)
             if isinstance(session, AuthApiError) and known.later is None:
                 # The token wasn't recognized as used, but the server names its session, and ours is later.
                 later = _named_by(session, pair, known.records)
                 if later is not None:
                     known = known._replace(later=later)
-                    session = await self._exchange(later.pair, later.session.user)
+                    session, shared = await self._exchange(later.pair, later.session.user, later)
             if isinstance(session, AuthApiError):
                 await self._refuse(session, pair, known)
             continued = known.later is not None
             return await self._commit(
-                _record_of(session, pair, known),
+                _record_of(session, pair, known, shared=shared),
                 event,
                 "continued from storage" if continued else cause,
                 request,
@@ -188,16 +188,16 @@ class SetSession:
             return error
 
     async def _accept_or_exchange(
-        self, pair: TokenPair, answer: User | AuthApiError | None
-    ) -> Session | AuthApiError:
+        self, pair: TokenPair, answer: User | AuthApiError | None, known: StoredSession | None
+    ) -> tuple[Session | AuthApiError, bool]:
         """Rules 2 and 3: accept valid tokens, exchange expired ones."""
         if isinstance(answer, AuthApiError):
             if not says_expired(answer):
-                return answer
+                return answer, False
         elif answer is not None:
             same_user(answer, pair.user_id)
             exp = tokens.expiry(pair.claims) or 0.0
-            return Session(
+            accepted = Session(
                 pair.access_token,
                 pair.refresh_token,
                 expires_at=exp,
@@ -205,19 +205,22 @@ class SetSession:
                 user=answer,
                 _claims=pair.claims,
             )
+            return accepted, False
         if not pair.refresh_token:
             raise AuthSessionMissing(
                 "The server says that the access token has expired, and there is no refresh token. "
                 "Restore the session from both tokens, or sign in.",
                 code="session_missing",
             )
-        return await self._exchange(pair)
+        return await self._exchange(pair, None, known)
 
-    async def _exchange(self, pair: TokenPair, user: User | None = None) -> Session | AuthApiError:
+    async def _exchange(
+        self, pair: TokenPair, user: User | None, known: StoredSession | None
+    ) -> tuple[Session | AuthApiError, bool]:
         try:
-            return await self._refresher.exchange(pair, user)
+            return await self._refresher.exchange(pair, user, known)
         except AuthApiError as error:
-            return error
+            return error, False
 
     async def _commit(
         self,
@@ -347,10 +350,13 @@ def _named_by(error: AuthError, pair: TokenPair, records: tuple[StoredSession, .
     return None
 
 
-def _record_of(session: Session, pair: TokenPair, known: _Known) -> StoredSession:
+def _record_of(session: Session, pair: TokenPair, known: _Known, *, shared: bool) -> StoredSession:
     """The record to save, with the known used tokens of this session."""
     spent = pair.refresh_token if pair.refresh_token.reveal() != session.refresh_token else None
     base = known.later or next(
         (record for record in known.records if record.session.session_id == session.session_id), None
     )
-    return base.rotated_to(session, spent=spent) if base else StoredSession.begin(session, spent=spent)
+    if base is None:
+        return StoredSession.begin(session, spent=spent)
+    shared = shared or base.shared or base.was_overtaken_by(pair)
+    return base.rotated_to(session, spent=spent)._replace(shared=shared)

@@ -26,6 +26,10 @@ _NO_REFRESH_TOKEN = (
     "There is no refresh token, so this session ends when the access token expires. "
     "To have it refreshed, restore it from both tokens."
 )
+_SHARED = (
+    "Another program refreshes this session too. Sooner or later the auth server will end it for both. "
+    "Sign in here to give this notebook a session of its own."
+)
 
 
 class SessionState:
@@ -189,6 +193,8 @@ class SessionState:
     def _shown_notices(self, snapshot: SessionSnapshot) -> tuple[str, ...]:
         ends = snapshot.session is not None and not snapshot.session.refresh_token
         shown = self.notices | ({"no_refresh_token": _NO_REFRESH_TOKEN} if ends else {})
+        if snapshot.record is not None and snapshot.record.shared:
+            shown = shown | {"shared": _SHARED}
         return tuple(Notice(text, name) for name, text in shown.items())
 
     def note(self, name: str, text: str | None) -> None:

@@ -59,12 +59,14 @@ class StoredSession(NamedTuple):
         salt: The hashes' salt, hexadecimal.
         spent_token_hashes: The hashes, oldest first, at most 512.
         clock_offset: Server's clock minus this machine's, when the session was saved, in seconds.
+        shared: Whether another program refreshes it too (`second_holder`).
     """
 
     session: Session
     salt: str
     spent_token_hashes: tuple[str, ...] = ()
     clock_offset: float = 0.0
+    shared: bool = False
 
     @property
     def id(self) -> str:
@@ -94,7 +96,7 @@ class StoredSession(NamedTuple):
             session: The new session.
             spent: Another used refresh token of the session, besides our own.
         """
-        record = StoredSession(session, self.salt, self.spent_token_hashes, self.clock_offset)
+        record = self._replace(session=session)
         for token in (self.pair.refresh_token, spent):
             if token and token.reveal() != session.refresh_token:
                 record = record._with_spent(token)
@@ -118,8 +120,8 @@ class StoredSession(NamedTuple):
     def same_as(self, stored: StoredSession, clock_offset: float) -> bool:
         """Whether the record is the same: tokens, user, used tokens, and the clock within a second."""
         return (
-            (self.session, self.salt, self.spent_token_hashes)
-            == (stored.session, stored.salt, stored.spent_token_hashes)
+            (self.session, self.salt, self.spent_token_hashes, self.shared)
+            == (stored.session, stored.salt, stored.spent_token_hashes, stored.shared)
         ) and abs(clock_offset - stored.clock_offset) < 1.0
 
     def is_later_than(self, pair: TokenPair) -> bool:
@@ -140,6 +142,13 @@ class StoredSession(NamedTuple):
             return ours > supplied
         return mine is not None and theirs is not None and mine > theirs
 
+    def was_overtaken_by(self, pair: TokenPair) -> bool:
+        """Whether the pair is a later rotation of this session, which was made by another program."""
+        if not pair.refresh_token or pair.session_id != self.session.session_id or self.is_later_than(pair):
+            return False
+        mine, theirs = self.session.issued_at, tokens.number(pair.claims, "iat")
+        return mine is not None and theirs is not None and theirs > mine
+
     def merged_with(self, other: StoredSession) -> StoredSession:
         """The later of two records of a session, with the used tokens of both."""
         later, earlier = self, other
@@ -158,6 +167,7 @@ class StoredSession(NamedTuple):
             "salt": self.salt,
             "ancestors": self.spent_token_hashes,
             "clock_offset": round(self.clock_offset, 3),
+            **({"shared": True} if self.shared else {}),
         }
         return _ENCODER.encode({**self.session.to_wire(), _OURS: ours})
 
@@ -180,7 +190,8 @@ class StoredSession(NamedTuple):
         except ValueError:
             return cls.begin(session)
         hashes = tuple(item for item in ancestors if isinstance(item, str))
-        return cls(session, salt, hashes[-_FIRST - _LAST :], offset or 0.0)
+        shared = ours.get("shared") is True
+        return cls(session, salt, hashes[-_FIRST - _LAST :], offset or 0.0, shared)
 
 
 class StorageDamaged(AuthStorageError):

@@ -202,6 +202,7 @@ export function signInForm(words, channel, told) {
       h("summary", {}, say(words, "form.where")),
       h("p", {}, say(words, "form.where.open")),
       h("dl", {}, ...["storage", "cookies", "link"].flatMap(place)),
+      h("p", {}, say(words, "form.where.close")),
     );
   }
 

@@ -15,6 +15,7 @@ const ANSWER_STAYS = 5_000;
 /** What notices look like, by the names they were set under. Events and the token's line say what the others do. */
 const TONES = /** @type {Record<string, string>} */ ({
   set_auth: "warn",
+  shared: "warn",
   detached: "warn",
   sign_out: "warn",
   storage: "",
@@ -58,6 +59,12 @@ export function panel(words, channel, asks) {
   const signOut = button("panel.sign_out", "sb-quiet", () => ask("sign_out"));
   const entrance = h("div", { class: "sb-buttons" }, ...openers("panel.sign_in"));
   const buttons = h("div", { class: "sb-buttons" }, details, refresh, signOut, ...again);
+
+  /** What can be done about a notice. @type {Record<string, () => HTMLElement>} */
+  const ACTIONS = {
+    set_auth: () => button("panel.stop", "sb-link", () => ask("stop_set_auth")),
+    shared: () => button("panel.sign_in", "sb-link", (event) => enter("email", event)),
+  };
 
   const head = h("div", { class: "sb-head" }, who.element, entrance, state.element);
   const notices = h("ul", { class: "sb-notices" });
@@ -115,6 +122,7 @@ export function panel(words, channel, asks) {
   }
 
   function enter(/** @type {string} */ method, /** @type {Event} */ event) {
+    if (form.isOpen()) return;
     opener = /** @type {HTMLElement} */ (event.currentTarget);
     form.open(method, true);
   }
@@ -207,8 +215,8 @@ export function panel(words, channel, asks) {
     noticed = key;
     notices.replaceChildren(
       ...told.map(({ name, text, tone }) => {
-        const stop = name === "set_auth" ? [" ", button("panel.stop", "sb-link", () => ask("stop_set_auth"))] : [];
-        return h("li", { "data-tone": tone }, text, ...stop);
+        const act = ACTIONS[name]?.();
+        return h("li", { "data-tone": tone }, text, ...(act ? [" ", act] : []));
       }),
     );
   }

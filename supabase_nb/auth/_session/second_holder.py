@@ -1,0 +1,110 @@
+"""What tells that another program refreshes a session too; and which refresh tokens we have sent ourselves.
+
+A session that was pasted may still be open in the app that it came from. Both then exchange the same refresh
+tokens, until one of them sends a token that was spent long ago, and the server ends the session.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import datetime
+
+from ... import errors, tokens
+from ...errors import AuthApiError, AuthStorageError
+from ...models import Session
+from ...storage import MemoryStorage, SessionStorage, ask_storage
+from ...tokens import Secret
+from .stored_session import StoredSession
+
+# A token that was issued so long before the answer that brings it was issued for someone else; in seconds.
+_LONG_BEFORE = 5.0
+# How many tokens to remember. Only those count whose answer may have been lost: the last of each session.
+_MOST = 64
+
+_REFUSED = (
+    "This session was refreshed by another program, so the auth server ended it here. "
+    "Sign in here to give this notebook a session of its own."
+)
+
+
+class SentTokens:
+    """Salted hashes of the refresh tokens that were sent, by any kernel that shares the storage.
+
+    Noted before they are sent. Sent again (its answer was lost, or its kernel was killed), a token brings
+    what the server issued the first time, which looks as if another program had refreshed.
+
+    Args:
+        storage: Where they are noted.
+        key: Under what.
+        lock: Keeps other kernels from changing it meanwhile.
+    """
+
+    def __init__(
+        self, storage: SessionStorage, key: str, lock: Callable[[], AbstractContextManager[object]]
+    ) -> None:
+        self._storage, self._key, self._lock = storage, key, lock
+
+    def is_first(self, token: Secret) -> bool:
+        """Note that a refresh token is about to be sent; gives whether it is for the first time."""
+        try:
+            with self._lock():
+                salt, hashes = self._read()
+                hashed = tokens.fingerprint(token, salt)
+                if hashed in hashes:
+                    return False
+                text = json.dumps({"salt": salt, "sent": [*hashes, hashed][-_MOST:]})
+                ask_storage("saved", lambda: self._storage.set(self._key, text))
+        except AuthStorageError:
+            return False
+        return True
+
+    def knows_all_about(self, session: StoredSession) -> bool:
+        """Whether all kernels of ours that may have had the session's refresh token have noted it here.
+
+        In memory nothing is known of earlier kernels, which may have spent a token that is pasted again.
+        """
+        return not isinstance(self._storage, MemoryStorage) or bool(session.spent_token_hashes)
+
+    def _read(self) -> tuple[str, list[str]]:
+        text = ask_storage("read", lambda: self._storage.get(self._key))
+        try:
+            found = json.loads(text or "")
+            salt, hashes = str(found["salt"]), [str(hashed) for hashed in found["sent"]]
+            if len(bytes.fromhex(salt)) == 8:
+                return salt, hashes
+        except (TypeError, ValueError, KeyError):
+            pass  # none yet, or damaged
+        return os.urandom(8).hex(), []
+
+
+def refreshed_elsewhere(before: Session, after: Session) -> bool:
+    """Whether another program has refreshed a session, between `before` and the answer to its refresh token.
+
+    The token that was sent must not have been sent before.
+    """
+    sent, got = tokens.counter_of(before._refresh_token), tokens.counter_of(after._refresh_token)
+    if sent is not None and got is not None:
+        return got > sent + 1  # each rotation counts one (`tests/wire/rotation-v2-refresh-tokens.json`)
+    # Issuing a version 1 token touches the user. Who sends its parent later gets it too, and the user shows
+    # when it was issued (`tests/wire/rotation.json`, family 3).
+    seen, touched, answered = _touched(before), _touched(after), after.issued_at
+    if seen is None or touched is None or answered is None:
+        return False
+    return touched > seen and answered - touched > _LONG_BEFORE
+
+
+def _touched(session: Session) -> float | None:
+    at: datetime | None = session.user.updated_at
+    return at.timestamp() if at else None
+
+
+def refused_for_another(refused: AuthApiError) -> AuthApiError:
+    """What a refusal of a token that we have not spent says."""
+    error = errors.copy_error(refused)
+    error.message = _REFUSED
+    error.args = (_REFUSED,)
+    assert isinstance(error, AuthApiError)
+    return error
