@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from ._session.manager import SessionManager
     from .client import AuthClient
 
-# The auth server drops a `state` of ours, but keeps the query of `redirect_to`.
-_NONCE = "supabase_nb"
+# The auth server drops a `state` of ours, but keeps the query of `redirect_to`. In its log, a Jupyter server
+# masks what has "state" in its name.
+_NONCE = "supabase_nb_state"
 _CLIENT_NAME = "supabase-nb"
 
 _Exchange = Callable[["SessionManager", Secret], Coroutine[Any, Any, SessionResponse]]
@@ -51,6 +52,11 @@ class BrowserSignIn:
     ) -> None:
         self.url, self.redirect_to = url, redirect_to
         self._auth, self._nonce, self._exchange = auth, nonce, exchange
+
+    @property
+    def nonce(self) -> Secret:
+        """What the address that the browser is sent back to has to contain."""
+        return self._nonce[1]
 
     def __repr__(self) -> str:
         return f"BrowserSignIn(redirect_to={self.redirect_to!r})"

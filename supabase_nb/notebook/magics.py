@@ -284,18 +284,26 @@ class SupabaseMagics:
                 if not name.startswith("_") and isinstance(value, Client)
             )
 
-    def show(self, client: Client, *, whole: bool = False, open_form: bool = False) -> None:
+    def show(
+        self,
+        client: Client,
+        *,
+        whole: bool = False,
+        open_form: bool = False,
+        provider: str | None = None,
+    ) -> None:
         """Show a client: its panel, or one line where another cell shows that already.
 
         Args:
             client: The client.
             whole: Show the panel anyway.
             open_form: With its form open.
+            provider: Let the form offer this provider first.
         """
         from .show import show_change, show_panel
 
         if whole or open_form:
-            show_panel(client.auth, open_form=open_form)
+            show_panel(client.auth, open_form=open_form, provider=provider)
         else:
             show_change(client.auth)
 

@@ -42,8 +42,10 @@ def _sign_in_arguments(parser: MagicParser) -> None:
     )
 
 
-def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
+def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse | None:
     """Sign in. The password, code or address is asked for and not shown; don't write it in the cell.
+
+    In a notebook, --provider opens the panel's form, and the sign-in is finished there.
 
     If you are signed in already, it doesn't ask again, so you can run the whole notebook again.
 
@@ -64,6 +66,9 @@ def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
         response = auth.sign_in_with_url(
             prompts.ask("Address of the page that the link opened (not shown): ")
         )
+    elif given.provider and not given.paste and _can_click():
+        magics.show(client, open_form=True, provider=given.provider)
+        return None
     elif given.provider or given.oauth:
         response = _in_browser(auth, given)
     else:
@@ -106,6 +111,11 @@ def _begin(auth: AuthClient, given: argparse.Namespace, redirect_to: str) -> Bro
     if given.oauth:
         return begin_with_oauth_server(auth, redirect_to, client_id=given.client_id)
     return begin_with_provider(auth, given.provider, redirect_to)
+
+
+def _can_click() -> bool:
+    """Whether there is a notebook, where somebody reads along: not where it is run as a whole (papermill)."""
+    return prompts.can_show_form() and prompts.prompt() is not None
 
 
 def _has_browser() -> bool:
