@@ -37,6 +37,9 @@ NAMES = {
     "JWT secret": "jwt[_-]?secret",
 }
 #: What else is a secret where it is named: masked in logs and errors, where that does no harm.
-OTHER_NAMES = "id_?token|token_hash|code_verifier|api_?key|client_secret|(?:proxy-)?authorization"
+OTHER_NAMES = (
+    "id_?token|token_hash|code_verifier|api_?key|client_secret|(?:proxy-)?authorization"
+    "|returned_address|supabase_nb_state"
+)
 #: Names of a session's cookies (`.0`, `.1` where it is in parts), and of its entry in local storage.
 COOKIE_NAME = r"(?:sb-[A-Za-z0-9-]{1,64}|supabase)[.-]auth[.-]token"

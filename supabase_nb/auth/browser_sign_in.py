@@ -80,7 +80,10 @@ class BrowserSignIn:
             )
         refused = refusal_in(fields)
         if refused is not None:
-            raise refused
+            try:
+                raise refused
+            finally:
+                del refused  # else its traceback and this frame would keep each other, and the sign-in, alive
         code = fields.get("code")
         if not code:
             raise nothing_to_sign_in_with()

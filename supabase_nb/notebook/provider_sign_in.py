@@ -114,6 +114,7 @@ def sign_in_options(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, A
 
     settings = settings_of(auth)
     providers = [{"name": name, "label": name_of_provider(name)} for name in settings.providers[:40]]
+    providers.sort(key=lambda provider: provider["label"].lower())
     return {"text": "", "providers": providers, "anonymous": settings.anonymous}
 
 
@@ -156,7 +157,7 @@ def finish(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
     attempt = _attempt_of(auth, fields)
     if attempt is None:
         raise AuthError(word("form.provider.over"), code="sign_in_timeout")
-    response = attempt.sign_in.finish(fields.get("address", Secret("")))
+    response = attempt.sign_in.finish(fields.get("returned_address", Secret("")))
     _end(attempt)
     return {"text": word("form.signed_in", who=name_of_user(response.user))}
 

@@ -161,6 +161,8 @@ WORDS: dict[str, str] = {
     "form.provider.elsewhere": "Did it end on another page?",
     "form.provider.redirect": "Then the project doesn't know this notebook's address. Add it in the "
     "project's settings, at Authentication → URL Configuration → Redirect URLs:",
+    "form.provider.unreachable": "If the kernel runs on another machine, that page can't load. Its address "
+    "is enough.",
     "form.provider.address": "Address it ended on",
     "form.provider.address.hint": "(to finish here anyway)",
     "form.provider.address.empty": "Paste the whole address of the page that the sign-in ended on.",

@@ -88,9 +88,9 @@ def test_the_form_is_told_what_the_project_offers(connect):
         offered = answer(Form(connect(server)), "sign_in_options")
     assert offered["ok"]
     assert offered["providers"] == [
-        {"name": "azure", "label": "Microsoft"},
         {"name": "github", "label": "GitHub"},
         {"name": "linkedin_oidc", "label": "LinkedIn"},
+        {"name": "azure", "label": "Microsoft"},
         {"name": "slack", "label": "Slack"},
     ]
     assert offered["anonymous"] is True
@@ -151,7 +151,7 @@ def test_the_verifier_and_the_code_stay_in_the_kernel(form):
         "type": "ask",
         "what": "finish_with_provider",
         "id": "finish",
-        "fields": {"attempt": begun["attempt"], "address": address},
+        "fields": {"attempt": begun["attempt"], "returned_address": address},
     }
     form.entry._handle_custom_msg(message, [])
     wait()
@@ -202,7 +202,9 @@ def test_cancelled(form, page):
     assert answer(form, "cancel_with_provider", "cancel", attempt=begun["attempt"])["ok"]
     expect_nothing_open()
     assert outcomes(form) == []
-    late = answer(form, "finish_with_provider", "late", attempt=begun["attempt"], address=f"{PAGE}?code=x")
+    late = answer(
+        form, "finish_with_provider", "late", attempt=begun["attempt"], returned_address=f"{PAGE}?code=x"
+    )
     assert (late["ok"], late["text"]) == (False, "This sign-in has ended. Begin again.")
 
 
@@ -213,7 +215,9 @@ def test_the_second_drops_the_first_and_tells_its_form(form):
     # To cancel the first does not cancel the second.
     answer(form, "cancel_with_provider", "3", attempt=first["attempt"])
     address = came_back_to(second["url"], "ada@example.com")
-    assert answer(form, "finish_with_provider", "4", attempt=second["attempt"], address=address)["ok"]
+    assert answer(form, "finish_with_provider", "4", attempt=second["attempt"], returned_address=address)[
+        "ok"
+    ]
     expect_nothing_open()
 
 
@@ -222,10 +226,12 @@ def test_the_address_of_another_sign_in_is_refused_and_the_right_one_may_follow(
     address = came_back_to(begun["url"], "ada@example.com")
     for number, wrong in enumerate((address.replace(str(begun["nonce"]), "other"), "nonsense", "")):
         assert not answer(
-            form, "finish_with_provider", f"wrong {number}", attempt=begun["attempt"], address=wrong
+            form, "finish_with_provider", f"wrong {number}", attempt=begun["attempt"], returned_address=wrong
         )["ok"]
     assert who(form) is None
-    assert answer(form, "finish_with_provider", "right", attempt=begun["attempt"], address=address)["ok"]
+    assert answer(form, "finish_with_provider", "right", attempt=begun["attempt"], returned_address=address)[
+        "ok"
+    ]
     expect_nothing_open()
 
 

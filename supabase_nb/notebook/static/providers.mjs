@@ -38,20 +38,18 @@ export function providerSignIn(words, channel, told) {
   const again = h("button", { type: "button", class: "sb-button", onclick: openAgain });
   const stop = h("button", { type: "button", class: "sb-button sb-quiet", onclick: giveUp }, say(words, "form.cancel"));
   const redirect = h("p", {}, say(words, "form.provider.redirect"), " ", h("code", {}));
+  const unreachable = h("p", {}, say(words, "form.provider.unreachable"));
   const slot = h("div", { class: "sb-field" });
+  const use = h("button", { type: "button", class: "sb-button", onclick: finishWithField }, say(words, "form.provider.submit"));
   const problem = h("p", { class: "sb-problem", role: "status" });
   const elsewhere = h(
     "details",
     { class: "sb-elsewhere" },
     h("summary", {}, say(words, "form.provider.elsewhere")),
     redirect,
-    slot,
-    h(
-      "div",
-      { class: "sb-elsewhere-foot" },
-      problem,
-      h("button", { type: "button", class: "sb-button", onclick: () => finishWithField() }, say(words, "form.provider.submit")),
-    ),
+    unreachable,
+    h("div", { class: "sb-elsewhere-row" }, slot, use),
+    problem,
   );
   const waiting = h(
     "div",
@@ -107,7 +105,7 @@ export function providerSignIn(words, channel, told) {
       return h("button", { type: "button", class: look, ...label, onclick: () => begin(provider) }, sentences ? sentence : provider.label);
     });
     const or = h("p", { class: "sb-or" }, say(words, sentences ? "form.providers.or" : "form.providers.or_with"));
-    const list = h("div", { class: "sb-provider-list", "data-sentences": sentences }, ...buttons);
+    const list = h("div", { class: "sb-provider-list", "data-sentences": String(sentences) }, ...buttons);
     const link = (/** @type {string} */ key, /** @type {() => void} */ onclick) =>
       h("button", { type: "button", class: "sb-button sb-link", onclick }, say(words, key));
     choices.replaceChildren(...(only ? [] : [or]), ...(buttons.length ? [list] : []));
@@ -173,6 +171,7 @@ export function providerSignIn(words, channel, told) {
     mine.stopListening = mine.page ? receiveReturn(news.nonce ?? "", (address) => came(mine, address)) : () => {};
     const toAdd = mine.page && redirectToAdd(mine.page);
     redirect.hidden = !toAdd;
+    unreachable.hidden = Boolean(mine.page);
     write(/** @type {Element} */ (redirect.lastElementChild), toAdd);
     elsewhere.hidden = false;
     again.hidden = false;
@@ -226,7 +225,7 @@ export function providerSignIn(words, channel, told) {
     mine.popup?.close();
     clearInterval(mine.watching);
     write(state, say(words, "form.checking"));
-    askNow("finish_with_provider", { attempt: mine.id, address }, (news) => {
+    askNow("finish_with_provider", { attempt: mine.id, returned_address: address }, (news) => {
       if (attempt !== mine) return;
       if (news.ok) return done(news.text);
       channel.ask("cancel_with_provider", { attempt: mine.id });
@@ -329,7 +328,7 @@ export function providerSignIn(words, channel, told) {
     slot.querySelector("input")?.focus();
     if (!address) return complain(say(words, "form.provider.address.empty"));
     complain(say(words, "form.checking"), "");
-    ask("finish_with_provider", { attempt: mine.id, address }, (news) => {
+    ask("finish_with_provider", { attempt: mine.id, returned_address: address }, (news) => {
       if (attempt !== mine) return;
       if (news.ok) done(news.text);
       else complain(news.text || say(words, "form.failed"));
