@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import Server, place, running_jupyter, write_into
 from playwright.sync_api import Locator, Page, expect
+from test_looks import PICTURES, THEMES, faults, wear
 from test_token_entry import run_cell, wait_for_kernel
 
 from supabase_nb.demo import DemoServer
@@ -368,3 +369,56 @@ def test_as_an_anonymous_user(
         panel.get_by_role("button", name="Sign in").click()
         expect(panel.get_by_label("Email or phone")).to_be_visible()
         expect(panel.locator(".sb-choices")).to_be_hidden()
+
+
+MANY = (
+    "apple,azure,bitbucket,discord,facebook,figma,github,gitlab,google,keycloak,linkedin_oidc,notion,"
+    "slack_oidc,spotify,twitter"
+)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("providers", ["github,google", MANY], ids=["two", "many"])
+def test_every_state_theme_and_width(
+    providers: str,
+    page: Page,
+    hub: Server,
+    run_all: Callable[[Page], None],
+    node_modules: Path,
+) -> None:
+    def look(state: str) -> None:
+        page.bring_to_front()
+        for theme in THEMES:
+            wear(page, theme)
+            for width in (320, 640, 1400):
+                panel.evaluate("(sb, width) => { sb.parentElement.style.width = `${width}px` }", width)
+                assert faults(page) == [], f"{state}, {theme}, {width} px"
+        wear(page, THEMES[0])
+
+    with running_server(providers=providers) as project:
+        path = write_into(hub.root, f"looks-{len(providers)}", connect(project))
+        page.goto(place(hub, path, "lab/tree") + "?reset")
+        run_all(page)
+        page.add_script_tag(path=node_modules / "axe-core" / "axe.min.js")
+        page.add_style_tag(content=".sb * { animation: none !important; transition: none !important }")
+        panel = open_form(page)
+        look("offered")
+        if PICTURES and providers != MANY:
+            panel.evaluate("sb => { sb.parentElement.style.width = '600px'; document.activeElement.blur() }")
+            title = panel.locator(".sb-form-title")
+            title.evaluate("title => { title.textContent = 'Sign in to abcd.supabase.co' }")
+            panel.screenshot(path=PICTURES / "sign-in-providers.png")
+        popup = click_provider(page, panel)
+        expect(panel).to_contain_text("Finish in the window")
+        look("waiting")
+        popup.close()
+        expect(panel).to_contain_text("The window was closed")
+        expect(panel.locator(".sb-elsewhere code")).to_be_visible()
+        panel.get_by_label("Address it ended on").press("Enter")
+        expect(panel.locator(".sb-problem")).to_contain_text("Paste the whole address")
+        look("closed")
+        panel.get_by_role("button", name="Cancel").click()
+        page.evaluate("window.open = () => null")
+        panel.get_by_role("button", name="Continue with GitHub").click()
+        expect(panel).to_contain_text("Your browser didn't open a window.")
+        look("blocked")
