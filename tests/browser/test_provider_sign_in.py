@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Server, place, running_jupyter, write_into
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 from test_looks import PICTURES, THEMES, faults, wear
 from test_token_entry import run_cell, wait_for_kernel
 
@@ -105,6 +105,31 @@ def test_on_a_hub_the_window_comes_back_and_closes(
     expect(panel).to_have_attribute("data-status", "active")
     expect(panel).to_contain_text("grace@example.com")
     expect(panel.get_by_role("button", name="Details")).to_be_visible()
+
+
+def test_a_window_that_a_page_cuts_off_comes_back_all_the_same(
+    page: Page, hub: Server, project: DemoServer, run_all: Callable[[Page], None]
+) -> None:
+    """As GitHub and Google do: to us, the window then looks closed."""
+
+    def cut_off(route: Route) -> None:
+        answer = route.fetch()
+        headers = {**answer.headers, "cross-origin-opener-policy": "same-origin"}
+        route.fulfill(response=answer, headers=headers)
+
+    page.context.route("**/auth/v1/authorize?*", cut_off)
+    path = write_into(hub.root, "cut-off", connect(project), OPEN)
+    page.goto(place(hub, path, "lab/tree") + "?reset")
+    run_all(page)
+    panel = open_form(page)
+    popup = click_provider(page, panel)
+    expect(panel).to_contain_text("The window was closed, or can't be seen from here.")
+    assert popup.evaluate("opener") is None
+    with popup.expect_event("close"):
+        choose(popup, "grace@example.com")
+    expect(panel).to_contain_text("grace@example.com")
+    expect(panel).to_have_attribute("data-status", "active")
+    expect_nothing_open(page)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -404,6 +429,8 @@ def test_every_state_theme_and_width(
         panel = open_form(page)
         look("offered")
         if PICTURES and providers != MANY:
+            page.wait_for_selector("#jupyterlab-splash", state="detached")  # shown while a theme loads
+            page.mouse.move(0, 0)
             panel.evaluate("sb => { sb.parentElement.style.width = '600px'; document.activeElement.blur() }")
             title = panel.locator(".sb-form-title")
             title.evaluate("title => { title.textContent = 'Sign in to abcd.supabase.co' }")
