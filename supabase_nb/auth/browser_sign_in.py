@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # masks what has "state" in its name.
 _NONCE = "supabase_nb_state"
 _CLIENT_NAME = "supabase-nb"
+#: How long the auth server keeps a sign-in that was begun, in seconds.
+LIFETIME = 300.0
 
 _Exchange = Callable[["SessionManager", Secret], Coroutine[Any, Any, SessionResponse]]
 

@@ -24,10 +24,14 @@ class ProjectSettings:
     Attributes:
         providers: The names of the enabled providers, such as ``"github"``.
         anonymous: Whether it takes new anonymous users.
+        email: Whether users sign in with an e-mail address.
+        phone: Whether they do with a phone number.
     """
 
     providers: tuple[str, ...]
     anonymous: bool
+    email: bool
+    phone: bool
 
 
 def settings_of(auth: AuthClient) -> ProjectSettings:
@@ -46,4 +50,5 @@ def _read(answer: Mapping[str, Any]) -> ProjectSettings | None:
     enabled = [name for name, on in external.items() if on is True and name not in _NO_PROVIDERS]
     providers = [name for name in enabled if _NAME.fullmatch(name) and _REPLACED.get(name) not in enabled]
     anonymous = external.get("anonymous_users") is True and answer.get("disable_signup") is not True
-    return ProjectSettings(tuple(providers), anonymous)
+    email, phone = (external.get(name) is True for name in ("email", "phone"))
+    return ProjectSettings(tuple(providers), anonymous, email, phone)

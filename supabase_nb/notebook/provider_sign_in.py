@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .._background import HAS_THREADS, IN_BROWSER, run_soon
+from ..auth.browser_sign_in import LIFETIME, begin_with_provider
+from ..auth.project_settings import settings_of
 from ..errors import AuthError
 from ..redaction import shown
 from ..tokens import Secret
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
 Fields = Mapping[str, Secret]
 #: Sends a message to the pages that show the panel.
 Tell = Callable[[dict[str, Any]], object]
-
-#: How long the auth server keeps a sign-in that was begun, in seconds.
-LIFETIME = 300.0
 
 #: Of what `name.title()` would get wrong.
 _NAMES = {
@@ -110,12 +109,15 @@ def _attempt_of(auth: AuthClient, fields: Fields) -> _Attempt | None:
 
 def sign_in_options(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
     """What the form offers beside passwords, codes and tokens."""
-    from ..auth.project_settings import settings_of
-
     settings = settings_of(auth)
     providers = [{"name": name, "label": name_of_provider(name)} for name in settings.providers[:40]]
     providers.sort(key=lambda provider: provider["label"].lower())
-    return {"text": "", "providers": providers, "anonymous": settings.anonymous}
+    return {
+        "text": "",
+        "providers": providers,
+        "anonymous": settings.anonymous,
+        "email": settings.email or settings.phone,
+    }
 
 
 def begin(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
@@ -123,8 +125,6 @@ def begin(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
 
     `return_page` is the page of the notebook's server that the browser comes back to, if there is one.
     """
-    from ..auth.browser_sign_in import begin_with_provider
-    from ..auth.project_settings import settings_of
     from .loopback_listener import LoopbackListener
 
     provider, page = (fields.get(name, Secret("")).reveal() for name in ("provider", "return_page"))

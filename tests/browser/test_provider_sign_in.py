@@ -388,6 +388,13 @@ def test_as_an_anonymous_user(
         expect(panel).to_contain_text("Anonymous user")
         expect(panel).to_have_attribute("data-status", "active")
         expect_nothing_open(page)
+    with running_server(providers="", disable_email=True) as project:
+        page.goto(jupyter_lab(write_notebook("no-email", connect(project))))
+        run_all(page)
+        panel.get_by_role("button", name="Sign in").click()
+        expect(panel.get_by_role("tab", name="Paste tokens", selected=True)).to_be_visible()
+        expect(panel.get_by_role("tab")).to_have_count(1)
+        expect(panel.get_by_label("Access token")).to_be_focused()
     with running_server(providers="", disable_signup=True) as project:
         page.goto(jupyter_lab(write_notebook("no-anonymous", connect(project))))
         run_all(page)

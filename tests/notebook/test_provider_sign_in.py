@@ -94,6 +94,7 @@ def test_the_form_is_told_what_the_project_offers(connect):
         {"name": "slack", "label": "Slack"},
     ]
     assert offered["anonymous"] is True
+    assert offered["email"] is True
 
 
 def test_nothing_is_asked_before_the_form_is_opened(connect):

@@ -11,7 +11,7 @@ import { agreed } from "./shared.mjs";
  * is to be opened; how a sign-in with a provider ended.
  * @typedef {{type: "view", view: View} | {type: "taken", id: string} | {type: "closed"}
  *   | {type: "open", provider?: Provider | null}
- *   | {type: "answer", id: string, ok: boolean, text: string, providers?: Provider[], anonymous?: boolean,
+ *   | {type: "answer", id: string, ok: boolean, text: string, providers?: Provider[], anonymous?: boolean, email?: boolean,
  *     attempt?: string, url?: string, nonce?: string}
  *   | {type: "returned", attempt: string, ok: boolean, text: string}} News
  */

@@ -86,6 +86,10 @@ export function signInForm(words, channel, told) {
     },
     say: (text, mood) => speak(text, mood),
     done: (text) => finish(text),
+    email: (on) => {
+      METHODS.forEach(({ name }, index) => tabs.children[index]?.toggleAttribute("hidden", !on && name !== "tokens"));
+      if (!on && method.name !== "tokens" && !alone) choose(METHODS.length - 1, hasFocus());
+    },
   });
   // No <form>: browsers offer to remember what is sent with one.
   const element = h(
@@ -112,8 +116,9 @@ export function signInForm(words, channel, told) {
             if (!step) return;
             event.preventDefault();
             event.stopPropagation();
-            choose((index + step + METHODS.length) % METHODS.length, false);
-            const tab = /** @type {HTMLElement | undefined} */ (tabs.children[METHODS.indexOf(method)]);
+            const seen = /** @type {HTMLElement[]} */ ([...tabs.querySelectorAll("button:not([hidden])")]);
+            const tab = seen.at((seen.indexOf(/** @type {HTMLElement} */ (tabs.children[index])) + step) % seen.length);
+            tab?.click();
             tab?.focus();
           },
         },

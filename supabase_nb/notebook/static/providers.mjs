@@ -27,8 +27,9 @@ const SENTENCES = 3;
  * @param {Words} words
  * @param {Channel} channel
  * @param {{busy: () => boolean, mode: (mode: "" | "only" | "waiting") => void,
- *   say: (text: string, mood?: string) => void, done: (text: string) => void}} told `mode`: what else of the form is
- *   to be seen; `say`: below the fields; `done`: somebody has signed in
+ *   say: (text: string, mood?: string) => void, done: (text: string) => void, email: (on: boolean) => void}} told
+ *   `mode`: what else of the form is to be seen; `say`: below the fields; `done`: somebody has signed in; `email`:
+ *   whether the project takes e-mail addresses or phone numbers
  */
 export function providerSignIn(words, channel, told) {
   const number = Math.random().toString(36).slice(2);
@@ -360,6 +361,7 @@ export function providerSignIn(words, channel, told) {
         if (!news.ok || !news.providers) return;
         const known = JSON.stringify(offered);
         offered = { providers: news.providers, anonymous: Boolean(news.anonymous) };
+        told.email(news.email !== false);
         if (!attempt && !only && known !== JSON.stringify(offered)) offer();
       });
     },
