@@ -132,6 +132,7 @@ def test_a_window_that_a_page_cuts_off_comes_back_all_the_same(
     expect_nothing_open(page)
 
 
+@pytest.mark.firefox
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_on_this_machine_no_address_has_to_be_listed(
     host: str,
