@@ -37,6 +37,9 @@ NAMES = {
     "JWT secret": "jwt[_-]?secret",
 }
 #: Other names of secrets, whose values are masked only in logs and errors.
-OTHER_NAMES = "id_?token|token_hash|code_verifier|api_?key|client_secret|(?:proxy-)?authorization"
+OTHER_NAMES = (
+    "id_?token|token_hash|code_verifier|api_?key|client_secret|(?:proxy-)?authorization"
+    "|returned_address|supabase_nb_state"
+)
 #: Names of a session's cookies (with `.0`, `.1` for parts), and of its entry in local storage.
 COOKIE_NAME = r"(?:sb-[A-Za-z0-9-]{1,64}|supabase)[.-]auth[.-]token"

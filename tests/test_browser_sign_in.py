@@ -304,7 +304,7 @@ def test_nothing_of_it_shows(auth: AuthClient) -> None:
     under_way = begin_with_provider(auth, "github", HERE)
     assert isinstance(under_way, BrowserSignIn)
     assert repr(under_way) == f"BrowserSignIn(redirect_to={HERE!r})"
-    nonce = re.findall(r"supabase_nb%3D([\w-]+)", under_way.url)[0]
+    nonce = re.findall(r"supabase_nb_state%3D([\w-]+)", under_way.url)[0]
     assert nonce not in repr(vars(under_way)).replace(under_way.url, "")
 
 

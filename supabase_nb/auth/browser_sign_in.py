@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from ._session.manager import SessionManager
     from .client import AuthClient
 
-# The auth server drops our `state`, but keeps the query of `redirect_to`.
-_NONCE = "supabase_nb"
+# The auth server drops our `state`, but keeps the query of `redirect_to`. In their logs, Jupyter servers mask
+# parameters whose names contain "state".
+_NONCE = "supabase_nb_state"
 _CLIENT_NAME = "supabase-nb"
+#: How long the auth server keeps a sign-in that was begun, in seconds.
+LIFETIME = 300.0
 
 _Exchange = Callable[["SessionManager", Secret], Coroutine[Any, Any, SessionResponse]]
 
@@ -52,6 +55,11 @@ class BrowserSignIn:
         self.url, self.redirect_to = url, redirect_to
         self._auth, self._nonce, self._exchange = auth, nonce, exchange
 
+    @property
+    def nonce(self) -> Secret:
+        """What the address that the browser is sent back to has to contain."""
+        return self._nonce[1]
+
     def __repr__(self) -> str:
         return f"BrowserSignIn(redirect_to={self.redirect_to!r})"
 
@@ -74,7 +82,10 @@ class BrowserSignIn:
             )
         refused = refusal_in(fields)
         if refused is not None:
-            raise refused
+            try:
+                raise refused
+            finally:
+                del refused  # else its traceback and this frame would keep each other, and the sign-in, alive
         code = fields.get("code")
         if not code:
             raise nothing_to_sign_in_with()

@@ -10,15 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from ..auth.browser_sign_in import LIFETIME
 from ..errors import AuthError
 from ..tokens import Secret
 from .text import name_of_user, word
 
 if TYPE_CHECKING:
     from ..models import SessionResponse
-
-#: How long the auth server keeps an unfinished sign-in, in seconds.
-LIFETIME = 300.0
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">

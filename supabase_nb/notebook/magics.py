@@ -284,18 +284,26 @@ class SupabaseMagics:
                 if not name.startswith("_") and isinstance(value, Client)
             )
 
-    def show(self, client: Client, *, whole: bool = False, open_form: bool = False) -> None:
+    def show(
+        self,
+        client: Client,
+        *,
+        whole: bool = False,
+        open_form: bool = False,
+        provider: str | None = None,
+    ) -> None:
         """Show a client: its panel, or one line if another cell already shows the panel.
 
         Args:
             client: The client.
             whole: Show the panel in any case.
             open_form: Open the panel's form.
+            provider: The provider that the form offers first.
         """
         from .show import show_change, show_panel
 
         if whole or open_form:
-            show_panel(client.auth, open_form=open_form)
+            show_panel(client.auth, open_form=open_form, provider=provider)
         else:
             show_change(client.auth)
 

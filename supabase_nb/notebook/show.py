@@ -43,7 +43,9 @@ def in_terminal() -> bool:
     return isinstance(get_ipython(), TerminalInteractiveShell)
 
 
-def show(auth: AuthClient, kind: Kind = "panel", *, open_form: bool = False) -> None:
+def show(
+    auth: AuthClient, kind: Kind = "panel", *, open_form: bool = False, provider: str | None = None
+) -> None:
     """Show a client: the live display with a snapshot of it, or one line of text in a terminal.
 
     This makes two outputs: the snapshot, for a saved notebook without a kernel, and the widget. Their style
@@ -66,7 +68,7 @@ def show(auth: AuthClient, kind: Kind = "panel", *, open_form: bool = False) -> 
     # the view that it is about to draw, and doesn't redraw existing views.
     widget.push()
     if open_form:
-        widget.open_form()
+        widget.open_form(provider)
     one_line = kind in ("badge", "line")
     publish_widget(widget.mimebundle(), fallback.plain(view), fallback.html(view, one_line=one_line))
     if open_form:
@@ -81,15 +83,15 @@ def publish_widget(bundle: tuple[dict[str, Any], dict[str, Any]], plain: str, ht
     _publish({**data, "text/plain": ""}, metadata)
 
 
-def show_panel(auth: AuthClient, *, open_form: bool = False) -> None:
+def show_panel(auth: AuthClient, *, open_form: bool = False, provider: str | None = None) -> None:
     """Show the panel, unless this execution has already shown it."""
     shown = _shown.get(auth, _Shown())
     if in_terminal() or not shown.whole or shown.run != _here()[1]:
-        show(auth, "token_entry" if open_form else "panel", open_form=open_form)
+        show(auth, "token_entry" if open_form else "panel", open_form=open_form, provider=provider)
     elif open_form:
         from .widgets import display_of
 
-        display_of(auth, "panel").open_form()
+        display_of(auth, "panel").open_form(provider)
 
 
 def show_change(auth: AuthClient) -> None:

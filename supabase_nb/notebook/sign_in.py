@@ -44,8 +44,10 @@ def _sign_in_arguments(parser: MagicParser) -> None:
     )
 
 
-def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
+def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse | None:
     """Sign in. Asks for the password, code or address in a hidden prompt, so don't write it in the cell.
+
+    In a notebook, --provider opens the panel's form, where you complete the sign-in.
 
     If you are already signed in, it doesn't ask again, so you can run the whole notebook again.
 
@@ -66,6 +68,9 @@ def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
         response = auth.sign_in_with_url(
             prompts.ask("Address of the page that the link opened (not shown): ")
         )
+    elif given.provider and not given.paste and _can_click():
+        magics.show(client, open_form=True, provider=given.provider)
+        return None
     elif given.provider or given.oauth:
         response = _in_browser(auth, given)
     else:
@@ -108,6 +113,11 @@ def _begin(auth: AuthClient, given: argparse.Namespace, redirect_to: str) -> Bro
     if given.oauth:
         return begin_with_oauth_server(auth, redirect_to, client_id=given.client_id)
     return begin_with_provider(auth, given.provider, redirect_to)
+
+
+def _can_click() -> bool:
+    """Whether there is a notebook, where somebody reads along: not where it is run as a whole (papermill)."""
+    return prompts.can_show_form() and prompts.prompt() is not None
 
 
 def _has_browser() -> bool:

@@ -164,6 +164,36 @@ WORDS: dict[str, str] = {
     "form.signed_in": "Signed in as {who}.",
     "form.signed_in_once": "Signed in as {who}. The refresh token was missing, so the session ends when the "
     "access token expires.",
+    # Signing in with a provider, in the form
+    "form.providers.or": "or",
+    "form.providers.or_with": "or continue with",
+    "form.provider.continue": "Continue with {provider}",
+    "form.provider.others": "Other ways to sign in",
+    "form.provider.anonymous": "Continue as an anonymous user",
+    "form.provider.waiting": "Waiting for you to sign in with {provider}",
+    "form.provider.asking": "Asking the kernel…",
+    "form.provider.busy": "A cell is running. This continues when it ends.",
+    "form.provider.window": "Finish in the window that has opened.",
+    "form.provider.blocked": "Your browser didn't open a window. Open the sign-in page yourself.",
+    "form.provider.closed": "The window was closed, or can't be seen from here. If you haven't finished, "
+    "open it again.",
+    "form.provider.open": "Open sign-in page",
+    "form.provider.again": "Open again",
+    "form.provider.elsewhere": "Did it end on another page?",
+    "form.provider.redirect": "Then the project doesn't know this notebook's address. Add it in the "
+    "project's settings, at Authentication → URL Configuration → Redirect URLs:",
+    "form.provider.unreachable": "If the kernel runs on another machine, that page can't load. Its address "
+    "is enough.",
+    "form.provider.address": "Address it ended on",
+    "form.provider.address.hint": "(to finish here anyway)",
+    "form.provider.address.empty": "Paste the whole address of the page that the sign-in ended on.",
+    "form.provider.submit": "Sign in",
+    "form.provider.timeout": "The sign-in wasn't finished within five minutes. Try again.",
+    "form.provider.over": "This sign-in has ended. Begin again.",
+    "form.provider.superseded": "A newer sign-in was begun in this notebook, so this one was dropped.",
+    "form.provider.disabled": "This project doesn't offer sign-in with {provider}. Sign in another way, or "
+    "enable it in the project's settings, at Authentication → Sign In / Providers.",
+    "form.provider.impossible": "This page can't receive the answer of a provider. Sign in another way.",
     # Hidden prompts
     "entry.prompt_access": "Access token (or both, or the JSON, or the address): ",
     "entry.prompt_refresh": "Refresh token: ",

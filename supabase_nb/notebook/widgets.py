@@ -17,6 +17,7 @@ from ..errors import AuthError
 from ..tokens import Secret
 from .assets import read_css, read_esm
 from .base_widget import BaseWidget
+from .provider_sign_in import PROVIDER_REQUESTS, name_of_provider
 from .requests import REQUESTS, Fields
 from .show import show
 from .text import WORDS
@@ -41,7 +42,7 @@ class Display(BaseWidget):
     """
 
     _esm = read_esm("displays.mjs")
-    _css = read_css("shared.css", "parts.css", "panel.css", "form.css", "second_factor.css")
+    _css = read_css("shared.css", "parts.css", "panel.css", "form.css", "providers.css", "second_factor.css")
 
     kind = traitlets.Unicode(read_only=True).tag(sync=True)
     words = traitlets.Dict(read_only=True).tag(sync=True)
@@ -70,9 +71,14 @@ class Display(BaseWidget):
             self._auth = weakref.ref(auth)  # when it is gone, there is no more to say
         self.send({"type": "view", "view": describe(auth)})
 
-    def open_form(self) -> None:
-        """Open the form where this was displayed last, or is about to be."""
-        self.send({"type": "open"})
+    def open_form(self, provider: str | None = None) -> None:
+        """Open the form where this was displayed last, or is about to be.
+
+        Args:
+            provider: Let it offer to sign in with this provider first.
+        """
+        offered = {"name": provider, "label": name_of_provider(provider)} if provider else None
+        self.send({"type": "open", "provider": offered})
 
     def close(self) -> None:
         """Stop observing, and leave every page; harmless twice."""
@@ -111,7 +117,7 @@ class Display(BaseWidget):
         elif content.get("type") == "ask":
             fields = _taken_from(content)
             request, what = str(content.get("id")), content.get("what")
-            if what not in REQUESTS or self.open_client() is None:
+            if (what not in REQUESTS and what not in PROVIDER_REQUESTS) or self.open_client() is None:
                 return
             with self._asking:
                 if request in self._requests:
@@ -125,7 +131,9 @@ class Display(BaseWidget):
         auth = self.open_client()
         try:
             with self._at_work:
-                if auth is not None:
+                if auth is not None and what in PROVIDER_REQUESTS:
+                    answer |= {**PROVIDER_REQUESTS[what](auth, fields, self.send), "ok": True}
+                elif auth is not None:
                     answer |= {"text": REQUESTS[what](auth, fields), "ok": True}
         except AuthError as error:
             answer["text"] = error.message

@@ -19,7 +19,9 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -38,6 +40,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A name that no rule takes for this machine's own, such as a hub's.
+    "--host-resolver-rules=MAP hub.test 127.0.0.1",
 ]
 #: What an error in the console names if it is ours: displays are loaded from blobs.
 OURS = re.compile("blob:|anywidget|supabase", re.IGNORECASE)
@@ -172,7 +176,15 @@ def jupyter_server(
     tmp_path_factory: pytest.TempPathFactory, front_end_environment: dict[str, str]
 ) -> Iterator[Server]:
     """One Jupyter server that serves JupyterLab, Notebook 7 and Voila."""
-    root = tmp_path_factory.mktemp("notebooks")
+    with running_jupyter(tmp_path_factory.mktemp("notebooks"), front_end_environment) as server:
+        yield server
+
+
+@contextmanager
+def running_jupyter(
+    root: Path, environment: dict[str, str], base_url: str = "/", host: str = "127.0.0.1"
+) -> Iterator[Server]:
+    """Serve the notebooks in `root`, behind a prefix and by another name if wanted."""
     port = free_port()
     options = {
         "ServerApp.ip": "127.0.0.1",
@@ -186,24 +198,29 @@ def jupyter_server(
         "LabApp.expose_app_in_browser": True,
         "JupyterNotebookApp.expose_app_in_browser": True,
         "LabApp.extension_manager": "readonly",
+        "ServerApp.base_url": base_url,
+        "ServerApp.allow_remote_access": True,
     }
     command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
-    with running(command, front_end_environment, root, f"http://127.0.0.1:{port}", "/api/status") as server:
+    prefix = base_url.rstrip("/")
+    with running(command, environment, root, f"http://127.0.0.1:{port}", f"{prefix}/api/status") as server:
+        server.url = f"http://{host}:{port}{prefix}"
         yield server
 
 
 @pytest.fixture
 def write_notebook(jupyter_server: Server) -> Callable[..., Path]:
-    def write(name: str, *cells: str) -> Path:
-        notebook = nbformat.v4.new_notebook(
-            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
-            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-        )
-        path = jupyter_server.root / f"{name}.ipynb"
-        nbformat.write(notebook, path)
-        return path
+    return partial(write_into, jupyter_server.root)
 
-    return write
+
+def write_into(root: Path, name: str, *cells: str) -> Path:
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    )
+    path = root / f"{name}.ipynb"
+    nbformat.write(notebook, path)
+    return path
 
 
 def place(server: Server, path: Path, front_end: str) -> str:

@@ -74,6 +74,9 @@ class FakeAuth(traitlets.HasTraits):
         self.go_on = threading.Event()
         self.go_on.set()
 
+    def _run(self, make: Any) -> Any:
+        raise AuthError("There is no server behind this.")
+
     def time_left(self) -> float | None:
         return self.session.expires_at - time.time() if self.session else None
 

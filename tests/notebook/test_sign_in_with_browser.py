@@ -172,7 +172,13 @@ def test_other_addresses_do_not_end_the_wait(here: Shell, server: DemoServer) ->
     with LoopbackListener() as listener:
         under_way = begin_with_provider(auth, "github", listener.address)
         listener.finish = under_way.finish
-        strange = ("favicon.ico", "", "?code=planted", "?code=planted&supabase_nb=planted", "x?code=planted")
+        strange = (
+            "favicon.ico",
+            "",
+            "?code=planted",
+            "?code=planted&supabase_nb_state=planted",
+            "x?code=planted",
+        )
         for path in strange:
             answer = httpx.get(listener.address + path)
             assert answer.status_code in (400, 404)

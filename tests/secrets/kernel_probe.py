@@ -33,6 +33,21 @@ def log_all(path: str) -> None:
             logger.addHandler(handler)
 
 
+def note_verifiers(path: str) -> None:
+    """Write each verifier of a sign-in with a provider into a file outside: it is to be nowhere else."""
+    from supabase_nb.auth import browser_sign_in
+
+    make = browser_sign_in.new_verifier
+
+    def noted() -> Any:
+        verifier = make()
+        with open(path, "a") as file:
+            file.write(f"{verifier.reveal()}\n")
+        return verifier
+
+    browser_sign_in.new_verifier = noted
+
+
 def places() -> dict[str, str]:
     """What this process remembers of cells, and shows of objects."""
     shell: Any = get_ipython()

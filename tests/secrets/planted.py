@@ -25,10 +25,16 @@ class Planted:
     needles: dict[bytes, Needle] = field(default_factory=dict)
 
     def add(
-        self, method: str, *, access_token: str = "", refresh_token: str = "", password: str = ""
+        self,
+        method: str,
+        *,
+        access_token: str = "",
+        refresh_token: str = "",
+        password: str = "",
+        **others: str,
     ) -> None:
         """Look for these from now on. A token that is known already keeps its method."""
-        texts = {"refresh token": refresh_token, "password": password}
+        texts = {"refresh token": refresh_token, "password": password, **others}
         if access_token:
             _, payload, signature = access_token.split(".")
             texts |= {"access token": payload, "signature": signature}

@@ -158,7 +158,7 @@ CALLS: dict[str, Any] = {
     ),
     "a browser's address of another sign-in": lambda auth: begin_with_provider(
         auth, "github", "http://127.0.0.1:1/"
-    ).finish(f"http://127.0.0.1:1/?code={CODE * 3}&supabase_nb={VERIFIER}"),
+    ).finish(f"http://127.0.0.1:1/?code={CODE * 3}&supabase_nb_state={VERIFIER}"),
     "sign_in_with_id_token": lambda auth: auth.sign_in_with_id_token(
         provider="google",
         token=GIVEN["valid"].access(),

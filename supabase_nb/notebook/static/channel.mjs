@@ -5,11 +5,15 @@ import { agreed } from "./shared.mjs";
 /** @typedef {import("./parts.mjs").Shown} Shown */
 /** @typedef {import("./parts.mjs").View} View */
 /** @typedef {import("@anywidget/types").AnyModel<{kind: string, words: Words}>} Model */
+/** @typedef {import("./providers.mjs").Provider} Provider */
 /**
  * The kernel's messages: the state to show, a request was received, its result, the client was closed, open the
- * form.
- * @typedef {{type: "view", view: View} | {type: "taken", id: string} | {type: "closed"} | {type: "open"}
- *   | {type: "answer", id: string, ok: boolean, text: string}} News
+ * form, a provider's sign-in ended.
+ * @typedef {{type: "view", view: View} | {type: "taken", id: string} | {type: "closed"}
+ *   | {type: "open", provider?: Provider | null}
+ *   | {type: "answer", id: string, ok: boolean, text: string, providers?: Provider[], anonymous?: boolean, email?: boolean,
+ *     attempt?: string, url?: string, nonce?: string}
+ *   | {type: "returned", attempt: string, ok: boolean, text: string}} News
  */
 /**
  * @typedef {object} Channel
@@ -19,6 +23,7 @@ import { agreed } from "./shared.mjs";
  * @property {(now: number) => void} check
  * @property {(what: string, fields?: Record<string, string>) => string} ask
  * @property {() => boolean} isToOpen whether a new view should open its form
+ * @property {() => Provider | null} provider the provider that the form then offers first
  * @property {() => void} stop
  */
 /**
@@ -53,6 +58,8 @@ export function openChannel(model) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let waiting;
   let opened = -Infinity;
+  /** @type {Provider | null} */
+  let provider = null;
 
   const receive = (/** @type {News} */ news) => {
     clearTimeout(waiting);
@@ -67,7 +74,10 @@ export function openChannel(model) {
       Object.assign(shown, { view, at, ends, due, life: view.status === "closed" ? "closed" : "live" });
     }
     if (news.type === "closed") shown.life = "closed";
-    if (news.type === "open") opened = Date.now();
+    if (news.type === "open") {
+      opened = Date.now();
+      provider = news.provider ?? null;
+    }
     (news.type === "open" ? [...views].slice(-1) : views).forEach((tell) => tell(news));
   };
   const lose = (/** @type {"gone" | "silent"} */ life) => {
@@ -98,6 +108,7 @@ export function openChannel(model) {
       return id;
     },
     isToOpen: () => Date.now() - opened < OPEN_WITHIN,
+    provider: () => (Date.now() - opened < OPEN_WITHIN ? provider : null),
     stop() {
       clearTimeout(waiting);
       model.off("msg:custom", receive);

@@ -1,11 +1,13 @@
 // The form in the panel: takes what signs in, and hands it to the kernel once.
 import { requestSender } from "./channel.mjs";
+import { providerSignIn } from "./providers.mjs";
 import { h, say, write } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
 /** @typedef {import("./channel.mjs").Channel} Channel */
 /** @typedef {import("./channel.mjs").News} News */
 /** @typedef {import("./parts.mjs").Shown} Shown */
+/** @typedef {import("./providers.mjs").Provider} Provider */
 /**
  * One way to sign in: a tab. Its words begin with `form.` and its name.
  * @typedef {object} Method
@@ -73,6 +75,22 @@ export function signInForm(words, channel, told) {
   const body = h("div", { class: "sb-fields", role: "tabpanel", id: `sb-form-${number}` });
   const message = h("p", { class: "sb-message", role: "status" });
   const submit = h("button", { type: "button", class: "sb-button sb-main", onclick: send });
+  const foot = h("div", { class: "sb-foot" }, message, h("div", { class: "sb-buttons" }, submit));
+  const providers = providerSignIn(words, channel, {
+    busy: () => request.busy() || done,
+    mode: (mode) => {
+      alone = mode;
+      tabs.hidden = body.hidden = submit.hidden = Boolean(mode);
+      cancel.hidden = mode === "waiting";
+      speak("");
+    },
+    say: (text, mood) => speak(text, mood),
+    done: (text) => finish(text),
+    email: (on) => {
+      METHODS.forEach(({ name }, index) => tabs.children[index]?.toggleAttribute("hidden", !on && name !== "tokens"));
+      if (!on && method.name !== "tokens" && !alone) choose(METHODS.length - 1, hasFocus());
+    },
+  });
   // No <form>: browsers offer to remember what is sent with one.
   const element = h(
     "div",
@@ -80,7 +98,8 @@ export function signInForm(words, channel, told) {
     h("div", { class: "sb-head" }, title, cancel),
     tabs,
     body,
-    h("div", { class: "sb-foot" }, message, h("div", { class: "sb-buttons" }, submit)),
+    foot,
+    providers.element,
   );
   tabs.append(
     ...METHODS.map(({ name }, index) =>
@@ -97,8 +116,9 @@ export function signInForm(words, channel, told) {
             if (!step) return;
             event.preventDefault();
             event.stopPropagation();
-            choose((index + step + METHODS.length) % METHODS.length, false);
-            const tab = /** @type {HTMLElement | undefined} */ (tabs.children[METHODS.indexOf(method)]);
+            const seen = /** @type {HTMLElement[]} */ ([...tabs.querySelectorAll("button:not([hidden])")]);
+            const tab = seen.at((seen.indexOf(/** @type {HTMLElement} */ (tabs.children[index])) + step) % seen.length);
+            tab?.click();
             tab?.focus();
           },
         },
@@ -109,6 +129,8 @@ export function signInForm(words, channel, told) {
 
   let method = /** @type {Method} */ (METHODS[0]);
   let done = false;
+  /** Whether only a provider's button is to be seen, or that its window is waited for. @type {"" | "only" | "waiting"} */
+  let alone = "";
   let first = false; // what was asked for doesn't sign in yet
 
   const request = requestSender(channel, (step, text) => {
@@ -125,10 +147,15 @@ export function signInForm(words, channel, told) {
       if (hasFocus()) inputs().at(-1)?.focus();
       return;
     }
-    speak(text, "good");
-    done = true; // closed by the view that says who it is
-    channel.hello();
+    finish(text);
   });
+
+  /** Somebody has signed in: it is closed by the view that says who it is. */
+  function finish(/** @type {string} */ text) {
+    done = true;
+    speak(text, "good");
+    channel.hello();
+  }
 
   function inputs() {
     return [...body.querySelectorAll("input")];
@@ -142,6 +169,7 @@ export function signInForm(words, channel, told) {
   function speak(/** @type {string} */ text, mood = "") {
     write(message, text);
     message.dataset.mood = mood;
+    foot.hidden = alone === "waiting" || (alone === "only" && !text);
     enable();
   }
 
@@ -251,10 +279,11 @@ export function signInForm(words, channel, told) {
     request.ask((first && method.first) || method.request, fields);
   }
 
-  function open(/** @type {string} */ name, /** @type {boolean} */ focus) {
+  function open(/** @type {string} */ name, /** @type {boolean} */ focus, /** @type {Provider | null} */ provider = null) {
     element.hidden = false;
     done = false;
     choose(METHODS.findIndex((each) => each.name === name), false);
+    providers.open(provider);
     told.opened();
     if (focus) inputs()[0]?.focus();
   }
@@ -263,6 +292,7 @@ export function signInForm(words, channel, told) {
     if (element.hidden) return;
     const hadFocus = hasFocus();
     done = false;
+    providers.drop();
     element.hidden = true;
     body.replaceChildren();
     told.closed(signedIn, hadFocus);
@@ -277,10 +307,14 @@ export function signInForm(words, channel, told) {
       write(title, say(words, "form.title", { host: [view?.host, view?.client].filter(Boolean).join(" · ") }));
       if (done && life === "live" && view?.user && view.status !== "expired") close(true);
     },
-    hear: request.hear,
+    hear(/** @type {News | null} */ news) {
+      request.hear(news);
+      providers.hear(news);
+    },
     /** The kernel is gone. */
     drop() {
       request.drop();
+      providers.forget();
       element.hidden = true;
       body.replaceChildren();
     },

@@ -145,7 +145,7 @@ export function panel(words, channel, asks) {
     const user = view?.user ?? null;
     if (live && view && wanted) {
       wanted = false;
-      if (!user || channel.isToOpen()) form.open("tokens", false);
+      if (!user || channel.isToOpen()) form.open("tokens", false, channel.provider());
     }
     if (!live) {
       request.drop();
@@ -232,7 +232,7 @@ export function panel(words, channel, asks) {
       request.hear(news);
       form.hear(news);
       factor.hear(news);
-      if (news?.type === "open") form.open("tokens", false);
+      if (news?.type === "open") form.open("tokens", false, channel.provider());
     },
     free() {
       clearTimeout(later);

@@ -1,0 +1,54 @@
+"""How users of a project can sign in, as its auth server tells everyone (``GET /settings``)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .client import AuthClient
+
+# In the list of providers, but not what a browser is sent to.
+_NO_PROVIDERS = ("anonymous_users", "email", "phone")
+_NAME = re.compile(r"[a-z0-9][a-z0-9_:.-]{0,63}", re.IGNORECASE)
+# The first is the old name of the second: a project that has both enabled has one such button.
+_REPLACED = {"linkedin": "linkedin_oidc", "slack": "slack_oidc"}
+
+
+@dataclass(frozen=True)
+class ProjectSettings:
+    """What a project's auth server offers.
+
+    Attributes:
+        providers: The names of the enabled providers, such as ``"github"``.
+        anonymous: Whether it takes new anonymous users.
+        email: Whether users sign in with an e-mail address.
+        phone: Whether they do with a phone number.
+    """
+
+    providers: tuple[str, ...]
+    anonymous: bool
+    email: bool
+    phone: bool
+
+
+def settings_of(auth: AuthClient) -> ProjectSettings:
+    """Ask the auth server what it offers (``tests/wire/public-es256.json``).
+
+    Raises:
+        AuthError: It can't be asked.
+    """
+    return auth._run(lambda: auth._manager.api.ask("GET", "/settings", _read))
+
+
+def _read(answer: Mapping[str, Any]) -> ProjectSettings | None:
+    external = answer.get("external")
+    if not isinstance(external, Mapping):
+        return None
+    enabled = [name for name, on in external.items() if on is True and name not in _NO_PROVIDERS]
+    providers = [name for name in enabled if _NAME.fullmatch(name) and _REPLACED.get(name) not in enabled]
+    anonymous = external.get("anonymous_users") is True and answer.get("disable_signup") is not True
+    email, phone = (external.get(name) is True for name in ("email", "phone"))
+    return ProjectSettings(tuple(providers), anonymous, email, phone)

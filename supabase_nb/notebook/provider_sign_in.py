@@ -1,0 +1,184 @@
+"""Signing in with a provider from the panel: the kernel's part.
+
+The page opens a window and the kernel begins: the verifier stays here. The window comes back to a page of the
+notebook's own server, which hands its address to the panel, and the panel to us. Where there is no such page
+(VS Code, marimo), it comes back to this machine, and the address can be pasted if the browser is elsewhere.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from .._background import HAS_THREADS, IN_BROWSER, run_soon
+from ..auth.browser_sign_in import LIFETIME, begin_with_provider
+from ..auth.project_settings import settings_of
+from ..errors import AuthError
+from ..redaction import shown
+from ..tokens import Secret
+from .text import name_of_user, word
+
+if TYPE_CHECKING:
+    from ..auth import AuthClient
+    from ..auth.browser_sign_in import BrowserSignIn
+    from .loopback_listener import LoopbackListener
+
+Fields = Mapping[str, Secret]
+#: Sends a message to the pages that show the panel.
+Tell = Callable[[dict[str, Any]], object]
+
+#: Of what `name.title()` would get wrong.
+_NAMES = {
+    "azure": "Microsoft",
+    "fly": "Fly.io",
+    "github": "GitHub",
+    "gitlab": "GitLab",
+    "linkedin": "LinkedIn",
+    "linkedin_oidc": "LinkedIn",
+    "slack_oidc": "Slack",
+    "twitter": "X (Twitter)",
+    "workos": "WorkOS",
+}
+
+
+def name_of_provider(provider: str) -> str:
+    """What people call a provider."""
+    plain = provider.removeprefix("custom:").replace("_", " ").replace("-", " ")
+    return _NAMES.get(provider.lower()) or shown(plain.title(), 40)
+
+
+class _Attempt:
+    """A sign-in that a browser is to complete. It ends by itself after a while, leaving nothing open."""
+
+    def __init__(self, auth: AuthClient, sign_in: BrowserSignIn, listener: LoopbackListener | None) -> None:
+        self.id = secrets.token_hex(8)
+        self.auth, self.sign_in, self.listener = auth, sign_in, listener
+        self.over = threading.Event()
+
+    def watch(self, tell: Tell) -> None:
+        """Until it is over: wait for the browser to come back to this machine, and for the time to end."""
+        deadline = time.monotonic() + LIFETIME
+        while not self.over.wait(0.2) and time.monotonic() < deadline:
+            if self.auth.closed or (self.listener is not None and self.listener.ended):
+                break
+        if self.over.is_set():
+            return  # who ended it has told so
+        news: dict[str, Any] = {"type": "returned", "attempt": self.id, "ok": False}
+        try:
+            if self.listener is None:
+                raise AuthError("", code="sign_in_timeout")
+            response = self.listener.wait(0)
+            news |= {"ok": True, "text": word("form.signed_in", who=name_of_user(response.user))}
+        except AuthError as error:
+            news["text"] = error.message
+            if error.code == "sign_in_timeout":
+                news["text"] = word("form.provider.timeout")
+        _end(self)
+        tell(news)
+
+    def close(self) -> None:
+        self.over.set()
+        if self.listener is not None:
+            self.listener.close()
+
+
+#: By client: one at a time, each for some minutes at most, so that no client is kept alive.
+_attempts: dict[int, _Attempt] = {}
+_lock = threading.Lock()
+
+
+def _end(attempt: _Attempt | None) -> None:
+    if attempt is None:
+        return
+    with _lock:
+        if _attempts.get(id(attempt.auth)) is attempt:
+            del _attempts[id(attempt.auth)]
+    attempt.close()
+
+
+def _attempt_of(auth: AuthClient, fields: Fields) -> _Attempt | None:
+    wanted = fields.get("attempt", Secret("")).reveal()
+    with _lock:
+        attempt = _attempts.get(id(auth))
+    return attempt if attempt is not None and attempt.id == wanted else None
+
+
+def sign_in_options(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
+    """What the form offers beside passwords, codes and tokens."""
+    settings = settings_of(auth)
+    providers = [{"name": name, "label": name_of_provider(name)} for name in settings.providers[:40]]
+    providers.sort(key=lambda provider: provider["label"].lower())
+    return {
+        "text": "",
+        "providers": providers,
+        "anonymous": settings.anonymous,
+        "email": settings.email or settings.phone,
+    }
+
+
+def begin(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
+    """Begin to sign in with a provider; a sign-in that was begun before is dropped.
+
+    `return_page` is the page of the notebook's server that the browser comes back to, if there is one.
+    """
+    from .loopback_listener import LoopbackListener
+
+    provider, page = (fields.get(name, Secret("")).reveal() for name in ("provider", "return_page"))
+    label = name_of_provider(provider)
+    # A provider that was turned off would show an error of the server in the window, and never come back.
+    if provider not in settings_of(auth).providers:
+        raise AuthError(word("form.provider.disabled", provider=label), code="provider_disabled")
+    if urlsplit(page).scheme not in ("http", "https"):
+        page = ""
+    if not page and IN_BROWSER:
+        raise AuthError(word("form.provider.impossible"), code="provider_disabled")
+    listener = None if page else LoopbackListener()
+    sign_in = begin_with_provider(auth, provider, page or listener.address)  # type: ignore[union-attr]
+    attempt = _Attempt(auth, sign_in, listener)
+    if listener is not None:
+        listener.finish = sign_in.finish
+    with _lock:
+        earlier, _attempts[id(auth)] = _attempts.get(id(auth)), attempt
+    if earlier is not None:
+        earlier.close()
+        text = word("form.provider.superseded")
+        tell({"type": "returned", "attempt": earlier.id, "ok": False, "text": text})
+    if HAS_THREADS:
+        run_soon(attempt.watch, tell, name="supabase-nb-provider")
+    return {"text": "", "attempt": attempt.id, "url": sign_in.url, "nonce": sign_in.nonce.reveal()}
+
+
+def finish(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
+    """Sign in with the address that the browser came back to, or that was pasted."""
+    attempt = _attempt_of(auth, fields)
+    if attempt is None:
+        raise AuthError(word("form.provider.over"), code="sign_in_timeout")
+    response = attempt.sign_in.finish(fields.get("returned_address", Secret("")))
+    _end(attempt)
+    return {"text": word("form.signed_in", who=name_of_user(response.user))}
+
+
+def cancel(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
+    """Forget a sign-in that was begun."""
+    _end(_attempt_of(auth, fields))
+    return {"text": ""}
+
+
+def anonymously(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
+    """Sign in as a new anonymous user."""
+    response = auth.sign_in_anonymously()
+    return {"text": word("form.signed_in", who=name_of_user(response.user))}
+
+
+#: By the name that the page gives; what they return is part of the answer.
+PROVIDER_REQUESTS: Mapping[str, Callable[[AuthClient, Fields, Tell], dict[str, Any]]] = {
+    "sign_in_options": sign_in_options,
+    "begin_with_provider": begin,
+    "finish_with_provider": finish,
+    "cancel_with_provider": cancel,
+    "sign_in_anonymously": anonymously,
+}

@@ -1,0 +1,407 @@
+// Sign-in with a provider, in a window of its own, and as an anonymous user: the part of the form below its fields.
+import { pageToReturnTo, receiveReturn, redirectToAdd } from "./return_page.mjs";
+import { h, say, write } from "./shared.mjs";
+
+/** @typedef {import("./shared.mjs").Words} Words */
+/** @typedef {import("./channel.mjs").Channel} Channel */
+/** @typedef {import("./channel.mjs").News} News */
+/** @typedef {{name: string, label: string}} Provider */
+/**
+ * What a sign-in that was begun keeps open.
+ * @typedef {object} Attempt
+ * @property {Provider} provider
+ * @property {Window | null} popup
+ * @property {string} id the kernel's name for it, once it has begun
+ * @property {string} url
+ * @property {string} page the page of the notebook's server that the window comes back to, if there is one
+ * @property {() => void} stopListening
+ * @property {ReturnType<typeof setInterval>} [watching] whether the window is still there
+ */
+
+/** When a request that the kernel has not taken yet needs an explanation, in ms. */
+const BUSY_AFTER_MS = 2_000;
+/** How many buttons say the whole sentence. */
+const SENTENCES = 3;
+
+/**
+ * @param {Words} words
+ * @param {Channel} channel
+ * @param {{busy: () => boolean, mode: (mode: "" | "only" | "waiting") => void,
+ *   say: (text: string, mood?: string) => void, done: (text: string) => void, email: (on: boolean) => void}} told
+ *   `mode`: what else of the form is to be seen; `say`: below the fields; `done`: somebody has signed in; `email`:
+ *   whether the project takes e-mail addresses or phone numbers
+ */
+export function providerSignIn(words, channel, told) {
+  const number = Math.random().toString(36).slice(2);
+  const choices = h("div", { class: "sb-choices", hidden: true });
+  const title = h("p", { class: "sb-waiting-title" });
+  const state = h("p", { class: "sb-help", role: "status" });
+  const again = h("button", { type: "button", class: "sb-button", onclick: openAgain });
+  const stop = h("button", { type: "button", class: "sb-button sb-quiet", onclick: giveUp }, say(words, "form.cancel"));
+  const redirect = h("p", {}, say(words, "form.provider.redirect"), " ", h("code", {}));
+  const unreachable = h("p", {}, say(words, "form.provider.unreachable"));
+  const slot = h("div", { class: "sb-field" });
+  const use = h("button", { type: "button", class: "sb-button", onclick: finishWithField }, say(words, "form.provider.submit"));
+  const problem = h("p", { class: "sb-problem", role: "status" });
+  const elsewhere = h(
+    "details",
+    { class: "sb-elsewhere" },
+    h("summary", {}, say(words, "form.provider.elsewhere")),
+    redirect,
+    unreachable,
+    h("div", { class: "sb-elsewhere-row" }, slot, use),
+    problem,
+  );
+  const waiting = h(
+    "div",
+    { class: "sb-waiting", hidden: true },
+    h("div", { class: "sb-waiting-head" }, h("div", { class: "sb-spinner", "aria-hidden": "true" }), h("div", {}, title, state)),
+    elsewhere,
+    h("div", { class: "sb-buttons" }, stop, again),
+  );
+  const element = h("div", { class: "sb-providers" }, choices, waiting);
+
+  /** @type {{providers: Provider[], anonymous: boolean}} */
+  let offered = { providers: [], anonymous: false };
+  /** The one provider that a magic asked for. @type {Provider | null} */
+  let only = null;
+  /** @type {Attempt | null} */
+  let attempt = null;
+  /** What was asked of the kernel, by the request's id. @type {Map<string, (news: Answer) => void>} */
+  const asked = new Map();
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let later;
+
+  /** @typedef {Extract<News, {type: "answer"}>} Answer */
+
+  function ask(/** @type {string} */ what, /** @type {Record<string, string>} */ fields, /** @type {(news: Answer) => void} */ answered) {
+    asked.set(channel.ask(what, fields), answered);
+  }
+
+  /** Ask for what somebody waits for: when the kernel is busy, that is said. */
+  function askNow(/** @type {string} */ what, /** @type {Record<string, string>} */ fields, /** @type {(news: Answer) => void} */ answered) {
+    clearTimeout(later);
+    later = setTimeout(() => speak(say(words, "form.provider.busy")), BUSY_AFTER_MS);
+    ask(what, fields, (news) => {
+      clearTimeout(later);
+      answered(news);
+    });
+  }
+
+  function speak(/** @type {string} */ text) {
+    if (attempt) write(state, text);
+    else told.say(text);
+  }
+
+  // -- what is offered ----------------------------------------------------------------------------------------------
+
+  function offer() {
+    const { providers, anonymous } = offered;
+    const whole = only ? [only] : providers;
+    const sentences = whole.length <= SENTENCES;
+    const buttons = whole.map((provider) => {
+      const sentence = say(words, "form.provider.continue", { provider: provider.label });
+      const look = `sb-button sb-provider${only ? " sb-main" : ""}`;
+      const label = sentences ? {} : { "aria-label": sentence };
+      return h("button", { type: "button", class: look, ...label, onclick: () => begin(provider) }, sentences ? sentence : provider.label);
+    });
+    const or = h("p", { class: "sb-or" }, say(words, sentences ? "form.providers.or" : "form.providers.or_with"));
+    const list = h("div", { class: "sb-provider-list", "data-sentences": String(sentences) }, ...buttons);
+    const link = (/** @type {string} */ key, /** @type {() => void} */ onclick) =>
+      h("button", { type: "button", class: "sb-button sb-link", onclick }, say(words, key));
+    choices.replaceChildren(...(only ? [] : [or]), ...(buttons.length ? [list] : []));
+    if (only) choices.append(link("form.provider.others", showAll));
+    else if (anonymous) choices.append(link("form.provider.anonymous", signInAnonymously));
+    choices.hidden = !buttons.length && !anonymous;
+    told.mode(only ? "only" : "");
+  }
+
+  function showAll() {
+    only = null;
+    offer();
+    told.say("");
+  }
+
+  function signInAnonymously() {
+    if (told.busy()) return;
+    told.say(say(words, "form.provider.asking"));
+    askNow("sign_in_anonymously", {}, (news) => {
+      if (news.ok) told.done(news.text);
+      else told.say(news.text || say(words, "form.failed"), "bad");
+    });
+  }
+
+  // -- a sign-in ----------------------------------------------------------------------------------------------------
+
+  function begin(/** @type {Provider} */ provider) {
+    if (told.busy()) return;
+    drop();
+    // At once: a browser opens windows in a click only.
+    /** @type {Attempt} */
+    const mine = { provider, popup: openWindow(say(words, "form.provider.busy")), id: "", url: "", page: "", stopListening: () => {} };
+    attempt = mine;
+    choices.hidden = true;
+    waiting.hidden = false;
+    elsewhere.open = false;
+    elsewhere.hidden = true;
+    again.hidden = true;
+    again.classList.remove("sb-main");
+    stop.hidden = false;
+    write(title, say(words, "form.provider.waiting", { provider: provider.label }));
+    write(state, say(words, "form.provider.asking"));
+    complain("");
+    slot.replaceChildren(...field());
+    told.mode("waiting");
+    told.say("");
+    stop.focus();
+    void pageToReturnTo().then((page) => {
+      if (attempt !== mine) return;
+      mine.page = page;
+      askNow("begin_with_provider", { provider: provider.name, return_page: page }, (news) => begun(mine, news));
+    });
+  }
+
+  function begun(/** @type {Attempt} */ mine, /** @type {Answer} */ news) {
+    if (attempt !== mine) {
+      if (news.attempt) channel.ask("cancel_with_provider", { attempt: news.attempt });
+      return;
+    }
+    if (!news.ok || !news.url || !news.attempt) return fail(news.text);
+    mine.id = news.attempt;
+    mine.url = news.url;
+    mine.stopListening = mine.page ? receiveReturn(news.nonce ?? "", (address) => came(mine, address)) : () => {};
+    const toAdd = mine.page && redirectToAdd(mine.page);
+    redirect.hidden = !toAdd;
+    unreachable.hidden = Boolean(mine.page);
+    write(/** @type {Element} */ (redirect.lastElementChild), toAdd);
+    elsewhere.hidden = false;
+    again.hidden = false;
+    write(again, say(words, "form.provider.again"));
+    if (mine.popup && !mine.popup.closed) return lead(mine, mine.popup);
+    if (mine.popup) return closed(mine);
+    write(state, say(words, "form.provider.blocked"));
+    write(again, say(words, "form.provider.open"));
+    again.classList.add("sb-main");
+    again.focus();
+  }
+
+  /** Lead its window to the sign-in page. */
+  function lead(/** @type {Attempt} */ mine, /** @type {Window} */ popup) {
+    mine.popup = popup;
+    popup.location.replace(mine.url);
+    write(state, say(words, "form.provider.window"));
+    mine.watching = setInterval(() => popup.closed && closed(mine), 1_000);
+  }
+
+  /** The window was closed, or a page in it has cut it off from us: then it may still come back. */
+  function closed(/** @type {Attempt} */ mine) {
+    clearInterval(mine.watching);
+    write(state, say(words, "form.provider.closed"));
+    elsewhere.open = true;
+  }
+
+  /** The same page once more: in a window if that can be, or else in a tab. */
+  function openAgain() {
+    if (!attempt?.url) return;
+    clearInterval(attempt.watching);
+    attempt.popup?.close();
+    const popup = openWindow("");
+    if (popup) return lead(attempt, popup);
+    attempt.popup = null;
+    // A link opens also where a script opens no windows (VS Code). It is there for the click alone: its address names
+    // this sign-in, and is nobody else's business.
+    const link = h("a", { href: attempt.url, target: "_blank", rel: "noopener noreferrer" });
+    element.append(link);
+    link.click();
+    link.remove();
+    write(state, say(words, "form.provider.window"));
+    write(again, say(words, "form.provider.again"));
+    again.classList.remove("sb-main");
+    if (!attempt.page) elsewhere.open = true;
+  }
+
+  /** The window came back with this address. */
+  function came(/** @type {Attempt} */ mine, /** @type {string} */ address) {
+    if (attempt !== mine) return;
+    mine.popup?.close();
+    clearInterval(mine.watching);
+    write(state, say(words, "form.checking"));
+    askNow("finish_with_provider", { attempt: mine.id, returned_address: address }, (news) => {
+      if (attempt !== mine) return;
+      if (news.ok) return done(news.text);
+      channel.ask("cancel_with_provider", { attempt: mine.id });
+      fail(news.text);
+    });
+  }
+
+  /** It is closed by the view that says who it is. */
+  function done(/** @type {string} */ text) {
+    leave();
+    write(state, text);
+    elsewhere.hidden = again.hidden = stop.hidden = true;
+    told.done(text);
+  }
+
+  /** Back to what is offered; it can be tried again at once. */
+  function fail(/** @type {string} */ text) {
+    const provider = attempt?.provider;
+    const hadFocus = focused(waiting);
+    end();
+    told.say(text || say(words, "form.failed"), "bad");
+    if (hadFocus) focus(provider);
+  }
+
+  function giveUp() {
+    const provider = attempt?.provider;
+    drop();
+    focus(provider);
+  }
+
+  function focus(/** @type {Provider | undefined} */ provider) {
+    const buttons = /** @type {HTMLElement[]} */ ([...choices.querySelectorAll(".sb-provider")]);
+    (buttons.find((button) => button.textContent?.includes(provider?.label ?? "")) ?? buttons[0])?.focus();
+  }
+
+  /** Leave nothing open on this side. */
+  function leave() {
+    clearTimeout(later);
+    clearInterval(attempt?.watching);
+    attempt?.stopListening();
+    attempt?.popup?.close();
+    attempt = null;
+    slot.replaceChildren();
+  }
+
+  /** The same, and show what is offered. */
+  function end() {
+    leave();
+    waiting.hidden = true;
+    offer();
+  }
+
+  /** The same, also on the kernel's side. */
+  function drop() {
+    const id = attempt?.id;
+    end();
+    if (id) channel.ask("cancel_with_provider", { attempt: id });
+  }
+
+  // -- where it ended on another page: its address can be pasted ------------------------------------------------------
+
+  function field() {
+    const id = `sb-form-address-${number}`;
+    const input = h("input", {
+      id,
+      type: "password",
+      autocomplete: "off",
+      autocapitalize: "off",
+      spellcheck: "false",
+      "data-1p-ignore": true,
+      "data-lpignore": "true",
+      "data-bwignore": true,
+      "data-form-type": "other",
+      onkeydown: (/** @type {KeyboardEvent} */ event) => {
+        if (event.key !== "Enter" || event.isComposing) return;
+        event.preventDefault();
+        event.stopPropagation();
+        finishWithField();
+      },
+      onpaste: (/** @type {ClipboardEvent} */ event) => {
+        const text = event.clipboardData?.getData("text/plain") ?? "";
+        if (!/[?&#]\w+=/.test(text)) return;
+        event.preventDefault();
+        finishWith(text);
+      },
+    });
+    const hint = h("span", { class: "sb-hint" }, say(words, "form.provider.address.hint"));
+    return [h("label", { for: id }, say(words, "form.provider.address"), " ", hint), input];
+  }
+
+  function finishWithField() {
+    const text = slot.querySelector("input")?.value.trim() ?? "";
+    slot.replaceChildren(...field());
+    finishWith(text);
+  }
+
+  function finishWith(/** @type {string} */ address) {
+    const mine = attempt;
+    if (!mine) return;
+    slot.querySelector("input")?.focus();
+    if (!address) return complain(say(words, "form.provider.address.empty"));
+    complain(say(words, "form.checking"), "");
+    ask("finish_with_provider", { attempt: mine.id, returned_address: address }, (news) => {
+      if (attempt !== mine) return;
+      if (news.ok) done(news.text);
+      else complain(news.text || say(words, "form.failed"));
+    });
+  }
+
+  function complain(/** @type {string} */ text, mood = "bad") {
+    write(problem, text);
+    problem.dataset.mood = mood;
+  }
+
+  function focused(/** @type {Element} */ part) {
+    const { activeElement } = /** @type {Document | ShadowRoot} */ (part.getRootNode());
+    return part.contains(activeElement);
+  }
+
+  return {
+    element,
+    /** The form was opened. `first`: the provider that a magic asked for. */
+    open(/** @type {Provider | null} */ first) {
+      if (!attempt) {
+        only = first;
+        waiting.hidden = true;
+        offer();
+      }
+      void pageToReturnTo();
+      ask("sign_in_options", {}, (news) => {
+        // The form works without.
+        if (!news.ok || !news.providers) return;
+        const known = JSON.stringify(offered);
+        offered = { providers: news.providers, anonymous: Boolean(news.anonymous) };
+        told.email(news.email !== false);
+        if (!attempt && !only && known !== JSON.stringify(offered)) offer();
+      });
+    },
+    hear(/** @type {News | null} */ news) {
+      if (news?.type === "answer") {
+        const answered = asked.get(news.id);
+        asked.delete(news.id);
+        answered?.(news);
+      }
+      if (news?.type === "taken" && asked.has(news.id)) clearTimeout(later);
+      if (news?.type === "returned" && attempt && news.attempt === attempt.id) {
+        if (news.ok) done(news.text);
+        else fail(news.text);
+      }
+    },
+    /** The form was closed. */
+    drop,
+    /** The kernel is gone: there is nobody to tell. */
+    forget() {
+      asked.clear();
+      leave();
+    },
+  };
+}
+
+/**
+ * An empty window: it is led on when the kernel has begun. It keeps its opener: else we couldn't close it.
+ * @param {string} text what it says until then
+ */
+function openWindow(text) {
+  const [width, height] = [500, 700];
+  const left = Math.round(window.screenX + (window.outerWidth - width) / 2);
+  const top = Math.round(window.screenY + (window.outerHeight - height) / 2);
+  try {
+    const popup = window.open("about:blank", "", `popup,width=${width},height=${height},left=${left},top=${top}`);
+    if (!popup) return null;
+    popup.document.body.style.font = "14px system-ui, sans-serif";
+    popup.document.body.textContent = text;
+    return popup;
+  } catch {
+    return null; // a frame that may not open windows
+  }
+}

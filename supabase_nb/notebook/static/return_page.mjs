@@ -1,0 +1,79 @@
+// The page that a provider's window comes back to: a file of our JupyterLab extension, on the notebook's own server.
+// labextension/static/returned.js sends its address here, whatever the pages before it did to the window.
+
+/** The folder of our extension and the page in it. */
+const RETURNED = "supabase-nb/static/returned.html";
+
+/** Its address, once it is known to be served. */
+let returnPage = "";
+
+/**
+ * Its address; empty where it isn't served: outside Jupyter, or where the extension isn't installed.
+ * @returns {Promise<string>}
+ */
+export async function pageToReturnTo() {
+  return (returnPage ||= await findReturnPage().catch(() => ""));
+}
+
+async function findReturnPage() {
+  const config = JSON.parse(document.getElementById("jupyter-config-data")?.textContent || "{}");
+  const installed = config.federated_extensions?.some((/** @type {{name: string}} */ { name }) => name === "supabase-nb");
+  const { here, asked } = returnAddresses(installed && config.fullLabextensionsUrl, location.href);
+  if (!here || !asked) return "";
+  const { ok, redirected } = await isServed(here, "same-origin");
+  if (!ok || redirected) return "";
+  // Another name of this server: all that can be learned is that somebody answers there.
+  if (new URL(asked).origin !== new URL(here).origin) await isServed(asked, "no-cors");
+  return asked;
+}
+
+/**
+ * @param {string} address
+ * @param {RequestMode} mode
+ */
+function isServed(address, mode) {
+  return fetch(address, { method: "HEAD", mode, cache: "no-store" });
+}
+
+/**
+ * The page's address, and the one to ask the auth server for. Every project allows 127.0.0.1 with any port, but
+ * not localhost: from there the page goes on to the notebook's origin.
+ * @param {unknown} folder where the server has its extensions
+ * @param {string} page the notebook's address
+ */
+export function returnAddresses(folder, page) {
+  if (typeof folder !== "string" || !/^https?:/.test(page)) return { here: "", asked: "" };
+  const here = new URL(`${folder.replace(/\/$/, "")}/${RETURNED}`, page);
+  const asked = new URL(here);
+  if (here.hostname === "localhost") {
+    asked.hostname = "127.0.0.1";
+    asked.searchParams.set("host", "localhost");
+  }
+  return { here: here.href, asked: asked.href };
+}
+
+/**
+ * What to add to the project's redirect URLs, where it isn't allowed anyway.
+ * @param {string} page
+ */
+export function redirectToAdd(page) {
+  const { hostname, origin, pathname } = new URL(page);
+  return ["127.0.0.1", "[::1]"].includes(hostname) ? "" : `${origin}${pathname.replace("returned.html", "**")}`;
+}
+
+/**
+ * Call `came` with the address that the window came back to.
+ * @param {string} nonce what the address has to contain: others are those of other sign-ins
+ * @param {(address: string) => void} came
+ * @returns {() => void} stop
+ */
+export function receiveReturn(nonce, came) {
+  const line = new BroadcastChannel(`supabase-nb ${nonce}`);
+  line.onmessage = ({ data }) => {
+    if (typeof data?.address !== "string") return;
+    line.postMessage({ taken: true });
+    line.close();
+    came(data.address);
+  };
+  return () => line.close();
+}
