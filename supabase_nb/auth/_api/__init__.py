@@ -1,7 +1,7 @@
 """The auth server.
 
-- `endpoints`: its endpoints, one method each. `responses`: what a response means.
-- `async_transport`: connections from the owner loop. `limits`: how long a request may take.
-- `server_clock`: its time, learnt from its responses.
-- `verified_claims`: access tokens checked with its public keys.
+- `endpoints`: one method per endpoint. `responses`: interprets responses.
+- `async_transport`: connections from the owner loop. `limits`: timeouts and sizes.
+- `server_clock`: the server's time, derived from its responses.
+- `verified_claims`: verifies access tokens with its public keys.
 """

@@ -1,4 +1,4 @@
-"""What sends requests from the owner loop: connections of our own, or a transport that was given."""
+"""Sends requests from the owner loop, with our own connections or a given transport."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from .limits import LARGEST_RESPONSE, REQUEST_TIMEOUT
 
 
 async def open_in_thread(url: str) -> httpx.AsyncHTTPTransport:
-    """Connections to one host, with the environment's proxies. Certificates are read from files."""
+    """Connections to a host, with the environment's proxies. Opened in a thread, which reads certificates."""
     return await in_thread(lambda: open_connections(httpx.URL(url), httpx.AsyncHTTPTransport))
 
 
 class _InThreads(httpx.AsyncBaseTransport):
-    """A synchronous transport, each request in a thread. One that hangs is abandoned at the time-out.
+    """Runs each request of a synchronous transport in a thread. A hanging one is abandoned at the timeout.
 
-    It belongs to the code that made it, so it is not closed here.
+    The transport belongs to the code that created it, so it isn't closed here.
     """
 
     def __init__(self, transport: httpx.BaseTransport) -> None:
         self._transport = transport
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it, and read the response."""
+        """Send the request, and read the response."""
 
         def send() -> httpx.Response:
             response = self._transport.handle_request(request)
@@ -42,7 +42,7 @@ class _InThreads(httpx.AsyncBaseTransport):
 
 
 def _read(response: httpx.Response) -> bytes:
-    """The body; not more of it than the endpoints take, and not longer than they wait."""
+    """The body, within the limits of size and time."""
     received, began = bytearray(), time.monotonic()
     for chunk in response.iter_bytes():
         received += chunk
@@ -52,5 +52,5 @@ def _read(response: httpx.Response) -> bytes:
 
 
 def in_threads(transport: httpx.BaseTransport | httpx.AsyncBaseTransport) -> httpx.AsyncBaseTransport:
-    """A given transport as one for the owner loop."""
+    """Adapt a given transport to the owner loop."""
     return _InThreads(transport) if isinstance(transport, httpx.BaseTransport) else transport
