@@ -125,7 +125,7 @@ def test_what_is_missing_is_said_before_anything_is_sent(
     assert answers.asked == []
 
 
-def test_no_typo_passes_in_silence(scripted: AuthClient) -> None:
+def test_typos_raise_an_error(scripted: AuthClient) -> None:
     with pytest.raises(TypeError, match=r"Unknown key 'pasword'.*email, phone, password") as refused:
         scripted.sign_in_with_password({"email": "a@b.c", "pasword": "planted-secret"})
     assert "planted-secret" not in str(refused.value)
@@ -334,7 +334,7 @@ def test_the_verifier_rests_where_supabases_clients_keep_theirs(
     assert storage.get(key) is None
 
 
-def test_a_verifier_of_ones_own(auth: AuthClient, mails: DemoServer, storage: FileStorage) -> None:
+def test_your_own_verifier(auth: AuthClient, mails: DemoServer, storage: FileStorage) -> None:
     auth.sign_in_with_otp(email="ada@example.com")
     code = parse_qs(urlsplit(follow(newest_mail(mails, "ada@example.com")["action_link"])).query)["code"][0]
     key = f"{storage_key(mails.url)}-code-verifier"

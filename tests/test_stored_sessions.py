@@ -263,7 +263,7 @@ def test_a_session_with_any_id_is_stored_and_removed(
 
 
 @pytest.mark.parametrize("stored", [7, b"\xff", ["x"], object(), True])
-def test_a_storage_that_returns_no_text_counts_as_damaged(connect: Connect, stored: Any) -> None:
+def test_a_storage_that_returns_no_string_counts_as_damaged(connect: Connect, stored: Any) -> None:
     class Odd(MemoryStorage):
         def get(self, key: str) -> str | None:
             result: str = stored

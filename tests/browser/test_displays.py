@@ -182,7 +182,7 @@ def test_what_the_panel_says(
 
 
 @pytest.mark.firefox
-def test_nobody_behind_it(
+def test_without_a_kernel(
     page: Page,
     write_notebook: Callable[..., Path],
     jupyter_lab: Callable[[Path], str],

@@ -37,7 +37,7 @@ def assert_whole(storage: FileStorage, key: str) -> None:
 
 
 @pytest.mark.parametrize("point", KILL_POINTS)
-def test_killed_in_a_refresh_the_next_kernel_goes_on(
+def test_the_next_kernel_continues_after_a_kill_during_a_refresh(
     point: str, start_kernel: StartKernel, make_auth: MakeAuth, storage: FileStorage, server: DemoServer
 ) -> None:
     pair = server.sign_in()

@@ -394,7 +394,7 @@ def test_the_model_answers_as_recorded(scenario: str) -> None:
         assert ours.setdefault(theirs, pair["refresh_token"]) == pair["refresh_token"], exchange["name"]
 
 
-def test_the_model_notices_a_client_that_sends_spent_tokens() -> None:
+def test_the_model_notices_a_client_that_sends_used_tokens() -> None:
     """What other clients do: yesterday's pair, sent again after two rotations."""
     time = 0.0
     server = AuthServer(lambda: time)

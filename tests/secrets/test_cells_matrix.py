@@ -174,7 +174,7 @@ def runs(tmp_path_factory, demo) -> dict[str, Run]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_kept_and_nothing_is_said_again(name, runs):
+def test_nothing_is_kept_or_reported_again(name, runs):
     run = runs[name.rpartition(", ")[2]]
     assert run.replies[name] == "ok"
     kept = {key: needles for key, needles in run.found.items() if key[1] == name}
