@@ -95,7 +95,7 @@ def test_names_that_are_no_files(scan, tmp_path):  # noqa: F811
     for name in ("pipe", "loop", "missing"):
         code, said = scan(tmp_path / name)
         assert code == 2
-        assert f"{tmp_path}/{name}: cannot be read" in said
+        assert f"{tmp_path}/{name}: could not be read" in said
 
 
 def backups(tmp_path):
