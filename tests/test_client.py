@@ -873,7 +873,7 @@ def test_the_systems_proxy_is_used(
 def test_reading_the_token_takes_no_lock(
     mocked: Client, answers: made.Answers, lock_session: Callable[..., Any]
 ) -> None:
-    """A request goes out while somebody holds every lock there is."""
+    """A request is sent while all locks are held."""
     held = threading.Event()
     free = threading.Event()
     trips(mocked)

@@ -216,7 +216,7 @@ def test_a_tick_makes_one_exchange(world: World) -> None:
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("kind", ["valid", "expired", "unreadable"])
 def test_yesterdays_tokens_after_two_rotations_do_no_harm(kind: str, version: int, world: World) -> None:
-    """The spent token is never sent, and the other notebook lives on."""
+    """The used token is never sent, and the other notebook's session continues."""
     world.server.version = version
     one = modelled(world)
     assert one.session is not None
@@ -597,7 +597,7 @@ def test_signing_out_during_a_refresh_works(
 def test_the_last_word_wins_though_an_earlier_session_ends_meanwhile(
     signed_in: AuthClient, proxy: FaultProxy, server: DemoServer
 ) -> None:
-    """`set_session(B)` waits for the refresh of A, which ends in a final answer: B is in force."""
+    """`set_session(B)` waits for the refresh of A, whose session has ended: B is the current session."""
     proxy.next(lambda exchange: (exchange.wait(), revoked(exchange))[0])  # type: ignore[func-returns-value]
     revoked = says(400, {"code": "refresh_token_not_found", "message": "Invalid Refresh Token"})
 
@@ -754,7 +754,7 @@ def test_signing_in_again_cancels_a_pending_sign_out(
 def test_observers_are_called_after_saving(
     make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer
 ) -> None:
-    """A storage that blocks holds back the news, not the session that is in force."""
+    """A blocking storage delays events, but not the current session."""
 
     class Slow(MemoryStorage):
         go_on = threading.Event()
@@ -965,7 +965,7 @@ print("ready", flush=True)
 def test_where_no_thread_can_be_started(
     make_auth: MakeAuth, server: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when the interpreter is ending: what is said in an `atexit` function is still done."""
+    """As during interpreter shutdown: calls in an `atexit` function still work."""
 
     def start(_: object) -> None:
         raise RuntimeError("can't start new thread")

@@ -19,7 +19,7 @@ Redirects = dict[str, Any]
 def asked_for(
     library: Any, auth: SessionAuth, url: str, kind: str, table: Redirects, **options: Any
 ) -> list[Any]:
-    """Everything that a client of one's own sends when it follows redirects: from each URL to the next."""
+    """All requests that a custom client sends when it follows redirects."""
     asked: list[Any] = []
 
     def answer(request: Any) -> Any:
@@ -198,7 +198,7 @@ def test_an_upgrade_to_https_on_the_same_host_keeps_them(
 
 @both_kinds
 def test_requests_without_a_session_are_redirected_as_httpx_does_it(library: Any, kind: str) -> None:
-    """Another header of the same name, of somebody who does not use this package for it."""
+    """A header with the same name that has nothing to do with this package."""
     asked: list[Any] = []
 
     def answer(request: Any) -> Any:

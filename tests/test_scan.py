@@ -48,7 +48,7 @@ def kinds(text, **options):
 
 @pytest.fixture
 def scan(capsys, tmp_path):
-    """`supabase-nb scan` with these arguments: the exit code and what was said."""
+    """Run `supabase-nb scan` with these arguments: the exit code and the output."""
     parser = argparse.ArgumentParser()
     add_parser(parser.add_subparsers())
 

@@ -306,7 +306,7 @@ def test_tasks_and_threads_share_one_exchange(client: Client, server: DemoServer
 def test_a_cancelled_task_loses_no_rotated_token(
     server: DemoServer, client: Client, storage: FileStorage
 ) -> None:
-    """The exchange was on its way: it is saved, although nobody waits for it any more."""
+    """The exchange was already sent, so its response is saved although nothing waits for it."""
     under_way, go_on = threading.Event(), threading.Event()
     refresh = client.auth._manager.api.refresh
     before = client.auth.session

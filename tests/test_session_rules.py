@@ -101,7 +101,7 @@ def test_a_rotation_while_a_pair_is_verified_is_continued(world: World) -> None:
 
 
 def test_a_rejected_kernel_uses_tokens_that_another_stored(world: World) -> None:
-    """The server refuses a token that another kernel has spent: that one's session is continued."""
+    """The server rejects a token that another kernel has used: continue with that kernel's session."""
     one = Kernel(world)
     sign_in(world, one)
     two = another(world)
@@ -278,7 +278,7 @@ class Watched(MemoryStorage):
 
 @pytest.mark.parametrize("slow", ["GET /auth/v1/user", "POST /auth/v1/token"])
 def test_a_call_that_was_given_up_changes_nothing(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server answers when nobody waits any more: no refresh token is spent, no session begins."""
+    """The response arrives when nothing waits for it: no refresh token is used, no session starts."""
     monkeypatch.setattr("supabase_nb.auth._session.retry.PATIENCE", 0.2)
     answer, storage = threading.Event(), Watched()
 

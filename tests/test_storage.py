@@ -343,7 +343,7 @@ def test_something_else_than_a_file_is_an_error_without_waiting(kind: str, stora
 
 
 def test_a_file_in_the_folders_place(tmp_path: Path, make_auth: MakeAuth, server: DemoServer) -> None:
-    """Nothing can be read or saved there; the session is in force all the same, and it is said."""
+    """Nothing can be read or saved there. The session is active anyway, and the error is reported."""
     (tmp_path / "taken").write_text("")
     storage = FileStorage(tmp_path / "taken")
     auth = make_auth(storage=storage)
@@ -427,7 +427,7 @@ def test_a_file_system_that_cannot_sync_a_folder(
 
 
 def _limited(folder: str) -> None:
-    """In a process of its own: no file may grow beyond 1,000 bytes, by order of the system."""
+    """In its own process, in which the system limits files to 1,000 bytes."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
     storage = FileStorage(folder)
@@ -450,7 +450,7 @@ def test_an_interrupted_write_keeps_the_old_value(storage: FileStorage) -> None:
 
 
 def _without_rights(url: str, folder: str, mode: int, pair: dict[str, Any]) -> None:
-    """In a process of its own, as somebody for whom modes count: the folder's mode changes under a session."""
+    """In its own process, as a user without root rights: the folder's mode changes during a session."""
 
     place = Path(folder)
     if os.geteuid() == 0:
@@ -538,7 +538,7 @@ def test_a_full_disk(tiny_disk: Path, make_auth: MakeAuth, server: DemoServer) -
 
 
 def _die_while_saving(folder: str) -> None:
-    """In a process of its own, which is killed when the new value is written, but not yet in its place."""
+    """In its own process, which is killed after writing the new value, before the file is replaced."""
     os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
     FileStorage(folder).set(KEY, "s3cr3t")
 

@@ -1,4 +1,4 @@
-"""Where no thread can be started (Pyodide, the end of the interpreter): what works, and what is said."""
+"""Without threads (Pyodide, interpreter shutdown): what works, and the errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The displays in JupyterLab and Notebook 7: live while somebody is behind them, honest when not."""
+"""The displays in JupyterLab and Notebook 7: live with a kernel, and marked as not live without one."""
 
 from __future__ import annotations
 

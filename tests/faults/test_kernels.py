@@ -133,7 +133,7 @@ def test_a_hanging_lock_holder_does_not_block_others_forever(
     make_auth: MakeAuth,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """SIGSTOP in the middle of an exchange. The other goes on without the lock; both end with one session."""
+    """SIGSTOP during an exchange. The other kernel continues without the lock, and both end with one session."""
     monkeypatch.setattr("supabase_nb.auth._session.other_kernels.LOCK_TIMEOUT", 1.0)
     pair = server.sign_in()
     holder = start_kernel(proxy.auth_url, auto_refresh=False)
@@ -214,7 +214,7 @@ def test_a_broken_lock_does_not_undo_a_later_save(
 def test_another_users_session_under_the_same_name_is_kept_apart(
     server: DemoServer, make_auth: MakeAuth, storage: FileStorage
 ) -> None:
-    """It goes on in memory, says so, and never touches what the other one stored."""
+    """It continues in memory, says so, and never changes the session that the other one stored."""
     ada, grace = make_auth(auto_refresh=True), make_auth()
     mine, theirs = server.sign_in(), server.sign_in("grace@example.com")
     ada.set_session(mine["access_token"], mine["refresh_token"])

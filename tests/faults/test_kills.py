@@ -78,7 +78,7 @@ def test_killed_in_set_session_the_cell_can_be_run_again(
 def test_killed_at_random_moments(
     version: int, start_kernel: StartKernel, make_auth: MakeAuth, storage: FileStorage
 ) -> None:
-    """A kernel refreshes without a pause and is killed; the next one goes on from what it finds."""
+    """A kernel refreshes without a pause and is killed. The next one continues from the stored session."""
     # Without a reuse interval: only the parent of the active token is taken again.
     with running_server(refresh_token_version=version, reuse_interval=0) as server:
         pair = server.sign_in()

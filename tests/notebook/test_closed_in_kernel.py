@@ -44,7 +44,7 @@ def texts(kernel: Kernel) -> str:
 
 
 def statuses(kernel: Kernel) -> set[str]:
-    """What displays were told."""
+    """The messages to displays."""
     told = [
         message["content"]["data"].get("content", {})
         for message in kernel.said

@@ -263,7 +263,7 @@ def test_unloading_leaves_the_kernel_as_it_was(kernel: Kernel, server: DemoServe
 
 @pytest.fixture
 def demo_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Folders of their own for the embedded server and the sessions."""
+    """Separate folders for the embedded server and the sessions."""
     folder = tmp_path / "demo"
     monkeypatch.setenv("SUPABASE_NB_DEMO_STATE", str(folder))
     monkeypatch.setenv("SUPABASE_NB_SESSIONS", str(tmp_path / "sessions"))

@@ -29,7 +29,7 @@ from supabase_nb.notebook.widgets import KINDS, Display, courier, display_of
 
 
 class RecordingComm(BaseComm):
-    """A line to a browser that keeps what is said."""
+    """A comm that records its messages."""
 
     said: list[tuple[str, dict[str, Any]]]
 

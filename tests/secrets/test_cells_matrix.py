@@ -139,7 +139,7 @@ class Run:
         assert answered() == [True]
 
     def records(self) -> Iterator[tuple[str, bytes | str]]:
-        """What is kept, rather than what was said."""
+        """The stored records, without the messages."""
         said = (
             "messages from the kernel",
             "kernel's own output at DEBUG",

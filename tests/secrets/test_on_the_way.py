@@ -182,7 +182,7 @@ def test_a_redirect_of_data_to_another_origin_carries_no_token(status):
 
 @pytest.fixture(scope="module")
 def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that nobody has reason to trust."""
+    """An untrusted certificate for 127.0.0.1."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -234,7 +234,7 @@ def test_a_certificate_that_cannot_be_verified_gets_no_token(self_signed):
 
 
 def test_neither_does_one_beside_a_project_without_tls(self_signed):
-    """The project is on this machine, its auth server has an address of its own."""
+    """The project is on this machine, but its auth server has another address."""
     with serving(answers, tls(self_signed)) as (auth_url, seen), serving(answers) as (url, _):
         project = Client(
             url, "anon", auth_url=f"{auth_url}/auth/v1", storage=MemoryStorage(), auto_refresh=False
