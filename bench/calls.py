@@ -49,8 +49,8 @@ def _set_session(rounds: int, times: int) -> Row:
         "the same with supabase_auth",
         [(ours - bare) / (theirs - bare) for ours, theirs, bare in found],
         1.0,
-        "for the current session, as when a cell is run again; the response comes from memory. Measured in requests "
-        f"of a bare `httpx` client, it takes {mine:.2f} and supabase_auth's {its:.2f}",
+        "for the current session, as when a cell is run again, with a response from memory. The rest costs as much "
+        f"as {mine:.2f} requests of a bare `httpx` client, and in supabase_auth {its:.2f}",
     )
 
 

@@ -30,8 +30,8 @@ def report(rows: list[Row]) -> str:
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in _PEERS)
     return f"""# Performance
 
-Ratios compare CPU time (user and system). Both sides take turns in the same run; the median of all rounds counts.
-Absolute times depend on the machine, so they are left out. `make bench` measures again.
+Ratios compare CPU time (user and system). Both sides take turns in the same run, and the median of all rounds is shown.
+Absolute times are left out, because they depend on the machine. To measure again, run `make bench`.
 
 {table(rows)}
 

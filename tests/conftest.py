@@ -1,4 +1,4 @@
-"""For all tests: folders of their own, a server, clients that are closed."""
+"""Fixtures for all tests: separate folders, a server, clients that are closed."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def segment(value: object) -> str:
 
 
 def jwt(payload: object = None, **claims: Any) -> str:
-    """A token with these claims (or this payload, whatever it is), and a made-up signature."""
+    """A token with these claims (or any payload), and an invalid signature."""
     if payload is None:
         now = int(time.time())
         payload = {"sub": USER_ID, "session_id": SESSION_ID, "iat": now, "exp": now + 3600, **claims}

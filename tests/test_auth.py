@@ -54,7 +54,7 @@ def test_constructing_touches_nothing(make_auth: MakeAuth, storage: FileStorage)
 @pytest.mark.parametrize(
     "url", ["", "abcd", "ftp://abcd.supabase.co", "https://", "https://user@host", None, "//x"]
 )
-def test_what_is_no_url_is_refused_with_the_next_step(url: Any) -> None:
+def test_an_invalid_url_is_refused_with_the_next_step(url: Any) -> None:
     with pytest.raises(AuthError, match="looks like https://abcd"):
         AuthClient(url)
 
@@ -221,7 +221,7 @@ def test_get_session_refreshes_within_the_margin(make_auth: MakeAuth) -> None:
     assert auth.events[-1].cause == "refreshed"
 
 
-def test_get_session_in_an_outage_hands_out_what_is_still_valid(make_auth: MakeAuth) -> None:
+def test_get_session_returns_a_valid_session_in_an_outage(make_auth: MakeAuth) -> None:
     answers = made.Answers()
     auth = make_auth(URL, transport=answers)
     answers[USER] = made.user()
@@ -387,7 +387,7 @@ def test_the_exported_names() -> None:
         supabase_nb.nothing  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_a_save_that_fails_is_said_and_the_session_stays_usable(
+def test_a_failed_save_is_reported_and_the_session_stays_usable(
     make_auth: MakeAuth, server: DemoServer
 ) -> None:
     class Full(MemoryStorage):

@@ -90,7 +90,7 @@ def test_a_code_of_another_sign_in_pasted_from_the_site_is_refused(auth: AuthCli
     assert auth.session is None
 
 
-def test_who_cancels_is_told_so(auth: AuthClient) -> None:
+def test_cancelling_is_reported(auth: AuthClient) -> None:
     under_way = begin_with_provider(auth, "github", HERE)
     with pytest.raises(AuthImplicitGrantRedirectError, match="The user said no") as refused:
         under_way.finish(follow(under_way.url, "Cancel"))
@@ -208,7 +208,7 @@ def test_a_grant_that_was_revoked_ends_it(auth: AuthClient, server: DemoServer) 
     assert auth.status == "expired"
 
 
-def test_who_denies_is_told_so(auth: AuthClient) -> None:
+def test_denying_is_reported(auth: AuthClient) -> None:
     under_way = begin_with_oauth_server(auth, HERE)
     with pytest.raises(AuthError, match="denied") as refused:
         under_way.finish(follow(under_way.url, "ada@example.com", "deny"))
@@ -237,7 +237,7 @@ def test_a_project_that_is_no_oauth_server(make_auth: Callable[..., AuthClient])
         assert refused.value.code == "feature_disabled"
 
 
-def test_a_project_that_takes_no_new_clients(make_auth: Callable[..., AuthClient]) -> None:
+def test_a_project_without_dynamic_registration(make_auth: Callable[..., AuthClient]) -> None:
     answers = made.Answers(**{"GET /auth/v1/.well-known/oauth-authorization-server": {"issuer": "x"}})
     auth = make_auth("https://abcd.supabase.co/auth/v1", transport=answers)
     with pytest.raises(AuthError, match="pass its client_id"):

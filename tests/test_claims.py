@@ -150,7 +150,7 @@ def test_a_wrong_signature_is_not_asked_of_the_server(auth: AuthClient, network:
     assert network.count(USER) == 0
 
 
-def test_what_else_the_server_says_is_passed_on(auth: AuthClient, network: made.Answers) -> None:
+def test_other_server_errors_are_passed_on(auth: AuthClient, network: made.Answers) -> None:
     network[USER] = made.refusal(403, "user_not_found")
     with pytest.raises(AuthApiError, match="no longer exists"):
         auth.get_claims(FOREIGN.sign())

@@ -120,7 +120,7 @@ def test_rows_are_the_users(client: Client) -> None:
     ]
 
 
-def test_nobody_sees_nobodys(server: DemoServer) -> None:
+def test_without_signing_in_no_rows_are_visible(server: DemoServer) -> None:
     with create_client(server.url, server.anon_key, storage=MemoryStorage()) as client:
         assert trips(client) == []
 
@@ -135,7 +135,7 @@ def test_the_first_request_restores_the_stored_session(client: Client, server: D
 @pytest.mark.skipif(
     sys.version_info < (3, 11), reason="there it is postgrest 2.33, which closes what it is given"
 )
-def test_what_is_used_in_a_with_leaves_the_connections_open(client: Client) -> None:
+def test_a_with_block_leaves_the_connections_open(client: Client) -> None:
     with client.schema("public") as database, client.postgrest as same:
         for one in (database, same):
             assert len(one.from_("trips").select("*").execute().data) == 3
@@ -221,7 +221,9 @@ def test_a_new_style_key_is_no_bearer(make: Callable[..., Client], answers: made
     assert bearer(answers.asked[-1]) is None
 
 
-def test_an_older_key_is_the_bearer_of_nobody(make: Callable[..., Client], answers: made.Answers) -> None:
+def test_an_older_key_is_a_bearer_token_without_a_user(
+    make: Callable[..., Client], answers: made.Answers
+) -> None:
     key = made.jwt({"role": "anon", "ref": "abcd"})
     trips(make(key))
     assert answers.asked[-1].headers["apikey"] == bearer(answers.asked[-1]) == key
@@ -366,7 +368,7 @@ def test_an_expired_token_that_cannot_be_renewed_is_not_sent(
 
 
 @pytest.mark.parametrize("restored", [False, True], ids=["never looked for", "restored"])
-def test_an_ended_session_sends_nothing_as_somebody_else(
+def test_an_ended_session_sends_nothing_without_its_user(
     mocked: Client, answers: made.Answers, clock: Ahead, restored: bool
 ) -> None:
     if restored:
@@ -551,7 +553,7 @@ def test_tokens_of_2_seconds_no_401() -> None:
         "https://efgh.supabase.co/",
     ],
 )
-def test_a_redirect_elsewhere_takes_nothing_along(
+def test_a_redirect_elsewhere_carries_no_secrets(
     mocked: Client, answers: made.Answers, elsewhere: str
 ) -> None:
     answers[TRIPS] = httpx.Response(307, headers={"location": elsewhere})
@@ -571,7 +573,7 @@ def test_a_redirect_within_the_project_is_signed_too(mocked: Client, answers: ma
     assert bearer(answers.asked[-1]) == bearer(answers.asked[-2])
 
 
-def test_nobody_overrides_the_token(mocked: Client, answers: made.Answers) -> None:
+def test_nothing_overrides_the_token(mocked: Client, answers: made.Answers) -> None:
     session = mocked.auth.session
     assert session is not None
     mocked.http.get("/rest/v1/trips", headers={"Authorization": "Bearer other"}, auth=("user", "password"))
@@ -651,7 +653,7 @@ def test_set_auth_swaps_the_token_of_every_part(mocked: Client, answers: made.An
         assert bearer(answers.asked[-1]) == session.access_token
 
 
-def test_set_auth_none_goes_back_to_the_key_when_nobody_is_signed_in(
+def test_set_auth_none_returns_to_the_key_when_signed_out(
     make: Callable[..., Client], answers: made.Answers
 ) -> None:
     client = make()
@@ -718,7 +720,7 @@ def test_a_notice_names_whose_token_set_auth_sends(mocked: Client) -> None:
     assert notice.startswith("Requests are sent as alan@example.com (set_auth).")
 
 
-def test_the_panel_says_that_an_override_is_in_force(mocked: Client) -> None:
+def test_the_panel_says_that_another_token_is_in_use(mocked: Client) -> None:
     mocked.set_auth(OTHER)
     (notice,) = mocked.auth.notices
     assert notice == ("Requests are sent as another user (set_auth).")
@@ -730,7 +732,7 @@ def test_the_panel_says_that_an_override_is_in_force(mocked: Client) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "no-token", "a.b", "a.b.c\r\nX-Evil: 1", 7, "sb_secret_x"])
-def test_what_is_no_token_is_not_set(mocked: Client, answers: made.Answers, token: Any) -> None:
+def test_an_invalid_token_is_not_set(mocked: Client, answers: made.Answers, token: Any) -> None:
     session = mocked.auth.session
     assert session is not None
     with pytest.raises(AuthInvalidJwt, match="not an access token"):
@@ -777,7 +779,7 @@ def test_closing_while_a_connection_is_being_made_leaves_none_open(
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_child_has_connections_of_its_own(client: Client) -> None:
+def test_a_forked_child_has_its_own_connections(client: Client) -> None:
     trips(client)
     read, write = os.pipe()
     child = os.fork()
@@ -871,7 +873,7 @@ def test_the_systems_proxy_is_used(
 def test_reading_the_token_takes_no_lock(
     mocked: Client, answers: made.Answers, lock_session: Callable[..., Any]
 ) -> None:
-    """A request goes out while somebody holds every lock there is."""
+    """A request is sent while all locks are held."""
     held = threading.Event()
     free = threading.Event()
     trips(mocked)

@@ -119,7 +119,7 @@ def test_an_earlier_sessions_offset_and_a_tokens_age_are_a_start() -> None:
     assert clock.now() == NOW - 60
 
 
-def test_an_answer_counts_more_than_a_hint() -> None:
+def test_a_response_overrides_a_hint() -> None:
     machine = Machine()
     clock = ServerClock(machine)
     clock.hint(7200.0)
@@ -128,7 +128,7 @@ def test_an_answer_counts_more_than_a_hint() -> None:
     assert abs(clock.now() - machine.time) < 1
 
 
-def test_the_auth_servers_own_time_counts_more_than_a_proxys() -> None:
+def test_the_auth_servers_time_overrides_a_proxys() -> None:
     machine = Machine()
     clock = ServerClock(machine)
     exchange(clock, machine, said=NOW + 7200)

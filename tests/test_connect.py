@@ -50,12 +50,12 @@ def test_the_order_of_the_keys_names() -> None:
         del environ[name]
 
 
-def test_what_is_set_but_empty_does_not_count(folder: Path) -> None:
+def test_empty_variables_are_ignored(folder: Path) -> None:
     project = resolve_project("", " ", environ={"SUPABASE_URL": "", "SUPABASE_KEY": " "}, folder=folder)
     assert (project.url, project.key) == (FILE, "file-key")
 
 
-def test_the_nearest_file_counts(folder: Path) -> None:
+def test_the_nearest_file_is_used(folder: Path) -> None:
     (folder.parent / ".env").write_text("SUPABASE_ANON_KEY=nearer\n")
     assert resolve_project(ARGUMENT, environ={}, folder=folder).key == "nearer"
     with pytest.raises(AuthError, match="No project URL was found"):
@@ -81,7 +81,7 @@ def test_a_file_that_is_no_text_is_passed_over(tmp_path: Path) -> None:
         resolve_project(environ={}, folder=tmp_path)
 
 
-def test_what_is_missing_is_said_with_the_next_step(tmp_path: Path) -> None:
+def test_a_missing_value_is_reported_with_the_next_step(tmp_path: Path) -> None:
     with pytest.raises(AuthError, match=r"set SUPABASE_URL \(in the environment or a \.env\)") as no_url:
         resolve_project(environ={}, folder=tmp_path)
     with pytest.raises(AuthError, match="Pass --key, or set SUPABASE_ANON_KEY") as no_key:

@@ -156,7 +156,7 @@ def test_nothing_but_the_access_token_passes_the_scheduler(supabase: Client, clu
     assert session.refresh_token not in held
 
 
-def test_who_signs_in_next_counts_and_nobody_is_nobody(supabase: Client, cluster: Any) -> None:
+def test_tasks_use_the_current_user_and_fail_when_signed_out(supabase: Client, cluster: Any) -> None:
     auth = share(supabase, cluster)
     supabase.auth.sign_out("local")
     with pytest.raises(AuthSessionMissing, match="shared this session is signed out"):
@@ -173,7 +173,7 @@ def test_a_closed_client_shares_no_more(project: DemoServer, cluster: Any) -> No
         submit(cluster, ask, auth, project.url, count=1)
 
 
-def test_other_addresses_are_told_nothing_there_either(supabase: Client, cluster: Any) -> None:
+def test_tasks_send_no_token_to_other_origins(supabase: Client, cluster: Any) -> None:
     auth = share(supabase, cluster)
 
     def ask_elsewhere(auth: SessionAuth) -> bool:
@@ -195,7 +195,7 @@ def test_in_threads_of_this_process_there_is_no_detour(supabase: Client) -> None
         assert (answer[0], answer[3]) == (200, False)
 
 
-def test_a_scheduler_that_knows_nothing_of_it_is_told_of(cluster: Any) -> None:
+def test_an_unknown_session_on_the_scheduler_is_an_error(cluster: Any) -> None:
     shared_as = ("no-such-name", (("http", "127.0.0.1", 9),))
     auth = SessionAuth._shared(RemoteTokens(*shared_as), on_worker, shared_as)
 

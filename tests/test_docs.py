@@ -39,14 +39,14 @@ def test_the_navigation_has_every_page() -> None:
     assert sorted(listed) == sorted(page.name for page in (ROOT / "docs").glob("*.md"))
 
 
-def test_each_magic_is_told_of(site: Path) -> None:
+def test_each_magic_is_documented(site: Path) -> None:
     page = (site / "magics" / "index.html").read_text("utf-8")
     for name in COMMANDS | SIGN_IN_COMMANDS:
         assert f"<code>%{name}</code>" in page
     assert "--allow-secret-key" in page  # an option, so the parsers were asked
 
 
-def test_each_error_code_is_told_of(site: Path, generated: ModuleType) -> None:
+def test_each_error_code_is_documented(site: Path, generated: ModuleType) -> None:
     page = (site / "errors" / "index.html").read_text("utf-8")
     raised = {
         code
@@ -62,7 +62,7 @@ def test_each_error_code_is_told_of(site: Path, generated: ModuleType) -> None:
     assert set(generated.OWN) <= raised
 
 
-def test_each_public_name_is_told_of(site: Path) -> None:
+def test_each_public_name_is_documented(site: Path) -> None:
     pages = "".join((site / name / "index.html").read_text("utf-8") for name in ("api", "errors"))
     for name in set(supabase_nb.__all__) - {"__version__"}:
         assert re.search(rf'id="supabase_nb\.[\w.]*\b{name}"', pages), name

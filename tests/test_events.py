@@ -328,7 +328,7 @@ def test_an_observer_of_a_trait_may_call_any_method(signed_in: AuthClient) -> No
 def test_a_subscriber_that_blocks_stops_no_refresh(
     make_auth: MakeAuth, server: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The background continues to refresh, though no observer is notified for now."""
+    """The background keeps refreshing, although events are delayed."""
     monkeypatch.setattr("supabase_nb.auth._session.scheduler.TICK", 0.05)
     auth = make_auth(auto_refresh=True)
     pair = server.sign_in()

@@ -114,7 +114,7 @@ def check(outcome: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ASKING)
-def test_a_child_that_would_have_to_refresh_is_told_why_it_cannot(
+def test_a_child_that_needs_a_refresh_gets_an_explanation(
     client: Client, answers: made.Answers, clock: ShiftedClock, name: str
 ) -> None:
     clock.shift = 7200.0
@@ -129,7 +129,7 @@ def test_a_child_that_would_have_to_refresh_is_told_why_it_cannot(
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_a_child_whose_token_is_refused_is_told_why_it_cannot_get_another(
+def test_a_child_whose_token_is_rejected_gets_an_explanation(
     client: Client, answers: made.Answers, name: str
 ) -> None:
     answers[TABLE] = httpx.Response(401)

@@ -215,8 +215,8 @@ def test_a_tick_makes_one_exchange(world: World) -> None:
 
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("kind", ["valid", "expired", "unreadable"])
-def test_yesterdays_pair_after_two_rotations_disturbs_nobody(kind: str, version: int, world: World) -> None:
-    """The spent token is never sent, and the other notebook lives on."""
+def test_yesterdays_tokens_after_two_rotations_do_no_harm(kind: str, version: int, world: World) -> None:
+    """The used token is never sent, and the other notebook's session continues."""
     world.server.version = version
     one = modelled(world)
     assert one.session is not None
@@ -247,7 +247,7 @@ def made_pair(access_token: str, refresh_token: str) -> Any:
     return TokenPair.of(access_token, refresh_token)
 
 
-def test_spent_tokens_are_bounded_and_both_ends_are_kept(world: World) -> None:
+def test_used_tokens_are_bounded_and_both_ends_are_kept(world: World) -> None:
     kernel = modelled(world)
     assert kernel.session is not None
     tokens = [kernel.session.refresh_token]
@@ -322,7 +322,7 @@ FAULTS: dict[str, Fault] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-def test_what_passes_ends_no_session_and_is_retried(
+def test_temporary_failures_are_retried_and_end_no_session(
     fault: Fault, alive: AuthClient, proxy: FaultProxy, clock: ShiftedClock, storage: FileStorage
 ) -> None:
     before = make_due(alive, clock, expired=True)
@@ -411,8 +411,8 @@ def test_a_retry_after_of_years_is_an_hour(world: World) -> None:
     assert run(world, kernel, begin + 3700, lambda: kernel.session != before)
 
 
-def test_in_an_outage_what_is_valid_is_handed_out_at_once(world: World) -> None:
-    """And not requested again with every call: the background does that."""
+def test_in_an_outage_a_valid_session_is_returned_at_once(world: World) -> None:
+    """And not asked for anew with every call: the background does that."""
     kernel = modelled(world)
     kernel.always = "drop"
     world.time += 3541
@@ -569,7 +569,7 @@ def test_a_revoked_family_is_rescued_within_the_grace_of_ten_seconds(
 # -- crossings ----------------------------------------------------------------------------------------------
 
 
-def test_signing_out_during_a_refresh_leaves_nobody_signed_in(
+def test_signing_out_during_a_refresh_works(
     signed_in: AuthClient, proxy: FaultProxy, storage: FileStorage
 ) -> None:
     proxy.next(hang_after)
@@ -597,7 +597,7 @@ def test_signing_out_during_a_refresh_leaves_nobody_signed_in(
 def test_the_last_word_wins_though_an_earlier_session_ends_meanwhile(
     signed_in: AuthClient, proxy: FaultProxy, server: DemoServer
 ) -> None:
-    """`set_session(B)` waits for the refresh of A, which ends in a final answer: B is in force."""
+    """`set_session(B)` waits for the refresh of A, whose session has ended: B is the current session."""
     proxy.next(lambda exchange: (exchange.wait(), revoked(exchange))[0])  # type: ignore[func-returns-value]
     revoked = says(400, {"code": "refresh_token_not_found", "message": "Invalid Refresh Token"})
 
@@ -619,7 +619,7 @@ def test_the_last_word_wins_though_an_earlier_session_ends_meanwhile(
     assert signed_in.status == "active"
 
 
-def test_signing_out_counts_though_a_set_session_was_said_before_it(
+def test_signing_out_supersedes_an_earlier_set_session(
     signed_in: AuthClient, proxy: FaultProxy, server: DemoServer, storage: FileStorage
 ) -> None:
     b = server.sign_in("grace@example.com")
@@ -662,7 +662,7 @@ def test_of_two_set_sessions_the_later_one_holds(
     assert auth.user.email == "grace@example.com"
 
 
-def test_closing_during_a_refresh_keeps_what_was_rotated(
+def test_closing_during_a_refresh_keeps_the_new_tokens(
     signed_in: AuthClient, make_auth: MakeAuth, proxy: FaultProxy
 ) -> None:
     """Unloading the extension, say: the answer on its way is saved, and nothing refreshes any more."""
@@ -706,7 +706,7 @@ def test_a_late_failure_of_an_earlier_session_says_nothing_about_the_new_one(
 # -- signing out --------------------------------------------------------------------------------------------
 
 
-def test_signed_out_offline_the_server_is_told_later(
+def test_signing_out_offline_reaches_the_server_later(
     alive: AuthClient,
     proxy: FaultProxy,
     server: DemoServer,
@@ -728,7 +728,7 @@ def test_signed_out_offline_the_server_is_told_later(
 
 
 @pytest.mark.parametrize("scope", ["local", "global"])
-def test_who_comes_back_is_not_signed_out_by_what_was_said_before(
+def test_signing_in_again_cancels_a_pending_sign_out(
     scope: str, alive: AuthClient, proxy: FaultProxy, server: DemoServer, clock: ShiftedClock
 ) -> None:
     """Signed out offline, then the same cell is run again: the session stays."""
@@ -751,10 +751,10 @@ def test_who_comes_back_is_not_signed_out_by_what_was_said_before(
 # -- storage ------------------------------------------------------------------------------------------------
 
 
-def test_nobody_is_told_before_it_is_saved(
+def test_observers_are_called_after_saving(
     make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer
 ) -> None:
-    """A storage that blocks holds back the news, not the session that is in force."""
+    """A blocking storage delays events, but not the current session."""
 
     class Slow(MemoryStorage):
         go_on = threading.Event()
@@ -965,7 +965,7 @@ print("ready", flush=True)
 def test_where_no_thread_can_be_started(
     make_auth: MakeAuth, server: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when the interpreter is ending: what is said in an `atexit` function is still done."""
+    """As during interpreter shutdown: calls in an `atexit` function still work."""
 
     def start(_: object) -> None:
         raise RuntimeError("can't start new thread")

@@ -101,7 +101,7 @@ def test_cells_and_the_scanner_recognise_the_same(text, secret):
         assert secret not in redact(text)
 
 
-def test_what_is_remembered_is_masked_by_value():
+def test_remembered_values_are_masked():
     value = word()
     text = f"rt = '{value}'; other = '{word()}'; b'{value}'\n{value}é"
     assert mask(text) == text
@@ -125,7 +125,7 @@ def test_what_is_remembered_is_masked_by_value():
         "not-used-refresh-token-here",
     ],
 )
-def test_what_can_be_no_token_is_not_remembered(value):
+def test_values_that_cannot_be_tokens_are_not_remembered(value):
     remember(value, given=True)
     assert mask(f"x = '{value}'") == f"x = '{value}'"
 
@@ -182,7 +182,7 @@ def test_colours_do_not_hide_a_value():
     assert mask_colored("\x1b[31mx\x1b[39m") == "\x1b[31mx\x1b[39m"
 
 
-def test_a_listener_that_fails_hurts_nobody(caplog):
+def test_a_failing_listener_does_not_affect_others(caplog):
     value = word()
 
     def fail(*_: object) -> None:

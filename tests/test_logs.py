@@ -44,7 +44,7 @@ def test_messages_arguments_and_extra_fields(logger, caplog):
     assert caplog.records[0].args == ()
 
 
-def test_what_holds_no_token_stays_as_it_is(logger, caplog):
+def test_records_without_tokens_are_unchanged(logger, caplog):
     arguments = ("GET", "https://abcd.supabase.co/rest/v1/trips", 200)
     logger.info("HTTP Request: %s %s %d", *arguments)
     try:

@@ -82,9 +82,7 @@ def test_a_refresh_keeps_the_level(auth: AuthClient, server: DemoServer) -> None
     assert level(auth) == "aal2"
 
 
-def test_a_new_sign_in_begins_at_aal1_and_says_what_it_can_reach(
-    auth: AuthClient, server: DemoServer
-) -> None:
+def test_a_new_sign_in_starts_at_aal1_and_has_the_next_level(auth: AuthClient, server: DemoServer) -> None:
     enroll(server, auth)
     auth.sign_in_with_password(email="ada@example.com", password=PASSWORD)
     levels = auth.mfa.get_authenticator_assurance_level()
@@ -224,7 +222,7 @@ def test_without_a_session(make_auth: Callable[..., AuthClient]) -> None:
         (lambda mfa: mfa.verify(factor_id="x", challenge_id="y"), "code is missing"),
     ],
 )
-def test_what_is_missing_is_said(call: Callable[[Any], Any], what: str, auth: AuthClient) -> None:
+def test_a_missing_value_is_reported(call: Callable[[Any], Any], what: str, auth: AuthClient) -> None:
     with pytest.raises(AuthError, match=what):
         call(auth.mfa)
 

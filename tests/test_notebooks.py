@@ -65,7 +65,7 @@ def runs(
 
 
 def run(path: Path, folder: Path) -> nbformat.NotebookNode:
-    """Execute a notebook with folders of its own, and its own embedded server."""
+    """Execute a notebook with its own folders and embedded server."""
     notebook = nbformat.read(path, as_version=4)
     environment = os.environ | {
         "SUPABASE_NB_DEMO_STATE": str(folder / "demo"),

@@ -67,7 +67,7 @@ KEY = "sb_secret_N7UND0UgjKTVK-Uodkm0Hg_xSvEMPvz"
         '"code_verifier": "{}"',
     ],
 )
-def test_what_is_named_as_a_secret_is_redacted(write, refresh):
+def test_values_with_secret_names_are_redacted(write, refresh):
     for text in (write, json.dumps(write), json.dumps(json.dumps(write))):
         redacted = redact(f"before {text} after".replace("{}", refresh))
         assert refresh not in redacted
@@ -349,7 +349,7 @@ def test_the_views_can_see():
 
 
 @pytest.mark.parametrize("name", ["Secret", "Session", "AuthResponse", "list"])
-def test_what_holds_tokens_is_neither_json_nor_pickled(name, tmp_path):
+def test_objects_with_tokens_are_neither_json_nor_pickled(name, tmp_path):
     value = OBJECTS[name](tmp_path)
     with pytest.raises(TypeError):
         json.dumps(value)

@@ -19,7 +19,7 @@ Redirects = dict[str, Any]
 def asked_for(
     library: Any, auth: SessionAuth, url: str, kind: str, table: Redirects, **options: Any
 ) -> list[Any]:
-    """Everything that a client of one's own sends when it follows redirects: from each URL to the next."""
+    """All requests that a custom client sends when it follows redirects."""
     asked: list[Any] = []
 
     def answer(request: Any) -> Any:
@@ -54,7 +54,7 @@ both_kinds = pytest.mark.parametrize("kind", ["sync", "async"])
 @both_kinds
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_to_another_origin_takes_neither_token_nor_key_along(
+def test_a_redirect_to_another_origin_carries_neither_token_nor_key(
     library: Any, client: Client, kind: str, status: int, method: str
 ) -> None:
     first, second = f"{client.url}/a", f"{client.url}/b"
@@ -94,7 +94,7 @@ def test_the_retry_after_a_401_is_redirected_without_secrets_too(
     assert [carries(request) for request in asked] == [(True, True), (True, True), (False, False)]
 
 
-def test_a_redirect_that_is_followed_by_hand_takes_nothing_along(library: Any, client: Client) -> None:
+def test_a_manually_followed_redirect_carries_no_secrets(library: Any, client: Client) -> None:
     transport = library.MockTransport(lambda _: library.Response(307, headers={"location": f"{ELSEWHERE}/b"}))
     with library.Client(auth=SessionAuth(client), transport=transport) as own:
         response = own.get(f"{client.url}/a")
@@ -102,7 +102,7 @@ def test_a_redirect_that_is_followed_by_hand_takes_nothing_along(library: Any, c
     assert carries(response.next_request) == (False, False)
 
 
-def test_a_request_of_a_class_of_ones_own_is_guarded_too(library: Any, client: Client) -> None:
+def test_a_custom_request_class_is_guarded_too(library: Any, client: Client) -> None:
     asked: list[Any] = []
 
     class Mixin:
@@ -135,7 +135,7 @@ def test_a_request_that_starts_elsewhere_carries_nothing_when_it_is_redirected_h
 
 
 @both_kinds
-def test_a_redirect_between_two_named_origins_takes_nothing_along(
+def test_a_redirect_between_two_allowed_origins_carries_no_secrets(
     library: Any, client: Client, kind: str
 ) -> None:
     """As in httpx: each origin is checked by itself."""
@@ -198,7 +198,7 @@ def test_an_upgrade_to_https_on_the_same_host_keeps_them(
 
 @both_kinds
 def test_requests_without_a_session_are_redirected_as_httpx_does_it(library: Any, kind: str) -> None:
-    """Another header of the same name, of somebody who does not use this package for it."""
+    """A header with the same name that has nothing to do with this package."""
     asked: list[Any] = []
 
     def answer(request: Any) -> Any:

@@ -48,7 +48,7 @@ def kinds(text, **options):
 
 @pytest.fixture
 def scan(capsys, tmp_path):
-    """`supabase-nb scan` with these arguments: the exit code and what was said."""
+    """Run `supabase-nb scan` with these arguments: the exit code and the output."""
     parser = argparse.ArgumentParser()
     add_parser(parser.add_subparsers())
 
@@ -115,7 +115,7 @@ def test_kinds_of_secrets(text, expected):
         "The token eyJ… is a secret",
     ],
 )
-def test_what_is_no_secret(text):
+def test_other_text_is_not_reported(text):
     assert kinds(text) == []
 
 
@@ -341,7 +341,7 @@ def test_binary_files_are_read_and_never_rewritten(scan, tmp_path):
 
 
 @pytest.mark.parametrize("name", [".env", ".env.local", "sb-abcd-auth-token.json"])
-def test_where_secrets_belong_is_named_and_left(scan, tmp_path, name):
+def test_files_meant_for_secrets_are_reported_and_kept(scan, tmp_path, name):
     path = tmp_path / name
     path.write_text(f"SUPABASE_KEY={SECRET_KEY}")
     code, said = scan("--fix", tmp_path)
@@ -440,7 +440,7 @@ def test_a_link_named_outright_stays_a_link(scan, tmp_path):
     assert (tmp_path / "a.py").read_text() == "removed-secret-key"
 
 
-def test_what_cannot_be_read_is_an_error_of_its_own(scan, tmp_path):
+def test_unreadable_files_are_reported_with_exit_code_2(scan, tmp_path):
     code, said = scan(tmp_path / "none")
     assert code == 2
     assert "could not be read or written: No such file" in said

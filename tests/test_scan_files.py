@@ -58,7 +58,7 @@ def like_anybody():
 
 
 @pytest.mark.parametrize("mode", ["file", "folder", "parent"])
-def test_what_may_not_be_read(scan, tmp_path, like_anybody, mode):  # noqa: F811
+def test_unreadable_files(scan, tmp_path, like_anybody, mode):  # noqa: F811
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "a.py").write_text(SECRET_KEY)
@@ -95,7 +95,7 @@ def test_names_that_are_no_files(scan, tmp_path):  # noqa: F811
     for name in ("pipe", "loop", "missing"):
         code, said = scan(tmp_path / name)
         assert code == 2
-        assert f"{tmp_path}/{name}: cannot be read" in said
+        assert f"{tmp_path}/{name}: could not be read" in said
 
 
 def backups(tmp_path):
@@ -170,7 +170,7 @@ def test_reasons_steer_no_terminal(scan, tmp_path):  # noqa: F811
     assert "\x1b" not in said
 
 
-def test_no_backup_of_what_is_left_as_it_is(scan, tmp_path):  # noqa: F811
+def test_no_backup_of_an_unchanged_file(scan, tmp_path):  # noqa: F811
     (tmp_path / ".env").write_text(f"SUPABASE_KEY={SECRET_KEY}")
     (tmp_path / "a.bin").write_bytes(b"\0\1\2" + SECRET_KEY.encode())
     assert scan("--fix", tmp_path)[1].count("not fixed") == 2
@@ -189,7 +189,7 @@ def test_a_fixed_file_keeps_its_mode_and_was_never_open_to_more(scan, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["--fix", "--strict", "-h"])
-def test_the_hook_takes_no_file_for_an_option(tmp_path, monkeypatch, name):
+def test_the_hook_never_mistakes_a_file_for_an_option(tmp_path, monkeypatch, name):
     import yaml
 
     from supabase_nb.cli import main

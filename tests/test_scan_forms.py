@@ -277,7 +277,7 @@ def test_a_token_that_is_known_from_elsewhere(scan, tmp_path):  # noqa: F811
         ACCESS.replace(".", "\n."),
     ],
 )
-def test_what_is_left_is_not_called_fixed(scan, tmp_path, rest):  # noqa: F811
+def test_a_file_with_a_remaining_secret_is_not_called_fixed(scan, tmp_path, rest):  # noqa: F811
     path = tmp_path / "a.txt"
     path.write_text(f'set_session("{ACCESS}", "{V1}")\n' + "#\n" * 500 + rest)
     code, said = scan("--fix", path)

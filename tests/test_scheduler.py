@@ -125,7 +125,7 @@ def test_none_is_woken_twice_at_once(scheduler: RefreshScheduler) -> None:
     assert most == [1]
 
 
-def test_one_whose_due_time_cannot_be_told_is_passed_over(
+def test_a_client_without_a_due_time_is_skipped(
     scheduler: RefreshScheduler, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(Work):
@@ -185,7 +185,7 @@ def test_a_bounded_number_of_clients_works_at_a_time(
     assert most == [4]
 
 
-def test_work_that_leads_to_nothing_is_not_repeated_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_without_effect_is_not_repeated_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever makes a client due again at once: the background pauses, longer each time, up to a tick."""
     pauses: list[float] = []
     made = RefreshScheduler()

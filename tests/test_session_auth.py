@@ -82,7 +82,9 @@ def test_401_is_one_refresh_and_one_retry(
     assert server.stats().get("token.refresh_token", 0) == before + 1
 
 
-def test_set_auth_counts_here_too(library: Any, client: Client, server: DemoServer, trips: str) -> None:
+def test_set_auth_applies_to_session_auth(
+    library: Any, client: Client, server: DemoServer, trips: str
+) -> None:
     client.set_auth(server.sign_in("grace@example.com")["access_token"])
     with library.Client(auth=SessionAuth(client)) as own:
         (user,) = {row["user_id"] for row in own.get(trips).json()}
@@ -304,7 +306,7 @@ def test_tasks_and_threads_share_one_exchange(client: Client, server: DemoServer
 def test_a_cancelled_task_loses_no_rotated_token(
     server: DemoServer, client: Client, storage: FileStorage
 ) -> None:
-    """The exchange was on its way: it is saved, although no one waits for it any more."""
+    """The exchange was already sent, so its response is saved although nothing waits for it."""
     under_way, go_on = threading.Event(), threading.Event()
     refresh = client.auth._manager.api.refresh
     before = client.auth.session
@@ -336,7 +338,7 @@ def test_a_cancelled_task_loses_no_rotated_token(
         assert later.auth.refresh_session().session is not None
 
 
-def test_what_is_said_after_a_cancelled_task_holds(server: DemoServer, client: Client) -> None:
+def test_requests_work_after_a_cancelled_task(server: DemoServer, client: Client) -> None:
     """`set_session(B)` after a cancelled `set_session(A)`: B, never A."""
     ada, grace = server.sign_in(), server.sign_in("grace@example.com")
     under_way, go_on = threading.Event(), threading.Event()
@@ -400,7 +402,7 @@ def test_every_method_that_waits_can_be_awaited() -> None:
     assert "one-time code" in (AuthAio.verify_otp.__doc__ or "")
 
 
-def test_a_loop_that_is_gone_harms_nobody() -> None:
+def test_a_closed_event_loop_does_no_harm() -> None:
     go_on, ended = threading.Event(), threading.Event()
 
     def call() -> None:

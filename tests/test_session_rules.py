@@ -100,8 +100,8 @@ def test_a_rotation_while_a_pair_is_verified_is_continued(world: World) -> None:
     assert two.session.refresh_token != first.refresh_token
 
 
-def test_a_refused_kernel_takes_what_another_stored_meanwhile(world: World) -> None:
-    """The server refuses a token that another kernel has spent: that one's session is continued."""
+def test_a_rejected_kernel_uses_tokens_that_another_stored(world: World) -> None:
+    """The server rejects a token that another kernel has used: continue with that kernel's session."""
     one = Kernel(world)
     sign_in(world, one)
     two = another(world)
@@ -278,7 +278,7 @@ class Watched(MemoryStorage):
 
 @pytest.mark.parametrize("slow", ["GET /auth/v1/user", "POST /auth/v1/token"])
 def test_a_call_that_was_given_up_changes_nothing(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server answers when no one waits any more: no refresh token is spent, no session begins."""
+    """The response arrives when nothing waits for it: no refresh token is used, no session starts."""
     monkeypatch.setattr("supabase_nb.auth._session.retry.PATIENCE", 0.2)
     answer, storage = threading.Event(), Watched()
 
@@ -472,7 +472,7 @@ def test_a_kernel_that_was_killed_between_two_writes_leaves_the_newer_tokens(wor
     assert world.server.already_used == 0
 
 
-def test_what_the_background_changes_is_told_without_a_call(world: World) -> None:
+def test_background_changes_are_delivered_without_a_call(world: World) -> None:
     kernel = Kernel(world)
     sign_in(world, kernel)
     world.time += 3580

@@ -153,7 +153,7 @@ def test_rule_2_exactly_now_is_expired(scripted: AuthClient, answers: made.Answe
 
 
 @pytest.mark.parametrize("refresh_token", ["", None, "  ", '""'])
-def test_rule_2_expired_without_a_refresh_token_asks_nobody(
+def test_rule_2_expired_without_a_refresh_token_sends_nothing(
     refresh_token: Any, scripted: AuthClient, answers: made.Answers
 ) -> None:
     with pytest.raises(AuthSessionMissing, match="no refresh token"):
@@ -258,7 +258,7 @@ def test_valid_without_a_refresh_token_is_active_until_it_expires(
 
 
 @pytest.mark.parametrize("kind", ["valid", "expired"])
-def test_rule_4_saved_before_anybody_is_told(
+def test_rule_4_saved_before_subscribers_are_called(
     kind: str, auth: AuthClient, server: DemoServer, storage: FileStorage
 ) -> None:
     pair = server.sign_in()
@@ -272,7 +272,7 @@ def test_rule_4_saved_before_anybody_is_told(
     assert json.loads(found[1][1])["refresh_token"] == session.refresh_token
 
 
-def test_rule_4_every_subscriber_is_told_whatever_one_of_them_does(
+def test_rule_4_every_subscriber_is_called_even_if_one_raises(
     auth: AuthClient, server: DemoServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[str] = []
@@ -299,7 +299,7 @@ def test_rule_4_every_subscriber_is_told_whatever_one_of_them_does(
     assert seen == ["INITIAL_SESSION", "leaves", "TOKEN_REFRESHED", "TOKEN_REFRESHED"]
 
 
-def test_traits_are_observable_and_an_observer_that_raises_hinders_nobody(
+def test_an_exception_in_an_observer_does_not_affect_others(
     auth: AuthClient, server: DemoServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen: list[Any] = []
@@ -431,7 +431,7 @@ def test_run_it_again_in_a_kernel_that_lost_the_ancestors(
     assert session == rotated
 
 
-def test_a_spent_token_that_is_unknown_here_is_recognized_by_the_servers_header(
+def test_the_servers_header_identifies_an_unknown_used_token(
     scripted: AuthClient, answers: made.Answers, storage: FileStorage
 ) -> None:
     stored = made.session("newesttoken1", session_id=made.SESSION_ID)
@@ -558,7 +558,7 @@ def test_rule_6_other_projects_keep_their_sessions_apart(
 # -- what it costs, and whom it keeps waiting ---------------------------------------------------------------
 
 
-def test_what_is_stored_already_is_not_written_again(
+def test_an_unchanged_session_is_not_written_again(
     scripted: AuthClient, answers: made.Answers, storage: FileStorage
 ) -> None:
     """A cell that is run again wakes no other kernel; whatever is new is written."""
@@ -616,7 +616,7 @@ def test_a_rotation_that_another_kernel_stores_meanwhile_is_continued(
     assert asked == [supplied, rotated["access_token"]]  # nothing is in force that was not verified
 
 
-def test_what_nobody_waits_for_any_more_spends_no_refresh_token(
+def test_an_abandoned_call_sends_no_refresh_token(
     scripted: AuthClient, answers: made.Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The wait is over while the token is verified; that it has expired is learnt too late."""

@@ -1,4 +1,4 @@
-"""The sign-in methods: each ends in a session that is in force and stored, with an event."""
+"""The sign-in methods: each leads to a current, stored session and an event."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ APP = "http://localhost:8888/lab"
 
 @pytest.fixture(scope="module")
 def mails() -> Iterator[DemoServer]:
-    """A server of its own: its outbox is looked into, and new users appear."""
+    """Its own server, because the tests read its outbox and create users."""
     with running_server(mail_interval=0) as running:
         yield running
 
@@ -125,7 +125,7 @@ def test_what_is_missing_is_said_before_anything_is_sent(
     assert answers.asked == []
 
 
-def test_no_typo_passes_in_silence(scripted: AuthClient) -> None:
+def test_typos_raise_an_error(scripted: AuthClient) -> None:
     with pytest.raises(TypeError, match=r"Unknown key 'pasword'.*email, phone, password") as refused:
         scripted.sign_in_with_password({"email": "a@b.c", "pasword": "planted-secret"})
     assert "planted-secret" not in str(refused.value)
@@ -255,7 +255,7 @@ def test_a_link_with_tokens_in_its_fragment(auth: AuthClient, mails: DemoServer)
 
 
 def test_the_same_fragment_again_tomorrow(auth: AuthClient, mails: DemoServer) -> None:
-    """Its refresh token is spent by then; the stored rotation continues, and nothing is revoked."""
+    """Its refresh token has been used by then. The stored rotation continues, and nothing is revoked."""
     mails.request("POST", "/auth/v1/otp", {"email": "ada@example.com"})
     address = follow(newest_mail(mails, "ada@example.com")["action_link"])
     auth.sign_in_with_url(address)
@@ -334,7 +334,7 @@ def test_the_verifier_rests_where_supabases_clients_keep_theirs(
     assert storage.get(key) is None
 
 
-def test_a_verifier_of_ones_own(auth: AuthClient, mails: DemoServer, storage: FileStorage) -> None:
+def test_your_own_verifier(auth: AuthClient, mails: DemoServer, storage: FileStorage) -> None:
     auth.sign_in_with_otp(email="ada@example.com")
     code = parse_qs(urlsplit(follow(newest_mail(mails, "ada@example.com")["action_link"])).query)["code"][0]
     key = f"{storage_key(mails.url)}-code-verifier"
@@ -433,7 +433,7 @@ def test_what_is_sent_has_no_access_token(scripted: AuthClient, answers: made.An
 def test_a_code_that_was_exchanged_is_never_lost_to_the_storage(
     fails: str, mails: DemoServer, make_auth: MakeAuth
 ) -> None:
-    """The code is spent: whatever the storage does then, the session is in force."""
+    """The code was used, so the session is current whatever the storage does."""
 
     class Failing(MemoryStorage):
         broken = False

@@ -80,7 +80,7 @@ def any_storage(request: pytest.FixtureRequest, tmp_path: Path) -> SessionStorag
 # -- what they have in common -------------------------------------------------------------------------------
 
 
-def test_what_is_stored_is_found_until_it_is_removed(any_storage: Any) -> None:
+def test_a_value_is_found_until_it_is_removed(any_storage: Any) -> None:
     assert isinstance(any_storage, SessionStorage)
     assert any_storage.get(KEY) is None
     any_storage.remove(KEY)
@@ -291,7 +291,7 @@ def test_a_folder_that_everybody_shares_is_refused_and_left_alone(storage: FileS
 
 
 @POSIX
-def test_without_a_home_the_next_step_is_said() -> None:
+def test_without_a_home_folder_the_error_says_what_to_do() -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_DATA_HOME")}
     environment.pop("SUPABASE_NB_SESSIONS", None)
     program = """
@@ -325,7 +325,7 @@ def test_a_link_in_its_place_is_not_followed(storage: FileStorage, tmp_path: Pat
 
 @POSIX
 @pytest.mark.parametrize("kind", ["folder", "pipe"])
-def test_what_is_no_file_is_said_and_not_waited_for(kind: str, storage: FileStorage) -> None:
+def test_something_else_than_a_file_is_an_error_without_waiting(kind: str, storage: FileStorage) -> None:
     storage.path.mkdir(mode=0o700)
     place = storage.path / f"{KEY}.json"
     if kind == "folder":
@@ -343,7 +343,7 @@ def test_what_is_no_file_is_said_and_not_waited_for(kind: str, storage: FileStor
 
 
 def test_a_file_in_the_folders_place(tmp_path: Path, make_auth: MakeAuth, server: DemoServer) -> None:
-    """Nothing can be read or saved there; the session is in force all the same, and it is said."""
+    """Nothing can be read or saved there. The session is active anyway, and the error is reported."""
     (tmp_path / "taken").write_text("")
     storage = FileStorage(tmp_path / "taken")
     auth = make_auth(storage=storage)
@@ -396,7 +396,7 @@ def failing(call: str, number: int) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EACCES])
-def test_a_save_that_fails_leaves_what_was_there(
+def test_a_failed_save_keeps_the_old_value(
     call: str, number: int, storage: FileStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage.set(KEY, "old")
@@ -427,7 +427,7 @@ def test_a_file_system_that_cannot_sync_a_folder(
 
 
 def _limited(folder: str) -> None:
-    """In a process of its own: no file may grow beyond 1,000 bytes, by order of the system."""
+    """In its own process, in which the system limits files to 1,000 bytes."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
     storage = FileStorage(folder)
@@ -439,7 +439,7 @@ def _limited(folder: str) -> None:
 
 
 @POSIX
-def test_a_write_that_the_system_cuts_short_leaves_what_was_there(storage: FileStorage) -> None:
+def test_an_interrupted_write_keeps_the_old_value(storage: FileStorage) -> None:
     storage.set(KEY, "old")
     process = multiprocessing.get_context("forkserver").Process(target=_limited, args=(str(storage.path),))
     process.start()
@@ -450,7 +450,7 @@ def test_a_write_that_the_system_cuts_short_leaves_what_was_there(storage: FileS
 
 
 def _without_rights(url: str, folder: str, mode: int, pair: dict[str, Any]) -> None:
-    """In a process of its own, as somebody for whom modes count: the folder's mode changes under a session."""
+    """In its own process, as a user without root rights: the folder's mode changes during a session."""
 
     place = Path(folder)
     if os.geteuid() == 0:
@@ -538,7 +538,7 @@ def test_a_full_disk(tiny_disk: Path, make_auth: MakeAuth, server: DemoServer) -
 
 
 def _die_while_saving(folder: str) -> None:
-    """In a process of its own, which is killed when the new value is written, but not yet in its place."""
+    """In its own process, which is killed after writing the new value, before the file is replaced."""
     os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[assignment]
     FileStorage(folder).set(KEY, "s3cr3t")
 
@@ -554,7 +554,7 @@ def _leave_one_behind(storage: FileStorage) -> None:
 
 
 @POSIX
-def test_the_next_save_removes_what_a_killed_process_left(storage: FileStorage) -> None:
+def test_the_next_save_removes_leftovers_of_a_killed_process(storage: FileStorage) -> None:
     storage.set(KEY, "value")
     _leave_one_behind(storage)
     storage.set(KEY, "new")
@@ -563,7 +563,7 @@ def test_the_next_save_removes_what_a_killed_process_left(storage: FileStorage) 
 
 
 @POSIX
-def test_what_a_living_process_is_writing_is_left_alone(
+def test_a_running_process_keeps_its_temporary_file(
     storage: FileStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writing, go_on = threading.Event(), threading.Event()
@@ -644,7 +644,7 @@ def test_readers_see_one_value_or_the_other(storage: FileStorage) -> None:
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), NotImplementedError("no flock")])
-def test_without_a_lock_it_goes_on(
+def test_it_works_without_a_lock(
     error: Exception,
     storage: FileStorage,
     monkeypatch: pytest.MonkeyPatch,
@@ -691,7 +691,7 @@ def test_a_locked_keyring_says_so_and_nothing_else(keyring: FakeKeyring) -> None
         assert caught.value.__context__ is None
 
 
-def test_a_session_rests_in_the_keyring(
+def test_a_session_is_stored_in_the_keyring(
     keyring: FakeKeyring, make_auth: MakeAuth, server: DemoServer, tmp_path: Path
 ) -> None:
     auth = make_auth(storage=KeyringStorage())
@@ -706,7 +706,7 @@ def test_a_session_rests_in_the_keyring(
     assert not keyring.values
 
 
-def test_what_is_damaged_there_is_replaced_by_who_has_the_session(
+def test_a_damaged_entry_is_replaced_by_a_kernel_with_the_session(
     keyring: FakeKeyring, make_auth: MakeAuth, server: DemoServer
 ) -> None:
     storage = KeyringStorage()
@@ -718,7 +718,7 @@ def test_what_is_damaged_there_is_replaced_by_who_has_the_session(
     assert make_auth(storage=KeyringStorage()).get_session() == renewed
 
 
-def test_without_the_extra_the_next_step_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keyring", None)
     with pytest.raises(AuthStorageError, match=r"pip install .supabase-nb\[keyring\]"):
         KeyringStorage()
@@ -740,7 +740,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED.keys())
-def test_what_is_damaged_is_set_aside_and_never_deleted(
+def test_damaged_data_is_set_aside_and_never_deleted(
     text: str, storage: FileStorage, make_auth: MakeAuth, server: DemoServer
 ) -> None:
     storage.set(storage_key(server.url), text)

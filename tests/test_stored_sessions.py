@@ -32,7 +32,7 @@ Connect = Callable[..., Client]
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[DemoServer]:
-    """A server of its own: its clock is moved."""
+    """Its own server, because the tests change its clock."""
     with running_server() as running:
         yield running
 
@@ -151,7 +151,7 @@ def test_a_session_does_not_go_to_another_auth_server(connect: Connect) -> None:
 def as_earlier_versions_stored_it(
     storage: FileStorage, key: str, session: dict[str, Any], spent: str
 ) -> None:
-    """One file for a name: the session, with the salted hashes of its spent tokens."""
+    """One file per name: the session, with the salted hashes of its used tokens."""
     record = StoredSession.begin(Session.from_wire(session), spent=Secret(spent))
     storage.set(key, record.to_text())
 
@@ -213,7 +213,7 @@ def test_other_clients_find_the_session_of_each_name_in_their_format(
 def test_a_session_that_another_client_rotated_is_continued(
     connect: Connect, own_server: DemoServer, storage: FileStorage
 ) -> None:
-    """They write the name's key only, and know nothing of spent tokens."""
+    """They write only the name's key, without used tokens."""
     pair, client = new_pair(own_server), connect()
     client.auth.set_session(*pair)
     own_server.advance(60)
@@ -283,7 +283,7 @@ def test_a_session_with_any_id_is_stored_and_removed(
 
 
 @pytest.mark.parametrize("stored", [7, b"\xff", ["x"], object(), True])
-def test_a_storage_that_returns_no_text_counts_as_damaged(connect: Connect, stored: Any) -> None:
+def test_a_storage_that_returns_no_string_counts_as_damaged(connect: Connect, stored: Any) -> None:
     class Odd(MemoryStorage):
         def get(self, key: str) -> str | None:
             result: str = stored

@@ -35,7 +35,7 @@ def network() -> made.Answers:
 
 @pytest.fixture
 def auth(network: made.Answers) -> Iterator[AuthClient]:
-    """A client of it, with no one signed in."""
+    """A signed-out client of it."""
     client = AuthClient(URL, storage=MemoryStorage(), transport=network, auto_refresh=False)
     yield client
     client.close()

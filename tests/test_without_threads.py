@@ -1,4 +1,4 @@
-"""Where no thread can be started (Pyodide, the end of the interpreter): what works, and what is said."""
+"""Without threads (Pyodide, interpreter shutdown): what works, and the errors."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_plain_call_inside_a_running_event_loop_says_to_await_it(
     assert answers.asked == []
 
 
-def test_an_awaited_call_works_and_subscribers_are_told_before_it_returns(auth: AuthClient) -> None:
+def test_an_awaited_call_notifies_subscribers_before_it_returns(auth: AuthClient) -> None:
     async def cell() -> list[str]:
         session, told = made.session(), []
         auth.observe(lambda change: told.append(change["new"]), "status")

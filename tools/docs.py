@@ -204,7 +204,7 @@ def _magic(kind: Any, name: str, build: Callable[[Any], object], run: Callable[.
     )
     usage = usage.replace("\0", " ")
     about = inspect.cleandoc(run.__doc__ or "")
-    lines = [f"## `%{name}`", "", about, "", "```text", usage, "```", ""]
+    lines = [f"## `%{name}`", "", about, "", "Usage:", "", "```text", usage, "```", ""]
     rows = [f"| {words} | {text} |" for words, text in _arguments(parser)]
     return "\n".join([*lines, *(["| argument | meaning |", "|---|---|", *rows] if rows else [])])
 
@@ -222,11 +222,16 @@ def _arguments(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
 def error_table() -> str:
     """A row per code: what it means, whether it ends the session, and what to do."""
     rows = ["| code | what it means | what to do |", "|---|---|---|"]
-    known = {code: (MEANINGS[code], step) for code, step in errors.NEXT_STEPS.items()} | OWN
+    known = {code: (MEANINGS[code], _with_code(step)) for code, step in errors.NEXT_STEPS.items()} | OWN
     for code, (meaning, step) in sorted(known.items()):
         ends = " **The session has ended.**" if code in errors.FINAL_CODES else ""
         rows.append(f"| `{code}` | {meaning}{ends} | {step} |")
     return "\n".join(rows)
+
+
+def _with_code(step: str) -> str:
+    """A message with its names as code."""
+    return re.sub(r"%\w+|\bauth\.[\w.]+\(\)|\bfriendly_name\b|\bnonce\b", r"`\g<0>`", step)
 
 
 def traits() -> str:

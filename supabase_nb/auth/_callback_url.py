@@ -1,4 +1,4 @@
-"""Reads the addresses that links and providers' pages send a browser back to."""
+"""Parses the addresses that a browser returns to from links and providers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SECRET = (
 
 
 def fields_of(address: Secret) -> dict[str, Secret]:
-    """The parameters after the ``?`` and the ``#``."""
+    """The parameters after ``?`` and ``#``."""
     try:
         parts = urlsplit(address.reveal().strip().strip("\"'<>"))
         found = parse_qs(parts.query) | parse_qs(parts.fragment.lstrip("/?"))
@@ -31,7 +31,7 @@ def fields_of(address: Secret) -> dict[str, Secret]:
 
 
 def refusal_in(fields: Mapping[str, Secret]) -> errors.AuthApiError | None:
-    """The error in the address, if there is one."""
+    """The error in the address, if any."""
     if not any(fields.get(name) for name in ("error_description", "error_code", "error")):
         return None
     secrets = [value for name, value in fields.items() if name in _SECRET]
@@ -47,7 +47,7 @@ def refusal_in(fields: Mapping[str, Secret]) -> errors.AuthApiError | None:
 
 
 def nothing_to_sign_in_with() -> errors.AuthError:
-    """The error of an address without tokens and without a code."""
+    """The error for an address without tokens or a code."""
     return errors.AuthError(
         "This address contains neither a code nor tokens. Copy the whole address, including everything "
         "after the ? or #.",

@@ -1,4 +1,4 @@
-"""What the service role may do: users, bans, links."""
+"""Endpoints for the service role: users, bans, links."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3}
 
 
 def users(call: Call) -> Response:
-    """``GET /admin/users?page=&per_page=``: the newest first."""
+    """``GET /admin/users?page=&per_page=``: users, newest first."""
     call.project.require_admin(call.request)
     page, per_page = (_positive(call, name, default) for name, default in (("page", 1), ("per_page", 50)))
     found, total = call.project.store.users(page, per_page)
@@ -68,7 +68,7 @@ def _email_taken() -> None:
 
 
 def _apply(call: Call, user: User, params: dict[str, Any]) -> None:
-    """Change what was given, and save."""
+    """Apply the given changes, and save the user."""
     project, email = call.project, params["email"] and check_email(params["email"])
     if email and email != user.email:
         if project.store.user_by_email(email):
@@ -92,7 +92,7 @@ def _apply(call: Call, user: User, params: dict[str, Any]) -> None:
 
 
 def _seconds(duration: str) -> float:
-    """A duration as Go writes it: ``24h``, ``1h30m``."""
+    """A duration in Go's format: ``24h``, ``1h30m``."""
     parts = re.findall(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|h|m|s)", duration, re.ASCII)
     seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     if "".join(number + unit for number, unit in parts) != duration or seconds > 1e10:
@@ -135,7 +135,7 @@ def delete_user(call: Call) -> Response:
 
 
 def generate_link(call: Call) -> Response:
-    """``POST /admin/generate_link``: what a mail would hold, without the mail."""
+    """``POST /admin/generate_link``: the link of an email, without sending it."""
     project, store = call.project, call.project.store
     project.require_admin(call.request)
     names = ("type", "email", "new_email", "password", "redirect_to")

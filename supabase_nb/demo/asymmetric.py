@@ -1,4 +1,4 @@
-"""Pairs of signing keys: made, loaded, used."""
+"""Asymmetric signing keys: creating, loading, signing, verifying."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def new_jwk(algorithm: str) -> dict[str, Any]:
 
 
 def load(jwk: Mapping[str, Any]) -> Any:
-    """A private key, ready to be used."""
+    """Load a private key."""
     return _ALGORITHMS[jwk["alg"]].from_jwk(dict(jwk))
 
 
 def sign(algorithm: str, key: Any, message: bytes) -> bytes:
-    """The signature."""
+    """Sign with a key."""
     signature: bytes = _ALGORITHMS[algorithm].sign(message, key)
     return signature
 
 
 def verify(algorithm: str, key: Any, message: bytes, signature: bytes) -> bool:
-    """Whether the signature is this key's."""
+    """Whether a signature was made with this key."""
     try:
         return bool(_ALGORITHMS[algorithm].verify(message, key.public_key(), signature))
     except (InvalidSignature, ValueError):

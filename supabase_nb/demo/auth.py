@@ -1,4 +1,4 @@
-"""Sign-up, tokens, the user, sign-out, and what is public: the endpoints that every client needs."""
+"""The endpoints that every client needs: settings, sign-up, tokens, the user, sign-out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .provider import id_token_grant
 from .refresh_tokens import parse_v2
 from .wire import ApiError, answer, invalid, read_params, rfc3339
 
-# A session of this age needs a code for a new password, where a project asks for it.
+# With `secure_password_change`, older sessions need a code for a new password. Seconds.
 _RECENT = 24 * 3600.0
 
 
@@ -60,7 +60,7 @@ def jwks(call: Call) -> Response:
 
 
 def signup(call: Call) -> Response:
-    """``POST /signup``: with e-mail and password, or anonymous."""
+    """``POST /signup``: with email and password, or anonymous."""
     project, store = call.project, call.project.store
     fields = {"email": str, "phone": str, "password": str, "data": dict}
     pkce = {"code_challenge": str, "code_challenge_method": str}
@@ -80,7 +80,7 @@ def signup(call: Call) -> Response:
         raise ApiError(400, "email_provider_disabled", "Email signups are disabled")
     known = store.user_by_email(email)
     if known is not None and (project.options.autoconfirm or known.confirmed):
-        # The real server hides this from strangers when addresses are to be confirmed: it answers with a user
+        # If addresses must be confirmed, the real server hides this from strangers: it responds with a user
         # that doesn't exist.
         if project.options.autoconfirm:
             raise ApiError(422, "user_already_exists", "User already registered")
@@ -96,7 +96,7 @@ def signup(call: Call) -> Response:
             mail_confirmation(call, user, params)
             return answer(user.wire())
         session = store.new_session(user, "password")
-    # In this one answer the identity says so; what is saved says the opposite (``sessions-es256``).
+    # Only this response's identity says so. The saved one says the opposite (``sessions-es256``).
     user.doc["identities"][0]["identity_data"]["email_verified"] = True
     return project.session_answer(session)
 
@@ -145,7 +145,7 @@ def _refresh(call: Call) -> Response:
 
 
 def check_refresh_token(refresh_token: str) -> None:
-    """Refuse what can be no refresh token.
+    """Refuse anything that can't be a refresh token.
 
     Raises:
         ApiError: 400 ``validation_failed``.
@@ -158,7 +158,7 @@ def check_refresh_token(refresh_token: str) -> None:
 
 
 def sso(call: Call) -> Response:
-    """``POST /sso``: no organisation signs in here.
+    """``POST /sso``: always disabled.
 
     Raises:
         ApiError: Always; as in the server's source, not recorded.
@@ -176,7 +176,7 @@ def get_user(call: Call) -> Response:
 
 
 def update_user(call: Call) -> Response:
-    """``PUT /user``: data, password, e-mail address."""
+    """``PUT /user``: data, password, email address."""
     project, store = call.project, call.project.store
     user, session_id = project.require_user(call.request)
     texts = ("email", "phone", "password", "nonce", "code_challenge", "code_challenge_method")

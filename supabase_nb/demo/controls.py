@@ -1,4 +1,4 @@
-"""The knobs of the demo: outage, expiry, clock, keys, statistics, outbox, stop."""
+"""Controls for tests: outage, expiry, clock, keys, statistics, outbox, stop."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _seconds(body: dict[str, Any], name: str, least: float, most: float) -> floa
 
 
 def instance(call: Call) -> Response:
-    """``GET /demo/instance``: which server this is, so that a client knows a stale state file."""
+    """``GET /demo/instance``: this server's id, by which a stale state file is detected."""
     return answer({"instance": call.project.instance})
 
 
@@ -44,14 +44,14 @@ def reset_stats(call: Call) -> Response:
 
 
 def outage(call: Call) -> Response:
-    """``POST /demo/outage {"seconds": n}``: everything but ``/demo`` answers 503 for so long; 0 ends it."""
+    """``POST /demo/outage {"seconds": n}``: answer requests outside ``/demo`` with 503; 0 ends it."""
     seconds = _seconds(_body(call), "seconds", 0, 86400)
     call.project.down_until = time.monotonic() + seconds
     return answer({"seconds": seconds})
 
 
 def expire(call: Call) -> Response:
-    """``POST /demo/expire {"email": …}``: the access tokens of this user, or of all, count as expired now."""
+    """``POST /demo/expire {"email": …}``: expire the access tokens of this user, or of all users."""
     email, user_id = _body(call).get("email"), None
     if email is not None:
         user = call.project.store.user_by_email(email.lower()) if isinstance(email, str) else None
@@ -62,7 +62,7 @@ def expire(call: Call) -> Response:
 
 
 def clock(call: Call) -> Response:
-    """``POST /demo/clock {"advance": seconds}``: shifts the server's clock, its ``Date`` header too."""
+    """``POST /demo/clock {"advance": seconds}``: set the server's clock and ``Date`` header forward."""
     store = call.project.store
     offset = store.clock_offset + _seconds(_body(call), "advance", -1e8, 1e8)
     if not math.fabs(offset) <= 1e8:
@@ -82,7 +82,7 @@ def keys(call: Call) -> Response:
 
 
 def outbox(call: Call) -> Response:
-    """``GET /demo/outbox?to=…``: the mails that would have been sent, the newest last."""
+    """``GET /demo/outbox?to=…``: the emails, newest last."""
     rows = call.project.store.transaction
     with rows() as db:
         mails = [json.loads(row[0]) for row in db.execute("SELECT mail FROM outbox ORDER BY id")]
@@ -91,12 +91,12 @@ def outbox(call: Call) -> Response:
 
 
 def session(call: Call) -> Response:
-    """``GET /demo/session?id=…``: whether this session can go on: neither signed out nor revoked."""
+    """``GET /demo/session?id=…``: whether this session is neither signed out nor revoked."""
     return answer({"alive": call.project.store.alive(call.query("id"))})
 
 
 def stop(call: Call) -> Response:
-    """``POST /demo/stop``, for the service role: ends the server."""
+    """``POST /demo/stop``, for the service role: stop the server."""
     call.project.require_admin(call.request)
     call.project.stop()
     return answer({})

@@ -1,4 +1,4 @@
-"""Tables that are read by PostgREST's rules: ranges, counts, the most rows of an answer, JSON and CSV.
+"""Tables that follow PostgREST's rules: ranges, counts, the maximum of rows, JSON and CSV.
 
 The rules are those of PostgREST 14: "Pagination and Count", "Resource Representation" and "OpenAPI" in its
 documentation.
@@ -20,12 +20,12 @@ from .filters import INTEGERS, NUMBERS, Column, Refused, Table, condition, order
 SERVICE = "*"
 _MEDIA = re.compile(r"application/(?:json|vnd\.pgrst\.(?:object|array)(?:\+json)?)|text/csv|\*/\*")
 _QUOTED = re.compile(r'^$|[\s"\\(),]')
-# What describes the answer; all else is a filter.
+# Parameters that describe the response. All others are filters.
 _SHAPE = ("select", "order", "limit", "offset")
 
 
 class Answer(NamedTuple):
-    """What is sent."""
+    """A response."""
 
     status: int
     headers: dict[str, str]
@@ -49,7 +49,7 @@ class Database:
         )
 
     def close(self) -> None:
-        """Forget all of it."""
+        """Delete all tables."""
         self._db.close()
 
     def create(self, table: Table, rows: Iterable[Sequence[Any]] = ()) -> None:
@@ -73,7 +73,7 @@ class Database:
             self._db.execute("COMMIT")
 
     def delete(self, name: str, **equal: Any) -> None:
-        """Take out the rows with these values."""
+        """Delete the rows with these values."""
         where = " AND ".join(f'"{column}" = ?' for column in equal)
         with self._lock:
             self._db.execute(f'DELETE FROM "{name}" WHERE {where}', list(equal.values()))
@@ -170,7 +170,7 @@ class Database:
     def _csv(
         self, columns: list[tuple[str, Column, bool]], page: str, values: list[Any]
     ) -> tuple[int, bytes]:
-        """As Postgres writes a row as text: null is nothing, an empty text is two quotes."""
+        """A row as Postgres writes it: nothing for null, two quotes for an empty string."""
         names = ", ".join(f'"{column.name}"' for _, column, _ in columns)
         rows = self._db.execute(f"SELECT {names} {page}", values).fetchall()
         kinds = [column.type for _, column, _ in columns]
@@ -179,7 +179,7 @@ class Database:
         return len(rows), (header + "\n" + "\n".join(lines)).encode("utf-8", "replace")
 
     def openapi(self) -> dict[str, Any]:
-        """What the root says about the tables."""
+        """The schema of the tables, as returned by the root."""
         return {
             "swagger": "2.0",
             "definitions": {name: _definition(table) for name, table in self._tables.items()},
@@ -195,7 +195,7 @@ def _media(accept: str) -> str:
 
 
 def _range(given: Mapping[str, str], header: str) -> tuple[int, int]:
-    """The first row, and the one behind the last."""
+    """The first row, and the one after the last."""
     unlimited = 1 << 62
     text = "Requested range not satisfiable"
     offset = max(0, _number(given.get("offset", "0")))

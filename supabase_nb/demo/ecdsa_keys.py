@@ -30,18 +30,18 @@ def new_jwk(algorithm: str) -> dict[str, Any]:
 
 
 def load(jwk: Mapping[str, Any]) -> Any:
-    """A private key, ready to be used."""
+    """Load a private key."""
     return SigningKey.from_string(base64.urlsafe_b64decode(jwk["d"] + "=="), NIST256p)
 
 
 def sign(_: str, key: Any, message: bytes) -> bytes:
-    """The signature."""
+    """Sign with a key."""
     signature: bytes = key.sign(message, hashfunc=hashlib.sha256)
     return signature
 
 
 def verify(_: str, key: Any, message: bytes, signature: bytes) -> bool:
-    """Whether the signature is this key's."""
+    """Whether a signature was made with this key."""
     try:
         return bool(key.verifying_key.verify(signature, message, hashfunc=hashlib.sha256))
     except BadSignatureError:

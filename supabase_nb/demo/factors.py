@@ -39,7 +39,7 @@ def _user(call: Call) -> tuple[User, str | None]:
 
 
 def _factor(call: Call, user: User) -> dict[str, Any]:
-    """The user's factor that the path names."""
+    """The user's factor from the path."""
     factor_id = path_uuid(call, "factor_id")
     found = next(
         (factor for factor in call.project.store.factors(user.id) if factor["id"] == factor_id), None
@@ -50,7 +50,7 @@ def _factor(call: Call, user: User) -> dict[str, Any]:
 
 
 def path_uuid(call: Call, name: str) -> str:
-    """An id in the path.
+    """An id from the path.
 
     Raises:
         ApiError: 404 ``validation_failed``: it isn't one.
@@ -62,12 +62,12 @@ def path_uuid(call: Call, name: str) -> str:
 
 
 def has_verified(user: User) -> bool:
-    """Whether the user has a second factor that is in use."""
+    """Whether the user has a verified second factor."""
     return any(factor["status"] == "verified" for factor in user.doc.get("factors", []))
 
 
 def enroll(call: Call) -> Response:
-    """``POST /factors``: a new factor, to be verified."""
+    """``POST /factors``: create a factor, which must be verified."""
     user, session_id = _user(call)
     fields = dict.fromkeys(("factor_type", "friendly_name", "issuer", "phone"), str)
     params = read_params(call.body, "EnrollFactorParams", fields)
@@ -97,7 +97,7 @@ def enroll(call: Call) -> Response:
 
 
 def _qr_code(text: str) -> str:
-    """An SVG that an authenticator app reads from the screen."""
+    """The QR code as SVG."""
     import segno
 
     rows = segno.make(text, error="m").matrix
@@ -114,7 +114,7 @@ def _qr_code(text: str) -> str:
 
 
 def challenge(call: Call) -> Response:
-    """``POST /factors/{factor_id}/challenge``: what a code is sent for."""
+    """``POST /factors/{factor_id}/challenge``: start a verification."""
     user, _ = _user(call)
     factor, store = _factor(call, user), call.project.store
     challenge_id, now = str(uuid.uuid4()), store.now()
@@ -130,7 +130,7 @@ def challenge(call: Call) -> Response:
 
 
 def verify(call: Call) -> Response:
-    """``POST /factors/{factor_id}/verify``: the code lifts the session to ``aal2``.
+    """``POST /factors/{factor_id}/verify``: the code raises the session to ``aal2``.
 
     The user's other sessions end, unless they are at ``aal2`` too.
     """
@@ -152,7 +152,7 @@ def verify(call: Call) -> Response:
     store, now = call.project.store, call.project.store.now()
     with store.transaction() as db:
         db.execute("UPDATE factors SET verified = 1, updated_at = ? WHERE id = ?", (now, factor["id"]))
-        saved = store.user(user.id)  # the answer still shows factors that were never verified
+        saved = store.user(user.id)  # the response still shows unverified factors
         db.execute("DELETE FROM factors WHERE user_id = ? AND NOT verified", (user.id,))
         session = store.session(session_id)
         assert session is not None
@@ -162,11 +162,11 @@ def verify(call: Call) -> Response:
         db.execute("DELETE FROM sessions WHERE user_id = ? AND NOT amr LIKE '%\"totp\"%'", (user.id,))
         token = store.swap_token(session_id)
     body, _ = call.project.session_body(Exchange(user=saved, session_id=session_id, refresh_token=token))
-    return answer(body)  # without the headers of other answers with a session
+    return answer(body)  # without the headers of other responses with a session
 
 
 def _spend(call: Call, factor_id: str, challenge_id: str, code: str) -> None:
-    """Check a code against a challenge, which is of no use afterwards."""
+    """Check a code against a challenge, which can be used only once."""
     store = call.project.store
     with store.transaction() as db:
         row = db.execute(
@@ -179,7 +179,7 @@ def _spend(call: Call, factor_id: str, challenge_id: str, code: str) -> None:
             db.execute("DELETE FROM challenges WHERE id = ?", (challenge_id,))
     if row is None:
         raise ApiError(422, "mfa_factor_not_found", _NO_SUCH_CHALLENGE)
-    if row[1]:  # the real server says this of a challenge that was used, too
+    if row[1]:  # the real server says this about a used challenge too
         message = "Challenge and verify IP addresses mismatch."
         raise ApiError(422, "mfa_ip_address_mismatch", message)
     if expired:
@@ -187,7 +187,7 @@ def _spend(call: Call, factor_id: str, challenge_id: str, code: str) -> None:
             f"MFA challenge {challenge_id} has expired, verify against another challenge or create a new"
         )
         raise ApiError(422, "mfa_challenge_expired", f"{message} challenge.")
-    # An app's clock may be a step ahead or behind. The same code may be used again with a new challenge.
+    # An app's clock can be a step ahead or behind. The same code can be used again with a new challenge.
     if code not in [totp(row[2], store.now() + step * _PERIOD) for step in (-1, 0, 1)]:
         raise ApiError(422, "mfa_verification_failed", "Invalid TOTP code entered")
     with store.transaction() as db:
@@ -195,7 +195,7 @@ def _spend(call: Call, factor_id: str, challenge_id: str, code: str) -> None:
 
 
 def unenroll(call: Call) -> Response:
-    """``DELETE /factors/{factor_id}``: tokens say ``aal1`` from their next refresh on."""
+    """``DELETE /factors/{factor_id}``: tokens say ``aal1`` after the next refresh."""
     user, session_id = _user(call)
     factor = _factor(call, user)
     if factor["status"] == "verified" and not call.project.at_aal2(session_id):
@@ -238,7 +238,7 @@ def admin_delete(call: Call) -> Response:
 
 
 def codes(call: Call) -> Response:
-    """``GET /demo/totp?email=…``: what the users' authenticator apps show now, for demos and tests."""
+    """``GET /demo/totp?email=…``: the current codes of authenticator apps, for demos and tests."""
     email, store = call.query("email"), call.project.store
     with store.transaction() as db:
         rows = db.execute(

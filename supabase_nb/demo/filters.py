@@ -1,4 +1,4 @@
-"""PostgREST's query language, as SQL: `select`, `order` and filters of a request's address."""
+"""Translates PostgREST's query language to SQL: `select`, `order` and filters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 INTEGERS = ("smallint", "integer", "bigint")
-#: Kept as text, compared by value: what is written is what is read.
+#: Types that are stored as text, but compared by value.
 NUMBERS = ("numeric", "real", "double precision")
 
 _OPERATORS = {
@@ -29,7 +29,7 @@ _DIRECTIONS = re.compile(r"(?:\.(asc|desc))?(?:\.(nullsfirst|nullslast))?$")
 
 
 class Refused(Exception):
-    """What PostgREST answers instead of rows."""
+    """An error response of PostgREST."""
 
     def __init__(
         self, status: int, code: str, message: str, details: str | None = None, **headers: str
@@ -41,7 +41,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its name and Postgres' name for its type."""
+    """A column: its name and Postgres type."""
 
     name: str
     type: str
@@ -67,7 +67,7 @@ class Table:
     anon: bool = True
 
     def column(self, name: str) -> Column:
-        """The column of this name.
+        """The column with this name.
 
         Raises:
             Refused: There is none.
@@ -104,7 +104,7 @@ def split(text: str) -> list[str]:
 
 
 def selected(table: Table, text: str) -> Iterator[tuple[str, Column, bool]]:
-    """Name in the answer, column, and whether it is sent as text."""
+    """The selected columns: name in the response, column, and whether it is sent as text."""
     for part in split(text or "*"):
         if part.strip() == "*":
             yield from ((column.name, column, False) for column in table.columns)
@@ -117,7 +117,7 @@ def selected(table: Table, text: str) -> Iterator[tuple[str, Column, bool]]:
 
 
 def ordered(table: Table, text: str) -> str:
-    """The columns of ``ORDER BY``. Nulls count as larger than all else, as in Postgres."""
+    """The columns of ``ORDER BY``. Nulls are larger than all values, as in Postgres."""
     terms = []
     for part in split(text):
         match = _DIRECTIONS.search(part)
@@ -132,7 +132,7 @@ def ordered(table: Table, text: str) -> str:
 
 
 def condition(table: Table, name: str, value: str) -> tuple[str, list[Any]]:
-    """One parameter of the address as SQL, with the values of its question marks."""
+    """A filter as SQL, with the values of its question marks."""
     if name in ("and", "or", "not.and", "not.or"):
         return _tree(table, name, value)
     return _comparison(table, name, value, lambda text: text)

@@ -1,4 +1,4 @@
-"""The accounts that a user signs in with: found, linked and unlinked (``identities``)."""
+"""The accounts that a user signs in with: finding, linking and unlinking them (``identities``)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Account:
 
 
 def _owner(call: Call, account: Account) -> User | None:
-    """The user who has signed in with this account before."""
+    """The user of this account, if known."""
     with call.project.store.transaction() as db:
         row = db.execute(
             "SELECT users.id FROM users, json_each(users.doc, '$.identities') AS i "
@@ -62,7 +62,7 @@ def _add(call: Call, user: User, account: Account, *, first: bool = False) -> No
 
 
 def _note_providers(user: User) -> None:
-    """Have ``app_metadata`` name the user's providers."""
+    """Update the providers in ``app_metadata``."""
     named = list(dict.fromkeys(identity["provider"] for identity in user.doc["identities"]))
     metadata = user.doc["app_metadata"]
     known = [name for name in metadata.get("providers", []) if name in named]
@@ -110,7 +110,7 @@ def sign_in_as(call: Call, account: Account, *, now: bool = False) -> User:
 
 
 def link(call: Call, user: User, account: Account) -> User:
-    """Add an account to a user; an anonymous user becomes a lasting one.
+    """Link an account to a user. An anonymous user becomes a permanent one.
 
     Raises:
         ApiError: 422 ``identity_already_exists``.
@@ -148,7 +148,7 @@ def unlink(call: Call) -> Response:
     _note_providers(user)
     addresses = [identity["email"] for identity in left if identity.get("email")]
     if addresses and user.email not in addresses:
-        # The user's address becomes that of an identity that is left; the password stays.
+        # The user gets the address of a remaining identity, and keeps the password.
         user.email = user.doc["email"] = addresses[0]
     call.project.store.save_user(user)
     return answer({})

@@ -1,4 +1,4 @@
-"""The embedded server in a browser: its application runs in the kernel, and is called without a network."""
+"""The embedded server in a browser: the application runs in the kernel, without a network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .. import _http, browser
 from .options import Options
 from .process import DemoServer, DemoServerError
 
-# Requests to it never leave the page, so the port need not be free anywhere.
+# Requests never leave the page, so the port needn't be free.
 _URL = "http://localhost:9999"
 _HERE = _http.URL(_URL)
 _ORIGIN = _HERE.scheme, _HERE.host, _HERE.port
@@ -25,7 +25,7 @@ _server: InPageServer | None = None
 
 @dataclass(frozen=True)
 class InPageServer(DemoServer):
-    """A server that lives in this kernel, and ends with it."""
+    """A server that runs in this kernel, and stops with it."""
 
     def _exchange(
         self, method: str, path: str, data: str | None, headers: dict[str, str], timeout: float
@@ -40,7 +40,7 @@ class InPageServer(DemoServer):
 
 
 def find() -> DemoServer | None:
-    """The server of this kernel, if one runs."""
+    """The server of this kernel, if it is running."""
     return _server
 
 
@@ -91,7 +91,7 @@ def _start(folder: Path, options: Options) -> InPageServer:
 
 
 def stop() -> bool:
-    """End the server of this kernel; its state stays for the next one. Returns whether there was one."""
+    """Stop the server of this kernel. Its state is kept. Returns whether it was running."""
     if _server is None:
         return False
     _server.request("POST", "/demo/stop", token=_server.service_key)

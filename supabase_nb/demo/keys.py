@@ -1,4 +1,4 @@
-"""Signing keys: access tokens, their verification with the real server's error texts, the JWKS, rotation."""
+"""Signing keys: signing and verifying access tokens, with the real server's errors; JWKS; rotation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _PRIVATE_PARTS = frozenset({"d", "p", "q", "dp", "dq", "qi"})
 
 
 class BadToken(Exception):
-    """A token that doesn't verify; the text is what Go's JWT library says."""
+    """An invalid token. The text is that of Go's JWT library."""
 
 
 def _encode(data: bytes) -> str:
@@ -55,7 +55,7 @@ def _json_object(data: bytes, what: str) -> dict[str, Any]:
 
 
 def _asymmetric() -> Any:
-    """What signs with pairs of keys; loaded when it is needed."""
+    """The module for asymmetric keys, loaded on first use."""
     return import_module(".ecdsa_keys" if IN_BROWSER else ".asymmetric", __package__)
 
 
@@ -65,7 +65,7 @@ def _new_key(algorithm: str, state: str) -> dict[str, Any]:
 
 
 class Keys:
-    """The keys of one project, kept in a file that only its owner can read.
+    """A project's keys, in a file that only its owner can read.
 
     Attributes:
         anon_key: What a client sends as ``apikey``; no secret.
@@ -99,7 +99,7 @@ class Keys:
         self._load()
 
     def save(self, *, port: int) -> None:
-        """Write the file: atomically, mode 0600."""
+        """Write the file atomically, with mode 0600."""
         self.port = self._data["port"] = port
         private_files.replace(self._path, json.dumps(self._data).encode())
 
@@ -121,7 +121,7 @@ class Keys:
             self._data["keys"].append(entry)
 
     def change(self, what: str) -> None:
-        """Rotate as a project does.
+        """Change the keys as in a project.
 
         Args:
             what: ``standby``: a new key is in the JWKS, but signs nothing yet. ``rotate``: the standby
@@ -156,7 +156,7 @@ class Keys:
         return {"keys": keys}
 
     def sign(self, claims: Mapping[str, Any]) -> str:
-        """A token, signed with the current key."""
+        """Sign a token with the current key."""
         current = None if self.algorithm == "HS256" else self._current()
         header: dict[str, Any] = {"alg": self.algorithm, "typ": "JWT"}
         if current is not None:
@@ -170,7 +170,7 @@ class Keys:
         return f"{message}.{_encode(signature)}"
 
     def verify(self, token: str, now: float) -> dict[str, Any]:
-        """The claims of a token.
+        """Verify a token, and return its claims.
 
         Args:
             token: From an ``Authorization`` header.

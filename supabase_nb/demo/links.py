@@ -1,4 +1,4 @@
-"""What goes through a mail: one-time passwords and links, sent again, redeemed; reauthentication."""
+"""One-time codes and links in emails: sending, resending, verifying; reauthentication."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LIFETIME = 3600.0
 def new_link(
     call: Call, user: User, kind: str, redirect_to: str, *, pkce: bool = False, email: str | None = None
 ) -> dict[str, str]:
-    """A one-time password and the link that does the same; earlier ones of the kind end.
+    """Create a one-time code and link, which replace earlier ones of the same kind.
 
     Args:
         call: The request.
@@ -63,12 +63,12 @@ def new_link(
 
 
 def _sent_at(kind: str) -> str:
-    """The field of a user that says when the last mail of this kind was sent."""
+    """The user's field with the time of the last email of this kind."""
     return "email_change_sent_at" if kind.startswith("email_change") else f"{_KINDS.get(kind, kind)}_sent_at"
 
 
 def _check_mail_interval(call: Call, user: User, kind: str) -> None:
-    """Refuse a second mail of a kind within the interval (``otp``, ``recover``)."""
+    """Refuse a second email of the same kind within the interval (``otp``, ``recover``)."""
     last = user.doc.get(_sent_at(kind))
     if not last or not call.project.options.mail_interval:
         return
@@ -81,7 +81,7 @@ def _check_mail_interval(call: Call, user: User, kind: str) -> None:
 def _send(
     call: Call, user: User, kind: str, params: dict[str, Any], mails: dict[str, str] | None = None
 ) -> None:
-    """Put a mail into the outbox.
+    """Add an email to the outbox.
 
     Args:
         call: The request.
@@ -113,13 +113,13 @@ def _put_in_outbox(call: Call, to: str, kind: str, link: dict[str, str]) -> None
 
 
 def mail_confirmation(call: Call, user: User, params: dict[str, Any]) -> None:
-    """The mail after a sign-up."""
+    """Send the email after a sign-up."""
     check_challenge(params)
     _send(call, user, "signup", params)
 
 
 def mail_email_change(call: Call, user: User, email: str, params: dict[str, Any]) -> None:
-    """The mails to the present address, if there is one, and to the new one (``recover``)."""
+    """Send the emails to the current address, if any, and to the new one (``recover``)."""
     user.doc["new_email"] = email
     addresses = dict(zip(_EMAIL_CHANGE, (user.email, email), strict=True))
     mails = {kind: address for kind, address in addresses.items() if address}
@@ -127,7 +127,7 @@ def mail_email_change(call: Call, user: User, email: str, params: dict[str, Any]
 
 
 def otp(call: Call) -> Response:
-    """``POST /otp``: a mail with six digits and a link."""
+    """``POST /otp``: send an email with a six-digit code and a link."""
     project, store = call.project, call.project.store
     fields: dict[str, type] = {"email": str, "phone": str, "channel": str, "data": dict, **PKCE_FIELDS}
     params = read_params(call.body, "OtpParams", {**fields, "create_user": bool}, create_user=True)
@@ -157,7 +157,7 @@ def otp(call: Call) -> Response:
 
 
 def recover(call: Call) -> Response:
-    """``POST /recover``: a mail for who forgot their password; strangers learn nothing."""
+    """``POST /recover``: send an email for a forgotten password. Doesn't reveal whether the user exists."""
     params = read_params(call.body, "RecoverParams", {"email": str, **PKCE_FIELDS})
     if not params["email"]:
         raise invalid("Password recovery requires an email")
@@ -173,7 +173,7 @@ _RESENT = ("signup", "email_change", "sms", "phone_change")
 
 
 def resend(call: Call) -> Response:
-    """``POST /resend``: the mail of a sign-up or of a new address once more; strangers learn nothing."""
+    """``POST /resend``: resend the email of a sign-up or of a new address."""
     fields = {**dict.fromkeys(("type", "email", "phone"), str), **PKCE_FIELDS}
     params = read_params(call.body, "ResendConfirmationParams", fields)
     kind = params["type"]
@@ -196,20 +196,20 @@ def resend(call: Call) -> Response:
 
 
 def reauthenticate(call: Call) -> Response:
-    """``GET /reauthenticate``: a mail with a code, which a new password may need."""
+    """``GET /reauthenticate``: send an email with a code for a new password."""
     user, _ = call.project.require_user(call.request)
     if not user.email:
         raise invalid("Reauthentication requires the user to have an email or a phone number")
     _check_mail_interval(call, user, _REAUTHENTICATION)
     with call.project.store.transaction():
         link = new_link(call, user, _REAUTHENTICATION, "")
-        mail = {**link, "action_link": "", "hashed_token": ""}  # the mail has a code and no link
+        mail = {**link, "action_link": "", "hashed_token": ""}  # the email has a code but no link
         _put_in_outbox(call, user.email, _REAUTHENTICATION, mail)
     return answer({})
 
 
 def spend_nonce(call: Call, user: User, nonce: str) -> None:
-    """Accept the code of `reauthenticate`, once.
+    """Accept the code of `reauthenticate` once.
 
     Raises:
         ApiError: 422 ``reauthentication_not_valid``.
@@ -226,7 +226,7 @@ def spend_nonce(call: Call, user: User, nonce: str) -> None:
 
 
 def _take(call: Call, kind: str, token_hash: str, message: str) -> tuple[User, bool]:
-    """The user whom a one-time token belongs to; it is spent.
+    """Use a one-time token, and return its user.
 
     Returns:
         The user, and whether that confirms the change: a new address may need the present one's word as well.
@@ -244,7 +244,7 @@ def _take(call: Call, kind: str, token_hash: str, message: str) -> tuple[User, b
             raise ApiError(403, "otp_expired", message)
         if user.banned(store.now()):
             raise ApiError(403, "user_banned", "User is banned")
-        if row[1] in _EMAIL_CHANGE and "new_email" not in user.doc:  # an admin set another address since
+        if row[1] in _EMAIL_CHANGE and "new_email" not in user.doc:  # an admin has changed the address since
             raise ApiError(403, "otp_expired", message)
         db.execute("DELETE FROM one_time_tokens WHERE user_id = ? AND kind = ?", (user.id, row[1]))
         if row[1] in _EMAIL_CHANGE:
@@ -272,7 +272,7 @@ _VERIFIABLE = ("signup", "invite", "magiclink", "recovery", "email_change", "ema
 
 
 def verify(call: Call) -> Response:
-    """``POST /verify``: a token hash, or six digits with the address."""
+    """``POST /verify``: a token hash, or a code with the address."""
     fields = {"type": str, "token": str, "token_hash": str, "email": str, "phone": str}
     params = read_params(call.body, "VerifyParams", fields)
     if not params["type"]:
@@ -304,7 +304,7 @@ def verify(call: Call) -> Response:
 
 
 def verify_link(call: Call) -> Response:
-    """``GET /verify``: the link of a mail; it leads on, with the session in the fragment (``users``)."""
+    """``GET /verify``: an email's link. It redirects with the session in the fragment (``users``)."""
     kind, token_hash = call.query("type"), call.query("token")
     target = redirect_target(call, call.query("redirect_to"))
     if not kind or not token_hash:

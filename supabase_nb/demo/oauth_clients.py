@@ -1,4 +1,4 @@
-"""Clients of the project as an OAuth 2.1 server: they register themselves (``oauth-server``)."""
+"""Clients of the OAuth 2.1 server, and their registration (``oauth-server``)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GRANTS = ["authorization_code", "refresh_token"]
 
 
 def require_enabled(call: Call) -> None:
-    """Refuse every request where the feature is off.
+    """Refuse the request if the feature is turned off.
 
     Raises:
         ApiError: 404 ``feature_disabled``.
@@ -29,7 +29,7 @@ def require_enabled(call: Call) -> None:
 
 
 def register(call: Call) -> Response:
-    """``POST /oauth/clients/register``: a client makes itself known."""
+    """``POST /oauth/clients/register``: register a client."""
     require_enabled(call)
     try:
         given = read_json(call.body)
@@ -94,7 +94,7 @@ def find_client(call: Call, client_id: str) -> tuple[dict[str, Any], str | None]
 
 
 def is_uuid(text: str) -> bool:
-    """Whether this is an id as the server writes them."""
+    """Whether this is an id in the server's format."""
     try:
         uuid.UUID(text)
     except ValueError:
@@ -103,6 +103,6 @@ def is_uuid(text: str) -> bool:
 
 
 def client_details(client: dict[str, Any]) -> dict[str, str]:
-    """What a user is shown of a client."""
+    """A client's details, as shown to a user."""
     uri = {"uri": client["client_uri"]} if client.get("client_uri") else {}
     return {"id": client["client_id"], "name": client.get("client_name", ""), **uri}

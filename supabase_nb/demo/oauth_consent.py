@@ -1,4 +1,4 @@
-"""How a user allows a client of the OAuth server what it asks for, and the demo's page for that."""
+"""A user's consent for a client of the OAuth server, and the demo's page for it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .redirects import redirect, with_query
 from .store import User
 from .wire import ApiError, answer, invalid, read_params
 
-#: Of an authorization, and of its code, from ``GET /oauth/authorize`` on; seconds.
+#: Lifetime of an authorization and its code, in seconds.
 LIFETIME = 600.0
 _SCOPES = ("openid", "profile", "email", "phone", "offline_access")
 _ASKED = ("redirect_uri", "scope", "state", "nonce", "code_challenge", "code_challenge_method")
 
 
 def authorize(call: Call) -> Response:
-    """``GET /oauth/authorize``: to the page on which the user is asked."""
+    """``GET /oauth/authorize``: redirect to the consent page."""
     require_enabled(call)
     client_id, target = call.query("client_id"), call.query("redirect_uri")
     if not client_id:
@@ -57,7 +57,7 @@ def authorize(call: Call) -> Response:
 
 
 def _problem(call: Call, asked: dict[str, str]) -> str:
-    """Why the client's request is refused; such errors go to its ``redirect_uri``."""
+    """Why the client's request is refused, for its ``redirect_uri``."""
     if call.query("response_type") != "code":
         return "only response_type=code is supported"
     unknown = [scope for scope in asked["scope"].split() if scope not in _SCOPES]
@@ -91,7 +91,7 @@ def _row(call: Call, authorization_id: str) -> Any:
 
 
 def read(call: Call) -> Response:
-    """``GET /oauth/authorizations/{authorization_id}``: what is asked; this ties it to the user."""
+    """``GET /oauth/authorizations/{authorization_id}``: the request, which is then bound to the user."""
     user, _ = call.project.require_user(call.request)
     return answer(_read(call, user, call.request.path_params["authorization_id"]))
 
@@ -131,7 +131,7 @@ def consent(call: Call) -> Response:
 
 
 def _decide(call: Call, user: User, authorization_id: str, *, approved: bool) -> str:
-    """Where to send the browser: with a code, or with a refusal."""
+    """Where to redirect the browser, with a code or an error."""
     row = _row(call, authorization_id)
     client_id, owner, asked, status = row[0], row[1], json.loads(row[2]), row[3]
     if owner != user.id:
@@ -162,7 +162,7 @@ def _decide(call: Call, user: User, authorization_id: str, *, approved: bool) ->
 
 
 def page(call: Call) -> Response:
-    """``GET /demo/consent``: the demo's version of the page on which a user approves or denies."""
+    """``GET /demo/consent``: the consent page."""
     authorization_id = call.query("authorization_id")
     row = _row(call, authorization_id)
     name = html.escape(json.loads(row[5]).get("client_name") or "A client")
@@ -186,7 +186,7 @@ def page(call: Call) -> Response:
 
 
 def decide(call: Call) -> Response:
-    """``GET /demo/consent/decide``: a link of that page."""
+    """``GET /demo/consent/decide``: a link on the consent page."""
     user, authorization_id = call.project.store.user(call.query("user")), call.query("authorization_id")
     if user is None:
         raise _not_found()

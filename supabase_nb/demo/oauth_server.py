@@ -34,7 +34,7 @@ def discovery(call: Call) -> Response:
 
 
 def openid_configuration(call: Call) -> Response:
-    """``GET /.well-known/openid-configuration``: there even when the feature is off."""
+    """``GET /.well-known/openid-configuration``: available even if the feature is turned off."""
     base = call.project.issuer
     registration = {"registration_endpoint": f"{base}/oauth/clients/register"}
     return answer(
@@ -59,7 +59,7 @@ def openid_configuration(call: Call) -> Response:
 
 
 def _authenticated(call: Call, params: dict[str, str]) -> dict[str, Any]:
-    """The client that asks for a token, by the method that it is registered for."""
+    """The client that requests a token, authenticated by its registered method."""
 
     def refuse(message: str) -> ApiError:
         return ApiError(400, "invalid_credentials", message)
@@ -97,7 +97,7 @@ def _authenticated(call: Call, params: dict[str, str]) -> dict[str, Any]:
 
 
 def _form(call: Call) -> dict[str, str]:
-    """A form's fields, or those of a JSON object."""
+    """The fields of a form or a JSON object."""
     if "x-www-form-urlencoded" in call.request.headers.get("content-type", ""):
         return dict(parse_qsl(call.body.decode("utf-8", "replace")))
     given = read_json(call.body)
@@ -126,7 +126,7 @@ def token(call: Call) -> Response:
 
 
 def _token_answer(body: dict[str, Any], id_token: str = "") -> dict[str, Any]:
-    """No user and no ``expires_at`` are in these answers."""
+    """The response, which has no user and no ``expires_at``."""
     more = {"id_token": id_token} if id_token else {}
     found = {"access_token": body["access_token"], "expires_in": body["expires_in"], **more}
     return found | {"refresh_token": body["refresh_token"], "token_type": "bearer"}
@@ -200,7 +200,7 @@ def _id_claims(call: Call, user: User, client_id: str, asked: dict[str, str]) ->
 
 
 def userinfo(call: Call) -> Response:
-    """``GET /oauth/userinfo``: what the token's scopes allow."""
+    """``GET /oauth/userinfo``: the claims that the token's scopes allow."""
     require_enabled(call)
     user, session_id = call.project.require_user(call.request)
     session = call.project.store.session(session_id or "")
@@ -216,7 +216,7 @@ def userinfo(call: Call) -> Response:
 
 
 def grants(call: Call) -> Response:
-    """``GET /user/oauth/grants``: which clients the user has allowed what."""
+    """``GET /user/oauth/grants``: the user's grants to clients."""
     require_enabled(call)
     user, _ = call.project.require_user(call.request)
     with call.project.store.transaction() as db:
@@ -238,7 +238,7 @@ def grants(call: Call) -> Response:
 
 
 def revoke_grant(call: Call) -> Response:
-    """``DELETE /user/oauth/grants?client_id=…``: ends the client's sessions, too."""
+    """``DELETE /user/oauth/grants?client_id=…``: revoke a grant, and end the client's sessions."""
     require_enabled(call)
     user, _ = call.project.require_user(call.request)
     whose = (user.id, call.query("client_id"))

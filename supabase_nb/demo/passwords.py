@@ -1,4 +1,4 @@
-"""Password hashes: Argon2id with the cost of a demo. A page in a browser, which forgets them, has PBKDF2."""
+"""Password hashes: Argon2id with a low cost for demos. In a browser, which doesn't store them, PBKDF2."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if not IN_BROWSER:
     from argon2 import PasswordHasher
     from argon2.exceptions import InvalidHashError, VerificationError
 
-    # Far below what a real server should use: a demo signs in often, on small machines.
+    # Far below what a real server should use, because a demo signs in often, on small machines.
     _HASHER = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1)
 
 
 def hash_password(password: str) -> str:
-    """What is stored of a password."""
+    """Hash a password."""
     return _derived(password, secrets.token_hex(16)) if IN_BROWSER else _HASHER.hash(password)
 
 
@@ -35,7 +35,7 @@ def matches(hashed: str | None, password: str) -> bool:
 
 
 def _derived(password: str, salt: str) -> str:
-    """PBKDF2 with HMAC-SHA256, one block: `hashlib` leaves it out where there is no OpenSSL."""
+    """PBKDF2 with HMAC-SHA256, one block. `hashlib` has it only with OpenSSL."""
     block = hmac.digest(password.encode(), bytes.fromhex(salt) + b"\0\0\0\1", "sha256")
     result = int.from_bytes(block, "big")
     for _ in range(_ROUNDS - 1):

@@ -1,4 +1,4 @@
-"""PKCE flows: from a challenge to a code, from the code and its verifier to a session."""
+"""PKCE flows: a challenge leads to a code, and the code with its verifier to a session."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from .project import Call
 from .store import User
 from .wire import ApiError, invalid, read_params
 
-#: The fields of a request that begins a flow.
+#: The fields of a request that starts a flow.
 PKCE_FIELDS: dict[str, type] = {"code_challenge": str, "code_challenge_method": str}
 FLOW_LIFETIME = 300.0
 
 
 def check_challenge(params: dict[str, Any]) -> None:
-    """Refuse half a PKCE challenge or a malformed one.
+    """Refuse an incomplete or malformed PKCE challenge.
 
     Raises:
         ApiError: 400 ``validation_failed``.
@@ -42,7 +42,7 @@ def check_challenge(params: dict[str, Any]) -> None:
 
 
 def verifier_matches(challenge: str, method: str, verifier: str) -> bool:
-    """Whether this is the challenge's verifier."""
+    """Whether the verifier matches the challenge."""
     if method.lower() == "s256":
         digest = hashlib.sha256(verifier.encode("utf-8", "replace")).digest()
         verifier = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
@@ -59,7 +59,7 @@ def new_flow(
     provider: str = "",
     linking: bool = False,
 ) -> str:
-    """Remember a flow; returns its id.
+    """Store a flow, and return its id.
 
     Args:
         call: The request.
@@ -84,7 +84,7 @@ def new_flow(
 def issue_code(
     call: Call, user: User, *, kind: str = "", flow_id: str = "", tokens: dict[str, str] | None = None
 ) -> str:
-    """Give a waiting flow its code."""
+    """Issue the code of a waiting flow."""
     code = str(uuid.uuid4())
     with call.project.store.transaction() as db:
         row = db.execute(
@@ -94,7 +94,7 @@ def issue_code(
         ).fetchone()
         if row is None:
             raise ApiError(404, "flow_state_not_found", "No associated flow state found")
-        # A magic link's flow lives from its code on, any other from its start (``otp``, ``recover``).
+        # A magic link's flow is valid from its code on, others from their start (``otp``, ``recover``).
         started = call.project.store.now() if kind == "magiclink" else row[1]
         db.execute(
             "UPDATE flow_states SET auth_code = ?, user_id = ?, created_at = ?, provider_tokens = ? "
@@ -105,7 +105,7 @@ def issue_code(
 
 
 def pkce_grant(call: Call) -> Response:
-    """``POST /token?grant_type=pkce``: the code and its verifier become a session."""
+    """``POST /token?grant_type=pkce``: exchange a code and its verifier for a session."""
     params = read_params(call.body, "PKCEGrantParams", {"auth_code": str, "code_verifier": str})
     if not params["auth_code"] or not params["code_verifier"]:
         raise invalid("invalid request: both auth code and code verifier should be non-empty")

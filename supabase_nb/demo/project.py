@@ -1,4 +1,4 @@
-"""One demo project: its options, keys and store, who a request speaks for, how sessions are handed out."""
+"""A demo project: options, keys, store, authentication of requests, issuing sessions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .passwords import hash_password, matches
 from .store import Exchange, Store, User
 from .wire import ApiError, OAuthError, answer, invalid, rfc3339
 
-# Sign-in providers that the real server knows. The enabled ones lead to the page of the demo provider.
+# The real server's sign-in providers. Enabled ones lead to the demo provider's page.
 PROVIDERS = """
 apple azure bitbucket discord facebook snapchat figma fly github gitlab google keycloak kakao linkedin
 linkedin_oidc notion spotify slack slack_oidc workos twitch twitter zoom
@@ -46,7 +46,7 @@ _REFUSALS = {
 
 @dataclass(frozen=True)
 class Call:
-    """One request, its body read."""
+    """A request with its body."""
 
     request: Request
     body: bytes
@@ -54,12 +54,12 @@ class Call:
     project: Project
 
     def query(self, name: str) -> str:
-        """A parameter of the query, or an empty string."""
+        """A query parameter, or an empty string."""
         return self.request.query_params.get(name, "")
 
 
 class Project:
-    """What the endpoints work on."""
+    """The state that endpoints use."""
 
     def __init__(self, options: Options, state_dir: Path) -> None:
         self.options = options
@@ -89,7 +89,7 @@ class Project:
 
     @cached_property
     def tables(self) -> Database:
-        """What the data API reads; made when it is first asked."""
+        """The data API's tables, created on first use."""
         return seeds.tables()
 
     @property
@@ -108,7 +108,7 @@ class Project:
         return tuple(filter(None, self.options.providers.replace(" ", "").split(",")))
 
     def confirm_email(self, user: User, email: str) -> None:
-        """They have shown that the address is theirs.
+        """Confirm the user's address.
 
         Raises:
             ApiError: 422 ``email_exists``: somebody else has it by now.
@@ -122,7 +122,7 @@ class Project:
         self.confirm(user)
 
     def sign_up(self, user: User, data: dict[str, Any], *, confirmed: bool = True) -> None:
-        """Save a new user with an e-mail address; ``data`` is what they said about themselves."""
+        """Save a new user with an email address and metadata."""
         own = {"email": user.email, "email_verified": confirmed, "phone_verified": False, "sub": user.id}
         user.doc["user_metadata"] = data | own
         self.store.add_identity(user, data)
@@ -131,13 +131,13 @@ class Project:
         self.store.save_user(user)
 
     def confirm(self, user: User) -> None:
-        """The e-mail address is theirs."""
+        """Mark the email address as confirmed."""
         if not user.confirmed:
             user.doc["email_confirmed_at"] = rfc3339(self.store.now(), 9)
         user.doc["user_metadata"]["email_verified"] = True
 
     def change_email(self, user: User, email: str) -> None:
-        """Give the user this address; an anonymous user becomes a lasting one."""
+        """Change the user's address. An anonymous user becomes a permanent one."""
         user.email = user.doc["email"] = email
         user.doc.pop("new_email", None)
         if user.doc["is_anonymous"]:
@@ -149,7 +149,8 @@ class Project:
         for identity in user.doc["identities"]:
             identity["email"] = identity["identity_data"]["email"] = email
 
-    # -- who asks ------------------------------------------------------------------------------------------
+    # -- authentication
+    # ------------------------------------------------------------------------------------------
 
     def bearer(self, request: Request) -> str | None:
         """The token of the ``Authorization`` header."""
@@ -157,7 +158,7 @@ class Project:
         return match[1] if match else None
 
     def claims(self, token: str) -> dict[str, Any]:
-        """The claims of an access token.
+        """Verify an access token, and return its claims.
 
         Raises:
             BadToken: It doesn't verify, or `Store.expire` ended it.
@@ -178,7 +179,7 @@ class Project:
         return claims
 
     def knows_key(self, key: str) -> bool:
-        """Whether this ``apikey`` is one of the project's: its own two, or a token signed with its secret."""
+        """Whether this is a valid ``apikey``: a key of the project, or a token signed with its secret."""
         if key in (self.keys.anon_key, self.keys.service_key):
             return True
         try:
@@ -187,7 +188,7 @@ class Project:
             return False
 
     def within_limit(self, name: str) -> bool:
-        """Take one request out of a bucket that fills up in five minutes."""
+        """Take a request from a token bucket that refills in five minutes."""
         size, now = float(self.options.rate_limit), self.store.now()
         left, at = self._buckets.get(name, (size, now))
         left = min(size, left + (now - at) * size / 300)
@@ -240,7 +241,7 @@ class Project:
         return session is not None and assurance_level(json.loads(session["amr"])) == "aal2"
 
     def require_admin(self, request: Request) -> None:
-        """Let only the service role through.
+        """Refuse everyone except the service role.
 
         Raises:
             ApiError: 403 ``not_admin``, or as `require_claims`.
@@ -251,7 +252,7 @@ class Project:
     # -- sessions ------------------------------------------------------------------------------------------
 
     def session_body(self, given: Exchange) -> tuple[dict[str, Any], dict[str, str]]:
-        """The JSON and the headers of an answer that hands out a session.
+        """The JSON and headers of a response with a new session.
 
         Raises:
             ApiError: The refresh token was refused.
@@ -299,13 +300,13 @@ class Project:
         return body, headers
 
     def session_answer(self, given: Exchange, **extra: Any) -> Response:
-        """The answer that hands out a session."""
+        """The response with a new session."""
         body, headers = self.session_body(given)
         return answer(body | extra, 200, headers)
 
 
 def assurance_level(amr: list[dict[str, Any]]) -> str:
-    """The level of a session whose user has used these methods."""
+    """The assurance level for these authentication methods."""
     return "aal2" if any(entry["method"] == "totp" for entry in amr) else "aal1"
 
 
@@ -346,7 +347,7 @@ def check_phone(phone: str) -> str:
 
 
 def check_password(password: str) -> None:
-    """Refuse weak ones.
+    """Refuse a weak password.
 
     Raises:
         ApiError: 422 ``weak_password``.
@@ -359,5 +360,5 @@ def check_password(password: str) -> None:
 
 
 def merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Metadata after a change: a key with ``null`` is taken out."""
+    """Metadata after a change. A key with ``null`` is removed."""
     return {key: value for key, value in (old | new).items() if value is not None}

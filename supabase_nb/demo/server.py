@@ -1,4 +1,4 @@
-"""The embedded auth server as an ASGI application: routes, and the gate that every request passes."""
+"""The embedded auth server as an ASGI application: routes, and checks for every request."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ AUTH_ROUTES: dict[str, dict[str, Handler]] = {
     "/oauth/token": {"POST": oauth_server.token},
     "/oauth/userinfo": {"GET": oauth_server.userinfo},
 }
-# The real server's router asks who it is before it looks further; these also end in a slash.
+# The real server's router authenticates before matching these, which can also end in a slash.
 GUARDED = {"/user": Project.require_user, "/factors": Project.require_user, "/admin": Project.require_admin}
 DEMO_ROUTES: dict[str, dict[str, Handler]] = {
     "/demo/instance": {"GET": controls.instance},
@@ -101,7 +101,7 @@ DEMO_ROUTES: dict[str, dict[str, Handler]] = {
 
 
 def build(project: Project) -> Starlette:
-    """The application of one project."""
+    """The application for a project."""
     routes = [_route(project, "", path, handlers) for path, handlers in DEMO_ROUTES.items()]
     methods = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
     routes.append(_route(project, "", "/rest/v1/{table}", dict.fromkeys(methods, rest.table)))
@@ -131,7 +131,7 @@ def build(project: Project) -> Starlette:
 
 
 def _guard(path: str) -> Callable[[Project, Request], Any] | None:
-    """What every request to this path or below it has to pass first."""
+    """A check for all requests to this path or below it."""
     found = (guard for start, guard in GUARDED.items() if f"{path}/".startswith(f"{start}/"))
     return next(found, None)
 
@@ -150,12 +150,12 @@ def _route(project: Project, prefix: str, path: str, handlers: dict[str, Handler
             return failure.response(request.headers.get("x-supabase-api-version"))
 
     route = Route(prefix + path, endpoint, methods=list(handlers))
-    route.methods = set(handlers)  # without the HEAD that Starlette adds; the real server has none
+    route.methods = set(handlers)  # without the HEAD that Starlette adds, as in the real server
     return route
 
 
 def _count(call: Call, path: str) -> None:
-    """Statistics and the rate limit."""
+    """Count the request for statistics and the rate limit."""
     project, method = call.project, call.request.method
     if path.startswith("/demo/"):
         return
@@ -183,7 +183,7 @@ async def _not_routed(request: Request, error: Exception) -> Response:
 
 
 class Gate:
-    """What every request passes: who may ask at all, how much and how slowly, outages, the clock, the log."""
+    """Checks for every request: origin, size and speed, outages; adds the date; logs."""
 
     def __init__(self, app: ASGIApp, project: Project) -> None:
         self._app, self._project = app, project
@@ -229,7 +229,7 @@ class Gate:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await (refusal or self._app)(scope, received, send_on)
-        # Without the query: that of a mail's link holds a token.
+        # Without the query, because an email's link has a token in it.
         path = scope["path"].encode("ascii", "backslashreplace").decode()[:200]
         LOG.info("%s %s %d", scope["method"], path, status)
 
@@ -237,7 +237,7 @@ class Gate:
         project, path = self._project, scope["path"]
         version = headers.get("x-supabase-api-version")
         if not _LOOPBACK.fullmatch(headers.get("host", "")):
-            # A page of the internet that has its own name resolve to 127.0.0.1 (DNS rebinding).
+            # A web page whose domain resolves to 127.0.0.1 (DNS rebinding).
             text = "This server answers only to 127.0.0.1 and localhost"
             return ApiError(421, "validation_failed", text).response(version)
         if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
@@ -262,7 +262,7 @@ def _preflight(headers: Headers) -> dict[str, str]:
 
 
 def _key_refusal(project: Project, headers: Headers, path: str) -> Response | None:
-    """The project's gateway: a wrong ``apikey`` is refused; only the data API insists on one."""
+    """The project's gateway: refuse a wrong ``apikey``. Only the data API requires one."""
     key = headers.get("apikey")
     if key is None and path.startswith("/auth/"):
         return None

@@ -168,7 +168,7 @@ def _new_file(path: Path, folder: Path) -> tuple[int, Path]:
         CannotFix: `folder` is a link.
     """
     if folder.is_symlink():
-        raise CannotFix(f"{folder} is a link; choose a folder of your own for backups")
+        raise CannotFix(f"{folder} is a link; choose another folder for backups")
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     name = os.fsencode("%".join(path.resolve().parts[1:]))[-_LONGEST_NAME:].decode("utf-8", "ignore")
     number = 0

@@ -131,7 +131,7 @@ def test_binder_opens_the_quickstart(
 
 
 def test_a_restarted_kernel_goes_on_without_storage() -> None:
-    """As binder/start has it: the copied pair is taken again, though it is spent and nothing was stored."""
+    """As in binder/start: the server accepts the copied tokens again, although they were used and nothing was stored."""
     words = (ROOT / "binder" / "start").read_text("utf-8").split()
     reuse = int(words[words.index("--reuse-interval") + 1])
     with running_server(access_token_lifetime=20, reuse_interval=reuse) as server:

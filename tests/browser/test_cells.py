@@ -280,10 +280,8 @@ def test_the_rows_of_the_table_in_the_docs(
         "cells and outputs in JupyterLab and Notebook 7": lambda: page.evaluate(
             "JSON.stringify(jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON())"
         ),
-        "the notebook's file, and its checkpoint, once saved": lambda: (
-            path.read_text() + checkpoint.read_text()
-        ),
-        "a checkpoint or copy that was made before": lambda: copy,
+        "the notebook file and its checkpoint, once saved": lambda: path.read_text() + checkpoint.read_text(),
+        "earlier checkpoints and copies": lambda: copy,
     }
 
     def save() -> None:
@@ -299,7 +297,7 @@ def test_the_rows_of_the_table_in_the_docs(
     save()
     docs = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
     for row, read in places.items():
-        early = ["there" if found else "masked" for found in before[row]]
+        early = ["visible" if found else "masked" for found in before[row]]
         text = read()
-        late = "stays" if any(token in text for token in tokens) else "masked"
+        late = "visible" if any(token in text for token in tokens) else "masked"
         assert f"| {row} | {early[0]} | {early[1]} | {late} |" in docs

@@ -1,4 +1,4 @@
-"""The displays in JupyterLab and Notebook 7: live while somebody is behind them, honest when not."""
+"""The displays in JupyterLab and Notebook 7: live with a kernel, and marked as not live without one."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_what_the_panel_says(
 
 
 @pytest.mark.firefox
-def test_nobody_behind_it(
+def test_without_a_kernel(
     page: Page,
     write_notebook: Callable[..., Path],
     jupyter_lab: Callable[[Path], str],

@@ -70,7 +70,7 @@ class Window:
         return self.driver.execute_script(script, *given)
 
     def until(self, condition: str | Callable[[], Any], *given: object) -> Any:
-        """What a script or function gives, as soon as it is something."""
+        """The result of a script or function, once it has one."""
 
         def check(_: object) -> Any:
             return self.js(condition, *given) if isinstance(condition, str) else condition()
@@ -109,7 +109,7 @@ class Window:
         ActionChains(self.driver).send_keys(*keys).perform()
 
     def paste(self, text: str) -> None:
-        """Press Ctrl+V, with this text in the clipboard: cut from a field of our own."""
+        """Press Ctrl+V with this text in the clipboard, after cutting it from our own field."""
         now = self.driver.switch_to.active_element
         field: WebElement = self.js("return document.body.appendChild(document.createElement('textarea'))")
         self.js("arguments[0].value = arguments[1]; arguments[0].focus()", field, text)
@@ -124,7 +124,7 @@ class Window:
 
 @contextmanager
 def webkit() -> Iterator[Window]:
-    """A browser on a screen of its own."""
+    """A browser on its own screen."""
     browser = next(Path("/usr/lib").glob("*/webkit2gtk-4.*/MiniBrowser"), None)
     if browser is None or not shutil.which("WebKitWebDriver") or not shutil.which("Xvfb"):
         pytest.skip("no WebKit: install Debian's webkit2gtk-driver and xvfb")

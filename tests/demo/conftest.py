@@ -10,6 +10,6 @@ from supabase_nb.demo.testing import running_server
 
 @pytest.fixture
 def server() -> Iterator[DemoServer]:
-    """A server of its own for each test."""
+    """A new server for each test."""
     with running_server() as running:
         yield running

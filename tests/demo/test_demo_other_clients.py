@@ -105,7 +105,7 @@ def test_a_new_address(make: Any, server: DemoServer) -> None:
     assert client.verify_otp(digits).user.email == "newer@example.com"
 
 
-def test_what_is_switched_off_is_told_as_such(make: Any) -> None:
+def test_disabled_features_respond_as_disabled(make: Any) -> None:
     client = make()
     client.sign_up(NEW)
     calls = {

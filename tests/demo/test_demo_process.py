@@ -117,13 +117,13 @@ def test_a_port_that_was_taken_meanwhile_is_replaced(tmp_path: Path) -> None:
         assert second.anon_key == first.anon_key
 
 
-def test_a_folder_that_cant_be_used_is_told(tmp_path: Path) -> None:
+def test_an_unusable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DemoServerError, match="file can't be used"):
         ensure_server(tmp_path / "file")
 
 
-def test_a_starter_that_hangs_is_told(tmp_path: Path) -> None:
+def test_a_hanging_starter_is_reported(tmp_path: Path) -> None:
     with FileLock(tmp_path / "start.lock"), pytest.raises(DemoServerError, match="still starting"):
         ensure_server(tmp_path, timeout=0.2)
 

@@ -80,7 +80,7 @@ def test_users_cant_change_what_is_the_projects(server: DemoServer) -> None:
     assert (answer.status_code, answer.json()["error_code"]) == (422, "validation_failed")
 
 
-def test_what_is_switched_off() -> None:
+def test_disabled_features() -> None:
     with running_server(disable_signup=True) as server:
         answer = httpx.post(f"{server.auth_url}/otp", json={"email": "n@example.com"})
         assert (answer.status_code, answer.json()["error_code"]) == (422, "signup_disabled")
@@ -117,7 +117,7 @@ def test_the_demo_provider_without_pkce(server: DemoServer) -> None:
     assert "error_code=bad_oauth_state" in answer.headers["location"]
 
 
-def test_a_failure_of_its_own_is_told_in_shape(
+def test_an_internal_failure_has_the_servers_format(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(call: object) -> Any:

@@ -178,7 +178,7 @@ def test_a_waiting_connection_is_not_a_slow_sender() -> None:
             assert not pause.wait(0.5)  # longer than a slow sender has
 
 
-def test_it_ends_when_nobody_asks(caplog: pytest.LogCaptureFixture) -> None:
+def test_it_stops_without_requests(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "supabase_nb.demo")
     before = set(threading.enumerate())
     with running_server(idle_timeout=1) as server:

@@ -241,7 +241,7 @@ def test_a_new_address_is_confirmed_by_mail() -> None:
         assert "new_email" not in session["user"]
 
 
-def test_an_anonymous_user_becomes_a_lasting_one(server: DemoServer) -> None:
+def test_an_anonymous_user_becomes_permanent(server: DemoServer) -> None:
     session = post(server, "/signup", {})
     new = {"email": "guest@example.com", "password": "a good password"}
     user = server.request("PUT", "/auth/v1/user", new, token=session["access_token"])

@@ -69,7 +69,7 @@ def test_bad_queries(supabase_auth_server: DemoServer, query: str, status: int, 
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-def test_a_bad_token_is_told(server: DemoServer) -> None:
+def test_a_bad_token_is_rejected(server: DemoServer) -> None:
     token = server.sign_in()["access_token"]
     answer = get(server, token=token[:-4] + "AAAA")
     assert (answer.status_code, answer.json()["code"]) == (401, "PGRST301")

@@ -249,7 +249,7 @@ WRONG: dict[str, tuple[Callable[[AuthClient], Any], str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_not_understood_is_refused_with_what_is_right(
+def test_invalid_arguments_are_refused_with_the_right_ones(
     name: str, scripted: AuthClient, answers: made.Answers
 ) -> None:
     call, says = WRONG[name]

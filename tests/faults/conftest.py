@@ -13,7 +13,7 @@ from supabase_nb.demo import DemoServer
 
 @pytest.fixture
 def start_kernel(server: DemoServer, tmp_path: Path) -> Iterator[Callable[..., KernelProcess]]:
-    """Starts kernels, processes of their own, that share one storage."""
+    """Starts kernels as processes that share a storage."""
     with ExitStack() as stack:
 
         def start(url: str | None = None, **options: Any) -> KernelProcess:

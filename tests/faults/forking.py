@@ -1,4 +1,4 @@
-"""A program of its own: forks during an exchange, and says what the child and the parent can do."""
+"""A program that forks during an exchange, and prints what the child and the parent can do."""
 
 # ruff: noqa: T201
 

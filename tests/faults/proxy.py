@@ -201,7 +201,7 @@ class FaultProxy:
             self._always.insert(0, (path, fault))
 
     def recover(self) -> None:
-        """No more faults; what hangs continues."""
+        """End all faults. Hanging connections continue."""
         with self.arrived:
             self._next.clear()
             self._always.clear()

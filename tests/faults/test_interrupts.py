@@ -81,7 +81,7 @@ def finish(kernel: Kernel) -> None:
 
 
 def assert_sound(kernel: Kernel) -> None:
-    """Memory, storage, traits and events say the same, nothing is locked, and it still works."""
+    """Memory, storage, traits and events agree, no lock is held, and it continues to work."""
     world, manager = kernel.world, kernel.manager
     finish(kernel)
     held = kernel.snapshot
@@ -197,7 +197,7 @@ def interrupt() -> Iterator[Callable[[Callable[[], object], float], bool]]:
 def test_ctrl_c_at_random_moments(
     world: World, interrupt: Callable[[Callable[[], object], float], bool]
 ) -> None:
-    """By a real signal, at any instruction. A session lasts until it is signed out; then the next."""
+    """With a real signal, at any instruction. Each session is used until it is signed out."""
     chance = random.Random(1)
     kernel = signed_in(world)
     interrupted = 0

@@ -57,7 +57,7 @@ def test_eight_kernels_with_sixteen_threads_each_cause_one_exchange(
     assert exchanges(server) == before + 1
 
 
-def test_what_one_kernel_does_shows_in_the_others(start_kernel: StartKernel, server: DemoServer) -> None:
+def test_changes_in_one_kernel_show_in_the_others(start_kernel: StartKernel, server: DemoServer) -> None:
     """Within seconds, and without asking: by the refresher."""
     pair = server.sign_in()
     one, other = start_kernel(), start_kernel()
@@ -110,7 +110,7 @@ def test_a_killed_holder_frees_the_lock(
     assert proxy.count() == 2
 
 
-def test_who_waits_for_the_lock_adopts_what_its_holder_saved(
+def test_a_waiting_kernel_uses_what_the_lock_holder_saved(
     start_kernel: StartKernel, proxy: FaultProxy, server: DemoServer
 ) -> None:
     pair = server.sign_in()
@@ -126,14 +126,14 @@ def test_who_waits_for_the_lock_adopts_what_its_holder_saved(
     assert proxy.count() == 1
 
 
-def test_a_stopped_holder_keeps_nobody_out_for_ever(
+def test_a_hanging_lock_holder_does_not_block_others_forever(
     start_kernel: StartKernel,
     proxy: FaultProxy,
     server: DemoServer,
     make_auth: MakeAuth,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """SIGSTOP in the middle of an exchange. The other continues without the lock; both end with one session."""
+    """SIGSTOP during an exchange. The other kernel continues without the lock, and both end with one session."""
     monkeypatch.setattr("supabase_nb.auth._session.storage_sync.LOCK_TIMEOUT", 1.0)
     pair = server.sign_in()
     holder = start_kernel(proxy.auth_url, auto_refresh=False)
@@ -182,7 +182,7 @@ def test_patience_ends_while_another_kernel_is_busy(
     assert session.refresh_token == rotated["refresh_token"]
 
 
-def test_a_broken_lock_does_not_undo_what_was_saved_meanwhile(
+def test_a_broken_lock_does_not_undo_a_later_save(
     proxy: FaultProxy, server: DemoServer, make_auth: MakeAuth
 ) -> None:
     """A holder that comes back late finds a later rotation in storage: that one holds."""
@@ -214,7 +214,7 @@ def test_a_broken_lock_does_not_undo_what_was_saved_meanwhile(
 def test_another_users_session_under_the_same_name_is_kept_apart(
     server: DemoServer, make_auth: MakeAuth, storage: FileStorage
 ) -> None:
-    """It continues in memory, says so, and never touches what the other one stored."""
+    """It continues in memory, says so, and never changes the session that the other one stored."""
     ada, grace = make_auth(auto_refresh=True), make_auth()
     mine, theirs = server.sign_in(), server.sign_in("grace@example.com")
     ada.set_session(mine["access_token"], mine["refresh_token"])
@@ -276,7 +276,7 @@ def test_a_forked_child_does_not_refresh(kind: str, server: DemoServer, tmp_path
     assert run.stderr == ""
 
 
-def test_a_kernel_says_what_is_wrong(start_kernel: StartKernel, proxy: FaultProxy) -> None:
+def test_a_kernel_reports_errors(start_kernel: StartKernel, proxy: FaultProxy) -> None:
     kernel = start_kernel(proxy.auth_url, auto_refresh=False)
     proxy.always(drop)
     with pytest.raises(KernelError, match="AuthRetryableError"):

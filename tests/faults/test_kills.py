@@ -37,7 +37,7 @@ def assert_whole(storage: FileStorage, key: str) -> None:
 
 
 @pytest.mark.parametrize("point", KILL_POINTS)
-def test_killed_in_a_refresh_the_next_kernel_goes_on(
+def test_the_next_kernel_continues_after_a_kill_during_a_refresh(
     point: str, start_kernel: StartKernel, make_auth: MakeAuth, storage: FileStorage, server: DemoServer
 ) -> None:
     pair = server.sign_in()
@@ -78,7 +78,7 @@ def test_killed_in_set_session_the_cell_can_be_run_again(
 def test_killed_at_random_moments(
     version: int, start_kernel: StartKernel, make_auth: MakeAuth, storage: FileStorage
 ) -> None:
-    """A kernel refreshes without a pause and is killed; the next one continues from what it finds."""
+    """A kernel refreshes without a pause and is killed. The next one continues from the stored session."""
     # Without a reuse interval: only the parent of the active token is taken again.
     with running_server(refresh_token_version=version, reuse_interval=0) as server:
         pair = server.sign_in()

@@ -16,7 +16,7 @@ from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
 
 
-def test_a_change_is_said(api: Api, supabase: Client) -> None:
+def test_a_change_is_reported(api: Api, supabase: Client) -> None:
     api.numbers(12_000)
 
     def change(request: httpx.Request, number: int) -> None:

@@ -75,7 +75,7 @@ def test_filters_are_kept(api: Api, supabase: Client) -> None:
     assert ids(supabase.frame(query)) == expected
 
 
-def test_the_query_stays_as_it_is(api: Api, supabase: Client) -> None:
+def test_the_query_is_not_changed(api: Api, supabase: Client) -> None:
     api.numbers(3_000)
     query = supabase.table("numbers").select("name", count="exact").order("name").limit(2)
     request: Any = query.request
@@ -142,7 +142,7 @@ def test_the_users_order_with_ties_and_nulls(
     assert frame.attrs["supabase"]["order"].endswith("height.asc,house.asc,door.asc")
 
 
-def test_what_is_read_in_order_need_not_be_selected(api: Api, supabase: Client) -> None:
+def test_order_columns_need_not_be_selected(api: Api, supabase: Client) -> None:
     rows = colours(api)
     query = supabase.table("colours").select("colour, paint:height").order("height", desc=True)
     frame = supabase.frame(query, key=["house", "door"])
@@ -343,7 +343,7 @@ def test_a_function_without_a_result(api: Api, supabase: Client) -> None:
     assert len(supabase.frame(supabase.rpc("nothing", {}))) == 0
 
 
-def test_what_cannot_be_ordered_by_is_left_out_of_the_order(api: Api, supabase: Client) -> None:
+def test_unsortable_columns_are_left_out_of_the_order(api: Api, supabase: Client) -> None:
     """An embedded table, an aggregate, JSON: the server would refuse these."""
     sent = [{"day": n % 50, "station": n, "owner": None, "sum": n, "note": []} for n in range(1_500)]
 
@@ -377,7 +377,7 @@ print(sorted({"pandas", "numpy", "polars", "pyarrow", "tqdm"} & set(sys.modules)
     assert done.stdout.strip() == "[]"
 
 
-def test_the_schema_is_not_asked_for_where_it_is_never_told(api: Api, supabase: Client) -> None:
+def test_the_schema_is_not_requested_if_the_server_never_reveals_it(api: Api, supabase: Client) -> None:
     """At hosted projects a refusal might be taken for an expired token's."""
     api.numbers(1)
     asked = []

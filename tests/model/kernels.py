@@ -176,7 +176,7 @@ class Kernel:
         return self.run(self.manager.get_fresh)  # type: ignore[no-any-return]
 
     def refresh(self) -> Session:
-        """Another access token than the one in force."""
+        """Another access token than the current one."""
         assert self.session is not None
         seen = self.session._access_token
         return self.run(lambda: self.manager.refresher.refresh(seen))  # type: ignore[no-any-return]

@@ -112,7 +112,7 @@ class Rotation(RuleBasedStateMachine):
         return usable[number % len(usable)] if usable else None
 
     def note(self, session: Session | None) -> None:
-        """A pair that somebody could have copied into a cell."""
+        """Tokens that a user could have copied into a cell."""
         if session is not None:
             self.pairs.append(session.to_wire())
 
@@ -256,7 +256,7 @@ class Rotation(RuleBasedStateMachine):
 
     @rule(hours=st.integers(2, 4))
     def hours_go_by(self, hours: int) -> None:
-        """In which the session is rotated, if somebody can."""
+        """Rotates the session, if a kernel can."""
         for _ in range(hours):
             self.live(3601.0)
 
@@ -282,7 +282,7 @@ class Rotation(RuleBasedStateMachine):
     @precondition(lambda self: all(kernel.usable or kernel.dead for kernel in self.kernels))
     @rule()
     def everybody_has_a_session(self) -> None:
-        """Until someone signs out every kernel, and a new one, has a session that the server takes."""
+        """Without a sign-out, every kernel, and a new one, has a session that the server accepts."""
         self.world.offline = False
         self.world.time += 61.0  # the longest pause between two tries
         new = Kernel(self.world)
@@ -412,7 +412,7 @@ def test_the_model_answers_as_recorded(scenario: str) -> None:
         assert ours.setdefault(theirs, pair["refresh_token"]) == pair["refresh_token"], exchange["name"]
 
 
-def test_the_model_notices_a_client_that_sends_spent_tokens() -> None:
+def test_the_model_notices_a_client_that_sends_used_tokens() -> None:
     """What other clients do: yesterday's pair, sent again after two rotations."""
     time = 0.0
     server = AuthServer(lambda: time)

@@ -48,7 +48,7 @@ def _the_same_way_each_time() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Copied:
-    """A pair that somebody could have copied into a cell."""
+    """Tokens that a user could have copied into a cell."""
 
     project: str
     user: str

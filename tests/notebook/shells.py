@@ -1,4 +1,4 @@
-"""An IPython shell of its own for a test, and a client that needs no server."""
+"""A new IPython shell for a test, and a client that needs no server."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def texts(kernel: Kernel) -> str:
 
 
 def statuses(kernel: Kernel) -> set[str]:
-    """What displays were told."""
+    """The messages to displays."""
     told = [
         message["content"]["data"].get("content", {})
         for message in kernel.said
@@ -67,7 +67,7 @@ def left_pages(kernel: Kernel) -> bool:
     "cell",
     ["supabase", "supabase.panel", "badge", "supabase.expiry", "supabase.token_entry()", "%supabase_session"],
 )
-def test_what_shows_a_closed_client_says_so(kernel: Kernel, connect: str, cell: str) -> None:
+def test_displays_of_a_closed_client_say_so(kernel: Kernel, connect: str, cell: str) -> None:
     kernel.run("supabase.close()")
     kernel.said.clear()
     assert kernel.run(cell)["status"] == "ok"
@@ -75,7 +75,7 @@ def test_what_shows_a_closed_client_says_so(kernel: Kernel, connect: str, cell: 
     assert statuses(kernel) == {"closed"}
 
 
-def test_unloading_closes_what_is_shown_and_leaves_it_there(kernel: Kernel, connect: str) -> None:
+def test_unloading_closes_displays_and_keeps_them_visible(kernel: Kernel, connect: str) -> None:
     kernel.run("kept = supabase")
     kernel.said.clear()
     kernel.run("%unload_ext supabase_nb")
@@ -84,7 +84,7 @@ def test_unloading_closes_what_is_shown_and_leaves_it_there(kernel: Kernel, conn
     assert kernel.value("kept.closed") == "True"
 
 
-def test_loading_again_leaves_what_is_shown_live(kernel: Kernel, connect: str) -> None:
+def test_reloading_keeps_displays_live(kernel: Kernel, connect: str) -> None:
     kernel.run("%reload_ext supabase_nb")
     assert kernel.value("supabase.closed") == "False"
     kernel.run("%supabase_session")

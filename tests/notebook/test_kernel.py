@@ -279,7 +279,7 @@ def test_a_client_that_python_made_refreshes_automatically_after_unloading(kerne
 
 @pytest.fixture
 def demo_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Folders of their own for the embedded server and the sessions."""
+    """Separate folders for the embedded server and the sessions."""
     folder = tmp_path / "demo"
     monkeypatch.setenv("SUPABASE_NB_DEMO_STATE", str(folder))
     monkeypatch.setenv("SUPABASE_NB_SESSIONS", str(tmp_path / "sessions"))

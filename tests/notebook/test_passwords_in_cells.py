@@ -72,7 +72,7 @@ def test_the_notice_says_that_it_is_in_the_cell_still(client):
 
 
 @pytest.mark.parametrize("value", ["123456", "12345678", "sunshine", "transactions", "abc-12", "a1b2c3d"])
-def test_what_may_be_part_of_innocent_text_is_not_masked(client, value):
+def test_values_that_could_be_ordinary_text_are_not_masked(client, value):
     """A one-time code of digits, a word, and what is too short to be told from other text."""
     for call in (CALLS["sign in"], CALLS["code"]):
         client.run(f"secret = {value!r}\nsupabase.auth.{call}")
@@ -84,7 +84,7 @@ def test_what_may_be_part_of_innocent_text_is_not_masked(client, value):
 @pytest.mark.parametrize(
     "value", ["sun-shine", "s3cretsecret", "correct horse battery", "correcthorsebattery", "1234567x"]
 )
-def test_what_can_be_told_from_other_text_is_masked(client, value):
+def test_distinctive_values_are_masked(client, value):
     client.run(f"secret = {value!r}\nsupabase.auth.{CALLS['sign in']}")
     assert kept(client, value) == []
 

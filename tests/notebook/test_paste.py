@@ -96,7 +96,7 @@ ANON = ".".join(
         (("x" * 300_000,), "too long"),
     ],
 )
-def test_what_is_no_pair_is_told_and_not_repeated(fields, says):
+def test_an_invalid_paste_is_explained_and_not_repeated(fields, says):
     with pytest.raises(AuthError, match=says) as caught:
         read_paste(*fields)
     assert caught.value.code == "paste"
@@ -241,7 +241,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_browsers_and_tools_give_for_a_session(form):
+def test_formats_of_browsers_and_tools(form):
     assert read_paste(FORMS[form]) == (Secret(AT), Secret(RT))
     assert read_paste("", FORMS[form]) == (Secret(AT), Secret(RT))
     assert read_paste(FORMS[form], FORMS[form]) == (Secret(AT), Secret(RT))
@@ -360,7 +360,7 @@ def test_two_sessions_are_never_mixed(fields):
         (("sbp_0123456789abcdef0123456789abcdef01234567",), "management API"),
     ],
 )
-def test_what_is_incomplete_is_named(fields, says):
+def test_an_incomplete_paste_is_explained(fields, says):
     with pytest.raises(AuthError, match=says) as caught:
         read_paste(*fields)
     for token in (AT, RT, ANON):

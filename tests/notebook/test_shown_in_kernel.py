@@ -95,7 +95,7 @@ def test_the_form_opens_in_the_panel(notebook: Notebook, connect: str) -> None:
     assert notebook.run("d", "%supabase_set_session at rt") == ["line"]
 
 
-def test_another_client_has_a_panel_of_its_own(notebook: Notebook, connect: str) -> None:
+def test_another_client_has_its_own_panel(notebook: Notebook, connect: str) -> None:
     notebook.run("a", connect)
     assert notebook.run("b", f"{connect} --name other") == ["panel"]
     notebook.run("c", "from supabase_nb.notebook.view import describe")

@@ -28,7 +28,7 @@ def choose(url: str, user: str, what: str = "") -> httpx.Response:
 
 
 class FakeBrowser:
-    """Opens an address in a thread of its own, as a desktop's browser does in its own time."""
+    """Opens an address in another thread, like a desktop browser."""
 
     def __init__(self, act: Callable[[str], httpx.Response]) -> None:
         self.opened = ""

@@ -39,7 +39,7 @@ def comms(kernel: Kernel) -> list[str]:
     return list(reply["content"]["comms"])
 
 
-def test_what_the_status_bar_is_told(kernel: Kernel, server: DemoServer, connect: str) -> None:
+def test_the_messages_to_the_status_bar(kernel: Kernel, server: DemoServer, connect: str) -> None:
     kernel.run("%load_ext supabase_nb")
     assert told(kernel) == []
     assert comms(kernel) == []

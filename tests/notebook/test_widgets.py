@@ -29,7 +29,7 @@ from supabase_nb.notebook.widgets import KINDS, Display, display_of, view_sender
 
 
 class RecordingComm(BaseComm):
-    """A line to a browser that keeps what is said."""
+    """A comm that records its messages."""
 
     said: list[tuple[str, dict[str, Any]]]
 
@@ -153,7 +153,7 @@ def test_a_display_whose_line_was_closed_is_made_anew(auth: FakeAuth) -> None:
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_every_state_is_told(auth: FakeAuth, status: str) -> None:
+def test_every_state_is_shown(auth: FakeAuth, status: str) -> None:
     page = Page(display_of(auth, "badge"))
     enact(auth, status)
     view = page.wait_view(status=status)
@@ -213,7 +213,7 @@ def test_a_view_that_is_sent_need_not_be_carried_too(auth: FakeAuth) -> None:
     assert view_sender._due == [badge]
 
 
-def test_nothing_changes_nothing_is_said(auth: FakeAuth) -> None:
+def test_without_a_change_nothing_is_sent(auth: FakeAuth) -> None:
     auth.sign_in()
     page = Page(display_of(auth, "panel"))
     page.send(type="hello")
@@ -222,7 +222,7 @@ def test_nothing_changes_nothing_is_said(auth: FakeAuth) -> None:
     assert len(page.comm.said) == said
 
 
-def test_a_refresh_can_be_told_from_other_changes(auth: FakeAuth) -> None:
+def test_a_refresh_is_distinguished_from_other_changes(auth: FakeAuth) -> None:
     auth.sign_in()
     page = Page(display_of(auth, "badge"))
     page.send(type="hello")
@@ -281,7 +281,7 @@ def test_a_click_is_heard_once_however_often_it_arrives(auth: FakeAuth) -> None:
         (RuntimeError("a fault"), ""),
     ],
 )
-def test_what_fails_is_answered_too(
+def test_failures_are_answered_too(
     auth: FakeAuth, failure: Exception, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     auth.sign_in()
@@ -294,7 +294,7 @@ def test_what_fails_is_answered_too(
     assert ("refresh failed: RuntimeError" in caplog.text) == (not text)
 
 
-def test_what_nobody_understands_does_nothing(auth: FakeAuth) -> None:
+def test_unknown_messages_are_ignored(auth: FakeAuth) -> None:
     page = Page(display_of(auth, "panel"))
     page.send(type="ask", what="delete_everything", id="1")
     page.send(type="ask")
@@ -307,7 +307,7 @@ def test_what_nobody_understands_does_nothing(auth: FakeAuth) -> None:
 # -- closing -----------------------------------------------------------------------------------------------
 
 
-def test_stopping_sends_what_is_due_and_leaves_displays_where_they_are(auth: FakeAuth) -> None:
+def test_stopping_sends_pending_changes_and_keeps_displays(auth: FakeAuth) -> None:
     pages = [Page(display_of(auth, kind)) for kind in KINDS]
     auth.sign_in()
     auth.closed = True

@@ -1,4 +1,4 @@
-"""The embedded auth server as a process of its own, so that its log is a file to search."""
+"""The embedded auth server in its own process, so that its log file can be searched."""
 
 from __future__ import annotations
 

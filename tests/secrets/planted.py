@@ -20,7 +20,7 @@ Found = dict[tuple[str, str], set[Needle]]
 
 @dataclass
 class Planted:
-    """All tokens of one run. A needle is looked for as it is, and as base64 within any text."""
+    """All tokens of a run. Each is searched as plain text and as base64."""
 
     needles: dict[bytes, Needle] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""How tokens come into a notebook: what a person writes, and what comes of it."""
+"""The ways that tokens get into a notebook: what the user writes, and the result."""
 
 from __future__ import annotations
 

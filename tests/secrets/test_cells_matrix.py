@@ -139,7 +139,7 @@ class Run:
         assert answered() == [True]
 
     def records(self) -> Iterator[tuple[str, bytes | str]]:
-        """What is kept, rather than what was said."""
+        """The stored records, without the messages."""
         said = (
             "messages from the kernel",
             "kernel's own output at DEBUG",
@@ -174,7 +174,7 @@ def runs(tmp_path_factory, demo) -> dict[str, Run]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_kept_and_nothing_is_said_again(name, runs):
+def test_nothing_is_kept_or_reported_again(name, runs):
     run = runs[name.rpartition(", ")[2]]
     assert run.replies[name] == "ok"
     kept = {key: needles for key, needles in run.found.items() if key[1] == name}
@@ -197,10 +197,10 @@ def test_the_notice_claims_no_more_than_was_done(name, runs):
 #: The rows of the table in docs/security.md that a kernel can show, and the places that each is about.
 TABLE = {
     "`In`, `_i…`, `%history`, IPython's history in memory": ("In, Out, _i", "history in memory"),
-    "`history.sqlite` and the files beside it": ("history file",),
-    "the source that tracebacks quote": ("linecache",),
-    "what the kernel sends to browsers: the cell's echo, outputs, errors": ("messages",),
-    "the log of a kernel at DEBUG": ("kernel's own output at DEBUG",),
+    "`history.sqlite` and the files next to it": ("history file",),
+    "source lines quoted in tracebacks": ("linecache",),
+    "messages to browsers: the cell's echo, outputs, errors": ("messages",),
+    "a kernel's log at DEBUG": ("kernel's own output at DEBUG",),
     "your own variables": ("variables",),
 }
 
@@ -239,7 +239,7 @@ def test_the_table_in_the_docs_is_what_is_measured(tmp_path, demo):
         kernel.stop()
     docs = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
     for row in TABLE:
-        early = ["there" if found[row] else "masked" for found in before]
-        late = "stays" if any(found[row] for found in after) else "masked"
-        late += " from then on" if "sends" in row else ""
+        early = ["visible" if found[row] else "masked" for found in before]
+        late = "visible" if any(found[row] for found in after) else "masked"
+        late += " from then on" if "messages" in row else ""
         assert f"| {row} | {early[0]} | {early[1]} | {late} |" in docs

@@ -147,7 +147,7 @@ def test_nobody_else_may_read_the_storage_folder(ran):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_way_does_what_it_is_to_do(name, ran):
+def test_each_method_works(name, ran):
     """Otherwise a way that never reached its end would count as clean."""
     assert ran.replies[name] == ("error" if METHODS[name].fails else "ok")
 

@@ -182,7 +182,7 @@ def test_a_redirect_of_data_to_another_origin_carries_no_token(status):
 
 @pytest.fixture(scope="module")
 def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that no one has reason to trust."""
+    """An untrusted certificate for 127.0.0.1."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -234,7 +234,7 @@ def test_a_certificate_that_cannot_be_verified_gets_no_token(self_signed):
 
 
 def test_neither_does_one_beside_a_project_without_tls(self_signed):
-    """The project is on this machine, its auth server has an address of its own."""
+    """The project is on this machine, but its auth server has another address."""
     with serving(answers, tls(self_signed)) as (auth_url, seen), serving(answers) as (url, _):
         project = Client(
             url, "anon", auth_url=f"{auth_url}/auth/v1", storage=MemoryStorage(), auto_refresh=False
@@ -247,7 +247,7 @@ def test_neither_does_one_beside_a_project_without_tls(self_signed):
     assert seen.requests == []
 
 
-def test_a_certificate_of_ones_own_authority_is_believed(self_signed, monkeypatch):
+def test_a_private_certificate_authority_is_trusted(self_signed, monkeypatch):
     """By the usual variable; so the refusal above is for the certificate."""
     monkeypatch.setenv("SSL_CERT_FILE", str(self_signed))
     with serving(answers, tls(self_signed)) as (url, seen):
@@ -287,7 +287,7 @@ def test_a_proxys_page_is_not_shown_and_it_sees_no_token(variable, monkeypatch):
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_what_is_for_this_machine_does_not_go_through_a_proxy(variable, monkeypatch):
+def test_requests_to_this_machine_do_not_use_a_proxy(variable, monkeypatch):
     """Without TLS the proxy, another machine, would read the tokens."""
     with serving(refuses) as (proxy, proxy_seen), serving(answers) as (url, seen):
         monkeypatch.setenv(variable, proxy)

@@ -69,7 +69,7 @@ def without_sources(path: Path) -> dict[str, object]:
     return notebook
 
 
-def test_the_notebook_did_what_it_was_to_do(saved):
+def test_the_notebook_worked(saved):
     path, _ = saved
     notebook = without_sources(path)
     outputs = [cell["outputs"] for cell in notebook["cells"]]

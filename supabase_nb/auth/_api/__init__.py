@@ -1,7 +1,7 @@
 """The auth server.
 
-- `endpoints`: its endpoints, one method each. `responses`: what a response means.
-- `threaded_transport`: how the owner loop uses a connection pool. `limits`: how long a request may take.
-- `server_clock`: its time, learnt from its responses.
-- `verified_claims`: access tokens checked with its public keys.
+- `endpoints`: one method per endpoint. `responses`: interprets responses.
+- `threaded_transport`: runs requests in threads. `limits`: timeouts and sizes.
+- `server_clock`: the server's time, derived from its responses.
+- `verified_claims`: verifies access tokens with its public keys.
 """

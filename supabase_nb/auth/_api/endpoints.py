@@ -1,7 +1,7 @@
-"""The auth server's endpoints, one method each; every response becomes a value or one of our errors.
+"""The auth server's endpoints, one method each. Every response becomes a value or one of our errors.
 
-Tokens pass through here, so: they travel in `Secret`s, an exception of the HTTP library never leaves (its
-frames hold headers and bodies), and errors are raised where no local variable holds a token.
+Tokens are wrapped in `Secret`. Exceptions of the HTTP library are never passed on, because their frames hold
+headers and bodies, and errors are raised where no local variable holds a token.
 """
 
 from __future__ import annotations
@@ -50,17 +50,18 @@ _HEADERS = {
 
 
 class AuthAPI:
-    """One auth server.
+    """An auth server.
 
     Args:
-        url: Its base, ``https://abcd.supabase.co/auth/v1``.
-        headers: Sent with every request; ``apikey`` among them.
-        clock: Learns the server's time from each answer.
-        transport: An httpx transport that sends the requests, sync or async; by default a pool of our own.
-        allow_http: Send tokens over plain ``http://`` to other machines too: readable on the way.
+        url: Its base URL, ``https://abcd.supabase.co/auth/v1``.
+        headers: Sent with every request, including ``apikey``.
+        clock: Learns the server's time from each response.
+        transport: An httpx transport, sync or async; by default, our own connection pool.
+        allow_http: Also send tokens over plain ``http://`` to other machines, although others could read
+            them.
 
     Raises:
-        AuthError: ``url`` is not a valid URL, or tokens would travel in the clear.
+        AuthError: ``url`` is not a valid URL, or tokens would be sent unencrypted.
     """
 
     def __init__(
@@ -98,12 +99,12 @@ class AuthAPI:
     ) -> Session:
         """``POST /token?grant_type=refresh_token`` (``tests/wire/rotation.json``).
 
-        A session of one of the OAuth server's clients refreshes at ``/oauth/token`` only, for this client.
+        A session of a client of the OAuth server can be refreshed only at ``/oauth/token``, for that client.
 
         Args:
-            refresh_token: What to exchange.
-            claims: The access token's: they name the client, if there is one.
-            known: Whose session it is, if that is known.
+            refresh_token: The refresh token.
+            claims: The access token's claims, which name the client, if any.
+            known: The session's user, if known.
         """
         client_id = tokens.text_claim(claims, "client_id")
         if client_id is not None:
@@ -121,17 +122,17 @@ class AuthAPI:
             if error.code not in ("invalid_client", "invalid_credentials"):
                 raise
             refused = error
-        # Without the secret of its app (``tests/wire/oauth-server.json``): no other try helps.
+        # The app's secret is missing (``tests/wire/oauth-server.json``), so trying again doesn't help.
         code = "oauth_client_refused"
         message = errors.with_next_step("The auth server refreshes this session only for its app", code)
         raise errors.AuthApiError(message, status=refused.status, code=code)
 
     async def client_session(self, body: Mapping[str, object], known: User | None = None) -> Session:
-        """``POST /oauth/token``: a session of one of the OAuth server's clients.
+        """``POST /oauth/token``: a session of a client of the OAuth server.
 
-        The answer holds no user: they are what was known, with what the token's claims say now. If nothing
-        was known the server is asked. If it can't be asked, the claims have to do: what was issued must not
-        be lost.
+        The response has no user. The result has the known user, updated from the token's claims. If the user
+        isn't known, the server is asked, and if that fails, only the claims are used, so that the new tokens
+        aren't lost.
 
         Args:
             body: The request body.
@@ -148,12 +149,12 @@ class AuthAPI:
             return session
 
     async def session(self, path: str, body: Mapping[str, object], token: Secret | None = None) -> Session:
-        """A ``POST`` that is promised to be answered with a session: sign-ins, the exchange, a second factor.
+        """A ``POST`` whose response is a session: sign-ins, refreshes, second factors.
 
         Args:
             path: The endpoint's path.
             body: The request body.
-            token: The access token of the session that asks, if one does.
+            token: The session's access token, if any.
         """
         found = await self.session_or_user(path, body, token)
         if not isinstance(found, Session):
@@ -168,13 +169,13 @@ class AuthAPI:
         *,
         of_client: bool = False,
     ) -> Session | User | None:
-        """The same, where something may have to be confirmed first.
+        """The same, if something may have to be confirmed first.
 
         Args:
             path: The endpoint's path.
             body: The request body.
-            token: The access token of the session that asks, if one does.
-            of_client: Whether the OAuth server answers, which names no user: the token's claims do.
+            token: The session's access token, if any.
+            of_client: Whether this is the OAuth server, whose response has no user: use the token's claims.
 
         Returns:
             A user without a session: of a sign-up that must be confirmed. ``None``: one of two addresses is
@@ -199,14 +200,14 @@ class AuthAPI:
         token: Secret | None = None,
         body: Mapping[str, object] | None = None,
     ) -> _T:
-        """A request that is answered with a JSON object and no session.
+        """Send a request whose response is a JSON object, but not a session.
 
         Args:
             method: The HTTP method.
             path: The endpoint's path.
-            read: Reads the answer; ``None``: it is not what was asked for. The answer may hold anything, so
-                it stays out of the frames that raise.
-            token: The access token of the session that asks, if one does.
+            read: Parses the response; ``None``: it isn't the expected one. The response may contain anything,
+                so the frames that raise don't hold it.
+            token: The session's access token, if any.
             body: The request body.
         """
         response = await self._request(method, path, token=token, body=body)
@@ -225,7 +226,7 @@ class AuthAPI:
         """``GET /.well-known/jwks.json``: the public keys."""
         keys = (await self._request("GET", "/.well-known/jwks.json")).json()
         if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list):
-            del keys  # it may hold anything: this frame can appear in a traceback with local variables
+            del keys  # may contain anything, and this frame can appear in a traceback with local variables
             raise unexpected_response()
         return keys
 
@@ -234,7 +235,7 @@ class AuthAPI:
         if self._pool is not None:
             self._pool.close()
 
-    # -- how they are sent --------------------------------------------------------------------------------
+    # -- requests ---------------------------------------------------------------------------------------
 
     async def _request(
         self,
@@ -248,7 +249,7 @@ class AuthAPI:
             raise errors.AuthInvalidJwt("This is not an access token. " + errors.NEXT_STEPS["bad_jwt"])
         sent = self.clock.clock.steady()
         try:
-            # The HTTP library bounds each step, but not how many a slow server makes of one response.
+            # The HTTP library limits each step, but not the number of steps of a slow response.
             response = await _in_time(self._transmit(method, path, token, body))
         except asyncio.TimeoutError:
             response = timed_out(self.url)
@@ -262,7 +263,7 @@ class AuthAPI:
     async def _transmit(
         self, method: str, path: str, token: Secret | None, body: Mapping[str, object] | None
     ) -> Response | errors.AuthError:
-        """Send and receive. Failures are handed back, not raised: the frames below hold tokens."""
+        """Send and receive. Failures are returned, not raised, because the frames below hold tokens."""
         from ... import _http as httpx
 
         headers = _HEADERS | {name: value.reveal() for name, value in self._headers.items()}
@@ -300,7 +301,7 @@ class AuthAPI:
         return errors.AuthUnknownError(f"The request could not be sent ({kind}). Check the URL and the key.")
 
     def _open(self) -> httpx.AsyncBaseTransport:
-        """What sends the requests: the given transport, or a connection pool of our own."""
+        """The transport: the given one, or our own connection pool."""
         if self._transport is None:
             logs.install()
             self._transport = self._async_transport()

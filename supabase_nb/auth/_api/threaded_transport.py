@@ -1,4 +1,4 @@
-"""ThreadedTransport: sends the owner loop's requests by a synchronous transport, each in a thread."""
+"""ThreadedTransport: sends the owner loop's requests with a synchronous transport, each in a thread."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from .limits import LARGEST_RESPONSE, REQUEST_TIMEOUT
 
 
 class ThreadedTransport(httpx.AsyncBaseTransport):
-    """A synchronous transport for the owner loop. A request that hangs is abandoned at the time-out.
+    """Runs each request of a synchronous transport in a thread. A hanging one is abandoned at the timeout.
 
     Args:
-        transport: What sends. It belongs to the code that made it, so it is not closed here.
+        transport: The transport. It belongs to the code that created it, so it isn't closed here.
     """
 
     def __init__(self, transport: httpx.BaseTransport) -> None:
         self._transport = transport
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it, and read the response."""
+        """Send the request, and read the response."""
 
         def send() -> httpx.Response:
             response = self._transport.handle_request(request)
@@ -37,7 +37,7 @@ class ThreadedTransport(httpx.AsyncBaseTransport):
 
 
 def _read(response: httpx.Response) -> bytes:
-    """The body; not more of it than the endpoints take, and not longer than they wait."""
+    """The body, within the limits of size and time."""
     received, began = bytearray(), time.monotonic()
     for chunk in response.iter_bytes():
         received += chunk

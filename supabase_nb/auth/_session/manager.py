@@ -216,7 +216,7 @@ class SessionManager:
         """Verify a second factor's code, which raises the session's level and rotates its tokens.
 
         Raises:
-            AuthStorageError: The new tokens are in force, but could not be saved.
+            AuthStorageError: The new tokens are active, but could not be saved.
         """
         await self.get_fresh_or_raise()
         # In its own task, so that the response with the new refresh token is always saved.
