@@ -98,6 +98,41 @@ def test_an_order_that_becomes_too_long_for_an_address(api: Api, supabase: Clien
     assert max(longest) < 8_000
 
 
+@pytest.mark.parametrize(
+    ("select", "made"),
+    [
+        ("*, ...owner(name, years:age)", ["name", "years"]),
+        ("*, ...owner(city(name))", ["city"]),
+        ("*, profile->>city", ["city"]),
+        ("*, profile->>city::text", ["city"]),
+        ("*, amount.sum()", ["sum"]),
+        ("*, profile->address->>street", ["street"]),
+        ("*, town:profile->>city", ["town"]),
+        ("*, label:owner(name)", ["label"]),
+        ('*, "a b":day', ["a b"]),
+        ("*, day2:day::text", ["day2"]),
+    ],
+)
+def test_what_select_adds_is_no_column_to_order_by(
+    api: Api, supabase: Client, select: str, made: list[str]
+) -> None:
+    """The server would refuse it. All others are in the order."""
+    added = {name: {} if name in ("city", "label") and "(" in select else "x" for name in made}
+    rows = [{"day": n // 30, "station": n, **added} for n in range(90)]
+    answer = any_sequence(rows)
+
+    def strict(request: httpx.Request, number: int) -> httpx.Response:
+        if any(name in request.url.params.get("order", "") for name in made):
+            return refused(400, "42703", "column visits.… does not exist")
+        found: httpx.Response = answer(request, number)
+        return found
+
+    api.before = strict
+    frame = supabase.frame(supabase.table("visits").select(select))
+    assert sorted(frame["station"]) == list(range(90))
+    assert frame.attrs["supabase"]["order"] == "day.asc,station.asc"
+
+
 def test_names_of_all_letters(api: Api, supabase: Client) -> None:
     """Quoted where needed, in the order and in what pages begin behind."""
     api.database.max_rows = 10
