@@ -81,10 +81,15 @@ def test_the_first_rows_by_an_id_that_is_not_unique(
     assert frame.attrs["supabase"]["note"] == ""
 
 
-def test_an_order_that_becomes_too_long_for_an_address(api: Api, supabase: Client) -> None:
+@pytest.mark.parametrize(
+    ("long", "limit"), [(range(25, 35), None), (range(14, 90), 18), (range(14, 90), 60), (range(80, 90), 85)]
+)
+def test_an_order_that_becomes_too_long_for_an_address(
+    api: Api, supabase: Client, long: range, limit: int | None
+) -> None:
     """Places of some rows only: the first pages began behind a row."""
     api.database.max_rows = 10
-    values = ["ж" * 30_000 if 25 <= n < 35 else f"a{n}" for n in range(90)]
+    values = [f"{'ж' * 30_000}{n:02}" if n in long else f"a{n:02}" for n in range(90)]
     columns = (Column("id", "bigint", nullable=False), Column("value", "text"))
     api.create(Table("long", columns, key=("id",)), list(enumerate(values)))
     longest: list[int] = []
@@ -93,8 +98,9 @@ def test_an_order_that_becomes_too_long_for_an_address(api: Api, supabase: Clien
         longest.append(len(str(request.url)))
 
     api.before = measure
-    frame = supabase.frame(supabase.table("long").select("id").order("value"))
-    assert sorted(frame["id"]) == list(range(90))
+    query = supabase.table("long").select("id").order("value")
+    frame = supabase.frame(query if limit is None else query.limit(limit))
+    assert sorted(frame["id"]) == sorted(sorted(range(90), key=values.__getitem__)[:limit])
     assert max(longest) < 8_000
 
 
