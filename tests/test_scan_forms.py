@@ -53,6 +53,9 @@ FORMS = {
     "long options": lambda rt: f"run --access-token {ACCESS} --refresh-token {rt}",
     "comment": lambda rt: f"# at {ACCESS} rt {rt}\nx = 1\n",
     "environment": lambda rt: f"SB_ACCESS_TOKEN={ACCESS}\nSB_REFRESH_TOKEN={rt}\n",
+    "labels": lambda rt: f"Access token: {ACCESS}\nRefresh token: {rt}\n",
+    "labels in Markdown": lambda rt: f"Access token: `{ACCESS}`\n\nRefresh token: `{rt}`\n",
+    "labels, the other first": lambda rt: f"refresh token: {rt}\naccess token: {ACCESS}",
     "assignment of two": lambda rt: f'at, rt = "{ACCESS}", "{rt}"\n',
     "bytes": lambda rt: f'pair = (b"{ACCESS}", b"{rt}")',
     "two lines": lambda rt: f'set_session(\n    "{ACCESS}",\n    "{rt}",\n)',
@@ -162,6 +165,31 @@ def test_two_cells_of_a_notebook(scan, tmp_path, refresh):  # noqa: F811
     assert "cell 1, source: access token" in said
     assert "cell 2, source: refresh token" in said
     assert scan(path) == (0, "")
+
+
+@pytest.mark.parametrize("refresh", [V1, V2], ids=["v1", "v2"])
+@pytest.mark.parametrize(
+    ("first", "second"), [("outputs", "outputs"), ("source", "outputs"), ("outputs", "source")]
+)
+def test_the_tokens_in_different_parts_of_a_notebook(scan, tmp_path, refresh, first, second):  # noqa: F811
+    def cell(part, text):
+        shown = [{"output_type": "stream", "name": "stdout", "text": [text]}]
+        source, outputs = (["x"], shown) if part == "outputs" else ([text], [])
+        return {"cell_type": "code", "id": "a1b2c3d4", "metadata": {}, "source": source, "outputs": outputs}
+
+    path = tmp_path / "a.ipynb"
+    cells = [cell(first, f"'{ACCESS}'"), cell(second, f"'{refresh}'"), cell("source", "y = 'transactions'")]
+    path.write_text(
+        json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}, indent=1)
+    )
+    said = scan("--fix", path)[1]
+    assert "cell 1, " in said
+    assert "cell 2, " in said
+    assert "refresh token" in said
+    text = path.read_text()
+    assert ACCESS not in text
+    assert refresh not in text
+    assert json.loads(text)["cells"][2] == cells[2]
 
 
 def test_json_in_a_string_in_a_notebook(scan, tmp_path):  # noqa: F811
@@ -326,6 +354,7 @@ INNOCENT = [
     f"{ACCESS} commit 5f3c9e0a1b77 at /data/abcdefg23456/x, ids 123456789012 and 0f8fad5b-d9cb-469f-a165-70867728950e",
     f"{ACCESS} dataframe234 = load2columns(x.normalized22)",
     "grant_type=refresh_token&x=1",
+    f"token: {ACCESS}\ntransactions\nrefresh tokens: transactions\n",
     "sb-abcd-auth-token.0 something",
     'localStorage.getItem("sb-abcd-auth-token")',
     "%7B%22a%22%3A1%7D &quot;transactions&quot; \\u0022 C:\\new\\table <span>eyJ</span>",

@@ -342,7 +342,8 @@ def _masked(value: Any, clean: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, Mapping):
-        return {key: _masked(item, clean) for key, item in value.items()}
+        return {_masked(key, clean): _masked(item, clean) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_masked(item, clean) for item in value)
+        items = [_masked(item, clean) for item in value]
+        return items if isinstance(value, list) else tuple(items)
     return value

@@ -9,7 +9,7 @@
 | a cookie | ``base64-…`` or URL-encoded JSON; alone, with its name, in a table, in a ``Cookie:`` header |
 | a cookie in parts | ``sb-…-auth-token.0=…`` and ``.1=…`` in any order, in one text or over the two fields |
 | an address | ``https://app/#access_token=…&refresh_token=…`` |
-| a request | ``curl`` or ``fetch`` with such a cookie |
+| a request | ``curl``, ``fetch`` or HAR with such a cookie; HAR with a response that holds a session |
 
 Each reader below adds what it finds to a `_Found`. `_decide` then checks whether this is exactly one session.
 Tokens with another label (``provider_token``, ``user_metadata``) are ignored.

@@ -116,7 +116,10 @@ def _cleaned(value: Any, clean: Callable[[str], str]) -> Any:
             value[index] = _cleaned(item, clean)
     elif isinstance(value, MutableMapping):
         for key, item in list(value.items()):
-            value[key] = _cleaned(item, clean)
+            name = clean(key) if isinstance(key, str) else key
+            if name != key:
+                del value[key]
+            value[name] = _cleaned(item, clean)
     return value
 
 

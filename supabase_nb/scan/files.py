@@ -84,8 +84,12 @@ def _look(path: Path, strict: bool, known: Set[Secret]) -> Looked:
         return looked
     if path.suffix == ".ipynb":
         try:
-            for part in notebooks.parts(_text(path)):
+            text = _text(path)
+            for part in notebooks.parts(text):
                 looked.add(search(part.view, strict=strict, known=known), part.place)
+            if any(hit.finding.kind == "access token" for hit in looked.hits):
+                # Its refresh token may be in another part: in the output of the next cell.
+                looked.recurring |= search(plain(text), strict=strict, known=known).recurring
             return looked
         except notebooks.NotJson:
             pass

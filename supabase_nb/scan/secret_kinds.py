@@ -68,7 +68,7 @@ _NEAR = re.compile(
 )
 # A word that is named as a refresh token near an access token: rt: …, -p rt …
 _NEAR_NAMED = re.compile(
-    r"""(?<![A-Za-z0-9])(?: (?i:rt|refresh(?:[_-]?token)?)["'`]?\s{0,4}[:=]\s{0,8}["'`]?
+    r"""(?<![A-Za-z0-9])(?: (?i:rt|refresh(?:[ _-]?token)?)["'`]?\s{0,4}[:=]\s{0,8}["'`]?
           | -[-p]\s{0,4}(?:rt|refresh(?:[_-]token)?)[\s=]{1,4}["'`]? )
         (?P<value>[a-z2-7]{12})(?![A-Za-z0-9_.(-])""",
     re.VERBOSE | re.ASCII,

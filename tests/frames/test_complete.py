@@ -206,6 +206,14 @@ def test_single_and_maybe_single(api: Api, supabase: Client) -> None:
         supabase.frame(numbers.single())
 
 
+@pytest.mark.parametrize("call", ["single", "maybe_single"])
+def test_single_of_many_rows_reads_no_table(api: Api, supabase: Client, call: str) -> None:
+    api.numbers(25_000)
+    with pytest.raises(ValueError, match=rf"25,000 rows, but {call}\(\) needs"):
+        supabase.frame(getattr(supabase.table("numbers").select("*"), call)())
+    assert len(api.asked) == 1
+
+
 def test_csv_is_read_too(api: Api, supabase: Client) -> None:
     api.numbers(1_200)
     query: Any = supabase.table("numbers").select("*").csv()

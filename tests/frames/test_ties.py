@@ -81,10 +81,15 @@ def test_the_first_rows_by_an_id_that_is_not_unique(
     assert frame.attrs["supabase"]["note"] == ""
 
 
-def test_an_order_that_becomes_too_long_for_an_address(api: Api, supabase: Client) -> None:
+@pytest.mark.parametrize(
+    ("long", "limit"), [(range(25, 35), None), (range(14, 90), 18), (range(14, 90), 60), (range(80, 90), 85)]
+)
+def test_an_order_that_becomes_too_long_for_an_address(
+    api: Api, supabase: Client, long: range, limit: int | None
+) -> None:
     """Places of some rows only: the first pages began behind a row."""
     api.database.max_rows = 10
-    values = ["ж" * 30_000 if 25 <= n < 35 else f"a{n}" for n in range(90)]
+    values = [f"{'ж' * 30_000}{n:02}" if n in long else f"a{n:02}" for n in range(90)]
     columns = (Column("id", "bigint", nullable=False), Column("value", "text"))
     api.create(Table("long", columns, key=("id",)), list(enumerate(values)))
     longest: list[int] = []
@@ -93,9 +98,45 @@ def test_an_order_that_becomes_too_long_for_an_address(api: Api, supabase: Clien
         longest.append(len(str(request.url)))
 
     api.before = measure
-    frame = supabase.frame(supabase.table("long").select("id").order("value"))
-    assert sorted(frame["id"]) == list(range(90))
+    query = supabase.table("long").select("id").order("value")
+    frame = supabase.frame(query if limit is None else query.limit(limit))
+    assert sorted(frame["id"]) == sorted(sorted(range(90), key=values.__getitem__)[:limit])
     assert max(longest) < 8_000
+
+
+@pytest.mark.parametrize(
+    ("select", "made"),
+    [
+        ("*, ...owner(name, years:age)", ["name", "years"]),
+        ("*, ...owner(city(name))", ["city"]),
+        ("*, profile->>city", ["city"]),
+        ("*, profile->>city::text", ["city"]),
+        ("*, amount.sum()", ["sum"]),
+        ("*, profile->address->>street", ["street"]),
+        ("*, town:profile->>city", ["town"]),
+        ("*, label:owner(name)", ["label"]),
+        ('*, "a b":day', ["a b"]),
+        ("*, day2:day::text", ["day2"]),
+    ],
+)
+def test_what_select_adds_is_no_column_to_order_by(
+    api: Api, supabase: Client, select: str, made: list[str]
+) -> None:
+    """The server would refuse it. All others are in the order."""
+    added = {name: {} if name in ("city", "label") and "(" in select else "x" for name in made}
+    rows = [{"day": n // 30, "station": n, **added} for n in range(90)]
+    answer = any_sequence(rows)
+
+    def strict(request: httpx.Request, number: int) -> httpx.Response:
+        if any(name in request.url.params.get("order", "") for name in made):
+            return refused(400, "42703", "column visits.… does not exist")
+        found: httpx.Response = answer(request, number)
+        return found
+
+    api.before = strict
+    frame = supabase.frame(supabase.table("visits").select(select))
+    assert sorted(frame["station"]) == list(range(90))
+    assert frame.attrs["supabase"]["order"] == "day.asc,station.asc"
 
 
 def test_names_of_all_letters(api: Api, supabase: Client) -> None:

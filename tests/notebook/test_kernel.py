@@ -133,6 +133,27 @@ def test_a_literal_is_not_echoed(kernel: Kernel, server: DemoServer, cell: str) 
     assert rt not in kernel.value("In") + kernel.value("[v for n, v in globals().items() if n[:2] == '_i']")
 
 
+SHOWN = """
+from collections import namedtuple
+from IPython.display import JSON
+rt = {rt!r}
+display(JSON({{rt: 1, "list": [{{rt: [rt]}}]}}))
+display(JSON({{"pair": namedtuple("Pair", "at rt")("at", rt), "set": (1, rt)}}))
+"""
+
+
+def test_names_in_what_is_shown(kernel: Kernel, server: DemoServer) -> None:
+    """A token may be the name of a value, or in a tuple with names."""
+    pair = server.sign_in()
+    kernel.run("%load_ext supabase_nb")
+    kernel.run(f"%supabase_connect {server.url} --key '{server.anon_key}' --storage memory")
+    kernel.run(f'%supabase_set_session "{pair["access_token"]}" "{pair["refresh_token"]}"')
+    kernel.said.clear()
+    assert kernel.run(SHOWN.format(rt=pair["refresh_token"]))["status"] == "ok"
+    assert sum("application/json" in message["content"].get("data", {}) for message in kernel.said) == 2
+    assert pair["refresh_token"] not in str(kernel.said)
+
+
 def test_the_browser_is_sent_lengths_and_hashes(kernel: Kernel, server: DemoServer) -> None:
     """In a message, not in a trait; with another salt each time."""
     kernel.run("%load_ext supabase_nb")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from postgrest.exceptions import APIError
@@ -74,6 +75,8 @@ class _Frame:
         *,
         progress: bool,
     ) -> None:
+        if query.rows and query.limit is None and query.method == "GET":
+            query = replace(query, limit=2)  # a second row is enough to know that there are too many
         self._tables, self._query, self._library = tables, query, library
         self._stop = threading.Event()
         self._source = Source(tables.client, query.url, query.headers, self._stop)
@@ -255,7 +258,8 @@ class _Frame:
         if not fewest <= reading.rows <= most:
             wanted = "exactly one row" if fewest else "at most one row"
             call = "single()" if fewest else "maybe_single()"
-            raise ValueError(f"The query has {reading.rows:,} rows, but {call} needs {wanted}.")
+            number = max(0, reading.counted - self._query.offset)
+            raise ValueError(f"The query has {number:,} rows, but {call} needs {wanted}.")
 
     # -- user ----------------------------------------------------------------------------------------------
 

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 _AGGREGATE = re.compile(r"(?:^|[.:])(?:count|sum|avg|min|max)\(\)")
 _COLUMN = re.compile(r'(?:("[^"]+"|[\w$ -]+):)?("[^"]+"|[\w$ -]+)')
-_NAME = re.compile(r'"?([\w$ -]+)')
+_NAME = re.compile(r'"?((?:[\w$ ]|-(?!>))+)')
+_ALIASED = re.compile(r'(?:"[^"]+"|[\w$ -]+):(?!:)')
 _OBJECT = "application/vnd.pgrst.object"
 
 
@@ -69,9 +70,9 @@ class Query:
     def may_order_by(self, name: str) -> bool:
         """Whether a column of the response is the table's column with the same name."""
         named, others = self._parts()
-        if "*" not in others:
+        if name in named or "*" not in others:
             return named.get(name) == name
-        return name not in [found[0] for other in others if (found := _NAME.findall(other))]
+        return not any(name in _names_of(other) for other in others)
 
     def _parts(self) -> tuple[dict[str, str], list[str]]:
         """The selected columns, and the other parts of the selection."""
@@ -83,6 +84,16 @@ class Query:
             else:
                 named[(match[1] or match[2]).strip('"')] = match[2].strip('"')
         return named, others
+
+
+def _names_of(part: str) -> list[str]:
+    """What a part of `select` that is no plain column, such as an embedded table, is called in the answer."""
+    found = [name.strip() for name in _NAME.findall(part.partition("::")[0])]
+    if part.startswith("..."):
+        return found  # one of those in the parentheses
+    if ("->" in part or part.endswith("()")) and not _ALIASED.match(part):
+        return found[-1:]
+    return found[:1]
 
 
 def read(client: Client, asked: Any) -> Query:

@@ -196,9 +196,11 @@ class Reading:
             while True:
                 behind = ("and", f"({','.join([position.after(terms, at), *up_to])})")
                 taken, at = self._hand_over(part + 1, self._source.page([*self._parameters(asked), behind]))
-                if taken < asked or at == end or (limited and parts == 1):
+                done = taken < asked or at == end or (limited and parts == 1)
+                if limited or not done:  # with a limit, the rows up to the last one are counted
+                    self._check_place(at)
+                if done:
                     return
-                self._check_place(at)
 
         return [lambda part=part: job(part) for part in range(len(ends))]  # type: ignore[misc]
 
