@@ -11,19 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from . import redaction, tokens
 from ._model_base import FrozenDict, ModelDump, optional_text, text
-from ._response_types import AMREntry as AMREntry
-from ._response_types import AuthMFAChallengeResponse as AuthMFAChallengeResponse
-from ._response_types import AuthMFAEnrollResponse as AuthMFAEnrollResponse
-from ._response_types import AuthMFAEnrollResponseTotp as AuthMFAEnrollResponseTotp
-from ._response_types import (
-    AuthMFAGetAuthenticatorAssuranceLevelResponse as AuthMFAGetAuthenticatorAssuranceLevelResponse,
-)
-from ._response_types import AuthMFAListFactorsResponse as AuthMFAListFactorsResponse
-from ._response_types import AuthMFAUnenrollResponse as AuthMFAUnenrollResponse
-from ._response_types import AuthMFAVerifyResponse as AuthMFAVerifyResponse
-from ._response_types import IdentitiesResponse as IdentitiesResponse
-from ._response_types import OAuthResponse as OAuthResponse
-from ._response_types import SSOResponse as SSOResponse
+from ._provider_responses import IdentitiesResponse as IdentitiesResponse
+from ._provider_responses import OAuthResponse as OAuthResponse
+from ._provider_responses import SSOResponse as SSOResponse
 from ._users import Factor as Factor
 from ._users import User as User
 from ._users import UserIdentity as UserIdentity
@@ -33,6 +23,27 @@ from .tokens import Secret
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+
+    from ._mfa_responses import AMREntry as AMREntry
+    from ._mfa_responses import AuthMFAChallengeResponse as AuthMFAChallengeResponse
+    from ._mfa_responses import AuthMFAEnrollResponse as AuthMFAEnrollResponse
+    from ._mfa_responses import AuthMFAEnrollResponseTotp as AuthMFAEnrollResponseTotp
+    from ._mfa_responses import (
+        AuthMFAGetAuthenticatorAssuranceLevelResponse as AuthMFAGetAuthenticatorAssuranceLevelResponse,
+    )
+    from ._mfa_responses import AuthMFAListFactorsResponse as AuthMFAListFactorsResponse
+    from ._mfa_responses import AuthMFAUnenrollResponse as AuthMFAUnenrollResponse
+    from ._mfa_responses import AuthMFAVerifyResponse as AuthMFAVerifyResponse
+
+
+def __getattr__(name: str) -> Any:
+    """What methods for second factors return. Their module is loaded when one of these is first used."""
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import _mfa_responses
+
+    return getattr(_mfa_responses, name)
+
 
 Status = Literal["signed_out", "restoring", "active", "refreshing", "retrying", "expired"]
 STATUSES: tuple[Status, ...] = ("signed_out", "restoring", "active", "refreshing", "retrying", "expired")

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import made
 import pytest
+from waiting import wait_until
 
 import supabase_nb
 from supabase_nb import (
@@ -295,6 +296,37 @@ def test_sign_out_with_an_expired_token_refreshes_first(make_auth: MakeAuth, sto
     auth.sign_out("local")
     assert answers.asked[-1].headers["authorization"] == f"Bearer {rotated['access_token']}"
     assert storage.get(storage_key(URL)) is None
+
+
+def test_sign_out_refreshes_if_only_the_server_knows_that_the_token_has_expired(make_auth: MakeAuth) -> None:
+    answers = made.Answers()
+    answers[USER] = made.user()
+    auth = make_auth(URL, transport=answers)
+    auth.set_session(made.jwt(), "abcdefghijkl")
+    rotated = answers[TOKEN] = made.session("rotatedtoken", jti="2")
+    authorization = f"Bearer {rotated['access_token']}"
+    expired = made.refusal(403, "bad_jwt", "invalid JWT: token is expired")
+    answers[LOGOUT] = lambda request: (
+        httpx.Response(204) if request.headers["authorization"] == authorization else expired
+    )
+    auth.sign_out("local")
+    assert answers.asked[-1].headers["authorization"] == authorization
+    assert auth.notices == ()
+
+
+def test_a_stored_session_whose_access_token_is_refused_is_refreshed(
+    make_auth: MakeAuth, storage: FileStorage
+) -> None:
+    """Its key may be gone, or it has expired by the server's clock: the refresh token is still good."""
+    storage.set(storage_key(URL), json.dumps(made.session()))
+    answers = made.Answers()
+    answers[USER] = made.refusal(403, "bad_jwt", "invalid JWT: unable to parse or verify signature")
+    answers[TOKEN] = made.session("rotatedtoken", jti="2")
+    auth = make_auth(URL, transport=answers, auto_refresh=True)
+    auth.get_session()
+    wait_until(lambda: auth.status == "active")
+    assert auth.session is not None
+    assert auth.session.refresh_token == "rotatedtoken"
 
 
 # -- the user -----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from faults.proxy import Fault, FaultProxy, hang, hang_after
+from faults.proxy import Fault, FaultProxy, hang, hang_after, pause
 from waiting import wait_until
 
 from supabase_nb import AuthClient, AuthError, AuthRetryableError
@@ -204,15 +204,23 @@ def test_after_ctrl_c_a_refresh_that_waits_for_another_kernel_is_joined_quietly(
     assert len(started) < 5
 
 
+@pytest.mark.parametrize("fault", [hang_after, pause])
 def test_a_request_under_way_is_answered_when_the_client_is_closed_and_leaves_no_connection(
-    make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer
+    make_auth: MakeAuth,
+    proxy: FaultProxy,
+    server: DemoServer,
+    fault: Fault,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level("DEBUG", "httpcore.http11")
     auth = make_auth(proxy.auth_url)
     pair = server.sign_in()
     auth.set_session(pair["access_token"], pair["refresh_token"])
-    proxy.next(hang_after, path="/user")
+    caplog.clear()
+    proxy.next(fault, path="/user")
     thread, outcome = in_thread(auth.get_user)
     proxy.wait_for(2, path="/user")
+    wait_until(lambda: fault is not pause or "receive_response_body.started" in caplog.text)
     auth.close()
     assert proxy.connections
     proxy.recover()

@@ -131,6 +131,15 @@ def run(world: World, kernel: Kernel, until: float, happened: Callable[[], bool]
     return happened()
 
 
+def test_after_the_wall_clock_was_set_the_server_is_asked_for_the_time_without_a_refresh(
+    alive: AuthClient, proxy: FaultProxy, clock: ShiftedClock
+) -> None:
+    before = proxy.count(path="/user")
+    clock.wall_shift += 600.0
+    wait_until(lambda: proxy.count(path="/user") > before)
+    assert proxy.count() == 0
+
+
 # -- one exchange -------------------------------------------------------------------------------------------
 
 

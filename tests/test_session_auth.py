@@ -188,15 +188,22 @@ def test_a_refresh_does_not_hold_up_the_loop(library: Any, client: Client, serve
     assert asyncio.run(ask()) == 200
 
 
-def test_401_for_another_reason_costs_one_exchange(library: Any, client: Client, server: DemoServer) -> None:
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_401_for_another_reason_costs_one_exchange(
+    library: Any, client: Client, server: DemoServer, is_async: bool
+) -> None:
     exchanges = server.stats().get("token.refresh_token", 0)
+    url, transport = f"{client.url}/rest/v1/trips", library.MockTransport(lambda _: library.Response(401))
 
-    async def ask() -> list[int]:
-        transport = library.MockTransport(lambda _: library.Response(401))
+    def ask() -> list[int]:
+        with library.Client(auth=SessionAuth(client), transport=transport) as own:
+            return [own.get(url).status_code for _ in range(3)]
+
+    async def ask_async() -> list[int]:
         async with library.AsyncClient(auth=SessionAuth(client), transport=transport) as own:
-            return [(await own.get(f"{client.url}/rest/v1/trips")).status_code for _ in range(3)]
+            return [(await own.get(url)).status_code for _ in range(3)]
 
-    assert asyncio.run(ask()) == [401] * 3
+    assert (asyncio.run(ask_async()) if is_async else ask()) == [401] * 3
     assert server.stats()["token.refresh_token"] == exchanges + 1
 
 

@@ -119,6 +119,19 @@ def test_signing_out_one_user_leaves_another_users_session_in_a_second_notebook(
     assert restarted.user.email == "grace@example.com"
 
 
+def test_the_newest_rotation_is_continued_though_the_names_copy_is_older(
+    connect: Connect, own_server: DemoServer, storage: FileStorage
+) -> None:
+    """As after a kernel that was killed while it saved."""
+    auth, key = connect().auth, storage_key(own_server.url)
+    auth.set_session(*new_pair(own_server))
+    older = storage.get(key)
+    newest = auth.refresh_session().session
+    assert older is not None
+    storage.set(key, older)
+    assert connect().auth.get_session() == newest
+
+
 def test_two_projects_behind_one_host_know_nothing_of_each_other(connect: Connect) -> None:
     answers = {"a": made.Answers(), "b": made.Answers()}
     session = made.session()

@@ -36,11 +36,11 @@ from ._session.change_queue import Change, run_awaitable
 from ._session.manager import SessionManager
 from ._session.scheduler import scheduler
 from ._session.stored_session import TokenPair
-from .mfa import MFA
 
 if TYPE_CHECKING:
     from .. import _http as httpx
     from .aio import AuthAio
+    from .mfa import MFA
 
 _T = TypeVar("_T")
 _V = TypeVar("_V", covariant=True)
@@ -507,6 +507,8 @@ class AuthClient(traitlets.HasTraits):
     @property
     def mfa(self) -> MFA:
         """Second factors: `MFA`."""
+        from .mfa import MFA
+
         return MFA(self)
 
     @property

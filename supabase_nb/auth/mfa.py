@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from .. import redaction, tokens
-from .._model_base import optional_text
-from ..models import (
+from .._mfa_responses import (
     AMREntry,
     AuthMFAChallengeResponse,
     AuthMFAEnrollResponse,
@@ -22,8 +21,9 @@ from ..models import (
     AuthMFAListFactorsResponse,
     AuthMFAUnenrollResponse,
     AuthMFAVerifyResponse,
-    Session,
 )
+from .._model_base import optional_text
+from ..models import Session
 from ..tokens import Secret
 from ._arguments import Given, require
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from .. import tokens
@@ -20,8 +20,7 @@ URL_VARIABLE = "SUPABASE_URL"
 DOTENV = ".env"
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(NamedTuple):
     """The URL and key of a Supabase project.
 
     Args:

@@ -102,6 +102,14 @@ def hang_after(exchange: Exchange) -> None:
     exchange.send(answer)
 
 
+def pause(exchange: Exchange) -> None:
+    """The answer stops in its middle, until the proxy recovers."""
+    answer = exchange.forward()
+    exchange.send(answer[:-100])
+    exchange.wait()
+    exchange.send(answer[-100:])
+
+
 def delay(seconds: float) -> Fault:
     def fault(exchange: Exchange) -> None:
         exchange.wait(seconds)

@@ -21,6 +21,7 @@ from ..._urls import check_url
 from ..._version import __version__
 from ...models import Session, User
 from ...tokens import Secret
+from .._loop import owner_loop
 from .limits import CONNECT_TIMEOUT, LARGEST_RESPONSE, READ_TIMEOUT, REQUEST_TIMEOUT
 from .responses import (
     Response,
@@ -80,6 +81,7 @@ class AuthAPI:
         self._given = transport
         self._transport: httpx.AsyncBaseTransport | None = None
         self._pool: Pool | None = None
+        self._under_way, self._closed = 0, False
 
     # -- the endpoints ------------------------------------------------------------------------------------
 
@@ -232,7 +234,11 @@ class AuthAPI:
 
     def close(self) -> None:
         """Close the connections when no request is running."""
-        if self._pool is not None:
+        self._closed = True
+        owner_loop.call_soon(self._close_if_unused)
+
+    def _close_if_unused(self) -> None:
+        if self._closed and not self._under_way and self._pool is not None:
             self._pool.close()
 
     # -- requests ---------------------------------------------------------------------------------------
@@ -273,6 +279,7 @@ class AuthAPI:
         if body is not None:
             headers["Content-Type"] = "application/json;charset=UTF-8"
             content = json.dumps(body, default=_plain).encode()
+        self._under_way += 1
         try:
             request = httpx.Request(
                 method, _parsed(self.url + path), headers=headers, content=content, extensions=_time_outs()
@@ -298,6 +305,9 @@ class AuthAPI:
             return not_a_url(self.url)
         except Exception as error:  # noqa: BLE001  (raised anew, without these frames)
             kind = type(error).__name__
+        finally:
+            self._under_way -= 1
+            self._close_if_unused()
         return errors.AuthUnknownError(f"The request could not be sent ({kind}). Check the URL and the key.")
 
     def _open(self) -> httpx.AsyncBaseTransport:

@@ -1,4 +1,4 @@
-"""Return values of the methods for second factors, providers and identities, with hidden secrets."""
+"""Return values of the methods for second factors, with hidden secrets. Loaded when first used."""
 
 from __future__ import annotations
 
@@ -8,61 +8,8 @@ from typing import Any
 
 from . import tokens
 from ._model_base import ModelDump
-from ._users import Factor, User, UserIdentity
+from ._users import Factor, User
 from .tokens import Secret
-
-
-@dataclass(frozen=True)
-class OAuthResponse(ModelDump):
-    """What `sign_in_with_oauth` and `link_identity` return: the address to open in a browser.
-
-    Args:
-        provider: The provider.
-        url: The address. It contains no secret; its verifier stays in storage.
-
-    Source: ``OAuthResponse`` of supabase_auth.
-
-    Example:
-        ``supabase.auth.sign_in_with_oauth({"provider": "github"}).url``
-    """
-
-    provider: str
-    url: str
-
-    def _fields(self) -> Mapping[str, Any]:
-        return {"provider": self.provider, "url": self.url}
-
-
-@dataclass(frozen=True)
-class SSOResponse(ModelDump):
-    """What `sign_in_with_sso` returns: the address of the organisation's sign-in page.
-
-    Source: ``SSOResponse`` of supabase_auth.
-
-    Example:
-        ``supabase.auth.sign_in_with_sso(domain="example.com").url``
-    """
-
-    url: str
-
-    def _fields(self) -> Mapping[str, Any]:
-        return {"url": self.url}
-
-
-@dataclass(frozen=True)
-class IdentitiesResponse(ModelDump):
-    """What `get_user_identities` returns.
-
-    Source: ``IdentitiesResponse`` of supabase_auth.
-
-    Example:
-        ``supabase.auth.get_user_identities().identities[0].provider``
-    """
-
-    identities: tuple[UserIdentity, ...]
-
-    def _fields(self) -> Mapping[str, Any]:
-        return {"identities": self.identities}
 
 
 @dataclass(frozen=True, init=False, repr=False)
