@@ -7,10 +7,12 @@ browser's messages. Only the tokens in these records are masked. Levels and hand
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import traceback
 from collections.abc import Iterable
 
+from . import tokens
 from .redaction import hide
 
 #: The loggers whose records can contain tokens. All are listed, because a filter doesn't apply to child
@@ -42,6 +44,12 @@ LOGGERS = (
 logger = logging.getLogger("supabase_nb")
 # Attributes that `logging` itself sets on a record. Others come from `extra`.
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+# What was typed into a form, in the message that brings it (`notebook/static/channel.mjs`): a password or a
+# code is not known by its value or its shape, and a kernel at DEBUG logs messages before anyone reads them.
+_TYPED = re.compile(
+    r"""('type': 'ask', 'what': '[^'\\]*', 'id': '[^'\\]*', 'fields': )"""
+    r"""\{(?:'\w+': (?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?:, )?)*\}"""
+)
 
 
 class RedactingFilter(logging.Filter):
@@ -53,18 +61,22 @@ class RedactingFilter(logging.Filter):
             said = record.getMessage()
         except Exception:  # noqa: BLE001  (arguments that do not fit: `logging` would print them as they are)
             said = f"{record.msg} {record.args!r}"
-        clean = hide(said)
+        clean = _hidden(said)
         if clean != said:
             record.msg, record.args = clean, ()
         if record.exc_info and not record.exc_text:
             said = "".join(traceback.format_exception(*record.exc_info))
-            clean = hide(said)
+            clean = _hidden(said)
             if clean != said:
                 record.exc_info, record.exc_text = None, clean.rstrip("\n")
         for name, value in record.__dict__.items():
             if isinstance(value, str) and (name not in _OWN or name in ("exc_text", "stack_info")):
-                record.__dict__[name] = hide(value)
+                record.__dict__[name] = _hidden(value)
         return True
+
+
+def _hidden(text: str) -> str:
+    return _TYPED.sub(rf"\1{{{tokens.MASK}}}", hide(text))
 
 
 _FILTER = RedactingFilter()

@@ -44,6 +44,20 @@ def test_messages_arguments_and_extra_fields(logger, caplog):
     assert caplog.records[0].args == ()
 
 
+@pytest.mark.parametrize(
+    "typed", ["123456", "it's", 'say "hi"', """both ' and \"""", "back\\", "}, 'x': {", ""]
+)
+def test_what_was_typed_into_a_form(logger, caplog, typed):
+    """The kernel logs messages from the page before they are handled, and a password has no known format."""
+    typed = f"{typed}planted{typed}"
+    for fields in ({"factor_id": "f1", "code": typed}, {"who": typed, "password": typed}):
+        content = {"type": "ask", "what": "verify_factor", "id": "lx-1", "fields": fields}
+        logger.debug("comm_msg: %s", {"data": {"method": "custom", "content": content}, "buffers": []})
+    assert "planted" not in lines(caplog)
+    shown = "'id': 'lx-1', 'fields': {•••}}}, 'buffers': []}"
+    assert [line.endswith(shown) for line in lines(caplog).splitlines()] == [True, True]
+
+
 def test_records_without_tokens_are_unchanged(logger, caplog):
     arguments = ("GET", "https://abcd.supabase.co/rest/v1/trips", 200)
     logger.info("HTTP Request: %s %s %d", *arguments)

@@ -106,7 +106,9 @@ def snapshot(lines: Iterable[str], *, one_line: bool = False) -> str:
 def _joined(view: View, state: str) -> str:
     view = masked(view)
     hint = next_step(view)
-    return " · ".join((state, *_facts(view), *([hint] if hint else []), *_sentences(view, "set_auth")))
+    return " · ".join(
+        (state, *_facts(view), *([hint] if hint else []), *_sentences(view, "set_auth", "shared"))
+    )
 
 
 def _then(view: View) -> str:

@@ -35,22 +35,27 @@ class Client(Displays):
     def show(self):
         for kind in KINDS: display(display_of(self.auth, kind))
 """
-# Long names and ids, notices of all colours, an anonymous user, a phone number, a token that lives for ages, and a
-# client that is closed.
+# Long names and ids, notices of all colours, second factors of all kinds, an anonymous user, a phone number, a token
+# that lives for ages, and a client that is closed.
 ODD = """\
+def factor(id, name, kind="totp"):
+    return {"id": id, "friendly_name": name, "factor_type": kind, "status": "verified"}
 auth = FakeAuth()
 auth.sign_in(email="maximiliana-theodora.von-und-zu-hohenstein-wittgenstein@department-of-redundancy.example",
-             id="x" * 200, app_metadata={"provider": "a-provider-with-quite-a-long-name"}, role="r" * 80)
+             id="x" * 200, app_metadata={"provider": "a-provider-with-quite-a-long-name"}, role="r" * 80,
+             factors=[factor("f1", "a" * 120), factor("f2", "")])
 auth.uses_secret_key = True
 auth.notices = (Notice("Data of this project is deleted every night.", "demo"),
+                Notice("Another program refreshes this session too.", "shared"),
                 Notice("Requests are sent as alan@example.com (set_auth). " * 8, "set_auth"))
 auth.happen("TOKEN_REFRESHED", "c" * 300)
 long = Client(auth); long.show()
 """
 ODD_TOO = """\
-anonymous = Client(FakeAuth()); anonymous.auth.sign_in(email=None, is_anonymous=True); anonymous.show()
+anonymous = Client(FakeAuth()); anonymous.auth.sign_in(email=None, is_anonymous=True, factors=[factor("f1", "my phone")]); anonymous.show()
 phone = Client(FakeAuth()); phone.show()
-phone.auth.sign_in(email=None, phone="+491701234567", lifetime=1e15, left=1e15)
+phone.auth.sign_in(email=None, phone="+491701234567", lifetime=1e15, left=1e15,
+                   factors=[factor("f1", "", "phone")])
 _closed = Client(enact(FakeAuth(), "active")); _closed.auth.closed = True; _closed.show()
 """
 ODD_CLIENTS = 4

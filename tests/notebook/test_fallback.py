@@ -82,11 +82,15 @@ def test_one_line_is_who_and_what() -> None:
 def test_whose_token_is_sent_is_masked_and_a_secret_key_is_told() -> None:
     auth = enact(FakeAuth(), "active")
     auth.uses_secret_key = True
-    auth.notices = (Notice("Requests are sent as alan@example.com (set_auth).", "set_auth"),)
+    auth.notices = (
+        Notice("Requests are sent as alan@example.com (set_auth).", "set_auth"),
+        Notice("Another program refreshes this session too.", "shared"),
+    )
     view = describe(auth)  # type: ignore[arg-type]
     for text in (fallback.line(view), fallback.plain(view), fallback.html(view)):
         assert "Requests are sent as a•••@example.com (set_auth)." in text
         assert "bypass Row Level Security" in text
+        assert "Another program refreshes this session too." in text, "a terminal has no panel that says it"
 
 
 @pytest.mark.parametrize("status", ["active", "retrying", "expired", "signed_out"])

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
+import made
 import pytest
 from fake_auth import FakeAuth, enact, make_session, make_user
 from test_form import Form
@@ -131,12 +133,32 @@ def test_a_wrong_code_can_be_tried_again(client: NotebookClient, server: DemoSer
     assert verify(client, code(server))[1]["ok"]
 
 
-def test_too_many_tries_and_outages_say_what_to_do(client: NotebookClient, server: DemoServer) -> None:
+class Limited(httpx.HTTPTransport):
+    """Codes were tried too often from this address."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/verify"):
+            return made.refusal(429, "over_request_rate_limit", "Request rate limit reached")
+        return super().handle_request(request)
+
+
+def test_too_many_tries_say_to_wait(client: NotebookClient, server: DemoServer) -> None:
+    options: Any = {"storage": MemoryStorage(), "transport": Limited()}
+    with NotebookClient(server.url, server.anon_key, **options) as limited:
+        limited.auth.sign_in_with_password(email=EMAIL, password=PASSWORD)
+        _, answer = verify(limited, code(server))
+        assert not answer["ok"]
+        assert "Request rate limit reached" in answer["text"]
+        assert "Wait a minute, then try again." in answer["text"]
+        assert asked(limited.auth), "the field stays"
+
+
+def test_an_outage_says_so(client: NotebookClient, server: DemoServer) -> None:
     server.outage(30)
     _, answer = verify(client, code(server))
     server.outage(0)
     assert not answer["ok"]
-    assert answer["text"]
+    assert "503" in answer["text"]
     assert asked(client.auth), "the field stays"
     assert client.auth.session is not None
 
