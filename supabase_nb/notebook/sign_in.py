@@ -38,7 +38,7 @@ def _sign_in_arguments(parser: MagicParser) -> None:
     how.add_argument("--anonymous", action="store_true", help="sign in as a new anonymous user")
     parser.add_argument("--client-id", metavar="ID", help="with --oauth: a client that is registered already")
     parser.add_argument(
-        "--paste", action="store_true", help="paste the address you were sent back to: for a remote browser"
+        "--paste", action="store_true", help="print the address to open, and ask for the one it leads to"
     )
 
 

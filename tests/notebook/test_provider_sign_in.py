@@ -209,6 +209,14 @@ def test_cancelled(form, page):
     assert (late["ok"], late["text"]) == (False, "This sign-in has ended. Begin again.")
 
 
+@pytest.mark.parametrize("page", ["javascript:alert(1)", "file:///etc/passwd", "nonsense"])
+def test_what_is_no_page_of_a_server_is_not_returned_to(form, page):
+    begun = begin(form, page=page)
+    (redirect_to,) = parse_qs(urlsplit(str(begun["url"])).query)["redirect_to"]
+    assert redirect_to.startswith("http://127.0.0.1:")
+    answer(form, "cancel_with_provider", "cancel", attempt=begun["attempt"])
+
+
 def test_the_second_drops_the_first_and_tells_its_form(form):
     first, second = begin(form, "1", page=""), begin(form, "2")
     assert [said["attempt"] for said in outcomes(form)] == [first["attempt"]]
