@@ -106,6 +106,16 @@ def test_nothing_is_asked_before_the_form_is_opened(connect):
         assert server.stats().get("settings", 0) == 1
 
 
+def test_a_kernel_in_the_page_offers_providers_only_where_they_can_return(form, monkeypatch):
+    monkeypatch.setattr(provider_sign_in, "IN_BROWSER", True)
+    assert answer(form, "sign_in_options", "1", return_page=PAGE)["providers"] != []
+    offered = answer(form, "sign_in_options", "2", return_page="")
+    assert offered["providers"] == []
+    assert offered["anonymous"] is True
+    assert "can't receive the answer" in str(begin(form, page="")["text"])
+    expect_nothing_open()
+
+
 def test_a_project_without_new_users_offers_no_anonymous_ones(connect):
     with running_server(disable_signup=True) as server:
         assert answer(Form(connect(server)), "sign_in_options")["anonymous"] is False
