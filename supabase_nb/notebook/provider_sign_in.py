@@ -107,10 +107,19 @@ def _attempt_of(auth: AuthClient, fields: Fields) -> _Attempt | None:
     return attempt if attempt is not None and attempt.id == wanted else None
 
 
+def _page_in(fields: Fields) -> str:
+    """The page of the notebook's server that a browser can come back to; empty if there is none."""
+    page = fields.get("return_page", Secret("")).reveal()
+    return page if urlsplit(page).scheme in ("http", "https") else ""
+
+
 def sign_in_options(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
     """What the form offers beside passwords, codes and tokens."""
     settings = settings_of(auth)
-    providers = [{"name": name, "label": name_of_provider(name)} for name in settings.providers[:40]]
+    page = _page_in(fields)
+    # A kernel in the page itself can't listen: without a page to return to, no provider leads back.
+    offered = settings.providers[:40] if page or not IN_BROWSER else ()
+    providers = [{"name": name, "label": name_of_provider(name)} for name in offered]
     providers.sort(key=lambda provider: provider["label"].lower())
     return {
         "text": "",
@@ -127,13 +136,11 @@ def begin(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
     """
     from .loopback_listener import LoopbackListener
 
-    provider, page = (fields.get(name, Secret("")).reveal() for name in ("provider", "return_page"))
+    provider, page = fields.get("provider", Secret("")).reveal(), _page_in(fields)
     label = name_of_provider(provider)
     # A provider that was turned off would show an error of the server in the window, and never come back.
     if provider not in settings_of(auth).providers:
         raise AuthError(word("form.provider.disabled", provider=label), code="provider_disabled")
-    if urlsplit(page).scheme not in ("http", "https"):
-        page = ""
     if not page and IN_BROWSER:
         raise AuthError(word("form.provider.impossible"), code="provider_disabled")
     listener = None if page else LoopbackListener()

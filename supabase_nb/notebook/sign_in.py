@@ -40,7 +40,7 @@ def _sign_in_arguments(parser: MagicParser) -> None:
     parser.add_argument(
         "--paste",
         action="store_true",
-        help="paste the address that you end up on, for a browser on another machine",
+        help="print the address to open, and ask for the address that you end up on",
     )
 
 

@@ -115,6 +115,31 @@ def test_a_session_from_connecting_to_signing_out(kernel: Kernel, server: DemoSe
     assert failed["traceback"][0].startswith("AuthSessionMissing: Not signed in.")
 
 
+def test_a_provider_opens_the_form_for_a_person_and_is_an_error_for_a_program(
+    kernel: Kernel, server: DemoServer
+) -> None:
+    kernel.run("%load_ext supabase_nb")
+    kernel.run(f"%supabase_connect {server.url} --key '{server.anon_key}' --storage memory --name fresh")
+    magic = "%supabase_sign_in --provider github --name fresh"
+    reply = kernel.run(magic)  # as nbclient and papermill run it: nobody could click or answer
+    assert reply["status"] == "error"
+    assert "No interactive input is available here." in str(reply["traceback"])
+    said: list[dict[str, Any]] = []
+    asked: list[dict[str, Any]] = []
+    answer = kernel.client.execute_interactive(
+        magic, timeout=60, allow_stdin=True, stdin_hook=asked.append, output_hook=said.append
+    )
+    assert answer["content"]["status"] == "ok"
+    assert asked == []
+    (opened,) = (
+        message["content"]["data"]["content"]
+        for message in said
+        if message["msg_type"] == "comm_msg"
+        and message["content"]["data"].get("content", {}).get("type") == "open"
+    )
+    assert opened["provider"] == {"name": "github", "label": "GitHub"}
+
+
 @pytest.mark.parametrize(
     "cell", ['%supabase_set_session "{at}" "{rt}"', 'supabase.auth.set_session("{at}", "{rt}")']
 )

@@ -106,6 +106,16 @@ def test_nothing_is_asked_before_the_form_is_opened(connect):
         assert server.stats().get("settings", 0) == 1
 
 
+def test_a_kernel_in_the_page_offers_providers_only_where_they_can_return(form, monkeypatch):
+    monkeypatch.setattr(provider_sign_in, "IN_BROWSER", True)
+    assert answer(form, "sign_in_options", "1", return_page=PAGE)["providers"] != []
+    offered = answer(form, "sign_in_options", "2", return_page="")
+    assert offered["providers"] == []
+    assert offered["anonymous"] is True
+    assert "can't receive the answer" in str(begin(form, page="")["text"])
+    expect_nothing_open()
+
+
 def test_a_project_without_new_users_offers_no_anonymous_ones(connect):
     with running_server(disable_signup=True) as server:
         assert answer(Form(connect(server)), "sign_in_options")["anonymous"] is False
@@ -207,6 +217,14 @@ def test_cancelled(form, page):
         form, "finish_with_provider", "late", attempt=begun["attempt"], returned_address=f"{PAGE}?code=x"
     )
     assert (late["ok"], late["text"]) == (False, "This sign-in has ended. Begin again.")
+
+
+@pytest.mark.parametrize("page", ["javascript:alert(1)", "file:///etc/passwd", "nonsense"])
+def test_what_is_no_page_of_a_server_is_not_returned_to(form, page):
+    begun = begin(form, page=page)
+    (redirect_to,) = parse_qs(urlsplit(str(begun["url"])).query)["redirect_to"]
+    assert redirect_to.startswith("http://127.0.0.1:")
+    answer(form, "cancel_with_provider", "cancel", attempt=begun["attempt"])
 
 
 def test_the_second_drops_the_first_and_tells_its_form(form):

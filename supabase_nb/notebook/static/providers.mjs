@@ -95,6 +95,14 @@ export function providerSignIn(words, channel, told) {
 
   // -- what is offered ----------------------------------------------------------------------------------------------
 
+  function learn(/** @type {Answer} */ news) {
+    if (!news.ok || !news.providers) return; // the form works without
+    const known = JSON.stringify(offered);
+    offered = { providers: news.providers, anonymous: Boolean(news.anonymous) };
+    told.email(news.email !== false);
+    if (!attempt && !only && known !== JSON.stringify(offered)) offer();
+  }
+
   function offer() {
     const { providers, anonymous } = offered;
     const whole = only ? [only] : providers;
@@ -355,15 +363,7 @@ export function providerSignIn(words, channel, told) {
         waiting.hidden = true;
         offer();
       }
-      void pageToReturnTo();
-      ask("sign_in_options", {}, (news) => {
-        // The form works without.
-        if (!news.ok || !news.providers) return;
-        const known = JSON.stringify(offered);
-        offered = { providers: news.providers, anonymous: Boolean(news.anonymous) };
-        told.email(news.email !== false);
-        if (!attempt && !only && known !== JSON.stringify(offered)) offer();
-      });
+      void pageToReturnTo().then((page) => ask("sign_in_options", { return_page: page }, learn));
     },
     hear(/** @type {News | null} */ news) {
       if (news?.type === "answer") {
