@@ -1,4 +1,4 @@
-"""What a panel's buttons and its form ask for, and what is done then."""
+"""Handles the requests of a panel's buttons and form."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _stop_set_auth(auth: AuthClient, fields: Fields) -> str:
 
 def _set_session(auth: AuthClient, fields: Fields) -> str:
     access_token, refresh_token = (fields.get(name, Secret("")) for name in ("access_token", "refresh_token"))
-    # An address may hold a code instead of tokens: then signing in is what it takes.
+    # If the address contains a code instead of tokens, sign in with it.
     if _CODE.search(access_token.reveal()):
         return _signed_in(auth.sign_in_with_url(access_token))
     from .paste import read_paste
@@ -54,7 +54,7 @@ def _sign_in_with_password(auth: AuthClient, fields: Fields) -> str:
 
 
 def _send_code(auth: AuthClient, fields: Fields) -> str:
-    # A typing error in a form to sign in must not create a user.
+    # A typo in the sign-in form must not create a user.
     auth.sign_in_with_otp(_identifier(fields), should_create_user=False)
     return word("form.code.sent")
 

@@ -1,4 +1,4 @@
-"""All the words that people see in displays: one table, so that it can be translated."""
+"""The texts of all displays, in one table for translation."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ WORDS: dict[str, str] = {
     "panel.retry": "Retry now",
     "panel.sign_out": "Sign out",
     "panel.asked": "Asking the kernel…",
-    "panel.busy": "A cell is running. This happens when it ends.",
+    "panel.busy": "A cell is running. This will be done when it ends.",
     "panel.refreshed": "Refreshed.",
     "panel.signed_out_now": "Signed out.",
     "panel.stop": "Stop",
@@ -76,8 +76,8 @@ WORDS: dict[str, str] = {
     "factor.other": "Your second factor works in a browser only. Verify it in your app, then paste its "
     "session here.",
     # What is always true here
-    "notice.binder": "This machine is Binder’s: shared and temporary. The session is kept in memory only; "
-    "do not enter tokens of real users.",
+    "notice.binder": "Binder’s machines are shared and temporary. The session is kept in memory only. "
+    "Don’t enter tokens of real users.",
     "notice.browser": "The session is stored in this browser: all notebooks and pages of this site can read "
     "it, and so can anyone who uses this browser. %supabase_sign_out removes it.",
     # The user
@@ -98,7 +98,7 @@ WORDS: dict[str, str] = {
     "token.none": "None",
     "token.refreshes": "Refreshes automatically in {span}",
     "token.refreshing": "Refreshing…",
-    "token.late": "Refreshes when it is next used",
+    "token.late": "Refreshes on next use",
     "token.checking": "Checking with the auth server…",
     "token.valid": "Valid for another {span}",
     "token.ends": "Ends at {time} · won't refresh automatically",
@@ -151,14 +151,14 @@ WORDS: dict[str, str] = {
     "form.where.open": "Sign in to your app, open the browser’s developer tools (F12) and go to Application "
     "(Chrome, Edge) or Storage (Firefox, Safari).",
     "form.where.storage": "Local storage",
-    "form.where.storage.how": "Copy the value of sb-…-auth-token, whole.",
+    "form.where.storage.how": "Copy the whole value of sb-…-auth-token.",
     "form.where.cookies": "Cookies",
-    "form.where.cookies.how": "Copy sb-…-auth-token. If there are two, .0 and .1, copy both: in one paste, "
-    "or one in each field.",
+    "form.where.cookies.how": "Copy sb-…-auth-token. If there are two, .0 and .1, copy both and paste them "
+    "together, or one per field.",
     "form.where.link": "Magic link",
-    "form.where.link.how": "Copy the address that the link led to, with everything after the #.",
+    "form.where.link.how": "Copy the address that the link led to, including everything after the #.",
     "form.sent": "Sending to the kernel…",
-    "form.busy": "A cell is running. This is checked when it ends.",
+    "form.busy": "A cell is running. This will be checked when it ends.",
     "form.checking": "Checking with the auth server…",
     "form.failed": "That didn't work. Try again.",
     "form.signed_in": "Signed in as {who}.",
@@ -197,17 +197,17 @@ WORDS: dict[str, str] = {
     # Hidden prompts
     "entry.prompt_access": "Access token (or both, or the JSON, or the address): ",
     "entry.prompt_refresh": "Refresh token: ",
-    "entry.nothing": "Nothing was given. Run %supabase_set_session again when you have the tokens.",
+    "entry.nothing": "Nothing was entered. Run %supabase_set_session again when you have the tokens.",
     "entry.no_input": "No interactive input is available here. Put the tokens into environment variables, "
     "then run %supabase_set_session $ACCESS_TOKEN $REFRESH_TOKEN.",
     # Signing in with a browser
     "browser.open": "Opening your browser to sign in with {provider}. If it doesn't open, visit:\n{url}",
-    "browser.visit": "Open this in a browser and sign in:\n{url}\nThen paste the address of the page that it "
-    "leads to, even if that page fails to load. If it says that you're signed in, just press Enter.",
+    "browser.visit": "Open this in a browser and sign in:\n{url}\nIf the page that you end up on says "
+    "that you're signed in, press Enter. Otherwise, paste its address here, even if the page fails to load.",
     "browser.wait": "Waiting for you to sign in. Press Ctrl-C to stop.",
-    "browser.prompt": "The address you were sent back to (not shown): ",
-    "browser.timeout": "The browser did not come back within five minutes. Run %supabase_sign_in again. "
-    "If it ended on another page, or runs on another machine, add --paste.",
+    "browser.prompt": "Address of the final page (not shown): ",
+    "browser.timeout": "The browser did not return within five minutes. Run %supabase_sign_in again. "
+    "Add --paste if it ended on another page or runs on another machine.",
     "browser.done": "You're signed in as {who}",
     "browser.failed": "You're not signed in",
     "browser.back": "Close this tab and return to your notebook.",
@@ -215,14 +215,14 @@ WORDS: dict[str, str] = {
     "browser.other": "This page belongs to another sign-in",
     # Second factors
     "mfa.title": "Add an authenticator app",
-    "mfa.scan": "Scan this with the app, then type the six digits that it shows into the prompt below.",
+    "mfa.scan": "Scan this with the app, then enter its six-digit code in the prompt below.",
     "mfa.image": "QR code of the new authenticator app",
     "mfa.key": "Can’t scan it? Type this key into the app:",
-    "mfa.private": "Neither is kept in this notebook.",
+    "mfa.private": "Neither is saved in this notebook.",
     "mfa.waiting": "Waiting for the kernel…",
-    "mfa.added": "The app was added. A new session asks for its six digits: %supabase_mfa",
+    "mfa.added": "The app was added. To verify its code in a new session, run %supabase_mfa.",
     "mfa.cancelled": "The app was not added. Run %supabase_mfa --enroll to try again.",
-    "mfa.snapshot": "The QR code of a new authenticator app was shown here. It is not kept in this notebook.",
+    "mfa.snapshot": "The QR code of a new authenticator app was shown here. It isn’t saved in this notebook.",
     # The notice about tokens in cells
     "cells.sign_out": "Sign out everywhere",
     "cells.asked": "Signing out…",
@@ -235,7 +235,7 @@ WORDS: dict[str, str] = {
     # Snapshots: static HTML and text
     "snapshot.title": "Supabase session",
     "snapshot.status": "{status} at {time} (snapshot)",
-    "snapshot.note": "Run the cell again to see the session as it is now.",
+    "snapshot.note": "Run the cell again to see the current session.",
     "snapshot.expires": "expires {time}",
     "snapshot.expired": "expired {time}",
 }
@@ -247,12 +247,12 @@ def word(key: str, **values: object) -> str:
 
 
 def name_of_user(user: User | None) -> str:
-    """Who it is: e-mail address or phone number, or that there is none."""
+    """The user's email address or phone number, or a placeholder."""
     if user is None:
         return unnamed()
     return user.email or user.phone or unnamed(anonymous=user.is_anonymous)
 
 
 def unnamed(*, anonymous: bool = False) -> str:
-    """What a user is called who has neither address nor number."""
+    """The name of a user without an address or number."""
     return word("user.anonymous" if anonymous else "user.unnamed")

@@ -1,4 +1,4 @@
-"""What a display shows of a client: plain values read from its traits, never a token."""
+"""The data that displays show: plain values from a client's traits, never tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EMAIL = re.compile(r"[^\s@]+@[^\s@]+[^\s@.,;:()]")
 
 
 class UserView(TypedDict):
-    """Who it is."""
+    """The user."""
 
     name: str | None
     anonymous: bool
@@ -56,14 +56,14 @@ class EventView(TypedDict):
 
 
 class NoticeView(TypedDict):
-    """A sentence to show; what it was set under decides how it looks."""
+    """A note. Its name determines its appearance."""
 
     name: str
     text: str
 
 
 class View(TypedDict):
-    """All that a display shows. Spans are in seconds, counted from when this was taken.
+    """Everything that a display shows. Spans are in seconds from when this was created.
 
     `client` is the variable that holds the client where that isn't plain; `option` names it to a magic.
     `expires_at` and `refresh_at` are by the kernel's clock: by them, displays know that they mean the same
@@ -137,7 +137,7 @@ def _told(cause: str) -> str:
 
 
 def masked(view: View) -> View:
-    """The same, fit to be saved in a notebook: no full e-mail, phone or id."""
+    """The same for saving in a notebook, without full email, phone or id."""
     user, view = view["user"], {**view, "second_factor": None}
     notices: list[NoticeView] = [
         {**notice, "text": _EMAIL.sub(lambda found: mask_email(found[0]), notice["text"])}

@@ -68,7 +68,7 @@ class Display(BaseWidget):
             self.send({"type": "closed"})
             return
         if auth.closed:
-            self._auth = weakref.ref(auth)  # when it is gone, there is no more to say
+            self._auth = weakref.ref(auth)  # after it was collected, nothing is sent
         self.send({"type": "view", "view": describe(auth)})
 
     def open_form(self, provider: str | None = None) -> None:
@@ -81,7 +81,7 @@ class Display(BaseWidget):
         self.send({"type": "open", "provider": offered})
 
     def close(self) -> None:
-        """Stop observing, and leave every page; harmless twice."""
+        """Stop observing, and close the widget. Can be called repeatedly."""
         if self.comm is None:
             return
         auth = self._auth()
@@ -144,7 +144,7 @@ class Display(BaseWidget):
 
 
 def _taken_from(content: dict[str, Any]) -> Fields:
-    """What was typed. The kernel keeps its last message: nothing of it is left there."""
+    """Take the form's fields out of the message, because the kernel keeps its last message."""
     fields = content.pop("fields", None)
     return {name: Secret(str(fields.pop(name))) for name in list(fields)} if isinstance(fields, dict) else {}
 
@@ -180,7 +180,7 @@ class _ViewSender:
             self._wake.notify()
 
     def unschedule(self, display: Display) -> None:
-        """Its view is being sent: what was due is in it."""
+        """Its view is being sent, so drop a pending one."""
         with self._wake:
             self._due = [due for due in self._due if due is not display]
 
@@ -195,7 +195,7 @@ class _ViewSender:
         _push(due)
 
     def end(self) -> None:
-        """Send nothing any more.
+        """Stop sending.
 
         A kernel that ends empties its namespace, and the clients in it go. That must not close their
         displays: they say themselves that the kernel is gone, and what was known last.
@@ -240,7 +240,7 @@ def display_of(auth: AuthClient, kind: Kind) -> Display:
         ValueError: There is no such kind.
     """
     if kind not in KINDS:
-        raise ValueError(f"no display is called {kind!r}: there are {', '.join(KINDS)}")
+        raise ValueError(f"unknown display {kind!r}; valid: {', '.join(KINDS)}")
     with _lock:
         others = [] if auth in _displays else list(_displays.values())
         displays = _displays.setdefault(auth, {})

@@ -46,7 +46,7 @@ def test_a_snapshot_says_what_was_and_when(status: str) -> None:
     then = rf"○ {WORDS[f'status.{status}']} at \d{{4}}-\d\d-\d\d \d\d:\d\d \(snapshot\)"
     assert re.fullmatch(then, state)
     assert who == f"{'Not signed in' if status == 'signed_out' else 'a•••@example.com'} · abcd.supabase.co"
-    assert rest[-1] == "Run the cell again to see the session as it is now."
+    assert rest[-1] == "Run the cell again to see the current session."
     plain = fallback.plain(view)
     assert re.match(f"Supabase session: {then} · ", plain)
     assert "\n" not in plain

@@ -285,7 +285,7 @@ def test_a_paste_of_both_answers_both(monkeypatch):
 @pytest.mark.parametrize("given", ["", EOFError()])
 def test_nothing_given(monkeypatch, given):
     answers(monkeypatch, given)
-    with pytest.raises(SupabaseUsageError, match="Nothing was given"):
+    with pytest.raises(SupabaseUsageError, match="Nothing was entered"):
         ask_for_tokens()
 
 

@@ -194,6 +194,6 @@ def test_other_addresses_do_not_end_the_wait(here: Shell, server: DemoServer) ->
 
 
 def test_a_browser_that_never_comes_back(here: Shell) -> None:  # noqa: F811
-    with LoopbackListener() as listener, pytest.raises(AuthError, match="did not come back") as refused:
+    with LoopbackListener() as listener, pytest.raises(AuthError, match="did not return") as refused:
         listener.wait(0)
     assert refused.value.code == "sign_in_timeout"

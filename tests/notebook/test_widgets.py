@@ -127,7 +127,7 @@ def test_each_kind_of_each_client_has_its_own(auth: FakeAuth) -> None:
 
 
 def test_a_kind_that_does_not_exist(auth: FakeAuth) -> None:
-    with pytest.raises(ValueError, match="no display is called 'clock': there are badge, user_card"):
+    with pytest.raises(ValueError, match="unknown display 'clock'; valid: badge, user_card"):
         display_of(auth, "clock")  # type: ignore[arg-type]
 
 

@@ -66,7 +66,7 @@ export function holdsSeveral(text) {
  *   signed in
  */
 export function signInForm(words, channel, told) {
-  // Not counted: each widget loads a module of its own, and ids have to differ on the whole page.
+  // Random, because each widget has its own copy of the module and ids must be unique on the page.
   const number = Math.random().toString(36).slice(2);
   const title = h("span", { class: "sb-form-title" });
   const cancel = h("button", { type: "button", class: "sb-button sb-quiet", onclick: () => close(false) });

@@ -25,7 +25,7 @@ const TONES = /** @type {Record<string, string>} */ ({
 /**
  * @param {Words} words
  * @param {Channel} channel
- * @param {boolean} asks whether the form is to be open at first, unless somebody is signed in
+ * @param {boolean} asks whether to open the form at first, unless a user is signed in
  * @returns {Part & {hear: (news: News | null) => void, free: () => void}}
  */
 export function panel(words, channel, asks) {
