@@ -53,6 +53,7 @@ def test_the_next_kernel_continues_after_a_kill_during_a_refresh(
     assert later.get_session() is not None
     assert later.get_user().email == "ada@example.com"
     assert later.refresh_session().session is not None
+    assert later.notices == (), "the killed kernel is not taken for another program"
     # The cell with the very first pair still works.
     assert later.set_session(pair["access_token"], pair["refresh_token"]).session == later.session
 
