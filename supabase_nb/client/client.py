@@ -14,7 +14,6 @@ from ..auth import AuthClient
 from ..errors import AuthError, client_closed
 from ..storage import SessionStorage
 from ..tokens import Secret
-from .client_options import ClientOptions, client_arguments
 from .connect import check_key
 from .frames.schema import Tables
 from .request_signing import SessionTransport, Signer
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from supabase_functions import SyncFunctionsClient
     from typing_extensions import Self
 
+    from .client_options import ClientOptions
     from .realtime import SessionRealtime
 
 # Timeouts in seconds: to connect, and for data (postgrest's default).
@@ -367,6 +367,8 @@ def create_client(
     Example:
         ``supabase = create_client(supabase_url=url, supabase_key=key)``
     """
+    from .client_options import client_arguments
+
     for name, first, second in (("url", url, supabase_url), ("key", key, supabase_key)):
         if first is not None and second is not None:
             raise TypeError(f"Pass either {name} or supabase_{name}, not both.")
