@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import FLAGS, first_command
+from front_ends import FLAGS, first_command
 from waiting import kill, wait_until
 
 from supabase_nb.demo.testing import running_server

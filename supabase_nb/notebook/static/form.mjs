@@ -79,6 +79,7 @@ export function signInForm(words, channel, told) {
   const providers = providerSignIn(words, channel, {
     busy: () => request.busy() || done,
     mode: (mode) => {
+      if (mode === alone) return; // what was said stays
       alone = mode;
       tabs.hidden = body.hidden = submit.hidden = Boolean(mode);
       cancel.hidden = mode === "waiting";
