@@ -202,3 +202,16 @@ def test_the_hook_never_mistakes_a_file_for_an_option(tmp_path, monkeypatch, nam
     # As pre-commit runs it: the entry, the arguments, the names of files.
     assert main([*words, *hook.get("args", []), name]) == 1
     assert SECRET_KEY in Path(name).read_text()
+
+
+def test_an_empty_path_is_not_the_current_folder(scan, tmp_path, monkeypatch, capsys):  # noqa: F811
+    """As from an unset shell variable: ``supabase-nb scan --fix "$FOLDER"``."""
+    file = tmp_path / "a.txt"
+    file.write_text(f"key = '{SECRET_KEY}'")
+    before = file.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        scan("--fix", "")
+    assert ended.value.code == 2
+    assert "Pass . for the current folder" in capsys.readouterr().err
+    assert file.read_bytes() == before

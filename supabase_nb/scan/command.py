@@ -53,7 +53,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "the secret "
         "itself. Exit code: 0 nothing found, 1 something found, 2 something could not be read.",
     )
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files or folders")
+    parser.add_argument("paths", nargs="+", type=_path, metavar="PATH", help="files or folders")
     parser.add_argument(
         "--fix",
         action="store_true",
@@ -113,6 +113,12 @@ def _fix(path: Path, folder: Path, strict: bool, known: set[Secret]) -> bool:
         _say([f"{_printable(path)}: not fixed: {_plain(str(reason))}"])
         return False
     return True
+
+
+def _path(text: str) -> Path:
+    if not text:  # an unset shell variable, and not the current folder
+        raise argparse.ArgumentTypeError("a path is empty. Pass . for the current folder")
+    return Path(text)
 
 
 def _files(paths: Iterable[Path], failed: dict[Path, OSError]) -> Iterator[Path]:
