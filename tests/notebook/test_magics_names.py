@@ -372,8 +372,8 @@ def test_url_and_key_are_named_like_any_value(rich, monkeypatch, line):
         ("https://x.supabase.co --key a+b", "Assign the project's key to a variable and pass its name."),
         ("sb_publishable_0123456789ab --key https://x.supabase.co", "Assign the project's key to a variable"),
         ("d['url']+'x' --key 'k'", "Assign the URL to a variable and pass its name."),
-        ("https://x.supabase.co --key 'k' --name class", "--name becomes a variable"),
-        ("https://x.supabase.co --key 'k' --name 2nd", "--name becomes a variable"),
+        ("https://x.supabase.co --key 'k' --name class", "--name must be a valid variable name"),
+        ("https://x.supabase.co --key 'k' --name 2nd", "--name must be a valid variable name"),
     ],
 )
 def test_what_cannot_be_connected_to_is_explained(rich, line, says):
