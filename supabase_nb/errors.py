@@ -4,10 +4,10 @@ AuthError
 ├── AuthApiError               the auth server rejected the request; ``code`` says why
 │   ├── AuthInvalidCredentials wrong email, password or one-time code (*)
 │   ├── AuthWeakPassword       ``reasons`` says why (*)
-│   ├── AuthImplicitGrantRedirectError  a sign-in failed, according to the address it led to (*)
+│   ├── AuthImplicitGrantRedirectError  the address of a link or provider reports an error (*)
 │   ├── AuthSessionMismatch    the tokens belong to different users
 │   └── UserDoesntExist        the token matches no user (*)
-├── CustomAuthError            base class of these, as in supabase_auth, and of those with (*)
+├── CustomAuthError            base class of these and of those marked (*), as in supabase_auth
 │   ├── AuthSessionMissing     you aren't signed in, or the session has ended
 │   ├── AuthInvalidJwt         a token can't be verified
 │   └── AuthRetryableError     an outage: the session is kept, try again later
@@ -48,9 +48,9 @@ NEXT_STEPS: Mapping[str, str] = {
     "email_provider_disabled": "Sign in another way, or enable email sign-ins in the project's settings.",
     "flow_state_expired": "Start the sign-in again, and finish it within five minutes.",
     "flow_state_not_found": "Start the sign-in again. Each code works only once.",
-    "identity_already_exists": "Sign in with that account instead, or unlink it there first.",
+    "identity_already_exists": "Sign in with that account instead, or unlink it from the other user first.",
     "insufficient_aal": "Run %supabase_mfa to verify your second factor.",
-    "invalid_client": "Restore the session with its access token, which names the app it belongs to.",
+    "invalid_client": "Pass the session's access token too. It names the app that the session belongs to.",
     "invalid_credentials": "Check the email address and the password.",
     "invalid_grant": "Sign in again and restore the new tokens.",
     "manual_linking_disabled": "Enable manual linking in the project's settings.",
@@ -59,18 +59,19 @@ NEXT_STEPS: Mapping[str, str] = {
     "mfa_factor_not_found": "Choose a factor from auth.mfa.list_factors(), and create a new challenge.",
     "mfa_ip_address_mismatch": "Create a new challenge. This one was used, or created from another IP "
     "address.",
-    "mfa_totp_enroll_not_enabled": "Enable it in the project's settings.",
+    "mfa_totp_enroll_not_enabled": "Enable authenticator apps (TOTP) in the project's settings.",
     "mfa_verification_failed": "Enter the six digits that the app shows now, and check the clock of its "
     "device.",
     "no_authorization": "Sign in or restore a session first.",
-    "oauth_client_refused": "Sign in here instead. Only its app can refresh this session.",
-    "otp_expired": "Request a new code or link. Each works once and only for a short time.",
+    "oauth_client_refused": "Only the app that this session belongs to can refresh it. Sign in here instead.",
+    "otp_expired": "Request a new code or link. Each works only once, and only for a short time.",
     "over_email_send_rate_limit": "Wait a minute, then request the email again.",
     "over_request_rate_limit": "Wait a minute, then try again.",
     "provider_disabled": "Enable the provider in the project's settings, or use another one.",
     "reauthentication_needed": "Call auth.reauthenticate(), then pass the code from the email as nonce.",
     "reauthentication_not_valid": "Request a new code with auth.reauthenticate().",
-    "refresh_token_already_used": "It was refreshed elsewhere. Sign in again and restore the new tokens.",
+    "refresh_token_already_used": "The session was refreshed elsewhere. Sign in again and restore the new "
+    "tokens.",
     "refresh_token_not_found": "Sign in again and restore the new tokens.",
     "same_password": "Choose a password that differs from the old one.",
     "saml_provider_disabled": "Enable single sign-on in the project's settings, or sign in another way.",
@@ -179,7 +180,7 @@ class AuthInvalidCredentials(AuthApiError, CustomAuthError):
 
 
 class AuthImplicitGrantRedirectError(AuthApiError, CustomAuthError):
-    """The sign-in failed, according to the address that a link or provider led to.
+    """The address that a link or provider led to says that the sign-in failed.
 
     Attributes:
         details: ``error`` and ``code`` from that address.

@@ -17,7 +17,7 @@
     if (line) line.textContent = text;
   };
   const late = setTimeout(
-    () => show("No notebook is waiting for this sign-in any more. Close this window and begin again in your notebook."),
+    () => show("No notebook is waiting for this sign-in any more. Close this window and start again in your notebook."),
     3000,
   );
   const line = new BroadcastChannel(`supabase-nb ${address.searchParams.get("supabase_nb_state")}`);

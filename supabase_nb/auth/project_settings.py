@@ -1,4 +1,4 @@
-"""How users of a project can sign in, as its auth server tells everyone (``GET /settings``)."""
+"""How users of a project can sign in, according to its auth server's public settings (``GET /settings``)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .client import AuthClient
 
-# In the list of providers, but not what a browser is sent to.
+# Listed among the providers, but without a page to send a browser to.
 _NO_PROVIDERS = ("anonymous_users", "email", "phone")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_:.-]{0,63}", re.IGNORECASE)
-# The first is the old name of the second: a project that has both enabled has one such button.
+# Old name -> new name. If both are enabled, only the new one gets a button.
 _REPLACED = {"linkedin": "linkedin_oidc", "slack": "slack_oidc"}
 
 
@@ -23,9 +23,9 @@ class ProjectSettings:
 
     Attributes:
         providers: The names of the enabled providers, such as ``"github"``.
-        anonymous: Whether it takes new anonymous users.
-        email: Whether users sign in with an e-mail address.
-        phone: Whether they do with a phone number.
+        anonymous: Whether it accepts new anonymous users.
+        email: Whether users can sign in with an email address.
+        phone: Whether users can sign in with a phone number.
     """
 
     providers: tuple[str, ...]
@@ -38,7 +38,7 @@ def settings_of(auth: AuthClient) -> ProjectSettings:
     """Ask the auth server what it offers (``tests/wire/public-es256.json``).
 
     Raises:
-        AuthError: It can't be asked.
+        AuthError: The request failed.
     """
     return auth._run(lambda: auth._manager.api.ask("GET", "/settings", _read))
 

@@ -1,8 +1,9 @@
 """Signing in with a provider from the panel: the kernel's part.
 
-The page opens a window and the kernel begins: the verifier stays here. The window comes back to a page of the
-notebook's own server, which hands its address to the panel, and the panel to us. Where there is no such page
-(VS Code, marimo), it comes back to this machine, and the address can be pasted if the browser is elsewhere.
+The page opens a window, and the kernel starts the sign-in, so that the verifier never leaves the kernel. The
+window returns to a page on the notebook's own server. That page sends its address to the panel, and the panel
+sends it to the kernel. Without such a page (VS Code, marimo), the window returns to 127.0.0.1 on the kernel's
+machine. If the browser runs on another machine, the user pastes the address.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Fields = Mapping[str, Secret]
 #: Sends a message to the pages that show the panel.
 Tell = Callable[[dict[str, Any]], object]
 
-#: Of what `name.title()` would get wrong.
+#: Names that `str.title()` would get wrong.
 _NAMES = {
     "azure": "Microsoft",
     "fly": "Fly.io",
@@ -52,7 +53,7 @@ def name_of_provider(provider: str) -> str:
 
 
 class _Attempt:
-    """A sign-in that a browser is to complete. It ends by itself after a while, leaving nothing open."""
+    """A sign-in that waits for a browser. It times out, and then closes its listener."""
 
     def __init__(self, auth: AuthClient, sign_in: BrowserSignIn, listener: LoopbackListener | None) -> None:
         self.id = secrets.token_hex(8)
@@ -60,13 +61,13 @@ class _Attempt:
         self.over = threading.Event()
 
     def watch(self, tell: Tell) -> None:
-        """Until it is over: wait for the browser to come back to this machine, and for the time to end."""
+        """Wait until the browser returns to this machine, the sign-in ends, or the time is up."""
         deadline = time.monotonic() + LIFETIME
         while not self.over.wait(0.2) and time.monotonic() < deadline:
             if self.auth.closed or (self.listener is not None and self.listener.ended):
                 break
         if self.over.is_set():
-            return  # who ended it has told so
+            return  # whoever ended it has sent the result
         news: dict[str, Any] = {"type": "returned", "attempt": self.id, "ok": False}
         try:
             if self.listener is None:
@@ -86,7 +87,7 @@ class _Attempt:
             self.listener.close()
 
 
-#: By client: one at a time, each for some minutes at most, so that no client is kept alive.
+#: Client's id -> its current sign-in, which keeps the client alive for a few minutes at most.
 _attempts: dict[int, _Attempt] = {}
 _lock = threading.Lock()
 
@@ -114,10 +115,10 @@ def _page_in(fields: Fields) -> str:
 
 
 def sign_in_options(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
-    """What the form offers beside passwords, codes and tokens."""
+    """What the form offers besides passwords, codes and tokens."""
     settings = settings_of(auth)
     page = _page_in(fields)
-    # A kernel in the page itself can't listen: without a page to return to, no provider leads back.
+    # A kernel in the browser can't listen on a port, so a provider needs a page to return to.
     offered = settings.providers[:40] if page or not IN_BROWSER else ()
     providers = [{"name": name, "label": name_of_provider(name)} for name in offered]
     providers.sort(key=lambda provider: provider["label"].lower())
@@ -130,7 +131,7 @@ def sign_in_options(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, A
 
 
 def begin(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
-    """Begin to sign in with a provider; a sign-in that was begun before is dropped.
+    """Start a sign-in with a provider. An unfinished earlier one is cancelled.
 
     `return_page` is the page of the notebook's server that the browser comes back to, if there is one.
     """
@@ -138,7 +139,7 @@ def begin(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
 
     provider, page = fields.get("provider", Secret("")).reveal(), _page_in(fields)
     label = name_of_provider(provider)
-    # A provider that was turned off would show an error of the server in the window, and never come back.
+    # If the provider was turned off, the window would show the server's error and never return.
     if provider not in settings_of(auth).providers:
         raise AuthError(word("form.provider.disabled", provider=label), code="provider_disabled")
     if not page and IN_BROWSER:
@@ -170,7 +171,7 @@ def finish(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
 
 
 def cancel(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
-    """Forget a sign-in that was begun."""
+    """Cancel a sign-in."""
     _end(_attempt_of(auth, fields))
     return {"text": ""}
 
@@ -181,7 +182,7 @@ def anonymously(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
     return {"text": word("form.signed_in", who=name_of_user(response.user))}
 
 
-#: By the name that the page gives; what they return is part of the answer.
+#: Request -> its handler. What the handler returns becomes part of the answer.
 PROVIDER_REQUESTS: Mapping[str, Callable[[AuthClient, Fields, Tell], dict[str, Any]]] = {
     "sign_in_options": sign_in_options,
     "begin_with_provider": begin,

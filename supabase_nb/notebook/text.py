@@ -43,7 +43,7 @@ WORDS: dict[str, str] = {
     "panel.retry": "Retry now",
     "panel.sign_out": "Sign out",
     "panel.asked": "Asking the kernel…",
-    "panel.busy": "A cell is running. This will be done when it ends.",
+    "panel.busy": "A cell is running. This will happen when it ends.",
     "panel.refreshed": "Refreshed.",
     "panel.signed_out_now": "Signed out.",
     "panel.stop": "Stop",
@@ -54,9 +54,9 @@ WORDS: dict[str, str] = {
     "panel.retrying_now": "retrying now.",
     "panel.secret_key": "This client uses a secret key: requests without a user's token bypass Row Level "
     "Security.",
-    # Below where tokens are found
+    # Below "Where do I find these?"
     "form.where.close": "Then close the app’s tab, without signing out there. If it stays open, both refresh "
-    "this session, and the auth server may end it. A sign-in here has no such problem.",
+    "this session, and the auth server may end it. To avoid this, sign in here instead.",
     # The second factor, in the panel
     "factor.title": "Second factor",
     "factor.code": "Enter the six digits from your authenticator app",
@@ -68,14 +68,14 @@ WORDS: dict[str, str] = {
     "factor.help": "This ends your other sessions that haven’t been verified.",
     "factor.digits": "Enter all six digits.",
     "factor.failed": "That didn't work. Run %supabase_mfa to see why.",
-    "factor.wrong": "That code is wrong or out of date. Enter the one that the app shows now.",
+    "factor.wrong": "That code is wrong or has expired. Enter the code that the app shows now.",
     "factor.gone": "That app is no longer one of your second factors.",
     "factor.done": "Verified. Your other sessions that weren’t verified have ended.",
     "factor.phone": "Your second factor is a phone number. To verify it, call auth.mfa.challenge and then "
     "auth.mfa.verify.",
-    "factor.other": "Your second factor works in a browser only. Verify it in your app, then paste its "
-    "session here.",
-    # What is always true here
+    "factor.other": "Your second factor works only in a browser. Verify it in your app, then paste the "
+    "app's session here.",
+    # Warnings about the environment, which never go away
     "notice.binder": "Binder’s machines are shared and temporary. The session is kept in memory only. "
     "Don’t enter tokens of real users.",
     "notice.browser": "The session is stored in this browser: all notebooks and pages of this site can read "
@@ -174,26 +174,26 @@ WORDS: dict[str, str] = {
     "form.provider.asking": "Asking the kernel…",
     "form.provider.busy": "A cell is running. This continues when it ends.",
     "form.provider.window": "Finish in the window that has opened.",
-    "form.provider.blocked": "Your browser didn't open a window. Open the sign-in page yourself.",
-    "form.provider.closed": "The window was closed, or can't be seen from here. If you haven't finished, "
-    "open it again.",
+    "form.provider.blocked": "Your browser didn't open a window. Click the button to open the sign-in page.",
+    "form.provider.closed": "The window was closed, or this page lost track of it. If you haven't "
+    "finished, open it again.",
     "form.provider.open": "Open sign-in page",
     "form.provider.again": "Open again",
-    "form.provider.elsewhere": "Did it end on another page?",
-    "form.provider.redirect": "Then the project doesn't know this notebook's address. Add it in the "
-    "project's settings, at Authentication → URL Configuration → Redirect URLs:",
-    "form.provider.unreachable": "If the kernel runs on another machine, that page can't load. Its address "
-    "is enough.",
-    "form.provider.address": "Address it ended on",
+    "form.provider.elsewhere": "Did you end up on a different page?",
+    "form.provider.redirect": "If so, the project doesn't allow this notebook's address yet. Add it in "
+    "the project's settings, at Authentication → URL Configuration → Redirect URLs:",
+    "form.provider.unreachable": "If the kernel runs on another machine, that page can't load. Paste "
+    "its address anyway.",
+    "form.provider.address": "Address of that page",
     "form.provider.address.hint": "(to finish here anyway)",
-    "form.provider.address.empty": "Paste the whole address of the page that the sign-in ended on.",
+    "form.provider.address.empty": "Paste the whole address of the page that you ended up on.",
     "form.provider.submit": "Sign in",
     "form.provider.timeout": "The sign-in wasn't finished within five minutes. Try again.",
-    "form.provider.over": "This sign-in has ended. Begin again.",
-    "form.provider.superseded": "A newer sign-in was begun in this notebook, so this one was dropped.",
+    "form.provider.over": "This sign-in has ended. Start again.",
+    "form.provider.superseded": "This sign-in was cancelled because a newer one was started here.",
     "form.provider.disabled": "This project doesn't offer sign-in with {provider}. Sign in another way, or "
     "enable it in the project's settings, at Authentication → Sign In / Providers.",
-    "form.provider.impossible": "This page can't receive the answer of a provider. Sign in another way.",
+    "form.provider.impossible": "Signing in with a provider doesn't work on this page. Sign in another way.",
     # Hidden prompts
     "entry.prompt_access": "Access token (or both, or the JSON, or the address): ",
     "entry.prompt_refresh": "Refresh token: ",

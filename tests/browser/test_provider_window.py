@@ -123,7 +123,7 @@ def test_a_window_that_a_page_cuts_off_comes_back_all_the_same(
     run_all(page)
     panel = open_form(page)
     popup = click_provider(page, panel)
-    expect(panel).to_contain_text("The window was closed, or can't be seen from here.")
+    expect(panel).to_contain_text("The window was closed, or this page lost track of it.")
     assert popup.evaluate("opener") is None
     with popup.expect_event("close"):
         choose(popup, "grace@example.com")
@@ -167,11 +167,11 @@ def test_an_address_that_is_not_listed_is_named_and_the_one_it_ended_on_pasted(
         choose(popup, "alan@example.com")
         popup.wait_for_url(re.compile("[?]code="))  # the project's site
         address = popup.url
-        panel.get_by_text("Did it end on another page?").click()
+        panel.get_by_text("Did you end up on a different page?").click()
         expect(panel.locator(".sb-elsewhere code")).to_have_text(
             f"{hub.url}/lab/extensions/supabase-nb/static/**"
         )
-        field = panel.get_by_label("Address it ended on")
+        field = panel.get_by_label("Address of that page")
         field.fill("http://127.0.0.1/nothing")
         field.press("Enter")
         expect(panel.locator(".sb-problem")).to_contain_text("nothing in this address")
@@ -205,7 +205,7 @@ def test_refused_closed_cancelled_and_begun_again(
 
     # The window is closed. That may be wrong, so it can still be opened again, or cancelled.
     click_provider(page, panel).close()
-    expect(panel).to_contain_text("The window was closed, or can't be seen from here.")
+    expect(panel).to_contain_text("The window was closed, or this page lost track of it.")
     with page.context.expect_page() as opened:
         panel.get_by_role("button", name="Open again").click()
     opened.value.wait_for_load_state()
@@ -449,7 +449,7 @@ def test_every_state_theme_and_width(
         popup.close()
         expect(panel).to_contain_text("The window was closed")
         expect(panel.locator(".sb-elsewhere code")).to_be_visible()
-        panel.get_by_label("Address it ended on").press("Enter")
+        panel.get_by_label("Address of that page").press("Enter")
         expect(panel.locator(".sb-problem")).to_contain_text("Paste the whole address")
         look("closed")
         panel.get_by_role("button", name="Cancel").click()

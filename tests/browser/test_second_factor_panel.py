@@ -18,7 +18,7 @@ expect.set_options(timeout=15_000)
 
 EMAIL = "ada@example.com"
 RIGHT = "Verified. Your other sessions that weren’t verified have ended."
-WRONG = "That code is wrong or out of date. Enter the one that the app shows now."
+WRONG = "That code is wrong or has expired. Enter the code that the app shows now."
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def test_a_kernel_in_the_page_offers_providers_only_where_they_can_return(form, 
     offered = answer(form, "sign_in_options", "2", return_page="")
     assert offered["providers"] == []
     assert offered["anonymous"] is True
-    assert "can't receive the answer" in str(begin(form, page="")["text"])
+    assert "doesn't work on this page" in str(begin(form, page="")["text"])
     expect_nothing_open()
 
 
@@ -216,7 +216,7 @@ def test_cancelled(form, page):
     late = answer(
         form, "finish_with_provider", "late", attempt=begun["attempt"], returned_address=f"{PAGE}?code=x"
     )
-    assert (late["ok"], late["text"]) == (False, "This sign-in has ended. Begin again.")
+    assert (late["ok"], late["text"]) == (False, "This sign-in has ended. Start again.")
 
 
 @pytest.mark.parametrize("page", ["javascript:alert(1)", "file:///etc/passwd", "nonsense"])
@@ -230,7 +230,7 @@ def test_what_is_no_page_of_a_server_is_not_returned_to(form, page):
 def test_the_second_drops_the_first_and_tells_its_form(form):
     first, second = begin(form, "1", page=""), begin(form, "2")
     assert [said["attempt"] for said in outcomes(form)] == [first["attempt"]]
-    assert "A newer sign-in was begun" in str(outcomes(form)[0]["text"])
+    assert "because a newer one was started here" in str(outcomes(form)[0]["text"])
     # To cancel the first does not cancel the second.
     answer(form, "cancel_with_provider", "3", attempt=first["attempt"])
     address = came_back_to(second["url"], "ada@example.com")

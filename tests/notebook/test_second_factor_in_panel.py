@@ -128,7 +128,7 @@ def test_the_panel_knows_it_from_the_session_without_a_request(
 def test_a_wrong_code_can_be_tried_again(client: NotebookClient, server: DemoServer) -> None:
     _, answer = verify(client, "000000" if code(server) != "000000" else "111111")
     assert not answer["ok"]
-    assert answer["text"] == "That code is wrong or out of date. Enter the one that the app shows now."
+    assert answer["text"] == "That code is wrong or has expired. Enter the code that the app shows now."
     assert asked(client.auth)
     assert verify(client, code(server))[1]["ok"]
 

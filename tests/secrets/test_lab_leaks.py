@@ -116,9 +116,9 @@ def by_provider(lab: SearchedLab, form: Any, planted: Planted) -> None:
                 while not any("code=" in address for address in came):
                     popup.wait_for_timeout(50)
                 page.context.unroute("**/returned.js")
-                form.get_by_text("Did it end on another page?").click()
-                form.get_by_label("Address it ended on").fill(came[-1])
-                form.get_by_label("Address it ended on").press("Enter")
+                form.get_by_text("Did you end up on a different page?").click()
+                form.get_by_label("Address of that page").fill(came[-1])
+                form.get_by_label("Address of that page").press("Enter")
         for address in came:
             fields = dict(parse_qsl(urlsplit(address).query))
             planted.add(

@@ -1,4 +1,4 @@
-"""What tells that another program refreshes a session too; and which refresh tokens we have sent ourselves.
+"""Detects another program that refreshes the same session, and records the refresh tokens that we send.
 
 A session that was pasted may still be open in the app that it came from. Both then exchange the same refresh
 tokens, until one of them sends a token that was spent long ago, and the server ends the session.
@@ -19,9 +19,9 @@ from ...storage import MemoryStorage, SessionStorage, ask_storage
 from ...tokens import Secret
 from .stored_session import StoredSession
 
-# A token that was issued so long before the answer that brings it was issued for someone else; in seconds.
+# If a token was issued this many seconds before the response that contains it, another program got it first.
 _LONG_BEFORE = 5.0
-# How many tokens to remember. Only those count whose answer may have been lost: the last of each session.
+# How many tokens to remember. Only the last one of each session matters: its response may have been lost.
 _MOST = 64
 
 _REFUSED = (
@@ -33,13 +33,14 @@ _REFUSED = (
 class SentTokens:
     """Salted hashes of the refresh tokens that were sent, by any kernel that shares the storage.
 
-    Noted before they are sent. Sent again (its answer was lost, or its kernel was killed), a token brings
-    what the server issued the first time, which looks as if another program had refreshed.
+    Each is recorded before it is sent. If it is sent again, because the response was lost or the kernel was
+    killed, the server returns the tokens that it issued the first time. Without the record, this would look
+    as if another program had refreshed the session.
 
     Args:
-        storage: Where they are noted.
-        key: Under what.
-        lock: Keeps other kernels from changing it meanwhile.
+        storage: Where the hashes are stored.
+        key: Their key in the storage.
+        lock: Creates a lock that keeps other kernels from changing them.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class SentTokens:
         self._storage, self._key, self._lock = storage, key, lock
 
     def is_first(self, token: Secret) -> bool:
-        """Note that a refresh token is about to be sent; gives whether it is for the first time."""
+        """Record that a refresh token is about to be sent. Returns whether it is sent for the first time."""
         try:
             with self._lock():
                 salt, hashes = self._read()
@@ -62,9 +63,9 @@ class SentTokens:
         return True
 
     def knows_all_about(self, session: StoredSession) -> bool:
-        """Whether all kernels of ours that may have had the session's refresh token have noted it here.
+        """Whether every kernel of ours that may have sent the session's refresh token recorded it here.
 
-        In memory nothing is known of earlier kernels, which may have spent a token that is pasted again.
+        With `MemoryStorage`, an earlier kernel may have used a token that is now pasted again.
         """
         return not isinstance(self._storage, MemoryStorage) or bool(session.spent_token_hashes)
 
@@ -81,15 +82,15 @@ class SentTokens:
 
 
 def refreshed_elsewhere(before: Session, after: Session) -> bool:
-    """Whether another program has refreshed a session, between `before` and the answer to its refresh token.
+    """Whether another program has refreshed the session between `before` and our refresh, `after`.
 
-    The token that was sent must not have been sent before.
+    Valid only if we sent the refresh token of `before` for the first time.
     """
     sent, got = tokens.counter_of(before._refresh_token), tokens.counter_of(after._refresh_token)
     if sent is not None and got is not None:
         return got > sent + 1  # each rotation counts one (`tests/wire/rotation-v2-refresh-tokens.json`)
-    # Issuing a version 1 token touches the user. Who sends its parent later gets it too, and the user shows
-    # when it was issued (`tests/wire/rotation.json`, family 3).
+    # Issuing a version 1 token sets the user's `updated_at`. Sending its parent again returns the same token,
+    # and `updated_at` then shows when it was issued (`tests/wire/rotation.json`, family 3).
     seen, touched, answered = _touched(before), _touched(after), after.issued_at
     if seen is None or touched is None or answered is None:
         return False
@@ -102,7 +103,7 @@ def _touched(session: Session) -> float | None:
 
 
 def refused_for_another(refused: AuthApiError) -> AuthApiError:
-    """What a refusal of a token that we have not spent says."""
+    """The rejection of a token that only another program can have used, with a message that says so."""
     error = errors.copy_error(refused)
     error.message = _REFUSED
     error.args = (_REFUSED,)

@@ -89,7 +89,7 @@ class _Frame:
         self._guessed = False
         self._key_is_primary = not key and known is not None
         self._kinds: dict[str, str] = {}
-        self._unordered: list[str] = []  # columns that distinguish rows, but not in the order
+        self._unordered: list[str] = []  # columns that the server can't sort by
         if key:
             self._key = (key,) if isinstance(key, str) else tuple(key)
         elif known is not None:
@@ -133,7 +133,7 @@ class _Frame:
             order, reading = self._by_all()
         self._check_number_of_rows(reading)
         skipped = reading.by_position and self._has_skipped(reading, order)
-        # By position, a change can't cost a row unnoticed: all counted rows have arrived.
+        # If pages start after a row, changes don't cost rows unnoticed: all counted rows have arrived.
         if not reading.several or (reading.by_position and reading.rows == reading.total and not skipped):
             return reading, order, ""
         after = self._count()
@@ -145,7 +145,7 @@ class _Frame:
         return reading, order, self._about_changes(reading, after) or self._about_order()
 
     def _has_skipped(self, reading: Reading, order: Order) -> bool:
-        """Whether rows are missing. With a limit, others took their place: the count up to the last tells."""
+        """Whether rows were skipped. With a limit, others take their place: count the rows up to the last."""
         if self._query.limit is None or self._key_is_primary:
             return reading.rows < reading.total
         up_to_the_last = position.up_to(order.terms or (), reading.end)
@@ -162,7 +162,7 @@ class _Frame:
         return self._by_key()
 
     def _attempt(self, order: Order) -> Reading | None:
-        """Read the rows; ``None``: there are several pages, but no order for them yet."""
+        """Read the rows. Returns ``None`` if there are several pages, but no order for them yet."""
         reading = Reading(
             self._source,
             self._query,
@@ -290,7 +290,7 @@ class _Frame:
     # -- messages ------------------------------------------------------------------------------------------
 
     def _about_changes(self, reading: Reading, after: int) -> str:
-        # With a limit, rows that are equal to the last one come along, and are cut off.
+        # With a limit, rows that are equal to the last one are read too, and cut off later.
         as_many = reading.rows == reading.total or (self._query.limit is not None and reading.by_position)
         if reading.counted == after and as_many:
             return ""

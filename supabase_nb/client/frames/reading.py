@@ -42,9 +42,9 @@ class Order:
     """The order of the rows.
 
     Args:
-        terms: Its columns; ``None``: some aren't plain columns.
+        terms: Its columns; ``None`` if some aren't plain columns.
         text: The order in PostgREST's syntax.
-        unique: Whether it is unique, as far as known.
+        unique: Whether no two rows have the same place in it, as far as known.
         complete: Whether there is no better order.
     """
 
@@ -243,7 +243,7 @@ class Reading:
         return self._ends[max(self._ends)]
 
     def _check_place(self, place: Sequence[Any]) -> None:
-        """Raise `NotOrdered` where an address can't hold this place of a page."""
+        """Raise `NotOrdered` if these values don't fit into a URL, so no page can start after their row."""
         if self.by_position and not all(map(_can_be_sent, place)):
             raise NotOrdered
 
@@ -325,7 +325,7 @@ class Reading:
 
 
 def _can_be_sent(value: Any) -> bool:
-    """Whether a row's values can be used in a URL: not if they are JSON, or long."""
+    """Whether a value can be used in a URL: not if it is JSON, or long."""
     return not isinstance(value, (dict, list)) and len(quote(str(value))) < _LONG
 
 

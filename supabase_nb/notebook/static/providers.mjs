@@ -1,4 +1,4 @@
-// Sign-in with a provider, in a window of its own, and as an anonymous user: the part of the form below its fields.
+// The part of the form below its fields: sign in with a provider, in a separate window, or as an anonymous user.
 import { pageToReturnTo, receiveReturn, redirectToAdd } from "./return_page.mjs";
 import { h, say, write } from "./shared.mjs";
 
@@ -7,20 +7,20 @@ import { h, say, write } from "./shared.mjs";
 /** @typedef {import("./channel.mjs").News} News */
 /** @typedef {{name: string, label: string}} Provider */
 /**
- * What a sign-in that was begun keeps open.
+ * A sign-in in progress, and what it keeps open.
  * @typedef {object} Attempt
  * @property {Provider} provider
  * @property {Window | null} popup
- * @property {string} id the kernel's name for it, once it has begun
+ * @property {string} id the kernel's id for it, once the kernel has started it
  * @property {string} url
  * @property {string} page the page of the notebook's server that the window comes back to, if there is one
  * @property {() => void} stopListening
  * @property {ReturnType<typeof setInterval>} [watching] whether the window is still there
  */
 
-/** When a request that the kernel has not taken yet needs an explanation, in ms. */
+/** When to explain why the kernel hasn't received a request yet, in ms. */
 const BUSY_AFTER_MS = 2_000;
-/** How many buttons say the whole sentence. */
+/** Up to this many buttons say "Continue with …". If there are more, they only name the provider. */
 const SENTENCES = 3;
 
 /**
@@ -28,8 +28,8 @@ const SENTENCES = 3;
  * @param {Channel} channel
  * @param {{busy: () => boolean, mode: (mode: "" | "only" | "waiting") => void,
  *   say: (text: string, mood?: string) => void, done: (text: string) => void, email: (on: boolean) => void}} told
- *   `mode`: what else of the form is to be seen; `say`: below the fields; `done`: somebody has signed in; `email`:
- *   whether the project takes e-mail addresses or phone numbers
+ *   `mode`: how much of the form is visible; `say`: shows a message below the fields; `done`: the user has signed in;
+ *   `email`: whether the project accepts email addresses or phone numbers
  */
 export function providerSignIn(words, channel, told) {
   const number = Math.random().toString(36).slice(2);
@@ -67,7 +67,7 @@ export function providerSignIn(words, channel, told) {
   let only = null;
   /** @type {Attempt | null} */
   let attempt = null;
-  /** What was asked of the kernel, by the request's id. @type {Map<string, (news: Answer) => void>} */
+  /** What to do with the kernel's answer, by the request's id. @type {Map<string, (news: Answer) => void>} */
   const asked = new Map();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let later;
@@ -78,7 +78,7 @@ export function providerSignIn(words, channel, told) {
     asked.set(channel.ask(what, fields), answered);
   }
 
-  /** Ask for what somebody waits for: when the kernel is busy, that is said. */
+  /** Like `ask`, for a request that the user waits for: says when the kernel is busy. */
   function askNow(/** @type {string} */ what, /** @type {Record<string, string>} */ fields, /** @type {(news: Answer) => void} */ answered) {
     clearTimeout(later);
     later = setTimeout(() => speak(say(words, "form.provider.busy")), BUSY_AFTER_MS);
@@ -144,7 +144,7 @@ export function providerSignIn(words, channel, told) {
   function begin(/** @type {Provider} */ provider) {
     if (told.busy()) return;
     drop();
-    // At once: a browser opens windows in a click only.
+    // Open the window now, because browsers allow that only during a click.
     /** @type {Attempt} */
     const mine = { provider, popup: openWindow(say(words, "form.provider.busy")), id: "", url: "", page: "", stopListening: () => {} };
     attempt = mine;
@@ -193,7 +193,7 @@ export function providerSignIn(words, channel, told) {
     again.focus();
   }
 
-  /** Lead its window to the sign-in page. */
+  /** Load the sign-in page in the window. */
   function lead(/** @type {Attempt} */ mine, /** @type {Window} */ popup) {
     mine.popup = popup;
     popup.location.replace(mine.url);
@@ -201,14 +201,14 @@ export function providerSignIn(words, channel, told) {
     mine.watching = setInterval(() => popup.closed && closed(mine), 1_000);
   }
 
-  /** The window was closed, or a page in it has cut it off from us: then it may still come back. */
+  /** The window was closed, or a page in it cut its connection to us, in which case it may still return. */
   function closed(/** @type {Attempt} */ mine) {
     clearInterval(mine.watching);
     write(state, say(words, "form.provider.closed"));
     elsewhere.open = true;
   }
 
-  /** The same page once more: in a window if that can be, or else in a tab. */
+  /** Open the sign-in page again: in a window if possible, otherwise in a tab. */
   function openAgain() {
     if (!attempt?.url) return;
     clearInterval(attempt.watching);
@@ -216,8 +216,8 @@ export function providerSignIn(words, channel, told) {
     const popup = openWindow("");
     if (popup) return lead(attempt, popup);
     attempt.popup = null;
-    // A link opens also where a script opens no windows (VS Code). It is there for the click alone: its address names
-    // this sign-in, and is nobody else's business.
+    // A link works even where scripts can't open windows (VS Code). It exists only for the click, because its address
+    // identifies this sign-in.
     const link = h("a", { href: attempt.url, target: "_blank", rel: "noopener noreferrer" });
     element.append(link);
     link.click();
@@ -242,7 +242,7 @@ export function providerSignIn(words, channel, told) {
     });
   }
 
-  /** It is closed by the view that says who it is. */
+  /** The user has signed in. The next view, which shows the user, closes the form. */
   function done(/** @type {string} */ text) {
     leave();
     write(state, text);
@@ -250,7 +250,7 @@ export function providerSignIn(words, channel, told) {
     told.done(text);
   }
 
-  /** Back to what is offered; it can be tried again at once. */
+  /** Show the choices again, and an error. The user can retry at once. */
   function fail(/** @type {string} */ text) {
     const provider = attempt?.provider;
     const hadFocus = focused(waiting);
@@ -270,7 +270,7 @@ export function providerSignIn(words, channel, told) {
     (buttons.find((button) => button.textContent?.includes(provider?.label ?? "")) ?? buttons[0])?.focus();
   }
 
-  /** Leave nothing open on this side. */
+  /** Close everything that the page has open. */
   function leave() {
     clearTimeout(later);
     clearInterval(attempt?.watching);
@@ -280,14 +280,14 @@ export function providerSignIn(words, channel, told) {
     slot.replaceChildren();
   }
 
-  /** The same, and show what is offered. */
+  /** `leave`, then show the choices again. */
   function end() {
     leave();
     waiting.hidden = true;
     offer();
   }
 
-  /** The same, also on the kernel's side. */
+  /** `end`, and cancel the sign-in in the kernel. */
   function drop() {
     const id = attempt?.id;
     end();
@@ -379,7 +379,7 @@ export function providerSignIn(words, channel, told) {
     },
     /** The form was closed. */
     drop,
-    /** The kernel is gone: there is nobody to tell. */
+    /** The kernel is gone, so nothing can be cancelled there. */
     forget() {
       asked.clear();
       leave();
@@ -388,8 +388,9 @@ export function providerSignIn(words, channel, told) {
 }
 
 /**
- * An empty window: it is led on when the kernel has begun. It keeps its opener: else we couldn't close it.
- * @param {string} text what it says until then
+ * Open an empty window, which loads the sign-in page once the kernel has its address. The window keeps its opener,
+ * because we couldn't close it otherwise.
+ * @param {string} text the text to show until then
  */
 function openWindow(text) {
   const [width, height] = [500, 700];
@@ -402,6 +403,6 @@ function openWindow(text) {
     popup.document.body.textContent = text;
     return popup;
   } catch {
-    return null; // a frame that may not open windows
+    return null; // windows aren't allowed in this frame
   }
 }

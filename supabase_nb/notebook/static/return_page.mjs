@@ -1,5 +1,5 @@
 // The page that a provider's window comes back to: a file of our JupyterLab extension, on the notebook's own server.
-// labextension/static/returned.js sends its address here, whatever the pages before it did to the window.
+// labextension/static/returned.js sends its address here, even if an earlier page cut the window off from this one.
 
 /** The folder of our extension and the page in it. */
 const RETURNED = "supabase-nb/static/returned.html";
@@ -8,7 +8,7 @@ const RETURNED = "supabase-nb/static/returned.html";
 let returnPage = "";
 
 /**
- * Its address; empty where it isn't served: outside Jupyter, or where the extension isn't installed.
+ * The page's address; empty if it isn't served, because this isn't Jupyter or the extension isn't installed.
  * @returns {Promise<string>}
  */
 export async function pageToReturnTo() {
@@ -22,7 +22,7 @@ async function findReturnPage() {
   if (!here || !asked) return "";
   const { ok, redirected } = await isServed(here, "same-origin");
   if (!ok || redirected) return "";
-  // Another name of this server: all that can be learned is that somebody answers there.
+  // This is another origin, so all that we can find out is whether something responds there.
   if (new URL(asked).origin !== new URL(here).origin) await isServed(asked, "no-cors");
   return asked;
 }
@@ -36,8 +36,8 @@ function isServed(address, mode) {
 }
 
 /**
- * The page's address, and the one to ask the auth server for. Every project allows 127.0.0.1 with any port, but
- * not localhost: from there the page goes on to the notebook's origin.
+ * `here`: the page's address on the notebook's origin. `asked`: the address to request from the auth server. Every
+ * project allows 127.0.0.1 with any port, but not localhost. From 127.0.0.1, the page redirects to `here`.
  * @param {unknown} folder where the server has its extensions
  * @param {string} page the notebook's address
  */
@@ -53,7 +53,7 @@ export function returnAddresses(folder, page) {
 }
 
 /**
- * What to add to the project's redirect URLs, where it isn't allowed anyway.
+ * What to add to the project's redirect URLs; empty if the page is allowed without it.
  * @param {string} page
  */
 export function redirectToAdd(page) {
@@ -63,7 +63,7 @@ export function redirectToAdd(page) {
 
 /**
  * Call `came` with the address that the window came back to.
- * @param {string} nonce what the address has to contain: others are those of other sign-ins
+ * @param {string} nonce the name of this sign-in's channel
  * @param {(address: string) => void} came
  * @returns {() => void} stop
  */

@@ -1,4 +1,4 @@
-// The second factor in the panel: takes an authenticator app's six digits, and hands them to the kernel once.
+// The second factor in the panel: takes the six digits from an authenticator app, and sends them to the kernel once.
 import { requestSender } from "./channel.mjs";
 import { h, say, write } from "./shared.mjs";
 
@@ -18,8 +18,8 @@ export function sixDigits(text) {
 /**
  * @param {Words} words
  * @param {Channel} channel
- * @param {{changed: () => void, closed: (text: string, hadFocus: boolean) => void}} told `closed`: it was put off,
- *   or verified, with what to say of that
+ * @param {{changed: () => void, closed: (text: string, hadFocus: boolean) => void}} told `closed`: the user
+ *   has postponed or verified it; `text` is the message to show
  */
 export function secondFactor(words, channel, told) {
   const number = Math.random().toString(36).slice(2);
@@ -43,15 +43,15 @@ export function secondFactor(words, channel, told) {
     message,
   );
 
-  /** The session for which this was put off. @type {string | null | undefined} */
+  /** The session for which the user clicked "Not now". @type {string | null | undefined} */
   let putOff;
   /** What is asked for now. @type {import("./parts.mjs").View["second_factor"]} */
   let wanted = null;
-  /** Whose sign-in it is. @type {string | null} */
+  /** The id of the session that is shown. @type {string | null} */
   let session = null;
   let listed = "";
   let said = "";
-  /** Whether it had the focus when the session was lifted, before the answer came. */
+  /** Whether it had the focus when the session was raised to aal2, before the answer arrived. */
   let left = false;
 
   const request = requestSender(channel, (step, text) => {
@@ -64,7 +64,7 @@ export function secondFactor(words, channel, told) {
     if (hasFocus()) input()?.focus();
   });
 
-  /** Uncontrolled: what is typed is in the field and nowhere else. */
+  /** What is typed is kept in the field and nowhere else. */
   function field() {
     return h("input", {
       id: `sb-factor-code-${number}`,
@@ -112,7 +112,7 @@ export function secondFactor(words, channel, told) {
       return;
     }
     const hadFocus = hasFocus();
-    // A new field: an emptied one would give its text back at Ctrl-Z.
+    // Replace the field, because Ctrl-Z would restore the text of a cleared one.
     slot.replaceChildren(field());
     if (hadFocus) verify.focus();
     request.ask("verify_factor", { factor_id: app.value, code });
@@ -136,7 +136,7 @@ export function secondFactor(words, channel, told) {
   function list() {
     const apps = wanted?.apps ?? [];
     const key = JSON.stringify(apps);
-    if (key === listed) return; // somebody may be choosing
+    if (key === listed) return; // the user may be choosing
     listed = key;
     const chosen = app.value;
     app.replaceChildren(
@@ -150,7 +150,7 @@ export function secondFactor(words, channel, told) {
 
   return {
     element,
-    /** Whether the session is waiting for it, shown or put off. */
+    /** Whether the session needs a second factor, shown or postponed. */
     isWanted: () => Boolean(wanted),
     isShown: () => Boolean(wanted) && putOff !== session,
     open() {
