@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .auth import AuthClient
     from .client import Client, create_client
     from .client.client_options import ClientOptions
-    from .client.frames.row_limit import DataWarning
+    from .client.frames.truncation_warning import DataWarning
     from .client.session_auth import SessionAuth
     from .errors import (
         AuthApiError,
@@ -89,7 +89,7 @@ _HOMES = {
         "UserResponse",
     ),
     "client.session_auth": ("SessionAuth",),
-    "client.frames.row_limit": ("DataWarning",),
+    "client.frames.truncation_warning": ("DataWarning",),
     "storage": ("FileStorage", "KeyringStorage", "MemoryStorage", "SessionStorage"),
 }
 

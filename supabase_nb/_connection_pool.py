@@ -61,7 +61,6 @@ def open_connections(url: httpx.URL) -> httpx.BaseTransport:
 
     Args:
         url: An address on the host.
-        kind: `httpx.HTTPTransport`, or its asynchronous counterpart.
 
     Raises:
         AuthError: The environment sets an invalid proxy or certificate file.

@@ -19,7 +19,7 @@ from supabase_nb import (
     SessionAuth,
     create_client,
 )
-from supabase_nb.auth.session_token import NO_TOKEN
+from supabase_nb.auth.token_source import NO_TOKEN
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
 from supabase_nb.tokens import Secret

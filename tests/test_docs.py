@@ -14,7 +14,7 @@ import pytest
 
 import supabase_nb
 from supabase_nb import errors
-from supabase_nb.notebook.commands import COMMANDS
+from supabase_nb.notebook.magic_commands import COMMANDS
 from supabase_nb.notebook.sign_in import SIGN_IN_COMMANDS
 
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from waiting import wait_until
 
-from supabase_nb import logs, redaction
+from supabase_nb import log_redaction, redaction
 from supabase_nb.errors import AuthError
 from supabase_nb.redaction import (
     AT_MOST,
@@ -203,7 +203,7 @@ def test_a_failing_listener_does_not_affect_others(caplog):
 def test_logs_and_tracebacks_know_the_values(caplog, monkeypatch):
     value = word()
     remember(value)
-    logs.install()
+    log_redaction.install()
     with caplog.at_level(logging.DEBUG, "supabase_nb"):
         logging.getLogger("supabase_nb").debug("it is %s", value)
     assert value not in caplog.text

@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 import supabase_nb
-from supabase_nb import logs
+from supabase_nb import log_redaction
 
 ACCESS = jwt.encode({"sub": "planted", "role": "authenticated"}, "0" * 32, algorithm="HS256")
 REFRESH = "vt2ehksbqlrt"
@@ -18,7 +18,7 @@ KEY = "sb_secret_N7UND0UgjKTVK-Uodkm0Hg_xSvEMPvz"
 
 @pytest.fixture
 def logger():
-    logs.install()
+    log_redaction.install()
     logger = logging.getLogger("httpx")
     before = logger.level
     logger.setLevel(logging.DEBUG)
@@ -90,20 +90,20 @@ def test_arguments_that_do_not_fit_are_not_printed(logger, caplog, capsys):
 
 def test_arguments_that_do_not_fit_and_hold_no_token_stay():
     record = logging.makeLogRecord({"msg": "one %s", "args": (1, 2)})
-    assert logs.RedactingFilter().filter(record)
+    assert log_redaction.RedactingFilter().filter(record)
     assert (record.msg, record.args) == ("one %s", (1, 2))
 
 
 def test_installed_once_on_each():
-    logs.install()
-    logs.install()
-    for name in logs.LOGGERS:
+    log_redaction.install()
+    log_redaction.install()
+    for name in log_redaction.LOGGERS:
         filters = logging.getLogger(name).filters
-        assert sum(isinstance(one, logs.RedactingFilter) for one in filters) == 1
+        assert sum(isinstance(one, log_redaction.RedactingFilter) for one in filters) == 1
 
 
 def test_loggers_of_others_are_left_alone(caplog):
-    logs.install()
+    log_redaction.install()
     logging.getLogger("somebody.else").warning("eyJhbGciOiJIUzI1NiJ9 %s", 1)
     assert caplog.records[0].args == (1,)
 
@@ -115,13 +115,13 @@ def test_every_logger_of_this_package_is_among_them():
     for path in package.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("getLogger"):
-                if path.name == "logs.py":
+                if path.name == "log_redaction.py":
                     continue
                 assert len(node.args) == 1, path
                 module = ".".join(path.relative_to(package.parent).with_suffix("").parts)
                 named.add(eval(ast.unparse(node.args[0]), {"__name__": module}))
     assert named
-    assert named <= set(logs.LOGGERS)
+    assert named <= set(log_redaction.LOGGERS)
 
 
 class _Answers(BaseHTTPRequestHandler):
@@ -150,7 +150,7 @@ def server():
 
 def test_the_http_librarys_own_logs_at_debug(library, server, caplog):
     """httpcore says the response's headers at DEBUG; a refused header is in the exception's text."""
-    logs.install()
+    log_redaction.install()
     caplog.set_level(logging.DEBUG)
     headers = {"authorization": f"Bearer {ACCESS}", "apikey": KEY}
     with library.Client(headers=headers) as client:
@@ -165,7 +165,7 @@ def test_the_http_librarys_own_logs_at_debug(library, server, caplog):
 
 def test_http2_headers_at_debug(caplog):
     hpack = pytest.importorskip("hpack")
-    logs.install()
+    log_redaction.install()
     caplog.set_level(logging.DEBUG, "hpack")
     hpack.Encoder().encode([(b"authorization", f"Bearer {ACCESS}".encode()), (b"apikey", KEY.encode())])
     assert "hpack.hpack" in lines(caplog)

@@ -19,6 +19,7 @@ from supabase_nb import (
 )
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
+from supabase_nb.tokens import Secret
 
 PASSWORD = "correct horse battery"
 
@@ -50,6 +51,18 @@ def enroll(server: DemoServer, auth: AuthClient, **more: str) -> str:
 
 def level(auth: AuthClient) -> str | None:
     return auth.mfa.get_authenticator_assurance_level().current_level
+
+
+def test_a_lost_response_to_a_code_is_not_another_program(auth: AuthClient, server: DemoServer) -> None:
+    """The server has replaced the refresh token by then: the old one is sent again."""
+    enroll(server, auth)
+    other = server.sign_in()
+    auth.set_session(other["access_token"], other["refresh_token"])
+    factor_id = auth.mfa.list_factors().totp[0].id
+    auth.mfa.challenge_and_verify(factor_id=factor_id, code=code_of(server, factor_id))
+    assert auth.session is not None
+    assert auth.session.refresh_token != other["refresh_token"]
+    assert not auth._manager.store.sent.record_sending(Secret(other["refresh_token"]))
 
 
 def test_a_code_lifts_the_session_to_aal2(auth: AuthClient, server: DemoServer) -> None:

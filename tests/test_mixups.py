@@ -7,7 +7,7 @@ import made
 import pytest
 
 from supabase_nb import AuthClient, AuthError, Client, MemoryStorage, create_client
-from supabase_nb.client.connect import resolve_project
+from supabase_nb.client.project_lookup import resolve_project
 from supabase_nb.demo.refresh_tokens import write_v2
 
 URL = "https://abcd.supabase.co"

@@ -204,14 +204,16 @@ def test_the_hook_never_mistakes_a_file_for_an_option(tmp_path, monkeypatch, nam
     assert SECRET_KEY in Path(name).read_text()
 
 
-def test_an_empty_path_is_not_the_current_folder(scan, tmp_path, monkeypatch, capsys):  # noqa: F811
+@pytest.mark.parametrize("arguments", [[""], ["a.txt", "--backup-dir", ""]], ids=["path", "backups"])
+def test_an_empty_path_is_not_the_current_folder(scan, tmp_path, monkeypatch, capsys, arguments):  # noqa: F811
     """As from an unset shell variable: ``supabase-nb scan --fix "$FOLDER"``."""
     file = tmp_path / "a.txt"
     file.write_text(f"key = '{SECRET_KEY}'")
     before = file.read_bytes()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
-        scan("--fix", "")
+        scan("--fix", *arguments)
     assert ended.value.code == 2
     assert "Pass . for the current folder" in capsys.readouterr().err
     assert file.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [file]

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from supabase_nb import token_search, token_shapes
-from supabase_nb.scan import leftovers, notebooks, secret_kinds, views
+from supabase_nb.scan import decoded_text, notebooks, removal_check, secret_kinds
 from supabase_nb.scan.secret_kinds import find
 from supabase_nb.tokens import Secret
 from tests.regex_work import Work
@@ -14,7 +14,7 @@ from tests.test_scan import ACCESS, V1
 
 PATTERNS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": pattern
-    for module in (secret_kinds, token_search, views, leftovers, notebooks)
+    for module in (secret_kinds, token_search, decoded_text, removal_check, notebooks)
     for name, pattern in vars(module).items()
     # These two are only matched directly behind a token.
     if isinstance(pattern, re.Pattern) and name not in ("_BESIDE", "_REST_OF_COOKIE")
@@ -91,7 +91,7 @@ def test_calls(hostile):
         sys.setprofile(profile)
         try:
             find(text)
-            leftovers.holds_any(text, {Secret(ACCESS), Secret(V1)})
+            removal_check.holds_any(text, {Secret(ACCESS), Secret(V1)})
         finally:
             sys.setprofile(None)
         return count

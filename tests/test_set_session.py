@@ -209,14 +209,15 @@ def test_rule_3_a_deleted_user_does_not_exist(auth: AuthClient, server: DemoServ
     assert auth.session is None
 
 
+@pytest.mark.parametrize("refreshes", [True, False], ids=["with refresh tokens", "without"])
 def test_rule_3_a_revoked_session_is_missing_and_the_earlier_one_stays(
-    auth: AuthClient, server: DemoServer
+    auth: AuthClient, server: DemoServer, refreshes: bool
 ) -> None:
     mine, other = server.sign_in(), server.sign_in("grace@example.com")
-    auth.set_session(mine["access_token"], mine["refresh_token"])
+    auth.set_session(mine["access_token"], mine["refresh_token"] if refreshes else "")
     server.request("POST", "/auth/v1/logout?scope=local", token=other["access_token"])
     with pytest.raises(AuthSessionMissing) as caught:
-        auth.set_session(other["access_token"], other["refresh_token"])
+        auth.set_session(other["access_token"], other["refresh_token"] if refreshes else "")
     assert caught.value.code == "session_not_found"
     assert auth.status == "active"
     assert auth.user is not None

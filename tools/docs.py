@@ -183,7 +183,7 @@ def makeExtension() -> Extension:
 def magics() -> str:
     """Each magic: what it does, its usage, its arguments."""
     from supabase_nb.notebook.arguments import MagicParser
-    from supabase_nb.notebook.commands import COMMANDS
+    from supabase_nb.notebook.magic_commands import COMMANDS
     from supabase_nb.notebook.sign_in import SIGN_IN_COMMANDS
 
     return "\n\n".join(

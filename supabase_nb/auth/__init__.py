@@ -1,11 +1,11 @@
 """A user's session with an auth server.
 
 - `client`: `AuthClient`, its traits and methods. `aio`: the same methods as coroutines.
-- `sign_in`, `providers`, `mails`: the sign-in methods. `mfa`: second factors.
+- `sign_in`, `providers`, `emails`: the sign-in methods. `mfa`: second factors.
 - `browser_sign_in`: a sign-in in the user's browser. `pkce`: the verifier of such a sign-in. `_callback_url`:
   parses the address that the browser returns to.
 - `_arguments`: parses the methods' arguments.
-- `session_token`: the access token for requests.
+- `token_source`: the access token for requests.
 - `_session`: the session: its state, storage, refreshes and sign-out.
 - `_api`: the auth server's endpoints, its clock, its public keys.
 - `_loop`: the thread and event loop that run all sessions.

@@ -235,10 +235,15 @@ class OwnerLoop:
                 changes.flush()
         try:
             # Changes are delivered in another thread, so that an observer can't block this one.
-            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(make(), loop))
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._tracked(make), loop))
         finally:
             if changes.pending:
                 await asyncio.shield(in_thread(changes.flush))
+
+    async def _tracked(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """Run a coroutine as a task, so that `stop` waits for it."""
+        result: _T = await self.start(make())
+        return result
 
     def stop(self) -> None:
         """Let the thread end, unless something still needs it. The next call starts it again."""
@@ -251,7 +256,7 @@ class OwnerLoop:
     async def _stop(self) -> bool:
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=_LONGEST_WAIT)  # connections are being closed
-        if self.users:
+        if self.users or self._tasks:
             return False
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.stop)
@@ -361,7 +366,7 @@ def called_on_the_loop() -> AuthError:
 
 def _make() -> OwnerLoop:
     if IN_BROWSER:
-        from ._page_loop import PageLoop
+        from ._pyodide_loop import PageLoop
 
         return PageLoop()
     return OwnerLoop()

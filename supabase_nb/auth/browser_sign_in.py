@@ -17,7 +17,7 @@ from .._model_base import optional_text
 from ..models import AuthChangeEvent, SessionResponse
 from ..tokens import Secret
 from ._callback_url import fields_of, nothing_to_sign_in_with, refusal_in
-from ._session import sign_in as requests
+from ._session import sign_in_requests as requests
 from .pkce import challenge_of, new_verifier
 
 if TYPE_CHECKING:

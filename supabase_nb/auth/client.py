@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 import traitlets
 
-from .. import _input_checks, errors, redaction, tokens
+from .. import _credential_checks, errors, redaction, tokens
 from .._thread_executor import in_thread
-from ..logs import log_without_text
+from ..log_redaction import log_without_text
 from ..models import (
     STATUSES,
     AuthCallback,
@@ -26,7 +26,7 @@ from ..models import (
 from ..storage import SessionStorage, default_storage, older_storage_keys, project_key
 from ..storage import storage_key as key_of
 from ..tokens import Secret
-from . import _arguments, mails, providers, sign_in
+from . import _arguments, emails, providers, sign_in
 from ._api.endpoints import AuthAPI
 from ._api.server_clock import Clock, ServerClock
 from ._api.verified_claims import Verifier
@@ -268,7 +268,7 @@ class AuthClient(traitlets.HasTraits):
         if pair is None:
             raise TypeError(_arguments.ONE_SESSION)
         if in_force is None or pair != in_force.pair:  # otherwise it was checked when it was received
-            _input_checks.refuse_mixed_up_tokens(pair.access_token, pair.refresh_token, self.url)
+            _credential_checks.refuse_mixed_up_tokens(pair.access_token, pair.refresh_token, self.url)
         return self._run(lambda: self._set_session(pair))
 
     async def _set_session(self, pair: TokenPair) -> SessionResponse:
@@ -483,7 +483,7 @@ class AuthClient(traitlets.HasTraits):
     async def _get_claims(self, token: Secret | None, jwks: Mapping[str, Any] | None) -> ClaimsResponse:
         return await self._verifier.verify(await self._token(token), jwks)
 
-    # -- signing in (documented in `sign_in`, `providers`, `mails`, `mfa`) --------------------------------
+    # -- signing in (documented in `sign_in`, `providers`, `emails`, `mfa`) -------------------------------
 
     sign_up = sign_in.sign_up
     sign_in_with_password = sign_in.sign_in_with_password
@@ -499,10 +499,10 @@ class AuthClient(traitlets.HasTraits):
     get_user_identities = providers.get_user_identities
     link_identity = providers.link_identity
     unlink_identity = providers.unlink_identity
-    reset_password_for_email = mails.reset_password_for_email
-    reset_password_email = mails.reset_password_for_email
-    resend = mails.resend
-    reauthenticate = mails.reauthenticate
+    reset_password_for_email = emails.reset_password_for_email
+    reset_password_email = emails.reset_password_for_email
+    resend = emails.resend
+    reauthenticate = emails.reauthenticate
 
     @property
     def mfa(self) -> MFA:

@@ -25,7 +25,7 @@ from ..tokens import Secret
 from . import sign_in
 from ._arguments import Given, require
 from ._callback_url import fields_of, nothing_to_sign_in_with, refusal_in
-from ._session import sign_in as requests
+from ._session import sign_in_requests as requests
 from ._session.stored_session import TokenPair
 
 if TYPE_CHECKING:

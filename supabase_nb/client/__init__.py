@@ -1,7 +1,6 @@
 """A Supabase project, used as one user.
 
-- `client`: `Client`, with tables, storage, functions and realtime. `connect`: finds the project's URL and
-key.
+- `client`: `Client`, with tables, storage, functions and realtime. `project_lookup`: finds its URL and key.
 - `client_options`: the options of supabase-py's `create_client`.
 - `session_auth`: `SessionAuth`, for other HTTP clients. `request_tokens`: the token that requests carry.
 - `frames`: all rows of a query as a DataFrame. `dask`: the session on a cluster.

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from .. import _http, logs
+from .. import _http, log_redaction
 from .._background import IN_BROWSER
 from .._connection_pool import Pool
-from .._input_checks import project_url
+from .._credential_checks import project_url
 from .._urls import check_url
 from ..auth import AuthClient
 from ..errors import AuthError, client_closed
 from ..storage import SessionStorage
 from ..tokens import Secret
-from .connect import check_key
 from .frames.schema import Tables
+from .project_lookup import check_key
 from .request_signing import SessionTransport, Signer
 from .request_tokens import SessionTokens
 
@@ -103,7 +103,7 @@ class Client:
             transport=transport,
             **options,
         )
-        logs.install()
+        log_redaction.install()
         self._bearer = SessionTokens(self.auth, self._key, [self.url])
         self._tables = Tables(self, self._bearer)
         # Redirects don't carry tokens: the transport signs each hop to the project again.

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from .._thread_executor import in_thread
-from ..auth.session_token import NO_TOKEN
+from ..auth.token_source import NO_TOKEN
 from ..errors import AuthError, AuthRetryableError, AuthSessionMissing
-from ..logs import log_without_text
+from ..log_redaction import log_without_text
 from ..tokens import Secret
 from .redirect_guard import Origin
 from .request_tokens import Refused, SessionTokens

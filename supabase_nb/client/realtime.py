@@ -9,7 +9,7 @@ from realtime import AsyncRealtimeClient
 
 from .. import _http
 from ..errors import AuthUnknownError, with_next_step
-from ..logs import log_without_text
+from ..log_redaction import log_without_text
 from ..tokens import MASK
 from .request_tokens import SessionTokens
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 from .. import _http
-from ..auth.session_token import NO_TOKEN
+from ..auth.token_source import NO_TOKEN
 from ..redaction import without
 from ..tokens import Secret
 from . import redirect_guard

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
 from .. import _http, redaction, tokens
-from ..auth.session_token import NO_TOKEN, TokenSource
+from ..auth.token_source import NO_TOKEN, TokenSource
 from ..errors import AuthInvalidJwt
 from ..tokens import Secret
 from .redirect_guard import Origin

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _http
 from .._urls import check_url
 from ..auth import AuthClient
-from ..auth.session_token import NO_TOKEN
+from ..auth.token_source import NO_TOKEN
 from .redirect_guard import Origin
 from .request_signing import Signer
 from .request_tokens import SessionTokens, TokenProvider

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from .links import new_link
+from .emails import new_link
 from .passwords import hash_password
 from .project import Call, check_email, check_password, merged
 from .redirects import redirect_target

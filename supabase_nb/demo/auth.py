@@ -6,8 +6,8 @@ import re
 
 from starlette.responses import Response
 
+from .emails import mail_confirmation, mail_email_change, spend_nonce
 from .factors import has_verified
-from .links import mail_confirmation, mail_email_change, spend_nonce
 from .passwords import hash_password
 from .pkce import check_challenge, pkce_grant
 from .project import (

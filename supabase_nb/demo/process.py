@@ -204,9 +204,9 @@ def find_server(state_dir: Path | None = None) -> DemoServer | None:
         state_dir: Default: ``$SUPABASE_NB_DEMO_STATE``, or ``demo`` in the user's data folder.
     """
     if IN_BROWSER:
-        from . import in_page
+        from . import pyodide_server
 
-        return in_page.find()
+        return pyodide_server.find()
     folder = state_dir or default_state_dir()
     try:
         state = json.loads((folder / STATE_FILE).read_text("utf-8"))
@@ -247,9 +247,9 @@ def ensure_server(
     given = {"access_token_lifetime": access_token_lifetime, "reuse_interval": reuse_interval, **options}
     wanted = {name: value for name, value in given.items() if value is not None}
     if IN_BROWSER:
-        from . import in_page
+        from . import pyodide_server
 
-        return in_page.ensure(wanted)
+        return pyodide_server.ensure(wanted)
     from filelock import FileLock, Timeout
 
     check_installed()
@@ -322,9 +322,9 @@ def stop_server(state_dir: Path | None = None) -> bool:
         DemoServerError: It doesn't stop.
     """
     if IN_BROWSER:
-        from . import in_page
+        from . import pyodide_server
 
-        return in_page.stop()
+        return pyodide_server.stop()
     from filelock import FileLock, Timeout
 
     folder = state_dir or default_state_dir()

@@ -14,9 +14,9 @@ from urllib.parse import urlencode
 
 from starlette.responses import HTMLResponse, Response
 
+from .emails import mail_confirmation
 from .identities import Account, link, sign_in_as
 from .keys import BadToken
-from .links import mail_confirmation
 from .pkce import FLOW_LIFETIME, check_challenge, issue_code, new_flow
 from .project import PROVIDERS, Call
 from .redirects import (

@@ -15,7 +15,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
 from ..tokens import Secret, is_jwt, is_key, is_opaque
-from .values import text_of
+from .token_values import text_of
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
@@ -318,7 +318,7 @@ def _close_names(name: str, known: Mapping[str, Any]) -> list[str]:
     # Imported on first use here and below, so that `%load_ext` is fast.
     import difflib
 
-    from .values import may_hold_tokens
+    from .token_values import may_hold_tokens
 
     names = [key for key in known if not key.startswith("_") and key != "Out" and may_hold_tokens(known[key])]
     return difflib.get_close_matches(name, names, n=2, cutoff=0.6)

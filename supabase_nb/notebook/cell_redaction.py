@@ -1,8 +1,8 @@
 """Masks tokens in the records of cells. The code itself runs unchanged.
 
 Everything that IPython stores or sends about a cell goes through `redaction.mask`. When a value becomes known
-later, earlier records are cleaned (`records`), the browser cleans the cells (`cell_cleaner`), and a notice
-says what happened (`notice`).
+later, earlier records are cleaned (`ipython_records`), the browser cleans the cells (`browser_masking`), and
+a notice says what happened (`cell_notice`).
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .. import logs, redaction
+from .. import log_redaction, redaction
 from ..token_search import shapes, tokens_in_cookie
 from ..tokens import Secret
-from . import records
-from .notice import Notice, Place, Report, form_listeners
+from . import ipython_records
+from .cell_notice import Notice, Place, Report, form_listeners
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
 
-    from .cell_cleaner import CellCleaner
+    from .browser_masking import BrowserMasker
 
 logger = logging.getLogger("supabase_nb")
 
@@ -48,7 +48,7 @@ class CellRedaction:
         #: Values that were in a cell. They are masked in outputs.
         self._in_cells: set[Secret] = set()
         self._told: set[Secret] = set()
-        self._cleaner: CellCleaner | None = None
+        self._cleaner: BrowserMasker | None = None
         self._asked: set[Secret] = set()
         self._ask = False  # whether the browser has values to look for
         self._notice = Notice()  # the next notice
@@ -76,8 +76,8 @@ class CellRedaction:
         self._undo.append(functools.partial(form_listeners.remove, self._form_is_shown))
         log = getattr(kernel, "log", None)
         if isinstance(log, logging.Logger):
-            logs.install()
-            redacting = logs.RedactingFilter()  # a kernel logs requests at DEBUG
+            log_redaction.install()
+            redacting = log_redaction.RedactingFilter()  # a kernel logs requests at DEBUG
             log.addFilter(redacting)
             self._undo.append(functools.partial(log.removeFilter, redacting))
         # The cell that loads the extension has already been stored.
@@ -226,20 +226,20 @@ class CellRedaction:
                 self._notice.tokens |= again
                 self._ask = True
         if here or keys:
-            records.clean_memory(self.shell, here | keys)
+            ipython_records.clean_memory(self.shell, here | keys)
 
     def _learned(self, values: tuple[Secret, ...], given: bool) -> None:
         """New values are known: clean earlier records. Called in any thread."""
         with self._lock:
-            here = records.values_in_memory(self.shell, values) | (self._in_cells & set(values))
+            here = ipython_records.values_in_memory(self.shell, values) | (self._in_cells & set(values))
             here |= {value for value in values if value.reveal() in (self._cell or "")}
             self._in_cells |= here
             if here:
-                records.clean_memory(self.shell, here)
+                ipython_records.clean_memory(self.shell, here)
             passwords = set(filter(redaction.is_password, values))
             if not (given or here or passwords):
                 return
-            found, failed = records.clean_files(self.shell, values)
+            found, failed = ipython_records.clean_files(self.shell, values)
             self._notice.passwords |= (passwords & here) - self._told
             if passwords & here:
                 self._notice.failed |= set(failed)
@@ -256,7 +256,7 @@ class CellRedaction:
         self._cell = None
         if result is not None:
             if self._in_cells:
-                records.clean_result(self.shell, result, tuple(self._in_cells))
+                ipython_records.clean_result(self.shell, result, tuple(self._in_cells))
             self._clean_output(getattr(result, "execution_count", None) or 0)
         self._tell()
 
@@ -317,9 +317,9 @@ class CellRedaction:
                 return
             try:
                 if self._cleaner is None:
-                    from .cell_cleaner import CellCleaner
+                    from .browser_masking import BrowserMasker
 
-                    self._cleaner = CellCleaner(self._reported)
+                    self._cleaner = BrowserMasker(self._reported)
                 values = redaction.given()
                 self._asked.update(values)
                 self._cleaner.ask(values, self._notice)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from ..auth.browser_sign_in import LIFETIME
-from ..errors import AuthError
+from ..errors import AuthError, copy_error
 from ..tokens import Secret
 from .text import name_of_user, word
 
@@ -95,7 +95,7 @@ class LoopbackListener:
         if self._outcome is None:
             raise AuthError(word("browser.timeout"), code="sign_in_timeout")
         if isinstance(self._outcome, AuthError):
-            raise self._outcome
+            raise copy_error(self._outcome)  # without the frames that hold the address
         return self._outcome
 
     def close(self) -> None:

@@ -19,8 +19,8 @@ from ..errors import AuthError, redacted_traceback
 from ..redaction import hide, remember_words
 from ..tokens import Secret
 from .arguments import MagicParser, SupabaseUsageError, named
+from .calling_scope import DEFAULT_NAME, Scope, calling_frame
 from .cell_redaction import CellRedaction
-from .scope import DEFAULT_NAME, Scope, calling_frame
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -79,7 +79,7 @@ class SupabaseMagics:
 
     def load(self) -> None:
         """Add the magics, their completions, and the masking of tokens in cells."""
-        from .commands import COMMANDS
+        from .magic_commands import COMMANDS
         from .sign_in import SIGN_IN_COMMANDS
 
         for name, command in (COMMANDS | SIGN_IN_COMMANDS).items():

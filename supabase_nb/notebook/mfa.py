@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import AuthApiError, AuthError
 from . import arguments, prompts
 from .arguments import MagicParser, SupabaseUsageError
-from .commands import name_argument
+from .magic_commands import name_argument
 
 if TYPE_CHECKING:
     from ..auth import AuthClient

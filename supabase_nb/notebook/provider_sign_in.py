@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .._background import HAS_THREADS, IN_BROWSER, run_soon
+from .._inline_loop import page_loop
 from ..auth.browser_sign_in import LIFETIME, begin_with_provider
 from ..auth.project_settings import settings_of
 from ..errors import AuthError
@@ -26,6 +27,7 @@ from .text import name_of_user, word
 if TYPE_CHECKING:
     from ..auth import AuthClient
     from ..auth.browser_sign_in import BrowserSignIn
+    from ..models import SessionResponse
     from .loopback_listener import LoopbackListener
 
 Fields = Mapping[str, Secret]
@@ -55,19 +57,35 @@ def name_of_provider(provider: str) -> str:
 class _Attempt:
     """A sign-in that waits for a browser. It times out, and then closes its listener."""
 
-    def __init__(self, auth: AuthClient, sign_in: BrowserSignIn, listener: LoopbackListener | None) -> None:
+    def __init__(
+        self, auth: AuthClient, sign_in: BrowserSignIn, listener: LoopbackListener | None, tell: Tell
+    ) -> None:
         self.id = secrets.token_hex(8)
-        self.auth, self.sign_in, self.listener = auth, sign_in, listener
+        self.auth, self.sign_in, self.listener, self.tell = auth, sign_in, listener, tell
         self.over = threading.Event()
+        self.finishing = threading.Lock()
+        if listener is not None:
+            listener.finish = self.finish
 
-    def watch(self, tell: Tell) -> None:
+    def finish(self, address: Secret) -> SessionResponse:
+        """Sign in with the address that the browser came back to."""
+        with self.finishing:
+            return self.sign_in.finish(address)
+
+    def watch(self) -> None:
         """Wait until the browser returns to this machine, the sign-in ends, or the time is up."""
         deadline = time.monotonic() + LIFETIME
         while not self.over.wait(0.2) and time.monotonic() < deadline:
             if self.auth.closed or (self.listener is not None and self.listener.ended):
                 break
+        self.conclude()
+
+    def conclude(self) -> None:
+        """Send the listener's result, or that the time is up."""
+        with self.finishing:
+            pass  # the browser may have come back just in time
         if self.over.is_set():
-            return  # whoever ended it has sent the result
+            return  # the result was already sent
         news: dict[str, Any] = {"type": "returned", "attempt": self.id, "ok": False}
         try:
             if self.listener is None:
@@ -79,7 +97,7 @@ class _Attempt:
             if error.code == "sign_in_timeout":
                 news["text"] = word("form.provider.timeout")
         _end(self)
-        tell(news)
+        self.tell(news)
 
     def close(self) -> None:
         self.over.set()
@@ -146,17 +164,17 @@ def begin(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
         raise AuthError(word("form.provider.impossible"), code="provider_disabled")
     listener = None if page else LoopbackListener()
     sign_in = begin_with_provider(auth, provider, page or listener.address)  # type: ignore[union-attr]
-    attempt = _Attempt(auth, sign_in, listener)
-    if listener is not None:
-        listener.finish = sign_in.finish
+    attempt = _Attempt(auth, sign_in, listener, tell)
     with _lock:
         earlier, _attempts[id(auth)] = _attempts.get(id(auth)), attempt
     if earlier is not None:
         earlier.close()
         text = word("form.provider.superseded")
-        tell({"type": "returned", "attempt": earlier.id, "ok": False, "text": text})
+        earlier.tell({"type": "returned", "attempt": earlier.id, "ok": False, "text": text})
     if HAS_THREADS:
-        run_soon(attempt.watch, tell, name="supabase-nb-provider")
+        run_soon(attempt.watch, name="supabase-nb-provider")
+    else:
+        page_loop().call_later(LIFETIME, attempt.conclude)
     return {"text": "", "attempt": attempt.id, "url": sign_in.url, "nonce": sign_in.nonce.reveal()}
 
 
@@ -165,8 +183,9 @@ def finish(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
     attempt = _attempt_of(auth, fields)
     if attempt is None:
         raise AuthError(word("form.provider.over"), code="sign_in_timeout")
-    response = attempt.sign_in.finish(fields.get("returned_address", Secret("")))
-    _end(attempt)
+    with attempt.finishing:
+        response = attempt.sign_in.finish(fields.get("returned_address", Secret("")))
+        _end(attempt)
     return {"text": word("form.signed_in", who=name_of_user(response.user))}
 
 

@@ -10,7 +10,7 @@ from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 from . import fallback
-from .notice import form_listeners
+from .cell_notice import form_listeners
 from .view import describe
 
 if TYPE_CHECKING:

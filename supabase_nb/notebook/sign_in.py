@@ -13,9 +13,9 @@ from IPython.core.getipython import get_ipython
 from .._background import IN_BROWSER
 from . import arguments, mfa, prompts
 from .arguments import MagicParser, SupabaseUsageError
-from .codes import identifier_of, sign_in_with_code
-from .commands import name_argument
-from .scope import Scope
+from .calling_scope import Scope
+from .magic_commands import name_argument
+from .one_time_codes import identifier_of, sign_in_with_code
 from .text import word
 
 if TYPE_CHECKING:

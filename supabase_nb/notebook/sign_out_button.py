@@ -30,8 +30,8 @@ class SignOutButton(BaseWidget):
         sign_out: Signs out, and returns the text to show. Called in its own thread.
     """
 
-    _esm = read_esm("sign_out.mjs")
-    _css = read_css("shared.css", "sign_out.css")
+    _esm = read_esm("sign_out_everywhere.mjs")
+    _css = read_css("shared.css", "sign_out_everywhere.css")
 
     words = traitlets.Dict(read_only=True).tag(sync=True)
 

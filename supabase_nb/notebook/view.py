@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from ..models import AuthChangeEvent, Session, Status, User, mask_email
 from ..redaction import shown
 from ..tokens import MASK
-from .names import name_of
-from .scope import DEFAULT_NAME
+from .calling_scope import DEFAULT_NAME
+from .client_names import name_of
 from .text import WORDS
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from ..errors import AuthError
 from ..tokens import Secret
 from .assets import read_css, read_esm
 from .base_widget import BaseWidget
+from .panel_requests import REQUESTS, Fields
 from .provider_sign_in import PROVIDER_REQUESTS, name_of_provider
-from .requests import REQUESTS, Fields
 from .show import show
 from .text import WORDS
 from .view import describe

@@ -63,7 +63,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--strict", action="store_true", help="also report public keys and other JWTs")
     parser.add_argument(
         "--backup-dir",
-        type=Path,
+        type=_path,
         metavar="DIR",
         help="folder for the backups of --fix, which contain the secrets",
     )

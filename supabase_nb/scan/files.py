@@ -14,9 +14,9 @@ from pathlib import Path
 from .. import private_files
 from ..tokens import Secret
 from . import notebooks, sqlite
-from .leftovers import holds_any
+from .decoded_text import plain
+from .removal_check import holds_any
 from .secret_kinds import LONGEST, NEAR, Finding, Search, search, without_secrets
-from .views import plain
 
 _BLOCK = 4 * 1024 * 1024  # bytes
 # Files that are meant to contain keys and sessions. Removing these would break things.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .views import View, json_lines, plain
+from .decoded_text import View, json_lines, plain
 
 _WIDGETS = "application/vnd.jupyter.widget-state+json"
 _DECODER = json.JSONDecoder(strict=False)

@@ -15,7 +15,7 @@ from .. import token_shapes
 from ..token_search import Shape, beside, decoded_base64, has_shape, is_mixed, shapes
 from ..tokens import Secret, session_id_of, text_claim
 from ..tokens import expiry as expiry_of
-from .views import View, plain, views
+from .decoded_text import View, plain, views
 
 #: Maximum distance between an access token and a possible refresh token, in characters.
 NEAR = 600

@@ -11,7 +11,7 @@ import pytest
 from tables import Api, refused
 
 from supabase_nb import Client
-from supabase_nb.client.frames.row_limit import DataWarning
+from supabase_nb.client.frames.truncation_warning import DataWarning
 from supabase_nb.demo.filters import Column, Table
 
 VISITS = Table("visits", (Column("id", "bigint"), Column("item", "text")))

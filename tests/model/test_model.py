@@ -32,8 +32,8 @@ from model.auth_server import AuthServer
 from model.kernels import Kernel, World
 
 from supabase_nb.auth._api.server_clock import ServerClock
+from supabase_nb.auth._session.other_program import SentTokens
 from supabase_nb.auth._session.refresher import TokenRefresher
-from supabase_nb.auth._session.second_holder import SentTokens
 from supabase_nb.auth._session.session_store import SessionStore
 from supabase_nb.auth._session.storage_sync import StorageSync
 from supabase_nb.auth._session.stored_session import StoredSession, TokenPair

@@ -13,7 +13,7 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from supabase_nb._input_checks import refuse_mixed_up_tokens
+from supabase_nb._credential_checks import refuse_mixed_up_tokens
 from supabase_nb.auth._session.stored_session import TokenPair
 from supabase_nb.errors import AuthSessionMissing
 from supabase_nb.models import AuthResponse, Session, User
@@ -126,14 +126,14 @@ class FakeClient:
 @pytest.fixture
 def connected(shell, monkeypatch):
     """A shell with the extension loaded, whose clients ask no server."""
-    from supabase_nb.notebook import commands, magics
+    from supabase_nb.notebook import magic_commands, magics
 
     def make(url, key, auth_url, storage, name):
         return FakeClient(
             url, key, auth_url=auth_url, storage=storage, name="" if name == "supabase" else name
         )
 
-    monkeypatch.setattr(commands, "_make_client", make)
+    monkeypatch.setattr(magic_commands, "_make_client", make)
     monkeypatch.setattr(
         magics.SupabaseMagics, "show", lambda self, client, **_: sys.stdout.write(f"{client}\n")
     )

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from wire_tokens import make_jwt, make_refresh_token
 
-from supabase_nb import logs, redaction
+from supabase_nb import log_redaction, redaction
 from supabase_nb.errors import AuthSessionMissing
-from supabase_nb.notebook.records import clean_files, clean_memory
+from supabase_nb.notebook.ipython_records import clean_files, clean_memory
 from supabase_nb.redaction import known_in, mask, remember
 from supabase_nb.token_search import shapes
 from supabase_nb.tokens import Secret
@@ -366,7 +366,7 @@ def test_unloading_under_somebody_elses_wrapper(connected):
 
 def test_a_kernels_debug_log_shows_no_request(caplog):
     log = logging.getLogger("a kernel")
-    logs.install([log])
+    log_redaction.install([log])
     remember(AT, RT)
     message = {"header": {}, "content": {"code": f"zq = '{AT}'\nxv = '{RT}'\nx.y('''\n{RT}''')"}}
     with caplog.at_level(logging.DEBUG, "a kernel"):
@@ -400,7 +400,7 @@ def test_no_byte_stays_in_the_history_file(shell, mode):
 def test_a_locked_history_file_is_told(shell, monkeypatch):
     import sqlite3
 
-    from supabase_nb.notebook import records as module
+    from supabase_nb.notebook import ipython_records as module
 
     monkeypatch.setattr(module, "_BUSY_TIMEOUT", 50)
     shell.run(f'x = "{AT}"')

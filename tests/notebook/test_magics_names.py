@@ -489,7 +489,7 @@ def test_none_of_these_packages_is_imported():
     import subprocess
 
     code = (
-        "import sys, supabase_nb.notebook.values as v\n"
+        "import sys, supabase_nb.notebook.token_values as v\n"
         "v.token_pair({'session': (1, 2)}), v.text_of(b'x')\n"
         "print(sorted({'pandas', 'numpy', 'pydantic', 'supabase_auth'} & set(sys.modules)))"
     )

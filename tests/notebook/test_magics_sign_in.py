@@ -169,7 +169,7 @@ def test_a_password_is_no_argument(here: Shell) -> None:
 
 
 def test_the_form_takes_an_address_with_a_code_too(here: Shell, server: DemoServer) -> None:
-    from supabase_nb.notebook.requests import REQUESTS
+    from supabase_nb.notebook.panel_requests import REQUESTS
 
     auth = here.ns["supabase"].auth  # type: ignore[attr-defined]
     auth.sign_in_with_otp(email="ada@example.com")

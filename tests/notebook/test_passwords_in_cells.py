@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from test_cell_redaction import last, places
 
-from supabase_nb import logs, redaction
+from supabase_nb import log_redaction, redaction
 from supabase_nb.demo import DemoServer, ensure_server, stop_server
 
 PASSWORD = "tulips-in-May-7"
@@ -92,7 +92,7 @@ def test_distinctive_values_are_masked(client, value):
 def test_logs_do_not_show_it(client, caplog):
     client.run(f'secret = "{PASSWORD}"\nsupabase.auth.{CALLS["sign in"]}')
     log = logging.getLogger("a kernel")
-    logs.install([log])
+    log_redaction.install([log])
     with caplog.at_level(logging.DEBUG, "a kernel"):
         log.debug("%s", {"content": {"code": f"login('{PASSWORD}', 'x')"}})
     assert "login(" in caplog.text

@@ -240,6 +240,20 @@ def test_the_second_drops_the_first_and_tells_its_form(form):
     expect_nothing_open()
 
 
+def test_the_form_of_the_first_is_told_even_if_the_second_begins_in_the_panel(form):
+    first = begin(form)
+    panel = Form(form.client)
+    panel.entry = form.client.panel
+    heard: list[dict[str, object]] = []
+    panel.entry.send = lambda message, buffers=None: heard.append(message)
+    panel.ask("begin_with_provider", "2", provider="github", return_page=PAGE)
+    assert [said["attempt"] for said in outcomes(form)] == [first["attempt"]]
+    (second,) = (said for said in heard if said["type"] == "answer")
+    assert not any(said["type"] == "returned" for said in heard)
+    panel.ask("cancel_with_provider", "3", attempt=second["attempt"])
+    expect_nothing_open()
+
+
 def test_the_address_of_another_sign_in_is_refused_and_the_right_one_may_follow(form):
     begun = begin(form)
     address = came_back_to(begun["url"], "ada@example.com")

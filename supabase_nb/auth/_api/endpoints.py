@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from ... import errors, logs, tokens
+from ... import errors, log_redaction, tokens
 from ..._background import IN_BROWSER
 from ..._urls import check_url
 from ..._version import __version__
@@ -313,7 +313,7 @@ class AuthAPI:
     def _open(self) -> httpx.AsyncBaseTransport:
         """The transport: the given one, or our own connection pool."""
         if self._transport is None:
-            logs.install()
+            log_redaction.install()
             self._transport = self._async_transport()
         return self._transport
 

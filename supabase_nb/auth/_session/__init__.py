@@ -2,13 +2,14 @@
 
 - `manager`: creates and connects the parts below.
 - `set_session`: makes a session current, from given tokens or after a sign-in.
-- `sign_in`: the requests of the sign-in methods.
+- `sign_in_requests`: the requests of the sign-in methods.
 - `snapshot`, `state`: the current session, as a value that is replaced with each change.
 - `session_store`, `stored_session`: a project's stored sessions, each under its id.
   `session_index`: which names use them.
 - `refresher`: one refresh for all callers, threads and kernels. `retry`: when to try again.
 - `scheduler`, `background`: when a session is refreshed automatically, and what is done then.
 - `storage_sync`: takes over other kernels' changes to the stored session.
+- `other_program`: notices that another program refreshes the same session.
 - `sign_out`: ends a session here at once, and on the server as soon as it responds.
 - `change_queue`: calls observers and subscribers, in order.
 """

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..._background import run_soon
 from ..._fork import renew_after_fork
-from ...logs import log_without_text
+from ...log_redaction import log_without_text
 from ...models import AuthCallback, AuthEvent, Session, Subscription
 from .._loop import running_loop
 

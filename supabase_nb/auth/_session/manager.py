@@ -29,7 +29,7 @@ from .sign_out import SignOut
 from .snapshot import Freshness, SessionSnapshot
 from .state import SessionState, not_signed_in
 from .storage_sync import StorageSync
-from .stored_session import StorageDamaged
+from .stored_session import StorageDamaged, TokenPair
 
 logger = logging.getLogger("supabase_nb")
 
@@ -226,10 +226,14 @@ class SessionManager:
         async with self.sync.exclusively(self.state.session_id()):
             await self.sync.catch_up(locked=True)
             before = self.state.snapshot
-            if before.session is None:
+            current = before.session
+            if current is None:
                 raise not_signed_in()
-            session = await self.api.session(path, body, Secret(before.session.access_token))
-            same_user(session.user, before.session.user.id)
+            # The server replaces the refresh token. If its response is lost, the old one is sent again.
+            token = TokenPair.of_session(current).refresh_token
+            await self.store.run(lambda: self.store.sent.record_sending(token))
+            session = await self.api.session(path, body, Secret(current.access_token))
+            same_user(session.user, current.user.id)
             event = AuthChangeEvent.MFA_CHALLENGE_VERIFIED
             session = await self.refresher.put_in_force(session, before, event, "second factor verified")
         failure = self.state.snapshot.error

@@ -24,8 +24,8 @@ from ...models import AuthChangeEvent, Session, User
 from ...tokens import Secret
 from .._api.endpoints import AuthAPI
 from .._loop import Runtime
+from .other_program import refreshed_elsewhere, refused_for_another
 from .retry import asked_to_wait, pause_after, retry, time_until
-from .second_holder import refreshed_elsewhere, refused_for_another
 from .session_store import SessionStore
 from .snapshot import Freshness, SessionSnapshot
 from .state import SessionState, not_signed_in
@@ -265,7 +265,7 @@ class TokenRefresher:
             AuthSessionMismatch: The response has another user.
         """
         sent = self.store.sent
-        first = await self.store.run(lambda: sent.is_first(pair.refresh_token))
+        first = await self.store.run(lambda: sent.record_sending(pair.refresh_token))
         known = known if first else None  # else what comes of it may be our own doing
         try:
             session = await self.api.refresh(pair.refresh_token, pair.claims, user)

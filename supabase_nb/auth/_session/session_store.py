@@ -26,7 +26,7 @@ from .._api.server_clock import ServerClock
 from .._loop import Runtime
 from ..pkce import Pkce
 from . import session_index
-from .second_holder import SentTokens
+from .other_program import SentTokens
 from .session_index import Entry, Index
 from .stored_session import StorageDamaged, StoredSession, TokenPair
 

@@ -303,7 +303,8 @@ class SetSession:
                 ended.discard(pair.session_id)  # perhaps only the refresh token is wrong
             for record in known.records:
                 mine = record.session.session_id in ended
-                if mine or record.pair.refresh_token == pair.refresh_token:
+                same = bool(pair.refresh_token) and record.pair.refresh_token == pair.refresh_token
+                if mine or same:
                     if in_force.record is not None and record.id == in_force.record.id:
                         await self._refresher.end(error, in_force.generation)
                     else:

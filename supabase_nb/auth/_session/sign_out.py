@@ -181,7 +181,7 @@ class SignOut:
 
     def _retry_later(self, pending: PendingRevocation) -> None:
         """Retry, unless the user has signed in again in the meantime."""
-        if pending not in self._pending:
+        if not any(known is pending for known in self._pending):
             return
         then = pending._replace(at=self._now() + _RETRY_PAUSE)
         self._pending = tuple(then if known is pending else known for known in self._pending)

@@ -59,7 +59,7 @@ class StoredSession(NamedTuple):
         salt: The hashes' salt, hexadecimal.
         spent_token_hashes: The hashes, oldest first, at most 512.
         clock_offset: Server's clock minus this machine's, when the session was saved, in seconds.
-        shared: Whether another program refreshes it too (`second_holder`).
+        shared: Whether another program refreshes it too (`other_program`).
     """
 
     session: Session

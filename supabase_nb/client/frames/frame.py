@@ -18,7 +18,7 @@ from .position import Term
 from .progress import Progress
 from .query import Query, read
 from .reading import NotOrdered, Order, Reading, now
-from .row_limit import DataWarning, outside
+from .truncation_warning import DataWarning, outside
 
 if TYPE_CHECKING:
     from .columns import Library

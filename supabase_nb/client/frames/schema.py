@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from ... import _http as httpx
 from ...errors import AuthError
-from .row_limit import RowLimit
+from .truncation_warning import RowLimit
 
 if TYPE_CHECKING:
     from ..client import Client

@@ -12,7 +12,7 @@ import { h, say, write } from "./shared.mjs";
  * One way to sign in: a tab. Its words begin with `form.` and its name.
  * @typedef {object} Method
  * @property {string} name
- * @property {string} request what the kernel is asked for (`requests.py`)
+ * @property {string} request what the kernel is asked for (`panel_requests.py`)
  * @property {string} [first] what it is asked for while the last field is empty
  * @property {{name: string, word: string, type: string, keep?: boolean, paste?: boolean}[]} fields `keep`: its value
  *   outlives a failure; `paste`: a paste of several tokens goes to the kernel at once
@@ -258,7 +258,7 @@ export function signInForm(words, channel, told) {
   }
 
   function send() {
-    if (request.busy() || done) return;
+    if (request.busy() || providers.busy() || done) return;
     const values = inputs().map((input) => input.value);
     const empty = values.map((value) => !value.trim());
     if (asksFirst()) empty.pop();
@@ -271,7 +271,7 @@ export function signInForm(words, channel, told) {
   }
 
   function hand(/** @type {Record<string, string>} */ fields) {
-    if (request.busy() || done) return;
+    if (request.busy() || providers.busy() || done) return;
     const hadFocus = hasFocus();
     first = asksFirst();
     // New fields: emptied ones would give their text back at Ctrl-Z.

@@ -65,6 +65,8 @@ export function providerSignIn(words, channel, told) {
   let offered = { providers: [], anonymous: false };
   /** The one provider that a magic asked for. @type {Provider | null} */
   let only = null;
+  /** Whether a new anonymous user was requested. A second request would create a second user. */
+  let anonymously = false;
   /** @type {Attempt | null} */
   let attempt = null;
   /** What to do with the kernel's answer, by the request's id. @type {Map<string, (news: Answer) => void>} */
@@ -131,9 +133,11 @@ export function providerSignIn(words, channel, told) {
   }
 
   function signInAnonymously() {
-    if (told.busy()) return;
+    if (told.busy() || anonymously) return;
+    anonymously = true;
     told.say(say(words, "form.provider.asking"));
     askNow("sign_in_anonymously", {}, (news) => {
+      anonymously = false;
       if (news.ok) told.done(news.text);
       else told.say(news.text || say(words, "form.failed"), "bad");
     });
@@ -142,7 +146,7 @@ export function providerSignIn(words, channel, told) {
   // -- a sign-in ----------------------------------------------------------------------------------------------------
 
   function begin(/** @type {Provider} */ provider) {
-    if (told.busy()) return;
+    if (told.busy() || anonymously) return;
     drop();
     // Open the window now, because browsers allow that only during a click.
     /** @type {Attempt} */
@@ -356,6 +360,7 @@ export function providerSignIn(words, channel, told) {
 
   return {
     element,
+    busy: () => anonymously,
     /** The form was opened. `first`: the provider that a magic asked for. */
     open(/** @type {Provider | null} */ first) {
       if (!attempt) {
@@ -382,6 +387,7 @@ export function providerSignIn(words, channel, told) {
     /** The kernel is gone, so nothing can be cancelled there. */
     forget() {
       asked.clear();
+      anonymously = false;
       leave();
     },
   };

@@ -3,6 +3,8 @@
 
 /** The folder of our extension and the page in it. */
 const RETURNED = "supabase-nb/static/returned.html";
+/** How long to wait for a response of the notebook's server, in ms. */
+const LONGEST_WAIT = 3_000;
 
 /** Its address, once it is known to be served. */
 let returnPage = "";
@@ -32,7 +34,7 @@ async function findReturnPage() {
  * @param {RequestMode} mode
  */
 function isServed(address, mode) {
-  return fetch(address, { method: "HEAD", mode, cache: "no-store" });
+  return fetch(address, { method: "HEAD", mode, cache: "no-store", signal: AbortSignal.timeout(LONGEST_WAIT) });
 }
 
 /**

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from ..tokens import Secret
-from .views import plain, views
+from .decoded_text import plain, views
 
 # Secrets are recognized by their last characters, which are the signature's for a JWT.
 _LENGTH = 12

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from IPython.core.getipython import get_ipython
 
-from .scope import DEFAULT_NAME
+from .calling_scope import DEFAULT_NAME
 
 if TYPE_CHECKING:
     from ..auth import AuthClient

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .._background import IN_BROWSER
-from .._input_checks import refuse_key_for_token
+from .._credential_checks import refuse_key_for_token
 from .._urls import is_this_machine
 from ..binder import on_binder
-from ..client.connect import resolve_project
+from ..client.project_lookup import resolve_project
 from ..errors import AuthError
 from ..tokens import Secret, is_jwt
 from . import arguments, prompts
 from .arguments import MagicParser, SupabaseUsageError
-from .scope import DEFAULT_NAME, Scope
+from .calling_scope import DEFAULT_NAME, Scope
 from .text import WORDS
-from .values import holds_no_session, text_of, token_pair
+from .token_values import holds_no_session, text_of, token_pair
 
 if TYPE_CHECKING:
     from ..client import Client

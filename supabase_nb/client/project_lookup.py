@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from .. import tokens
-from .._input_checks import project_url, refuse_token_for_key
+from .._credential_checks import project_url, refuse_token_for_key
 from .._urls import check_url
 from ..errors import AuthError
 from ..tokens import Secret

@@ -48,7 +48,7 @@ class SentTokens:
     ) -> None:
         self._storage, self._key, self._lock = storage, key, lock
 
-    def is_first(self, token: Secret) -> bool:
+    def record_sending(self, token: Secret) -> bool:
         """Record that a refresh token is about to be sent. Returns whether it is sent for the first time."""
         try:
             with self._lock():

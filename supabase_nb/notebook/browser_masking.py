@@ -11,10 +11,10 @@ from typing import Any
 from ..tokens import Secret
 from .assets import read_esm
 from .base_widget import BaseWidget
-from .notice import Notice, Report
+from .cell_notice import Notice, Report
 
 
-class CellCleaner(BaseWidget):
+class BrowserMasker(BaseWidget):
     """Sends lengths and salted hashes to the browser, never values, and receives which cells it cleaned.
 
     This uses messages instead of traits, because traits are saved with notebooks.

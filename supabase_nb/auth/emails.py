@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..models import AuthOtpResponse, AuthResponse
 from ..tokens import Secret
 from ._arguments import Given, require, require_contact
-from ._session import sign_in as requests
+from ._session import sign_in_requests as requests
 
 if TYPE_CHECKING:
     from ._session.manager import SessionManager

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from ..errors import AuthApiError, AuthError
+from ..errors import AuthApiError, AuthError, copy_error
 from ..tokens import Secret
-from .codes import identifier_of, sign_in_with_code
+from .one_time_codes import identifier_of, sign_in_with_code
 from .text import name_of_user, word
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ def _verify_factor(auth: AuthClient, fields: Fields) -> str:
     if failure.code == "mfa_factor_not_found":
         auth.refresh_session()  # it was removed elsewhere: show the user's factors as they are now
         raise AuthError(word("factor.gone"))
-    raise AuthError(word("factor.wrong")) if failure.code == "mfa_verification_failed" else failure
+    if failure.code == "mfa_verification_failed":
+        raise AuthError(word("factor.wrong"))
+    raise copy_error(failure)
 
 
 def _identifier(fields: Fields) -> dict[str, str]:

@@ -20,7 +20,6 @@ from .redaction import hide
 LOGGERS = (
     "supabase_nb",
     "supabase_nb.demo",
-    "supabase_nb.notebook.widgets",
     "httpx",
     "httpcore.connection",
     "httpcore.http11",
