@@ -385,8 +385,10 @@ def test_as_an_anonymous_user(
         run_all(page)
         panel = page.locator(".sb[data-kind=panel]")
         panel.get_by_role("button", name="Sign in").click()
-        panel.get_by_role("button", name="Continue as an anonymous user").click()
+        before = len(project.admin("GET", "/users")["users"])
+        panel.get_by_role("button", name="Continue as an anonymous user").dblclick()
         expect(panel).to_contain_text("Anonymous user")
+        assert len(project.admin("GET", "/users")["users"]) == before + 1
         expect(panel).to_have_attribute("data-status", "active")
         expect_nothing_open(page)
     with running_server(providers="", disable_email=True) as project:
