@@ -119,6 +119,24 @@ def test_signing_out_one_user_leaves_another_users_session_in_a_second_notebook(
     assert restarted.user.email == "grace@example.com"
 
 
+def test_a_session_that_lost_its_name_follows_its_rotations_under_another_name(
+    connect: Connect, own_server: DemoServer
+) -> None:
+    pair = new_pair(own_server, "grace@example.com")
+    first, second, work = connect().auth, connect().auth, connect(name="work").auth
+    first.set_session(*pair)
+    second.get_session()
+    work.set_session(*pair)
+    first.set_session(*new_pair(own_server, "ada@example.com"))
+    first.sign_out("local")
+    for _ in range(2):  # now the server would take the token that `second` has for stolen
+        own_server.advance(3600)
+        newest = work.refresh_session().session
+    own_server.advance(60)
+    assert second.refresh_session().session.access_token == newest.access_token
+    assert work.refresh_session().session is not None
+
+
 def test_the_newest_rotation_is_continued_though_the_names_copy_is_older(
     connect: Connect, own_server: DemoServer, storage: FileStorage
 ) -> None:

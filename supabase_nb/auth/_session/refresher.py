@@ -309,7 +309,7 @@ class TokenRefresher:
             record = record._replace(shared=record.shared or shared)
             found = await self._sync.read()
             stored = found.record
-            if await self._sync.is_signed_out(before, found):
+            if stored is None and found.trouble is None and before.saved:
                 self.state.signed_out_elsewhere()
                 raise not_signed_in()
             if stored and before.saved and not record.is_spent(stored.pair.refresh_token):

@@ -284,14 +284,10 @@ class SessionStore:
         entry = self._index().get(record.id)
         return entry is not None and self.key in entry.names and not self._is_old(entry)
 
-    def is_kept_without_name(self, record: StoredSession) -> bool:
-        """Whether a session is still stored, though another one has taken this client's name from it."""
+    def has_lost_name(self, record: StoredSession) -> bool:
+        """Whether another session has used this client's name since, which was then signed out."""
         entry = self._index().get(record.id)
-        return (
-            entry is not None
-            and self.key not in entry.names
-            and self.read_by_id(record.id).record is not None
-        )
+        return entry is not None and self.key not in entry.names
 
     def _is_old(self, entry: Entry) -> bool:
         return abs(self.clock.clock.wall() - entry.used) > _A_DAY

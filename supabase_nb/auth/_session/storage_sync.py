@@ -73,20 +73,14 @@ class StorageSync:
         mine = self._state.snapshot.record
         found = await self._store.run(self._store.read)
         theirs = found.record
-        if mine is None or theirs is None or theirs.session.user.id == mine.session.user.id:
+        if mine is None or found.trouble is not None:
             return found
+        if theirs is not None and theirs.session.user.id == mine.session.user.id:
+            return found
+        if theirs is None and not await self._store.run(lambda: self._store.has_lost_name(mine)):
+            return found  # signed out
         own = await self._store.run(lambda: self._store.read_by_id(mine.id))
-        return own._replace(others=(theirs,))
-
-    async def is_signed_out(self, snapshot: SessionSnapshot, found: Found) -> bool:
-        """Whether another kernel has signed this session out: nothing is stored under its name any more.
-
-        If the name was used for another session in between, it is that one that was signed out.
-        """
-        record = snapshot.record
-        if record is None or found.record is not None or found.trouble is not None or not snapshot.saved:
-            return False
-        return not await self._store.run(lambda: self._store.is_kept_without_name(record))
+        return own._replace(others=() if theirs is None else (theirs,))
 
     async def reconcile(self, found: Found, *, locked: bool) -> None:
         """Take over another kernel's changes. The caller holds `SessionState.commit`."""
@@ -98,7 +92,7 @@ class StorageSync:
             if isinstance(found.trouble, StorageDamaged):
                 await self._save_ours(snapshot, locked, found.trouble)
             return
-        if await self.is_signed_out(snapshot, found):
+        if stored is None and snapshot.saved:
             record = snapshot.record
             await self._store.run(lambda: self._store.forget_if_unused(record))
             self._state.signed_out_elsewhere()
