@@ -34,7 +34,7 @@ class ProjectSettings:
     phone: bool
 
 
-def settings_of(auth: AuthClient) -> ProjectSettings:
+def fetch_settings(auth: AuthClient) -> ProjectSettings:
     """Ask the auth server what it offers (``tests/wire/public-es256.json``).
 
     Raises:

@@ -226,7 +226,7 @@ def is_name(word: str) -> bool:
 
 def named(word: str, *, otherwise: str = "This variable") -> str:
     """A word for use in a message, hidden if it could be a token."""
-    return f"`{word}`" if _sayable(word) else otherwise
+    return f"`{word}`" if _is_safe_to_show(word) else otherwise
 
 
 def _is_bare_literal(word: str, what: str) -> bool:
@@ -304,7 +304,7 @@ def _follow(word: str, scope: Mapping[str, Any], what: str) -> Any:
 
 
 def _unknown(name: str, known: Mapping[str, Any], what: str, kind: str) -> str:
-    said = f"There is no {kind} `{name}`" if _sayable(name) else f"There is no {kind} with that name"
+    said = f"There is no {kind} `{name}`" if _is_safe_to_show(name) else f"There is no {kind} with that name"
     close = _close_names(name, known)
     if close:
         return f"{said}. Did you mean {' or '.join(f'`{found}`' for found in close)}?"
@@ -324,7 +324,7 @@ def _close_names(name: str, known: Mapping[str, Any]) -> list[str]:
     return difflib.get_close_matches(name, names, n=2, cutoff=0.6)
 
 
-def _sayable(word: str) -> bool:
+def _is_safe_to_show(word: str) -> bool:
     """Whether a word can be repeated in a message, because it can't be a token.
 
     Version 1 refresh tokens are 12 letters and digits. All others are longer.

@@ -71,7 +71,7 @@ class CellRedaction:
         for event, hook in (("pre_run_cell", self._before), ("post_run_cell", self._after)):
             shell.events.register(event, hook)
             self._undo.append(functools.partial(shell.events.unregister, event, hook))
-        self._undo.append(redaction.listen(self._learned))
+        self._undo.append(redaction.listen(self._on_new_secret))
         form_listeners.append(self._form_is_shown)
         self._undo.append(functools.partial(form_listeners.remove, self._form_is_shown))
         log = getattr(kernel, "log", None)
@@ -86,7 +86,7 @@ class CellRedaction:
             code = history.input_hist_raw[-1] if history is not None else ""
         self._look_at(code)
         if earlier := redaction.given():
-            self._learned(earlier, True)
+            self._on_new_secret(earlier, True)
 
     def uninstall(self) -> None:
         """Remove all hooks."""
@@ -228,7 +228,7 @@ class CellRedaction:
         if here or keys:
             ipython_records.clean_memory(self.shell, here | keys)
 
-    def _learned(self, values: tuple[Secret, ...], given: bool) -> None:
+    def _on_new_secret(self, values: tuple[Secret, ...], given: bool) -> None:
         """New values are known: clean earlier records. Called in any thread."""
         with self._lock:
             here = ipython_records.values_in_memory(self.shell, values) | (self._in_cells & set(values))

@@ -152,7 +152,7 @@ class SupabaseMagics:
 
             status_bar.add(name, client.auth)
 
-    def take_over(self, previous: SupabaseMagics) -> None:
+    def adopt_clients(self, previous: SupabaseMagics) -> None:
         """Take over the clients of previously loaded magics."""
         self.connections.update(previous.connections)
         self._made.update(previous._made)
@@ -337,7 +337,7 @@ def load(shell: InteractiveShell) -> None:
         magics = SupabaseMagics(shell)
         _loaded[shell] = magics
         if (previous := _reloading.pop(shell, None)) is not None:
-            magics.take_over(previous)
+            magics.adopt_clients(previous)
         magics.load()
 
 

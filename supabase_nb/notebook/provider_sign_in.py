@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from .._background import HAS_THREADS, IN_BROWSER, run_soon
 from .._inline_loop import page_loop
 from ..auth.browser_sign_in import LIFETIME, begin_with_provider
-from ..auth.project_settings import settings_of
+from ..auth.project_settings import fetch_settings
 from ..errors import AuthError
 from ..redaction import shown
 from ..tokens import Secret
@@ -126,7 +126,7 @@ def _attempt_of(auth: AuthClient, fields: Fields) -> _Attempt | None:
     return attempt if attempt is not None and attempt.id == wanted else None
 
 
-def _page_in(fields: Fields) -> str:
+def _return_page(fields: Fields) -> str:
     """The page of the notebook's server that a browser can come back to; empty if there is none."""
     page = fields.get("return_page", Secret("")).reveal()
     return page if urlsplit(page).scheme in ("http", "https") else ""
@@ -134,8 +134,8 @@ def _page_in(fields: Fields) -> str:
 
 def sign_in_options(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
     """What the form offers besides passwords, codes and tokens."""
-    settings = settings_of(auth)
-    page = _page_in(fields)
+    settings = fetch_settings(auth)
+    page = _return_page(fields)
     # A kernel in the browser can't listen on a port, so a provider needs a page to return to.
     offered = settings.providers[:40] if page or not IN_BROWSER else ()
     providers = [{"name": name, "label": name_of_provider(name)} for name in offered]
@@ -155,10 +155,10 @@ def begin(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
     """
     from .loopback_listener import LoopbackListener
 
-    provider, page = fields.get("provider", Secret("")).reveal(), _page_in(fields)
+    provider, page = fields.get("provider", Secret("")).reveal(), _return_page(fields)
     label = name_of_provider(provider)
     # If the provider was turned off, the window would show the server's error and never return.
-    if provider not in settings_of(auth).providers:
+    if provider not in fetch_settings(auth).providers:
         raise AuthError(word("form.provider.disabled", provider=label), code="provider_disabled")
     if not page and IN_BROWSER:
         raise AuthError(word("form.provider.impossible"), code="provider_disabled")

@@ -115,7 +115,7 @@ def describe(auth: AuthClient) -> View:
         "message": error.message if error and not auth.closed else None,
         "notices": [{"name": getattr(text, "name", ""), "text": text} for text in auth.notices],
         "events": [
-            {"kind": str(event.kind), "ago": now - event.time, "text": _told(event.cause)}
+            {"kind": str(event.kind), "ago": now - event.time, "text": _cause_text(event.cause)}
             for event in reversed(events)
         ],
     }
@@ -132,7 +132,7 @@ def _cleaned(value: Any, longest: int = 400) -> Any:
     return [_cleaned(item, longest) for item in value] if isinstance(value, list) else value
 
 
-def _told(cause: str) -> str:
+def _cause_text(cause: str) -> str:
     return WORDS.get(f"cause.{cause}") or cause[:1].upper() + cause[1:]
 
 

@@ -123,9 +123,9 @@ class Display(BaseWidget):
                 if request in self._requests:
                     return
                 self._requests.append(request)
-            run_soon(self._carry_out, request, what, fields, name="supabase-nb-ask")
+            run_soon(self._handle_request, request, what, fields, name="supabase-nb-ask")
 
-    def _carry_out(self, request: str, what: str, fields: Fields) -> None:
+    def _handle_request(self, request: str, what: str, fields: Fields) -> None:
         self.send({"type": "taken", "id": request})
         answer: dict[str, Any] = {"type": "answer", "id": request, "ok": False, "text": ""}
         auth = self.open_client()

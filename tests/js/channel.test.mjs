@@ -165,9 +165,9 @@ test("one request at a time, and a word while the kernel is busy", () => {
   const { id } = model.sent[0];
   assert.equal(request.busy(), true);
   mock.timers.tick(2000);
-  request.hear({ type: "answer", id: "another", ok: true, text: "" });
-  request.hear({ type: "taken", id });
-  request.hear({ type: "answer", id, ok: false, text: "No." });
+  request.receive({ type: "answer", id: "another", ok: true, text: "" });
+  request.receive({ type: "taken", id });
+  request.receive({ type: "answer", id, ok: false, text: "No." });
   assert.deepEqual(steps, [["sent", ""], ["busy", ""], ["taken", ""], ["failed", "No."]]);
   assert.equal(request.busy(), false);
   request.ask("sign_out", { why: "x" });

@@ -235,7 +235,7 @@ class SessionManager:
             session = await self.api.session(path, body, Secret(current.access_token))
             same_user(session.user, current.user.id)
             event = AuthChangeEvent.MFA_CHALLENGE_VERIFIED
-            session = await self.refresher.put_in_force(session, before, event, "second factor verified")
+            session = await self.refresher.save_and_activate(session, before, event, "second factor verified")
         failure = self.state.snapshot.error
         if isinstance(failure, AuthStorageError):
             raise errors.copy_error(failure)

@@ -62,7 +62,7 @@ class SentTokens:
             return False
         return True
 
-    def knows_all_about(self, session: StoredSession) -> bool:
+    def is_complete_for(self, session: StoredSession) -> bool:
         """Whether every kernel of ours that may have sent the session's refresh token recorded it here.
 
         With `MemoryStorage`, an earlier kernel may have used a token that is now pasted again.
@@ -91,18 +91,18 @@ def refreshed_elsewhere(before: Session, after: Session) -> bool:
         return got > sent + 1  # each rotation counts one (`tests/wire/rotation-v2-refresh-tokens.json`)
     # Issuing a version 1 token sets the user's `updated_at`. Sending its parent again returns the same token,
     # and `updated_at` then shows when it was issued (`tests/wire/rotation.json`, family 3).
-    seen, touched, answered = _touched(before), _touched(after), after.issued_at
+    seen, touched, answered = _user_updated_at(before), _user_updated_at(after), after.issued_at
     if seen is None or touched is None or answered is None:
         return False
     return touched > seen and answered - touched > _LONG_BEFORE
 
 
-def _touched(session: Session) -> float | None:
+def _user_updated_at(session: Session) -> float | None:
     at: datetime | None = session.user.updated_at
     return at.timestamp() if at else None
 
 
-def refused_for_another(refused: AuthApiError) -> AuthApiError:
+def other_program_error(refused: AuthApiError) -> AuthApiError:
     """The rejection of a token that only another program can have used, with a message that says so."""
     error = errors.copy_error(refused)
     error.message = _REFUSED

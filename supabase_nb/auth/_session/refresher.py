@@ -1,7 +1,7 @@
 """TokenRefresher: one exchange of the refresh token for all callers, retried in outages.
 
 A refresh from top to bottom: `refresh` -> `_join_or_start` -> `_run` -> `_attempt` -> `exchange_current` ->
-`put_in_force`.
+`save_and_activate`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ...models import AuthChangeEvent, Session, User
 from ...tokens import Secret
 from .._api.endpoints import AuthAPI
 from .._loop import Runtime
-from .other_program import refreshed_elsewhere, refused_for_another
+from .other_program import other_program_error, refreshed_elsewhere
 from .retry import asked_to_wait, pause_after, retry, time_until
 from .session_store import SessionStore
 from .snapshot import Freshness, SessionSnapshot
@@ -235,7 +235,7 @@ class TokenRefresher:
         except AuthApiError as error:
             refused = error
         else:
-            return await self.put_in_force(session, snapshot, shared=shared)
+            return await self.save_and_activate(session, snapshot, shared=shared)
         if refused.code in FINAL_CODES:
             stored = (await self._sync.read()).record
             if stored and not last and stored.session.refresh_token != sent.reveal():
@@ -275,10 +275,10 @@ class TokenRefresher:
             self.state.exchanged_at = self._clock.clock.steady()
             same_user(session.user, user.id if user else pair.user_id)
             return session, known is not None and refreshed_elsewhere(known.session, session)
-        another = known is not None and refused.code == _ALREADY_USED and sent.knows_all_about(known)
-        raise refused_for_another(refused) if another else refused
+        another = known is not None and refused.code == _ALREADY_USED and sent.is_complete_for(known)
+        raise other_program_error(refused) if another else refused
 
-    async def put_in_force(
+    async def save_and_activate(
         self,
         session: Session,
         before: SessionSnapshot,

@@ -254,7 +254,7 @@ class SetSession:
             if self._state.is_superseded(request):
                 await self._set_aside(record, request, issued=issued)
                 return session
-            self._state.carry_out(request)
+            self._state.supersede_earlier(request)
             self._signing_out.drop(session)
             failure = await self._store.run(lambda: self._store.save(record, use=True, stored=stored))
             self._state.note("detached", None)
@@ -359,5 +359,5 @@ def _record_of(session: Session, pair: TokenPair, known: _Known, *, shared: bool
     )
     if base is None:
         return StoredSession.begin(session, spent=spent)
-    shared = shared or base.shared or base.was_overtaken_by(pair)
+    shared = shared or base.shared or base.is_older_than(pair)
     return base.rotated_to(session, spent=spent)._replace(shared=shared)

@@ -76,7 +76,7 @@ class SignOut:
             AuthStorageError: The stored session could not be removed.
         """
         request = self._state.new_request()
-        self._state.carry_out(request)  # earlier calls are superseded
+        self._state.supersede_earlier(request)  # earlier calls are superseded
         ending = self._runtime.start(self._end_here(request, scope, cause))
         pending, failure = await asyncio.shield(ending)
         if pending is not None:

@@ -96,7 +96,7 @@ class SessionState:
         self._requests += 1
         return Request(self._requests)
 
-    def carry_out(self, request: Request) -> None:
+    def supersede_earlier(self, request: Request) -> None:
         """Supersede all earlier calls."""
         self._latest = max(self._latest, request.number)
 

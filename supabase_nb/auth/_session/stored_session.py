@@ -142,7 +142,7 @@ class StoredSession(NamedTuple):
             return ours > supplied
         return mine is not None and theirs is not None and mine > theirs
 
-    def was_overtaken_by(self, pair: TokenPair) -> bool:
+    def is_older_than(self, pair: TokenPair) -> bool:
         """Whether the pair is a later rotation of this session, which was made by another program."""
         if not pair.refresh_token or pair.session_id != self.session.session_id or self.is_later_than(pair):
             return False

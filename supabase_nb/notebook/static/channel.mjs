@@ -31,7 +31,7 @@ import { agreed } from "./shared.mjs";
  * @typedef {object} RequestSender
  * @property {() => boolean} busy
  * @property {(what: string, fields?: Record<string, string>) => void} ask
- * @property {(news: News | null) => void} hear
+ * @property {(news: News | null) => void} receive
  * @property {() => void} drop
  */
 
@@ -134,7 +134,7 @@ export function requestSender(channel, tell) {
       later = setTimeout(() => tell("busy", ""), BUSY_AFTER);
       tell("sent", "");
     },
-    hear(news) {
+    receive(news) {
       if (!id || !news || (news.type !== "taken" && news.type !== "answer") || news.id !== id) return;
       clearTimeout(later);
       if (news.type === "taken") return tell("taken", "");

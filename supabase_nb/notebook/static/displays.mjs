@@ -33,7 +33,7 @@ function draw(model, el, channel) {
   let refreshed = shown.view?.refreshed;
 
   const show = (/** @type {News | null} */ news) => {
-    whole?.hear(news);
+    whole?.receive(news);
     const { view, life } = shown;
     const live = life === "live";
     root.classList.toggle("sb-live", live);

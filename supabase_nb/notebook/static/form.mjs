@@ -62,10 +62,10 @@ export function holdsSeveral(text) {
 /**
  * @param {Words} words
  * @param {Channel} channel
- * @param {{opened: () => void, closed: (done: boolean, hadFocus: boolean) => void}} told `done`: somebody has
+ * @param {{opened: () => void, closed: (done: boolean, hadFocus: boolean) => void}} callbacks `done`: somebody has
  *   signed in
  */
-export function signInForm(words, channel, told) {
+export function signInForm(words, channel, callbacks) {
   // Random, because each widget has its own copy of the module and ids must be unique on the page.
   const number = Math.random().toString(36).slice(2);
   const title = h("span", { class: "sb-form-title" });
@@ -285,7 +285,7 @@ export function signInForm(words, channel, told) {
     done = false;
     choose(METHODS.findIndex((each) => each.name === name), false);
     providers.open(provider);
-    told.opened();
+    callbacks.opened();
     if (focus) inputs()[0]?.focus();
   }
 
@@ -296,7 +296,7 @@ export function signInForm(words, channel, told) {
     providers.drop();
     element.hidden = true;
     body.replaceChildren();
-    told.closed(signedIn, hadFocus);
+    callbacks.closed(signedIn, hadFocus);
   }
 
   choose(0, false);
@@ -308,9 +308,9 @@ export function signInForm(words, channel, told) {
       write(title, say(words, "form.title", { host: [view?.host, view?.client].filter(Boolean).join(" · ") }));
       if (done && life === "live" && view?.user && view.status !== "expired") close(true);
     },
-    hear(/** @type {News | null} */ news) {
-      request.hear(news);
-      providers.hear(news);
+    receive(/** @type {News | null} */ news) {
+      request.receive(news);
+      providers.receive(news);
     },
     /** The kernel is gone. */
     drop() {

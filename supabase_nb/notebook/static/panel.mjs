@@ -26,7 +26,7 @@ const TONES = /** @type {Record<string, string>} */ ({
  * @param {Words} words
  * @param {Channel} channel
  * @param {boolean} asks whether to open the form at first, unless a user is signed in
- * @returns {Part & {hear: (news: News | null) => void, free: () => void}}
+ * @returns {Part & {receive: (news: News | null) => void, free: () => void}}
  */
 export function panel(words, channel, asks) {
   const who = person(words);
@@ -228,10 +228,10 @@ export function panel(words, channel, asks) {
       token.tick?.(shown, now);
       tick(now);
     },
-    hear(news) {
-      request.hear(news);
-      form.hear(news);
-      factor.hear(news);
+    receive(news) {
+      request.receive(news);
+      form.receive(news);
+      factor.receive(news);
       if (news?.type === "open") form.open("tokens", false, channel.provider());
     },
     free() {

@@ -27,11 +27,11 @@ const SENTENCES = 3;
  * @param {Words} words
  * @param {Channel} channel
  * @param {{busy: () => boolean, mode: (mode: "" | "only" | "waiting") => void,
- *   say: (text: string, mood?: string) => void, done: (text: string) => void, email: (on: boolean) => void}} told
+ *   say: (text: string, mood?: string) => void, done: (text: string) => void, email: (on: boolean) => void}} callbacks
  *   `mode`: how much of the form is visible; `say`: shows a message below the fields; `done`: the user has signed in;
  *   `email`: whether the project accepts email addresses or phone numbers
  */
-export function providerSignIn(words, channel, told) {
+export function providerSignIn(words, channel, callbacks) {
   const number = Math.random().toString(36).slice(2);
   const choices = h("div", { class: "sb-choices", hidden: true });
   const title = h("p", { class: "sb-waiting-title" });
@@ -92,7 +92,7 @@ export function providerSignIn(words, channel, told) {
 
   function speak(/** @type {string} */ text) {
     if (attempt) write(state, text);
-    else told.say(text);
+    else callbacks.say(text);
   }
 
   // -- what is offered ----------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ export function providerSignIn(words, channel, told) {
     if (!news.ok || !news.providers) return; // the form works without
     const known = JSON.stringify(offered);
     offered = { providers: news.providers, anonymous: Boolean(news.anonymous) };
-    told.email(news.email !== false);
+    callbacks.email(news.email !== false);
     if (!attempt && !only && known !== JSON.stringify(offered)) offer();
   }
 
@@ -123,30 +123,30 @@ export function providerSignIn(words, channel, told) {
     if (only) choices.append(link("form.provider.others", showAll));
     else if (anonymous) choices.append(link("form.provider.anonymous", signInAnonymously));
     choices.hidden = !buttons.length && !anonymous;
-    told.mode(only ? "only" : "");
+    callbacks.mode(only ? "only" : "");
   }
 
   function showAll() {
     only = null;
     offer();
-    told.say("");
+    callbacks.say("");
   }
 
   function signInAnonymously() {
-    if (told.busy() || anonymously) return;
+    if (callbacks.busy() || anonymously) return;
     anonymously = true;
-    told.say(say(words, "form.provider.asking"));
+    callbacks.say(say(words, "form.provider.asking"));
     askNow("sign_in_anonymously", {}, (news) => {
       anonymously = false;
-      if (news.ok) told.done(news.text);
-      else told.say(news.text || say(words, "form.failed"), "bad");
+      if (news.ok) callbacks.done(news.text);
+      else callbacks.say(news.text || say(words, "form.failed"), "bad");
     });
   }
 
   // -- a sign-in ----------------------------------------------------------------------------------------------------
 
   function begin(/** @type {Provider} */ provider) {
-    if (told.busy() || anonymously) return;
+    if (callbacks.busy() || anonymously) return;
     drop();
     // Open the window now, because browsers allow that only during a click.
     /** @type {Attempt} */
@@ -163,8 +163,8 @@ export function providerSignIn(words, channel, told) {
     write(state, say(words, "form.provider.asking"));
     complain("");
     slot.replaceChildren(...field());
-    told.mode("waiting");
-    told.say("");
+    callbacks.mode("waiting");
+    callbacks.say("");
     stop.focus();
     void pageToReturnTo().then((page) => {
       if (attempt !== mine) return;
@@ -251,7 +251,7 @@ export function providerSignIn(words, channel, told) {
     leave();
     write(state, text);
     elsewhere.hidden = again.hidden = stop.hidden = true;
-    told.done(text);
+    callbacks.done(text);
   }
 
   /** Show the choices again, and an error. The user can retry at once. */
@@ -259,7 +259,7 @@ export function providerSignIn(words, channel, told) {
     const provider = attempt?.provider;
     const hadFocus = focused(waiting);
     end();
-    told.say(text || say(words, "form.failed"), "bad");
+    callbacks.say(text || say(words, "form.failed"), "bad");
     if (hadFocus) focus(provider);
   }
 
@@ -370,7 +370,7 @@ export function providerSignIn(words, channel, told) {
       }
       void pageToReturnTo().then((page) => ask("sign_in_options", { return_page: page }, learn));
     },
-    hear(/** @type {News | null} */ news) {
+    receive(/** @type {News | null} */ news) {
       if (news?.type === "answer") {
         const answered = asked.get(news.id);
         asked.delete(news.id);

@@ -18,10 +18,10 @@ export function sixDigits(text) {
 /**
  * @param {Words} words
  * @param {Channel} channel
- * @param {{changed: () => void, closed: (text: string, hadFocus: boolean) => void}} told `closed`: the user
+ * @param {{changed: () => void, closed: (text: string, hadFocus: boolean) => void}} callbacks `closed`: the user
  *   has postponed or verified it; `text` is the message to show
  */
-export function secondFactor(words, channel, told) {
+export function secondFactor(words, channel, callbacks) {
   const number = Math.random().toString(36).slice(2);
   const label = h("label", { class: "sb-factor-title", for: `sb-factor-code-${number}` }, say(words, "factor.code"));
   const app = h("select", { id: `sb-factor-app-${number}`, onchange: () => speak("") });
@@ -123,7 +123,7 @@ export function secondFactor(words, channel, told) {
     const hadFocus = hasFocus() || left;
     putOff = session;
     reset();
-    told.closed(text, hadFocus);
+    callbacks.closed(text, hadFocus);
   }
 
   function reset() {
@@ -155,7 +155,7 @@ export function secondFactor(words, channel, told) {
     isShown: () => Boolean(wanted) && putOff !== session,
     open() {
       putOff = undefined;
-      told.changed();
+      callbacks.changed();
       (wanted?.other ? later : input())?.focus();
     },
     show(/** @type {Shown} */ { view, life }) {
@@ -174,7 +174,7 @@ export function secondFactor(words, channel, told) {
       for (const part of [slot, verify, message]) part.hidden = Boolean(wanted?.other);
       if (!said) speak("");
     },
-    hear: request.hear,
+    receive: request.receive,
     /** The kernel is gone. */
     drop: reset,
   };
