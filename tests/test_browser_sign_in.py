@@ -295,7 +295,7 @@ def test_an_unreadable_access_token_names_no_client(make_auth: Callable[..., Aut
     }
     answers = made.Answers(**{"POST /auth/v1/token": httpx.Response(400, json=error)})
     auth = make_auth("https://abcd.supabase.co/auth/v1", transport=answers, storage=MemoryStorage())
-    with pytest.raises(AuthApiError, match="Restore the session with its access token") as refused:
+    with pytest.raises(AuthApiError, match="Pass the session's access token too") as refused:
         auth.set_session("", "abcdefghijkl")
     assert refused.value.code == "invalid_client"
 

@@ -197,7 +197,7 @@ def test_a_code_by_mail(auth: AuthClient, mails: DemoServer, between: str) -> No
     code = newest_mail(mails, "ada@example.com")["email_otp"]
     written = f" {code[:3]}{between}{code[3:]} "
     assert auth.verify_otp(email="ada@example.com", token=written).session is auth.session is not None
-    with pytest.raises(AuthInvalidCredentials, match="Each works once"):
+    with pytest.raises(AuthInvalidCredentials, match="Each works only once"):
         auth.verify_otp(email="ada@example.com", token=code)
 
 

@@ -241,9 +241,14 @@ class OwnerLoop:
                 await asyncio.shield(in_thread(changes.flush))
 
     async def _tracked(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-        """Run a coroutine as a task, so that `stop` waits for it."""
-        result: _T = await self.start(make())
-        return result
+        """Run a coroutine. `stop` waits for it."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            return await make()
+        finally:
+            self._tasks.discard(task)
 
     def stop(self) -> None:
         """Let the thread end, unless something still needs it. The next call starts it again."""

@@ -174,7 +174,9 @@ def test_an_address_that_is_not_listed_is_named_and_the_one_it_ended_on_pasted(
         field = panel.get_by_label("Address of that page")
         field.fill("http://127.0.0.1/nothing")
         field.press("Enter")
-        expect(panel.locator(".sb-problem")).to_contain_text("nothing in this address")
+        expect(panel.locator(".sb-problem")).to_contain_text(
+            "This address contains neither a code nor tokens."
+        )
         expect(field).to_have_value("")
         field.fill(address)
         field.press("Enter")

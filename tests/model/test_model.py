@@ -356,7 +356,11 @@ MUTANTS: dict[str, tuple[type, str, Any]] = {
         lambda self, error, generation: self.state.end(error),
     ),
     "the machine's clock counts": (ServerClock, "now", lambda self: self.clock.wall()),
-    "a token is taken to be sent for the first time": (SentTokens, "is_first", lambda self, token: True),
+    "a token is taken to be sent for the first time": (
+        SentTokens,
+        "record_sending",
+        lambda self, token: True,
+    ),
     "an older pair replaces a newer one": (StoredSession, "is_spent", lambda self, token: True),
 }
 

@@ -113,12 +113,12 @@ def by_provider(lab: SearchedLab, form: Any, planted: Planted) -> None:
             who = "Cancel" if name == "refused" else "ada@example.com"
             popup.get_by_role("link", name=who).click(no_wait_after=True)
             if name == "pasted":
-                while not any("code=" in address for address in came):
+                while not any("&code=" in address or "?code=" in address for address in came):
                     popup.wait_for_timeout(50)
-                page.context.unroute("**/returned.js")
                 form.get_by_text("Did you end up on a different page?").click()
                 form.get_by_label("Address of that page").fill(came[-1])
                 form.get_by_label("Address of that page").press("Enter")
+        page.context.unroute("**/returned.js")
         for address in came:
             fields = dict(parse_qsl(urlsplit(address).query))
             planted.add(

@@ -81,7 +81,9 @@ class Terminal:
         """Type a line and wait for the next prompt, of IPython or of the magic."""
         self.child.send(f"{line}\r")
         self.child.expect(r"\r\n")
-        self.child.expect([PROMPT, r"(?:Access|Refresh) token[^\r\n]{0,40}:", r"Six digits[^\r\n]{0,60}:"])
+        self.child.expect(
+            [PROMPT, r"(?:Access|Refresh) token[^\r\n]{0,40}:", r"Six-digit code[^\r\n]{0,60}:"]
+        )
         shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.child.before + self.child.after)
         self.screen += shown
         return shown
