@@ -88,7 +88,7 @@ def test_each_step_works_as_written(tmp_path: Path) -> None:
     try:
         first = run(tmp_path, leave_out="Sign out")
         # "Restart the kernel and run all cells."
-        second = run(tmp_path)
+        second = run(tmp_path, leave_out="Lose the network")
     finally:
         stop_server(tmp_path / "demo")
     assert "signed_out" in first["Connect"]
@@ -99,7 +99,7 @@ def test_each_step_works_as_written(tmp_path: Path) -> None:
         assert "refreshed: True" in shown["Watch it refresh"]
         assert all(town in shown["Query as the user"] for town in ("London", "Turin", "Geneva"))
         assert "Boston" not in shown["Query as the user"], "another user's"
-        assert "retrying: True\nactive again: True" in shown["Lose the network"]
+    assert "retrying: True\nactive again: True" in first["Lose the network"]
     assert "signed_out" in second["Sign out"]
 
 
