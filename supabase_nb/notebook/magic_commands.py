@@ -13,7 +13,6 @@ from .._background import IN_BROWSER
 from .._credential_checks import refuse_key_for_token
 from .._urls import is_this_machine
 from ..binder import on_binder
-from ..client.project_lookup import resolve_project
 from ..errors import AuthError
 from ..tokens import Secret, is_jwt
 from . import arguments, prompts
@@ -87,6 +86,8 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
     else:
         url, auth_url = (_address(given.variables, word) for word in (url, auth_url))
         key = _project_key(given.variables, key)
+    from ..client.project_lookup import resolve_project
+
     project = resolve_project(url, key, auth_url=auth_url, allow_secret_key=given.allow_secret_key)
     if project.origin:
         print(f"{project.url} ({project.origin})")  # noqa: T201
