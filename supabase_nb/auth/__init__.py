@@ -12,11 +12,12 @@
 """
 
 from ._loop import owner_loop
+from ._session.scheduler import scheduler
 from .client import AuthClient as AuthClient
 
 __all__ = ["AuthClient", "stop_owner_loop"]
 
 
 def stop_owner_loop() -> None:
-    """Stop the thread that runs all sessions, when no client is in use. The next call starts it again."""
-    owner_loop.stop()
+    """Stop the thread that runs all sessions, unless a client is refreshed automatically."""
+    owner_loop.stop(lambda: scheduler.has_clients)

@@ -12,7 +12,6 @@ import contextvars
 import logging
 import sys
 import threading
-import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from queue import Empty, SimpleQueue
@@ -161,8 +160,6 @@ class OwnerLoop:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        #: The clients that refresh automatically: they need the thread.
-        self.users: weakref.WeakSet[object] = weakref.WeakSet()
 
     @property
     def running(self) -> bool:
@@ -250,18 +247,18 @@ class OwnerLoop:
         finally:
             self._tasks.discard(task)
 
-    def stop(self) -> None:
-        """Let the thread end, unless something still needs it. The next call starts it again."""
+    def stop(self, needed: Callable[[], bool]) -> None:
+        """Let the thread end, unless it is `needed` or works. The next call starts it again."""
         loop, thread = self._loop, self._thread
         if loop is not None and thread is not None and self.running:
             with suppress(TimeoutError, concurrent.futures.TimeoutError):
-                if asyncio.run_coroutine_threadsafe(self._stop(), loop).result(2 * _LONGEST_WAIT):
+                if asyncio.run_coroutine_threadsafe(self._stop(needed), loop).result(2 * _LONGEST_WAIT):
                     thread.join(2 * _LONGEST_WAIT)
 
-    async def _stop(self) -> bool:
+    async def _stop(self, needed: Callable[[], bool]) -> bool:
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=_LONGEST_WAIT)  # connections are being closed
-        if self.users or self._tasks:
+        if needed() or self._tasks:
             return False
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.stop)

@@ -75,18 +75,21 @@ class RefreshScheduler:
 
     # -- on the loop --------------------------------------------------------------------------------------
 
+    @property
+    def has_clients(self) -> bool:
+        """Whether any client is refreshed automatically."""
+        return bool(self._clients)
+
     def _register(self, reference: weakref.ref[Refreshable]) -> None:
         client = reference()
         if client is not None:
             self._clients.setdefault(client, _Client())
-            owner_loop.users.add(client)
             self._wake_for(client)
 
     def _unregister(self, reference: weakref.ref[Refreshable]) -> None:
         client = reference()
         if client is not None:
             self._clients.pop(client, None)
-            owner_loop.users.discard(client)
         if self._timer is not None and not self._clients:
             self._timer.cancel()
             self._timer = None
