@@ -42,15 +42,15 @@ def _set_session(auth: AuthClient, fields: Fields) -> str:
     access_token, refresh_token = (fields.get(name, Secret("")) for name in ("access_token", "refresh_token"))
     # If the address contains a code instead of tokens, sign in with it.
     if _CODE.search(access_token.reveal()):
-        return _signed_in(auth.sign_in_with_url(access_token))
+        return signed_in(auth.sign_in_with_url(access_token))
     from .paste import read_paste
 
-    return _signed_in(auth.set_session(*read_paste(access_token, refresh_token)))
+    return signed_in(auth.set_session(*read_paste(access_token, refresh_token)))
 
 
 def _sign_in_with_password(auth: AuthClient, fields: Fields) -> str:
     password = fields.get("password", Secret(""))
-    return _signed_in(auth.sign_in_with_password(_identifier(fields), password=password))
+    return signed_in(auth.sign_in_with_password(_identifier(fields), password=password))
 
 
 def _send_code(auth: AuthClient, fields: Fields) -> str:
@@ -61,7 +61,7 @@ def _send_code(auth: AuthClient, fields: Fields) -> str:
 
 def _verify_code(auth: AuthClient, fields: Fields) -> str:
     code = Secret(fields.get("code", Secret("")).reveal().strip())
-    return _signed_in(sign_in_with_code(auth, _identifier(fields), code))
+    return signed_in(sign_in_with_code(auth, _identifier(fields), code))
 
 
 def _verify_factor(auth: AuthClient, fields: Fields) -> str:
@@ -84,7 +84,8 @@ def _identifier(fields: Fields) -> dict[str, str]:
     return identifier_of(fields.get("who", Secret("")).reveal().strip())
 
 
-def _signed_in(response: AuthResponse) -> str:
+def signed_in(response: AuthResponse) -> str:
+    """What the form says after a sign-in."""
     user, session = response.user, response.session
     lasts = session is None or session.refresh_token
     return word("form.signed_in" if lasts else "form.signed_in_once", who=name_of_user(user))

@@ -22,7 +22,8 @@ from ..auth.project_settings import fetch_settings
 from ..errors import AuthError
 from ..redaction import shown
 from ..tokens import Secret
-from .text import name_of_user, word
+from .panel_requests import Fields, signed_in
+from .text import word
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from ..models import SessionResponse
     from .loopback_listener import LoopbackListener
 
-Fields = Mapping[str, Secret]
 #: Sends a message to the pages that show the panel.
 Tell = Callable[[dict[str, Any]], object]
 
@@ -90,8 +90,7 @@ class _Attempt:
         try:
             if self.listener is None:
                 raise AuthError("", code="sign_in_timeout")
-            response = self.listener.wait(0)
-            news |= {"ok": True, "text": word("form.signed_in", who=name_of_user(response.user))}
+            news |= {"text": signed_in(self.listener.wait(0)), "ok": True}
         except AuthError as error:
             news["text"] = error.message
             if error.code == "sign_in_timeout":
@@ -186,7 +185,7 @@ def finish(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
     with attempt.finishing:
         response = attempt.sign_in.finish(fields.get("returned_address", Secret("")))
         _end(attempt)
-    return {"text": word("form.signed_in", who=name_of_user(response.user))}
+    return {"text": signed_in(response)}
 
 
 def cancel(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
@@ -198,7 +197,7 @@ def cancel(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
 def anonymously(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
     """Sign in as a new anonymous user."""
     response = auth.sign_in_anonymously()
-    return {"text": word("form.signed_in", who=name_of_user(response.user))}
+    return {"text": signed_in(response)}
 
 
 #: Request -> its handler. What the handler returns becomes part of the answer.
