@@ -17,7 +17,7 @@ from ._session.stored_session import TokenPair
 
 Scope = Literal["global", "local", "others"]
 SCOPES: tuple[Scope, ...] = ("global", "local", "others")
-#: Stands for a missing second token.
+#: Marks a missing second token.
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
 ONE_SESSION = (
     "Pass both tokens, as in set_session(access_token, refresh_token), or one whole session: a dictionary or "

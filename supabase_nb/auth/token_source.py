@@ -11,7 +11,7 @@ from ._session.snapshot import Freshness
 from ._session.state import margin
 from .client import AuthClient
 
-#: Stands for a missing token or key.
+#: Marks a missing token or key.
 NO_TOKEN = Secret("")
 
 

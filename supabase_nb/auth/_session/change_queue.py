@@ -32,7 +32,7 @@ class Change:
         traits: Their new values.
         event: The event for subscribers, if any.
         session: The session for subscribers.
-        left: The subscribers still to be called, in order; ``None`` stands for the traits' observers.
+        left: The subscribers still to be called, in order; ``None`` means the traits' observers.
     """
 
     traits: Mapping[str, object]
