@@ -1,7 +1,7 @@
 // The form in the panel: takes what signs in, and hands it to the kernel once.
 import { requestSender } from "./channel.mjs";
 import { providerSignIn } from "./providers.mjs";
-import { h, say, write } from "./shared.mjs";
+import { h, say, unrememberedInput, write } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
 /** @typedef {import("./channel.mjs").Channel} Channel */
@@ -187,28 +187,17 @@ export function signInForm(words, channel, callbacks) {
 
   /** Uncontrolled: what is typed is in the field and nowhere else. */
   function field(/** @type {Method["fields"][number]} */ { word, type, paste }) {
-    return h("input", {
-      id: `sb-form-${word}-${number}`,
-      type,
-      placeholder: words[`form.${method.name}.${word}.placeholder`],
-      autocomplete: "off",
-      autocapitalize: "off",
-      spellcheck: "false",
-      // Password managers that ignore `autocomplete`.
-      "data-1p-ignore": true,
-      "data-lpignore": "true",
-      "data-bwignore": true,
-      "data-form-type": "other",
-      oninput: enable,
-      onkeydown: (/** @type {KeyboardEvent} */ event) => {
-        if (event.key !== "Enter" || event.isComposing) return;
-        event.preventDefault();
-        event.stopPropagation(); // the notebook's own Enter
-        send();
+    return unrememberedInput(
+      {
+        id: `sb-form-${word}-${number}`,
+        type,
+        placeholder: words[`form.${method.name}.${word}.placeholder`],
+        oninput: enable,
+        onpaste: paste && ((/** @type {ClipboardEvent} */ event) => take(event, event.clipboardData)),
+        ondrop: paste && ((/** @type {DragEvent} */ event) => take(event, event.dataTransfer)),
       },
-      onpaste: paste && ((/** @type {ClipboardEvent} */ event) => take(event, event.clipboardData)),
-      ondrop: paste && ((/** @type {DragEvent} */ event) => take(event, event.dataTransfer)),
-    });
+      send,
+    );
   }
 
   function slot(/** @type {Method["fields"][number]} */ made) {

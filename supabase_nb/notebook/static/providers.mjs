@@ -1,6 +1,6 @@
 // The part of the form below its fields: sign in with a provider, in a separate window, or as an anonymous user.
 import { pageToReturnTo, receiveReturn, redirectToAdd } from "./return_page.mjs";
-import { h, say, write } from "./shared.mjs";
+import { h, say, unrememberedInput, write } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
 /** @typedef {import("./channel.mjs").Channel} Channel */
@@ -302,29 +302,19 @@ export function providerSignIn(words, channel, callbacks) {
 
   function field() {
     const id = `sb-form-address-${number}`;
-    const input = h("input", {
-      id,
-      type: "password",
-      autocomplete: "off",
-      autocapitalize: "off",
-      spellcheck: "false",
-      "data-1p-ignore": true,
-      "data-lpignore": "true",
-      "data-bwignore": true,
-      "data-form-type": "other",
-      onkeydown: (/** @type {KeyboardEvent} */ event) => {
-        if (event.key !== "Enter" || event.isComposing) return;
-        event.preventDefault();
-        event.stopPropagation();
-        finishWithField();
+    const input = unrememberedInput(
+      {
+        id,
+        type: "password",
+        onpaste: (/** @type {ClipboardEvent} */ event) => {
+          const text = event.clipboardData?.getData("text/plain") ?? "";
+          if (!/[?&#]\w+=/.test(text)) return;
+          event.preventDefault();
+          finishWith(text);
+        },
       },
-      onpaste: (/** @type {ClipboardEvent} */ event) => {
-        const text = event.clipboardData?.getData("text/plain") ?? "";
-        if (!/[?&#]\w+=/.test(text)) return;
-        event.preventDefault();
-        finishWith(text);
-      },
-    });
+      finishWithField,
+    );
     const hint = h("span", { class: "sb-hint" }, say(words, "form.provider.address.hint"));
     return [h("label", { for: id }, say(words, "form.provider.address"), " ", hint), input];
   }

@@ -35,6 +35,31 @@ export function svg(tag, attributes = {}, ...children) {
 }
 
 /**
+ * An input for secrets, which browsers and password managers don't store. Enter submits it.
+ * @param {Record<string, unknown>} attributes
+ * @param {() => void} submit
+ */
+export function unrememberedInput(attributes, submit) {
+  return h("input", {
+    autocomplete: "off",
+    autocapitalize: "off",
+    spellcheck: "false",
+    // Password managers that ignore `autocomplete`.
+    "data-1p-ignore": true,
+    "data-lpignore": "true",
+    "data-bwignore": true,
+    "data-form-type": "other",
+    onkeydown: (/** @type {KeyboardEvent} */ event) => {
+      if (event.key !== "Enter" || event.isComposing) return;
+      event.preventDefault();
+      event.stopPropagation(); // the notebook's own Enter
+      submit();
+    },
+    ...attributes,
+  });
+}
+
+/**
  * @param {Element} element
  * @param {Record<string, unknown>} attributes
  */
