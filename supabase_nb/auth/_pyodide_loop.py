@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
 from .._inline_loop import InlineLoop
-from ._loop import Changes, OwnerLoop, Waiter, called_on_the_loop, log_without_values
+from ._thread_loop import OwnerLoop, called_on_the_loop, log_without_values
+from ._waiting_call import Changes, Waiter
 
 _T = TypeVar("_T")
 

@@ -18,8 +18,8 @@ from waiting import wait_until
 
 import supabase_nb
 from supabase_nb import MemoryStorage
-from supabase_nb.auth._loop import OwnerLoop
 from supabase_nb.auth._session.stored_session import TokenPair
+from supabase_nb.auth._thread_loop import OwnerLoop
 from supabase_nb.errors import AuthSessionMissing
 
 #: Threads of other tests: their servers, displays and clients go on.

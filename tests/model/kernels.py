@@ -18,11 +18,11 @@ from model.auth_server import AuthServer
 
 from supabase_nb.auth._api.endpoints import AuthAPI
 from supabase_nb.auth._api.server_clock import Clock, ServerClock
-from supabase_nb.auth._loop import OwnerLoop
 from supabase_nb.auth._session.change_queue import Change
 from supabase_nb.auth._session.manager import SessionManager
 from supabase_nb.auth._session.snapshot import SessionSnapshot
 from supabase_nb.auth._session.stored_session import StoredSession, TokenPair
+from supabase_nb.auth._thread_loop import OwnerLoop
 from supabase_nb.errors import AuthStorageError
 from supabase_nb.models import AuthChangeEvent, Session
 from supabase_nb.storage import SessionStorage, project_key, storage_key

@@ -16,7 +16,7 @@ from ..._background import run_soon
 from ..._fork import renew_after_fork
 from ...log_redaction import log_without_text
 from ...models import AuthCallback, AuthEvent, Session, Subscription
-from .._loop import running_loop
+from .._thread_loop import running_loop
 
 logger = logging.getLogger("supabase_nb")
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from ...errors import AuthError, AuthSessionMissing
 from ...models import AuthChangeEvent, AuthEvent, Notice, Session, User
 from .._api.server_clock import ServerClock
-from .._loop import waiting_call
+from .._waiting_call import waiting_call
 from .change_queue import ChangeQueue
 from .snapshot import Freshness, Request, SessionSnapshot
 

@@ -1,0 +1,239 @@
+"""The owner loop in a daemon thread, started by the first call."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+import logging
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from typing import Any, TypeVar
+
+from .._thread_executor import daemon_threads, in_thread
+from ..errors import AuthError
+from ._waiting_call import LONGEST_WAIT, Changes, Waiter
+
+logger = logging.getLogger("supabase_nb")
+
+_T = TypeVar("_T")
+
+
+class OwnerLoop:
+    """The thread and its loop, started by the first call."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """In a forked child: forget the loop, whose thread exists only in the parent."""
+        self._guard = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def running(self) -> bool:
+        """Whether its thread is alive. A loop may claim to be running without its thread."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def _ensure(self) -> asyncio.AbstractEventLoop:
+        """The loop, running in its thread. If no thread can be started, a loop that isn't running."""
+        with self._guard:
+            if self._loop is not None and self.running:
+                return self._loop
+            if sys.is_finalizing():
+                raise _shutting_down()
+            if self._loop is None or self._loop.is_running():  # it may claim so although its thread is dead
+                self._loop = asyncio.new_event_loop()
+                self._loop.set_default_executor(daemon_threads)
+                self._loop.set_exception_handler(log_without_values)
+            self._thread = threading.Thread(
+                target=_run_forever, args=(self._loop,), name="supabase-nb", daemon=True
+            )
+            with suppress(RuntimeError):  # in an `atexit` function, or too many threads
+                self._thread.start()
+            return self._loop
+
+    # -- from any other thread ----------------------------------------------------------------------------
+
+    def call(self, make: Callable[[], Coroutine[Any, Any, _T]], changes: Changes) -> _T:
+        """Run a coroutine on the loop and wait for it. Ctrl-C cancels it.
+
+        Args:
+            make: Creates the coroutine.
+            changes: Delivers its changes before this returns.
+
+        Raises:
+            AuthError: Called on the loop itself, during interpreter shutdown, or inside a running event loop
+                if no thread can be started.
+        """
+        if threading.current_thread() is self._thread:
+            raise called_on_the_loop()
+        waiter, loop = Waiter(), self._ensure()
+        if not self.running:
+            if running_loop() is not None:
+                raise AuthError(
+                    "Threads are not available here, so this call can't wait inside the running event loop. "
+                    "Await it instead, as in: await supabase.auth.aio.set_session(...)"
+                )
+            with self._guard:
+                loop.run_until_complete(waiter.run(make))
+            changes.flush()
+            result: _T = waiter.result()
+            return result
+        try:
+            loop.call_soon_threadsafe(waiter.begin, make)
+            result = waiter.wait(changes.flush, self._ensure)
+        except BaseException:
+            waiter.leave()
+            if self.running:
+                loop.call_soon_threadsafe(waiter.cancel)
+            changes.flush_soon()
+            raise
+        return result
+
+    async def wait(self, make: Callable[[], Coroutine[Any, Any, _T]], changes: Changes) -> _T:
+        """Run a coroutine on the owner loop and await it on another. Cancelling one cancels the other."""
+        loop = self._ensure()
+        if not self.running:  # no thread could be started
+            try:
+                return await make()
+            finally:
+                changes.flush()
+        try:
+            # Changes are delivered in another thread, so that an observer can't block this one.
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._tracked(make), loop))
+        finally:
+            if changes.pending:
+                await asyncio.shield(in_thread(changes.flush))
+
+    async def _tracked(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """Run a coroutine. `stop` waits for it."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            return await make()
+        finally:
+            self._tasks.discard(task)
+
+    def stop(self, needed: Callable[[], bool]) -> None:
+        """Let the thread end, unless it is `needed` or works. The next call starts it again."""
+        loop, thread = self._loop, self._thread
+        if loop is not None and thread is not None and self.running:
+            with suppress(TimeoutError, concurrent.futures.TimeoutError):
+                if asyncio.run_coroutine_threadsafe(self._stop(needed), loop).result(2 * LONGEST_WAIT):
+                    thread.join(2 * LONGEST_WAIT)
+
+    async def _stop(self, needed: Callable[[], bool]) -> bool:
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks), timeout=LONGEST_WAIT)  # connections are being closed
+        if needed() or self._tasks:
+            return False
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.stop)
+        return True
+
+    def call_soon(self, function: Callable[..., object], *args: object) -> None:
+        """Call a function on the loop: at once if this is its thread, else without waiting for it."""
+        context = contextvars.Context()  # it works for no call
+        if threading.current_thread() is self._thread:
+            context.run(function, *args)
+        elif self._loop is not None and self.running:
+            self._loop.call_soon_threadsafe(function, *args, context=context)
+
+    # -- on the loop (`Runtime`) --------------------------------------------------------------------------
+
+    def start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run a coroutine in its own task."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)  # the loop keeps only weak references
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # retrieved, even if nothing is waiting any more
+
+    async def in_thread(self, call: Callable[[], Any]) -> Any:
+        """Make a blocking call in a daemon thread."""
+        return await asyncio.get_running_loop().run_in_executor(daemon_threads, call)
+
+    @asynccontextmanager
+    async def hold(self, make: Callable[[], AbstractContextManager[Any]]) -> AsyncIterator[Any]:
+        """Enter and leave a blocking context manager in the same thread, as locks require."""
+        loop = asyncio.get_running_loop()
+        entered: asyncio.Future[Any] = loop.create_future()
+        left: asyncio.Future[None] = loop.create_future()
+        release = threading.Event()
+
+        def enter_and_leave() -> None:
+            failure: Exception | None = None
+            try:
+                with make() as value:
+                    loop.call_soon_threadsafe(_settle, entered, value)
+                    release.wait()
+            except Exception as error:  # noqa: BLE001  (raised where this is awaited)
+                failure = error
+            except BaseException as error:  # noqa: BLE001  (raised there, it would end the event loop)
+                failure = RuntimeError(type(error).__name__)
+            loop.call_soon_threadsafe(_settle, left, failure)
+
+        try:
+            threading.Thread(target=enter_and_leave, name="supabase-nb-lock", daemon=True).start()
+        except RuntimeError:  # in an `atexit` function, or too many threads
+            with make() as value:
+                yield value
+            return
+        try:
+            await asyncio.wait((entered, left), return_when=asyncio.FIRST_COMPLETED)
+        except BaseException:
+            release.set()  # the thread leaves the context as soon as it has entered it
+            raise
+        if not entered.done():
+            raise left.result() or RuntimeError("left without having entered")
+        try:
+            yield entered.result()
+        finally:
+            release.set()
+            await asyncio.shield(left)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs in this thread, if one does."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _run_forever(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    loop.run_forever()
+
+
+def _settle(future: asyncio.Future[Any], value: Any) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def log_without_values(_: object, context: dict[str, Any]) -> None:
+    """Log an unhandled exception by its type only, because its text may contain a token."""
+    error = context.get("exception")
+    logger.error("%s (%s)", context.get("message", "error on the event loop"), type(error).__name__)
+
+
+def _shutting_down() -> AuthError:
+    return AuthError("The interpreter is shutting down, so the call was not made.")
+
+
+def called_on_the_loop() -> AuthError:
+    """The error for a call that would wait for itself."""
+    return AuthError(
+        "This method was called on supabase-nb's own event loop, where it would wait for itself. "
+        "Call it from another thread."
+    )
