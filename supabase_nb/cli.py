@@ -13,14 +13,8 @@ from typing import Any, NoReturn
 
 from ._version import __version__
 from .demo.options import SECRET_VARIABLE, STATE_VARIABLE, Options, default_state_dir
-from .demo.process import (
-    DemoServer,
-    DemoServerError,
-    check_installed,
-    ensure_server,
-    find_server,
-    stop_server,
-)
+from .demo.process import check_installed, ensure_server, find_server, stop_server
+from .demo.server_handle import DemoServer, DemoServerError
 from .redaction import redact
 
 

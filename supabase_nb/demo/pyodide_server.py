@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from .. import _http, browser
 from .options import Options
-from .process import DemoServer, DemoServerError
+from .server_handle import DemoServer, DemoServerError
 
 # Requests never leave the page, so the port needn't be free.
 _URL = "http://localhost:9999"

@@ -20,9 +20,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .. import private_files
 from .options import Options
-from .process import STATE_FILE, DemoServer, DemoServerError
+from .process import STATE_FILE
 from .project import Project
 from .server import build
+from .server_handle import DemoServer, DemoServerError
 
 
 class PatientProtocol(H11Protocol):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .options import Options
-from .process import DemoServer
+from .server_handle import DemoServer
 
 
 @contextmanager
