@@ -11,8 +11,8 @@ import traitlets
 from . import fallback
 from .assets import read_css, read_esm
 from .base_widget import BaseWidget
-from .mfa import grouped
-from .show import publish_widget
+from .one_time_codes import grouped
+from .publishing import publish_widget
 from .text import WORDS, word
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from ..errors import AuthApiError, AuthError
 from . import arguments, prompts
 from .arguments import MagicParser, SupabaseUsageError
 from .magic_commands import name_argument
+from .one_time_codes import grouped
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
@@ -132,7 +133,7 @@ def _display() -> Callable[[Any], Callable[[bool], None]]:
     Raises:
         SupabaseUsageError: This front end can't do that.
     """
-    from .show import in_terminal
+    from .publishing import in_terminal
 
     if in_terminal():
         return _print
@@ -160,8 +161,3 @@ def _print(totp: Any) -> Callable[[bool], None]:
     type(sys.stdout).write(sys.stdout, shown.getvalue())
     sys.stdout.flush()
     return lambda done: None
-
-
-def grouped(key: str) -> str:
-    """A key in groups of four characters, so that it is easier to type."""
-    return " ".join(key[start : start + 4] for start in range(0, len(key), 4))

@@ -15,11 +15,13 @@ from .._background import HAS_THREADS, run_soon
 from .._inline_loop import page_loop
 from ..errors import AuthError
 from ..tokens import Secret
+from . import fallback
 from .assets import read_css, read_esm
 from .base_widget import BaseWidget
+from .cell_notice import form_listeners
 from .panel_requests import REQUESTS, Fields
 from .provider_sign_in import PROVIDER_REQUESTS, name_of_provider
-from .show import show
+from .publishing import in_terminal, publish_line, publish_widget, running_cell, where_shown
 from .text import WORDS
 from .view import describe
 
@@ -99,10 +101,38 @@ class Display(BaseWidget):
         """Whether its line is closed: marimo closes it when the cell that made it runs again."""
         return self.comm is None or bool(getattr(self.comm, "_closed", False))
 
-    def _ipython_display_(self, **_: object) -> None:
+    def show(self, *, open_form: bool = False, provider: str | None = None) -> None:
+        """Show it as an output of the running cell, with a snapshot for notebooks without a kernel.
+
+        Args:
+            open_form: Open the panel's form.
+            provider: The provider that the form offers first.
+        """
         auth = self._auth()
-        if auth is not None:
-            show(auth, self._kind, open_form=self._kind == "token_entry")
+        if auth is None:
+            return
+        if in_terminal():
+            publish_line(auth)
+            return
+        if self._kind in ("panel", "token_entry"):
+            cell, run = running_cell()
+            shown = where_shown(auth)
+            shown.cells.add(cell)
+            shown.run, shown.whole = run, True
+        # Send the state first, because the browser can't request it while a cell is running. It keeps the
+        # state for the view that it is about to draw, and doesn't redraw existing views.
+        self.push()
+        if open_form:
+            self.open_form(provider)
+        view = describe(auth)
+        one_line = self._kind in ("badge", "line")
+        publish_widget(self.mimebundle(), fallback.plain(view), fallback.html(view, one_line=one_line))
+        if open_form:
+            for listener in list(form_listeners):
+                listener()
+
+    def _ipython_display_(self, **_: object) -> None:
+        self.show(open_form=self._kind == "token_entry")
 
     def _on_change(self, change: object) -> None:
         # In whichever thread changed the trait, in the middle of a change.

@@ -14,7 +14,7 @@ from test_magics_sign_in import Person
 
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
-from supabase_nb.notebook import magics, prompts, show
+from supabase_nb.notebook import magics, prompts, publishing
 
 PASSWORD = "correct horse battery"
 
@@ -38,7 +38,7 @@ def here(shell: Shell, server: DemoServer, monkeypatch: pytest.MonkeyPatch) -> S
     monkeypatch.setattr(
         magics.SupabaseMagics, "show", lambda self, client: sys.stdout.write(f"<{client.auth.status}>\n")
     )
-    monkeypatch.setattr(show, "in_terminal", lambda: True)
+    monkeypatch.setattr(publishing, "in_terminal", lambda: True)
     shell.run("%load_ext supabase_nb")
     assert shell.run(f"%supabase_connect {server.url} --key {server.anon_key} --storage memory").ok
     sign_in(shell)
@@ -164,7 +164,7 @@ def test_where_no_input_is_possible(here: Shell, server: DemoServer, monkeypatch
 
 @pytest.fixture
 def notebook(here: Shell, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    monkeypatch.setattr(show, "in_terminal", lambda: False)
+    monkeypatch.setattr(publishing, "in_terminal", lambda: False)
     monkeypatch.setattr(prompts, "can_show_form", lambda: True)
     return here
 
@@ -192,7 +192,9 @@ def test_the_qr_code_is_a_message_and_nothing_of_it_is_saved(
 ) -> None:
     line = Line(monkeypatch)
     published: list[Any] = []
-    monkeypatch.setattr(show, "_publish", lambda data, metadata=None: published.append((data, metadata)))
+    monkeypatch.setattr(
+        publishing, "_publish", lambda data, metadata=None: published.append((data, metadata))
+    )
     ran = enroll(notebook, server, person)
     shown, over = line.sent
     assert shown["image"].startswith("<?xml")
@@ -222,7 +224,7 @@ def test_it_is_taken_away_if_the_enrolment_fails(
 def test_where_it_cannot_be_shown_without_being_saved(
     here: Shell, monkeypatch: pytest.MonkeyPatch, person: Person
 ) -> None:
-    monkeypatch.setattr(show, "in_terminal", lambda: False)
+    monkeypatch.setattr(publishing, "in_terminal", lambda: False)
     monkeypatch.setattr(prompts, "can_show_form", lambda: False)
     ran = here.run("%supabase_mfa --enroll")
     assert not ran.ok
