@@ -1,14 +1,16 @@
 """A user's session with an auth server.
 
-- `client`: `AuthClient`, its traits and methods. `aio`: the same methods as coroutines.
-- `sign_in`, `providers`, `emails`: the sign-in methods. `mfa`: second factors.
+- `client`: `AuthClient`, its traits and its methods, which these modules define: `session_methods`,
+  `user_methods`; `sign_in`, `providers`, `emails`. `aio`: the same methods as coroutines.
+- `mfa`: second factors.
 - `browser_sign_in`: a sign-in in the user's browser. `pkce`: the verifier of such a sign-in. `_callback_url`:
   parses the address that the browser returns to.
 - `_arguments`: parses the methods' arguments.
 - `token_source`: the access token for requests.
 - `_session`: the session: its state, storage, refreshes and sign-out.
 - `_api`: the auth server's endpoints, its clock, its public keys.
-- `_loop`: the thread and event loop that run all sessions.
+- `_loop`: the event loop that runs all sessions, in a thread (`_thread_loop`) or in a browser
+  (`_pyodide_loop`). `_waiting_call`: a call that waits for it.
 """
 
 from ._loop import owner_loop

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
-from .client import AuthClient
+from . import emails, providers, session_methods, sign_in, user_methods
 from .mfa import MFA
+
+if TYPE_CHECKING:
+    from .client import AuthClient
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -39,7 +42,7 @@ class _Awaiting:
         return getattr(self._auth, name)
 
     def set_session(self, *tokens: Any) -> Any:
-        return AuthClient.set_session(cast("AuthClient", self), *tokens)
+        return session_methods.set_session(cast("AuthClient", self), *tokens)
 
     def _run(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> Coroutine[Any, Any, _T]:
         return self._auth._await(make)
@@ -65,30 +68,30 @@ class AuthAio:
         self._client = _Awaiting(auth)
 
     # One line per method that waits. It takes over the method's signature and docstring.
-    set_session = _awaited(AuthClient.set_session)
-    get_session = _awaited(AuthClient.get_session)
-    refresh_session = _awaited(AuthClient.refresh_session)
-    get_user = _awaited(AuthClient.get_user)
-    update_user = _awaited(AuthClient.update_user)
-    get_claims = _awaited(AuthClient.get_claims)
-    sign_out = _awaited(AuthClient.sign_out)
-    sign_up = _awaited(AuthClient.sign_up)
-    sign_in_with_password = _awaited(AuthClient.sign_in_with_password)
-    sign_in_anonymously = _awaited(AuthClient.sign_in_anonymously)
-    sign_in_with_otp = _awaited(AuthClient.sign_in_with_otp)
-    verify_otp = _awaited(AuthClient.verify_otp)
-    sign_in_with_id_token = _awaited(AuthClient.sign_in_with_id_token)
-    sign_in_with_oauth = _awaited(AuthClient.sign_in_with_oauth)
-    sign_in_with_sso = _awaited(AuthClient.sign_in_with_sso)
-    sign_in_with_url = _awaited(AuthClient.sign_in_with_url)
-    exchange_code_for_session = _awaited(AuthClient.exchange_code_for_session)
-    get_user_identities = _awaited(AuthClient.get_user_identities)
-    link_identity = _awaited(AuthClient.link_identity)
-    unlink_identity = _awaited(AuthClient.unlink_identity)
-    reset_password_for_email = _awaited(AuthClient.reset_password_for_email)
-    reset_password_email = _awaited(AuthClient.reset_password_email)
-    resend = _awaited(AuthClient.resend)
-    reauthenticate = _awaited(AuthClient.reauthenticate)
+    set_session = _awaited(session_methods.set_session)
+    get_session = _awaited(session_methods.get_session)
+    refresh_session = _awaited(session_methods.refresh_session)
+    get_user = _awaited(user_methods.get_user)
+    update_user = _awaited(user_methods.update_user)
+    get_claims = _awaited(user_methods.get_claims)
+    sign_out = _awaited(session_methods.sign_out)
+    sign_up = _awaited(sign_in.sign_up)
+    sign_in_with_password = _awaited(sign_in.sign_in_with_password)
+    sign_in_anonymously = _awaited(sign_in.sign_in_anonymously)
+    sign_in_with_otp = _awaited(sign_in.sign_in_with_otp)
+    verify_otp = _awaited(sign_in.verify_otp)
+    sign_in_with_id_token = _awaited(sign_in.sign_in_with_id_token)
+    sign_in_with_oauth = _awaited(providers.sign_in_with_oauth)
+    sign_in_with_sso = _awaited(providers.sign_in_with_sso)
+    sign_in_with_url = _awaited(providers.sign_in_with_url)
+    exchange_code_for_session = _awaited(providers.exchange_code_for_session)
+    get_user_identities = _awaited(providers.get_user_identities)
+    link_identity = _awaited(providers.link_identity)
+    unlink_identity = _awaited(providers.unlink_identity)
+    reset_password_for_email = _awaited(emails.reset_password_for_email)
+    reset_password_email = _awaited(emails.reset_password_for_email)
+    resend = _awaited(emails.resend)
+    reauthenticate = _awaited(emails.reauthenticate)
 
     @property
     def mfa(self) -> MFAAio:

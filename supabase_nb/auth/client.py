@@ -8,34 +8,28 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 import traitlets
 
-from .. import _credential_checks, errors, redaction, tokens
-from .._thread_executor import in_thread
+from .. import errors
 from ..log_redaction import log_without_text
 from ..models import (
     STATUSES,
     AuthCallback,
     AuthEvent,
-    ClaimsResponse,
     Session,
-    SessionResponse,
     Status,
     Subscription,
     User,
-    UserResponse,
 )
 from ..storage import SessionStorage, default_storage, older_storage_keys, project_key
 from ..storage import storage_key as key_of
-from ..tokens import Secret
-from . import _arguments, emails, providers, sign_in
+from . import emails, providers, session_methods, sign_in, user_methods
 from ._api.endpoints import AuthAPI
 from ._api.server_clock import Clock, ServerClock
 from ._api.verified_claims import Verifier
-from ._arguments import MISSING, Given, Scope, SignOutOptions, WholeSession
-from ._loop import owner_loop, running_loop
+from ._loop import owner_loop
 from ._session.change_queue import Change, run_awaitable
 from ._session.manager import SessionManager
 from ._session.scheduler import scheduler
-from ._session.stored_session import TokenPair
+from ._thread_loop import running_loop
 
 if TYPE_CHECKING:
     from .. import _http as httpx
@@ -218,270 +212,15 @@ class AuthClient(traitlets.HasTraits):
         """
         self._run(lambda: self._manager.set_notice(name, text))
 
-    # -- the session --------------------------------------------------------------------------------------
+    # -- the session and its user (documented in `session_methods`, `user_methods`) -----------------------
 
-    @overload
-    def set_session(self, access_token: str | Secret, refresh_token: str | Secret) -> SessionResponse: ...
-    @overload
-    def set_session(self, session: WholeSession, /) -> SessionResponse: ...
-    def set_session(
-        self, access_token: str | Secret | WholeSession, refresh_token: str | Secret = MISSING
-    ) -> SessionResponse:
-        """Restore a session from its tokens.
-
-        If the access token has expired, the refresh token is exchanged; otherwise the server verifies the
-        access token. If storage has newer tokens of the same session, these are used instead.
-
-        Args:
-            access_token: The JWT. If it can't be decoded, it counts as expired. As the only argument, this
-                can be a whole session: this package's or supabase-py's, a response with one, or a dictionary.
-            refresh_token: The refresh token. If it is ``""``, the session ends when the access token expires.
-
-        Returns:
-            The current user, and the session with your tokens or newer ones.
-
-        Raises:
-            AuthError: You passed a key instead of a token, swapped the tokens, or passed another project's
-                (``key_for_token``, ``swapped_tokens``, ``wrong_project``). Nothing was sent.
-            AuthSessionMissing: The access token has expired and there is no refresh token; or the session was
-                signed out (``session_not_found``); or the only argument contains no session.
-            UserDoesntExist: The access token matches no user.
-            AuthSessionMismatch: The tokens belong to different users.
-            AuthApiError: The server rejected the request; ``code`` says why.
-            AuthRetryableError: The server can't be reached (raised within 15 s).
-            AuthStorageError: The session is active, but could not be saved.
-            AuthError: ``superseded``: another sign-out, sign-in or `set_session` finished during this call.
-                Tokens that the server issued for this call are revoked.
-            TypeError: The only argument is not a session with both tokens, or you passed a session and a
-                token.
-
-        Example:
-            ``supabase.auth.set_session(other.auth.get_session())`` continues the session of ``other``, a
-            supabase-py client. Only one of them should refresh it.
-
-        If the call fails, you keep your previous session. Source: Supabase's reference, "Set the session
-        data".
-        """
-        in_force = self._manager.snapshot.record
-        pair = _arguments.token_pair(access_token, refresh_token, in_force.session if in_force else None)
-        access_token = refresh_token = ""  # this frame can appear in a traceback with local variables
-        if pair is None:
-            raise TypeError(_arguments.ONE_SESSION)
-        if in_force is None or pair != in_force.pair:  # otherwise it was checked when it was received
-            _credential_checks.refuse_mixed_up_tokens(pair.access_token, pair.refresh_token, self.url)
-        return self._run(lambda: self._set_session(pair))
-
-    async def _set_session(self, pair: TokenPair) -> SessionResponse:
-        response = await _response(self._manager.set_session.from_tokens(pair))
-        if not redaction.was_given(pair.refresh_token):
-            # The server accepted it as a refresh token, so mask it even if it looks like a word.
-            await in_thread(lambda: redaction.remember(pair.refresh_token, given=True))
-        return response
-
-    def get_session(self) -> Session | None:
-        """The session, refreshed if it is about to expire; ``None`` when not signed in.
-
-        Raises:
-            AuthRetryableError: The session has expired and can't be refreshed now. It is kept.
-            AuthStorageError: The storage can't be read.
-
-        Source: supabase_auth's ``get_session``.
-
-        Example:
-            ``session = supabase.auth.get_session()``
-        """
-        fresh = None if self.closed else self._manager.session_if_fresh()
-        return self._answer(fresh) if fresh else self._run(self._manager.get_fresh)
-
-    def refresh_session(self, refresh_token: str | Secret | None = None) -> SessionResponse:
-        """Exchange the refresh token now.
-
-        Threads, tasks and kernels that refresh at the same moment share one request.
-
-        Args:
-            refresh_token: Another session's refresh token, to restore that session; by default, the
-                current session's.
-
-        Raises:
-            AuthSessionMissing: Not signed in.
-            AuthApiError: The server has ended the session.
-            AuthRetryableError: The server can't be reached. The refresh is retried in the background.
-            AuthStorageError: The session was refreshed, but not saved.
-            TypeError: The refresh token is not a string.
-
-        Source: supabase_auth's ``refresh_session``.
-
-        Example:
-            ``supabase.auth.refresh_session().session.expires_at``
-        """
-        given = Given("refresh_session", refresh_token=refresh_token)
-        refresh_token = None  # this frame can appear in a traceback with local variables
-        fields = given.fields()
-        if fields:
-            return self.set_session("", fields["refresh_token"])
-        return self._run(lambda: _response(self._manager.refresh()))
-
-    def sign_out(
-        self, scope: Scope | SignOutOptions | None = "global", *, options: SignOutOptions | None = None
-    ) -> None:
-        """Sign out. This takes effect here at once, even during an outage.
-
-        The call waits up to a second for the server's response. After that, it is retried in the background.
-
-        Args:
-            scope: Which sessions of the user to end. ``"global"``: all; ``"local"``: this one; ``"others"``:
-                all except this one. Or a dictionary: ``{"scope": "local"}``.
-            options: The same dictionary under its name in supabase-py.
-
-        Raises:
-            AuthError: An unknown scope.
-            TypeError: Not a string or a dictionary, or the dictionary has another key than ``scope``.
-            AuthSessionMissing: The scope is ``"others"``, and you aren't signed in.
-            AuthStorageError: Signed out, but the stored session could not be removed.
-
-        Source: supabase_auth's ``sign_out``.
-
-        Example:
-            ``supabase.auth.sign_out({"scope": "local"})``
-        """
-        known = _arguments.scope_of(scope, options)
-        scope = options = None  # this frame can appear in a traceback with local variables
-        if isinstance(known, Exception):
-            raise known
-        return self._run(lambda: self._sign_out(known))
-
-    async def _sign_out(self, scope: Scope) -> None:
-        if scope == "others":
-            session = await self._manager.get_fresh_or_raise()
-            await self._manager.api.logout(Secret(session.access_token), scope)
-        else:
-            await self._manager.sign_out(scope)
-
-    def get_user(self, jwt: str | Secret | None = None) -> UserResponse:
-        """Request the user from the server.
-
-        The result is the user itself. As in supabase-py, it also has the user as ``.user``.
-
-        Args:
-            jwt: An access token; by default the session's.
-
-        Raises:
-            AuthSessionMissing: Not signed in.
-            AuthApiError: The server rejected the request.
-            AuthRetryableError: The server can't be reached.
-            TypeError: The token is not a string.
-
-        Source: supabase_auth's ``get_user``.
-
-        Example:
-            ``supabase.auth.get_user().user.email``
-        """
-        given = Given("get_user", jwt=jwt)
-        jwt = None  # this frame can appear in a traceback with local variables
-        fields = given.fields()
-        return self._run(lambda: self._get_user(fields.get("jwt")))
-
-    async def _get_user(self, token: Secret | None) -> UserResponse:
-        return UserResponse.of(await self._manager.api.get_user(await self._token(token)))
-
-    async def _token(self, token: Secret | None) -> Secret:
-        """The given token, or the session's."""
-        return tokens.clean(token) or Secret((await self._manager.get_fresh_or_raise()).access_token)
-
-    def update_user(
-        self,
-        attributes: Mapping[str, object] | None = None,
-        options: Mapping[str, str] | None = None,
-        *,
-        email: str | None = None,
-        phone: str | None = None,
-        password: str | Secret | None = None,
-        current_password: str | Secret | None = None,
-        nonce: str | Secret | None = None,
-        data: Mapping[str, Any] | None = None,
-        channel: str | None = None,
-        redirect_to: str | None = None,
-    ) -> SessionResponse:
-        """Change the user: ``{"data": {...}}``, ``{"password": ...}``, ``{"email": ...}``.
-
-        The event is `USER_UPDATED`. The tokens don't change.
-
-        Args:
-            attributes: The attributes as a dictionary.
-            options: ``{"email_redirect_to": ...}``.
-            email: The new address. The server may require it to be confirmed first.
-            phone: The new number, with country code.
-            password: The new password.
-            current_password: The old password, if the project requires it.
-            nonce: The code from `reauthenticate`, if the project requires one.
-            data: Metadata to add or change.
-            channel: ``"sms"`` or ``"whatsapp"``, for a phone.
-            redirect_to: Where the link in the confirmation email leads.
-
-        Raises:
-            AuthSessionMissing: Not signed in.
-            AuthWeakPassword: The password is too weak. ``reasons`` says why.
-            AuthApiError: The server rejected the request.
-            TypeError: An unknown attribute, or a value of the wrong type.
-
-        Source: supabase_auth's ``update_user``.
-
-        Example:
-            ``supabase.auth.update_user(data={"city": "London"}).user.user_metadata["city"]``
-        """
-        given = Given(
-            "update_user",
-            attributes,
-            options,
-            email=email,
-            phone=phone,
-            password=password,
-            current_password=current_password,
-            nonce=nonce,
-            data=data,
-            channel=channel,
-            redirect_to=redirect_to,
-        )
-        attributes = password = current_password = nonce = None
-        fields = given.fields()
-        leads_to = fields.pop("redirect_to", None)
-        return self._run(lambda: _response(self._manager.update_user(fields, leads_to)))
-
-    def get_claims(
-        self, jwt: str | Secret | None = None, jwks: Mapping[str, Any] | None = None
-    ) -> ClaimsResponse:
-        """Verify the access token with the project's public keys (cached for 10 minutes). Returns its claims.
-
-        If these keys can't verify the token, the auth server does, with one `get_user` request per call. This
-        applies to tokens signed with a shared secret (HS256) or a newer key, to unreadable keys, and if the
-        package ``cryptography`` is missing.
-
-        Args:
-            jwt: An access token; by default the session's.
-            jwks: Public keys to try first, ``{"keys": [...]}``.
-
-        Returns:
-            ``claims``, ``headers`` and ``signature``, as attributes and keys.
-
-        Raises:
-            AuthInvalidJwt: The signature is wrong, or the token has expired.
-            AuthSessionMissing: Not signed in.
-            AuthApiError: The server rejected the token for another reason (``user_not_found``…).
-            AuthRetryableError: The server has to verify the token, but can't be reached.
-            TypeError: The token is not a string, or the keys are not a dictionary.
-
-        Source: supabase_auth's ``get_claims``.
-
-        Example:
-            ``supabase.auth.get_claims().claims["exp"]``: Unix seconds, by the server's clock.
-        """
-        given = Given("get_claims", jwt=jwt, jwks=jwks)
-        jwt = None  # this frame can appear in a traceback with local variables
-        fields = given.fields()
-        return self._run(lambda: self._get_claims(fields.get("jwt"), fields.get("jwks")))
-
-    async def _get_claims(self, token: Secret | None, jwks: Mapping[str, Any] | None) -> ClaimsResponse:
-        return await self._verifier.verify(await self._token(token), jwks)
+    set_session = session_methods.set_session
+    get_session = session_methods.get_session
+    refresh_session = session_methods.refresh_session
+    sign_out = session_methods.sign_out
+    get_user = user_methods.get_user
+    update_user = user_methods.update_user
+    get_claims = user_methods.get_claims
 
     # -- signing in (documented in `sign_in`, `providers`, `emails`, `mfa`) -------------------------------
 
@@ -507,7 +246,7 @@ class AuthClient(traitlets.HasTraits):
     @property
     def mfa(self) -> MFA:
         """Second factors: `MFA`."""
-        from .mfa import MFA
+        from .mfa import MFA  # imported only if needed, so that importing supabase_nb is fast
 
         return MFA(self)
 
@@ -631,8 +370,3 @@ class AuthClient(traitlets.HasTraits):
                 log_without_text("exception in an observer of a trait; the others are still called")
             except BaseException as error:  # noqa: BLE001  (a Ctrl-C: raised when all have been called)
                 self._interrupt = error
-
-
-async def _response(session: Coroutine[Any, Any, Session]) -> SessionResponse:
-    found = await session
-    return SessionResponse(found.user, found)
