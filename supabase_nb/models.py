@@ -75,10 +75,14 @@ class Session(ModelDump):
         token_type: ``"bearer"``.
         user: The user.
         extra: Unknown fields of the server's JSON, which are kept. Hidden, because they may be secrets.
+
+    Attributes:
+        access_secret: The access token as a value that hides itself in ``repr``, logs and tracebacks.
+        refresh_secret: The same for the refresh token.
     """
 
-    _access_token: Secret
-    _refresh_token: Secret
+    access_secret: Secret
+    refresh_secret: Secret
     expires_at: int
     expires_in: int
     token_type: str
@@ -102,8 +106,8 @@ class Session(ModelDump):
         redaction.remember(access_token, refresh_token)
         claims = tokens.read_claims(access_token) if _claims is None else _claims
         fields = {
-            "_access_token": access_token,
-            "_refresh_token": refresh_token,
+            "access_secret": access_token,
+            "refresh_secret": refresh_token,
             "expires_at": int(min(expires_at, 2**53)),
             "expires_in": int(min(expires_in, 2**53)),
             "token_type": token_type,
@@ -116,12 +120,12 @@ class Session(ModelDump):
     @property
     def access_token(self) -> str:
         """The JWT that requests carry. A secret: don't print it."""
-        return self._access_token.reveal()
+        return self.access_secret.reveal()
 
     @property
     def refresh_token(self) -> str:
         """The token that is exchanged for the next tokens. A secret: don't print it."""
-        return self._refresh_token.reveal()
+        return self.refresh_secret.reveal()
 
     @property
     def provider_token(self) -> str | None:
@@ -141,7 +145,7 @@ class Session(ModelDump):
     @property
     def session_id(self) -> str | None:
         """The server's id of this session, which stays the same when tokens are refreshed."""
-        return tokens.text_claim(self._claims, "session_id") or tokens.session_id_of(self._refresh_token)
+        return tokens.text_claim(self._claims, "session_id") or tokens.session_id_of(self.refresh_secret)
 
     @property
     def issued_at(self) -> float | None:
@@ -216,8 +220,8 @@ class Session(ModelDump):
     def with_user(self, user: User) -> Session:
         """The same tokens with a newer user."""
         return Session(
-            self._access_token,
-            self._refresh_token,
+            self.access_secret,
+            self.refresh_secret,
             expires_at=self.expires_at,
             expires_in=self.expires_in,
             token_type=self.token_type,
@@ -232,13 +236,13 @@ class Session(ModelDump):
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Session)
-            and self._access_token == other._access_token
-            and self._refresh_token == other._refresh_token
+            and self.access_secret == other.access_secret
+            and self.refresh_secret == other.refresh_secret
             and self.user == other.user
         )
 
     def __hash__(self) -> int:
-        return hash((self._access_token, self._refresh_token))
+        return hash((self.access_secret, self.refresh_secret))
 
     def __copy__(self) -> Session:
         return self

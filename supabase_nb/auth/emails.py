@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..models import AuthOtpResponse, AuthResponse
-from ..tokens import Secret
 from ._arguments import Given, require, require_contact
 from ._session import sign_in_requests as requests
 
@@ -132,5 +131,5 @@ async def _send_recovery(manager: SessionManager, fields: Mapping[str, Any]) -> 
 
 async def _reauthenticate(manager: SessionManager) -> AuthResponse:
     session = await manager.get_fresh_or_raise()
-    await manager.api.ask("GET", "/reauthenticate", lambda _: True, token=Secret(session.access_token))
+    await manager.api.ask("GET", "/reauthenticate", lambda _: True, token=session.access_secret)
     return AuthResponse(None, None)

@@ -248,7 +248,7 @@ class MFA:
     ) -> _T:
         manager = self._auth._manager
         session = await manager.get_fresh_or_raise()
-        return await manager.api.ask(method, path, read, token=Secret(session.access_token), body=body)
+        return await manager.api.ask(method, path, read, token=session.access_secret, body=body)
 
     async def _enroll(self, fields: Mapping[str, Any]) -> AuthMFAEnrollResponse:
         enrolled = await self._ask("POST", "/factors", _enrolled, fields)
@@ -265,8 +265,8 @@ class MFA:
         path = f"{_path(fields['factor_id'])}/verify"
         session = await self._auth._manager.verify_factor(path, body)
         return AuthMFAVerifyResponse(
-            Secret(session.access_token),
-            Secret(session.refresh_token),
+            session.access_secret,
+            session.refresh_secret,
             session.token_type,
             session.expires_in,
             session.user,
@@ -283,7 +283,7 @@ class MFA:
     async def _list_factors(self) -> AuthMFAListFactorsResponse:
         manager = self._auth._manager
         session = await manager.get_fresh_or_raise()
-        factors = (await manager.api.get_user(Secret(session.access_token))).factors
+        factors = (await manager.api.get_user(session.access_secret)).factors
         totp, phone = (
             tuple(factor for factor in factors if (factor.factor_type, factor.status) == (kind, "verified"))
             for kind in ("totp", "phone")

@@ -336,7 +336,7 @@ async def _begin_sso(manager: SessionManager, fields: dict[str, Any]) -> SSOResp
 async def _begin_linking(manager: SessionManager, fields: Mapping[str, Any]) -> OAuthResponse:
     session = await manager.get_fresh_or_raise()
     path = f"/user/identities/authorize?{await _query(manager, fields)}&skip_http_redirect=true"
-    url = await manager.api.ask("GET", path, _url_of, token=Secret(session.access_token))
+    url = await manager.api.ask("GET", path, _url_of, token=session.access_secret)
     return OAuthResponse(fields["provider"], url)
 
 
@@ -346,13 +346,13 @@ def _url_of(answer: Mapping[str, Any]) -> str | None:
 
 async def _identities(manager: SessionManager) -> IdentitiesResponse:
     session = await manager.get_fresh_or_raise()
-    return IdentitiesResponse((await manager.api.get_user(Secret(session.access_token))).identities)
+    return IdentitiesResponse((await manager.api.get_user(session.access_secret)).identities)
 
 
 async def _unlink(manager: SessionManager, identity_id: str) -> None:
     session = await manager.get_fresh_or_raise()
     path = f"/user/identities/{quote(identity_id, safe='')}"
-    await manager.api.ask("DELETE", path, lambda _: True, token=Secret(session.access_token))
+    await manager.api.ask("DELETE", path, lambda _: True, token=session.access_secret)
 
 
 async def _restore(manager: SessionManager, pair: TokenPair, event: AuthChangeEvent) -> SessionResponse:

@@ -167,7 +167,7 @@ def sign_out(
 async def _sign_out(auth: AuthClient, scope: Scope) -> None:
     if scope == "others":
         session = await auth._manager.get_fresh_or_raise()
-        await auth._manager.api.logout(Secret(session.access_token), scope)
+        await auth._manager.api.logout(session.access_secret, scope)
     else:
         await auth._manager.sign_out(scope)
 

@@ -24,7 +24,7 @@ class TokenSource:
 
     def __init__(self, auth: AuthClient) -> None:
         self.auth = auth
-        self._manager = auth._manager
+        self._manager, self._state = auth._manager, auth._manager.state
         self._restored = False
 
     def __repr__(self) -> str:
@@ -33,31 +33,31 @@ class TokenSource:
     @property
     def forked(self) -> bool:
         """Whether this is a forked child, where the session can't be refreshed."""
-        return self._manager.state.forked
+        return self._state.forked
 
     def current(self) -> Secret | None:
         """The token, if it can be sent without waiting; `NO_TOKEN`: not signed in; ``None``: call `fetch`."""
-        snapshot = self._manager.snapshot
+        snapshot = self._state.snapshot
         if self.auth.closed:
             return None  # `fetch` raises the error
         if snapshot.session is None:
             return NO_TOKEN if self._restored and snapshot.status != "expired" else None
-        freshness = self._manager.state.freshness(snapshot)
+        freshness = self._state.freshness(snapshot)
         if freshness is Freshness.EXPIRED:
             return None
         # Stale: wait for a refresh, unless one has just failed (the background retries) or can't help.
         if freshness is Freshness.STALE and snapshot.error is None and snapshot.session.refresh_token:
             return None
-        return Secret(snapshot.session.access_token)
+        return snapshot.session.access_secret
 
     def newest(self) -> Secret:
         """The newest token, even if it has expired; `NO_TOKEN` if there is none. Never waits."""
-        session = self._manager.snapshot.session
-        return NO_TOKEN if session is None else Secret(session.access_token)
+        session = self._state.snapshot.session
+        return NO_TOKEN if session is None else session.access_secret
 
     def margin(self) -> float | None:
         """How many seconds before its expiry the token is refreshed; ``None``: not signed in."""
-        session = self._manager.snapshot.session
+        session = self._state.snapshot.session
         return None if session is None else margin(session)
 
     def fetch(self) -> Secret:
@@ -77,8 +77,8 @@ class TokenSource:
         session = await self._manager.get_fresh()
         self._restored = True
         if session is not None:
-            return Secret(session.access_token)
-        snapshot = self._manager.snapshot
+            return session.access_secret
+        snapshot = self._state.snapshot
         if snapshot.status == "expired":
             why = f" {snapshot.error.message}" if snapshot.error else ""
             raise AuthSessionMissing(

@@ -10,7 +10,7 @@ from ..auth.token_source import NO_TOKEN
 from ..redaction import without
 from ..tokens import Secret
 from . import redirect_guard
-from .request_tokens import TokenProvider, header_of
+from .request_tokens import TokenProvider, credential
 
 # Headers that describe a body's encoding.
 _OF_THE_BODY = ("content-encoding", "content-length", "transfer-encoding")
@@ -71,12 +71,12 @@ class Signer:
         if token is None:
             return None
         key = provider.key
-        header = header_of(token, key)
+        bearer = credential(token, key)
         redirect_guard.sign(request, origin)
         if key is not NO_TOKEN:
             headers["apikey"] = key.reveal()
-        if header is not NO_TOKEN:
-            headers["Authorization"] = header.reveal()
+        if bearer is not NO_TOKEN:
+            headers["Authorization"] = "Bearer " + bearer.reveal()
         return token
 
 

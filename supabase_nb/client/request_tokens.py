@@ -37,11 +37,12 @@ class Refused:
         return token == self._token and time.monotonic() < self._until
 
 
-def header_of(token: Secret, key: Secret) -> Secret:
-    """The ``Authorization`` header for this token and project key; `NO_TOKEN`: no header."""
-    # An older (JWT) key is also a bearer token without a user. Newer keys are not.
-    sent = token if token is not NO_TOKEN or not tokens.is_jwt(key) else key
-    return NO_TOKEN if sent is NO_TOKEN else Secret("Bearer " + sent.reveal())
+def credential(token: Secret, key: Secret) -> Secret:
+    """What to send as ``Authorization: Bearer``: the token or, without one, an older (JWT) key.
+
+    `NO_TOKEN`: no header. Newer keys are not bearer tokens.
+    """
+    return token if token is not NO_TOKEN or not tokens.is_jwt(key) else key
 
 
 class TokenProvider(Protocol):

@@ -146,7 +146,7 @@ class AuthAPI:
         if known is not None:
             return session.with_user(User.from_wire({**known.to_wire(), **session.user.to_wire()}))
         try:
-            return session.with_user(await self.get_user(Secret(session.access_token)))
+            return session.with_user(await self.get_user(session.access_secret))
         except errors.AuthError:
             return session
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 # A slow response is imprecise: the server may have written its date at any moment before.
@@ -18,19 +18,22 @@ _JUMP = 5.0
 _FOREIGN = 60.0
 
 
+if sys.platform == "linux":
+    _steady = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
+elif sys.platform == "darwin":  # there CLOCK_MONOTONIC counts sleep, `time.monotonic` does not
+    _steady = partial(time.clock_gettime, time.CLOCK_MONOTONIC)
+else:
+    _steady = time.monotonic
+
+
 class Clock:
     """This machine's clocks. Tests replace them."""
 
     #: Unix seconds, by this machine's clock.
     wall: Callable[[], float] = staticmethod(time.time)
 
-    def steady(self) -> float:
-        """Seconds that never go back, and continue while the machine is suspended."""
-        if sys.platform == "linux":
-            return time.clock_gettime(time.CLOCK_BOOTTIME)
-        if sys.platform == "darwin":  # there CLOCK_MONOTONIC counts sleep, `time.monotonic` does not
-            return time.clock_gettime(time.CLOCK_MONOTONIC)
-        return time.monotonic()
+    #: Seconds that never go back, and continue while the machine is suspended.
+    steady: Callable[[], float] = staticmethod(_steady)
 
     async def pause(self, seconds: float) -> None:
         """Wait before another attempt."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from ...errors import FINAL_CODES, AuthApiError, AuthError
-from ...tokens import Secret
 from .._api.endpoints import AuthAPI
 from .refresher import RefreshAttempt, TokenRefresher
 from .session_store import SessionStore
@@ -67,7 +66,7 @@ class BackgroundWork:
         if unverified and self._usable_without_refresh(snapshot):
             await self._verify(snapshot)
         else:
-            await self._wait_quietly(self._refresher.start(Secret(snapshot.session.access_token)))
+            await self._wait_quietly(self._refresher.start(snapshot.session.access_secret))
 
     async def _wait_quietly(self, attempt: RefreshAttempt) -> None:
         """Wait without raising. The state has the outcome."""
@@ -93,7 +92,7 @@ class BackgroundWork:
         session = snapshot.session
         assert session is not None
         try:
-            user = await self._api.get_user(Secret(session.access_token))
+            user = await self._api.get_user(session.access_secret)
         except AuthError as error:
             failure = error
         else:
@@ -108,7 +107,7 @@ class BackgroundWork:
         if failure.code == "bad_jwt" and session.refresh_token and self._refresher.attempt is None:
             # Expired after all, or signed with a removed key: use the refresh token.
             self._state.replace(self._state.snapshot._replace(verified=True, next_try=None))
-            await self._wait_quietly(self._refresher.start(Secret(session.access_token)))
+            await self._wait_quietly(self._refresher.start(session.access_secret))
         elif (failure.code == "bad_jwt" and not session.refresh_token) or (
             isinstance(failure, AuthApiError) and failure.code in FINAL_CODES
         ):

@@ -115,7 +115,7 @@ class SessionManager:
             if waiting or not snapshot.session.refresh_token:
                 return snapshot.session
         try:
-            return await self.refresher.refresh(Secret(snapshot.session.access_token))
+            return await self.refresher.refresh(snapshot.session.access_secret)
         except AuthError:
             session = self.state.snapshot.session
             if session is None or not expired:
@@ -142,7 +142,7 @@ class SessionManager:
         session = await self.restore()
         if session is None:
             raise not_signed_in()
-        session = await self.refresher.refresh(Secret(session.access_token), asked=True)
+        session = await self.refresher.refresh(session.access_secret, asked=True)
         failure = self.state.snapshot.error
         if isinstance(failure, AuthStorageError):
             raise errors.copy_error(failure)
@@ -232,7 +232,7 @@ class SessionManager:
             # The server replaces the refresh token. If its response is lost, the old one is sent again.
             token = TokenPair.of_session(current).refresh_token
             await self.store.run(lambda: self.store.sent.record_sending(token))
-            session = await self.api.session(path, body, Secret(current.access_token))
+            session = await self.api.session(path, body, current.access_secret)
             same_user(session.user, current.user.id)
             event = AuthChangeEvent.MFA_CHALLENGE_VERIFIED
             session = await self.refresher.save_and_activate(session, before, event, "second factor verified")

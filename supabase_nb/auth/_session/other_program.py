@@ -86,7 +86,7 @@ def refreshed_elsewhere(before: Session, after: Session) -> bool:
 
     Valid only if we sent the refresh token of `before` for the first time.
     """
-    sent, got = (tokens.counter_of(Secret(session.refresh_token)) for session in (before, after))
+    sent, got = (tokens.counter_of(session.refresh_secret) for session in (before, after))
     if sent is not None and got is not None:
         return got > sent + 1  # each rotation counts one (`tests/wire/rotation-v2-refresh-tokens.json`)
     # Issuing a version 1 token sets the user's `updated_at`. Sending its parent again returns the same token,

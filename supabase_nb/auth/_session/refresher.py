@@ -214,7 +214,7 @@ class TokenRefresher:
     async def exchange_current(self, snapshot: SessionSnapshot, *, last: bool = False) -> Session:
         """Exchange the current session's refresh token, and save. The caller holds the session's lock."""
         assert snapshot.session is not None
-        sent = Secret(snapshot.session.refresh_token)
+        sent = snapshot.session.refresh_secret
         if not sent:
             if (self.state.time_left(snapshot) or 0.0) > 0:
                 raise AuthSessionMissing(

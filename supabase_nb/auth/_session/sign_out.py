@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from ...errors import FINAL_CODES, AuthError, AuthStorageError
 from ...models import AuthChangeEvent, Session
-from ...tokens import Secret
 from .._api.endpoints import AuthAPI
 from .._loop import Runtime
 from .refresher import TokenRefresher
@@ -123,14 +122,14 @@ class SignOut:
 
     async def _revoke(self, pending: PendingRevocation, *, expired: bool) -> bool:
         """Send the sign-out. ``False``: it did not reach the server."""
-        token = Secret(pending.session.access_token)
+        token = pending.session.access_secret
         for _ in range(2):
             try:
                 if expired:
                     # The server rejects a sign-out with an expired token.
                     pair = TokenPair.of_session(pending.session)
                     refreshed = await self._api.refresh(pair.refresh_token, pair.claims)
-                    token = Secret(refreshed.access_token)
+                    token = refreshed.access_secret
                 await self._api.logout(token, pending.scope)
             except AuthError as error:
                 if error.retryable or error.code == "unexpected_redirect":

@@ -31,14 +31,14 @@ class TokenPair(NamedTuple):
         """Clean both tokens (`tokens.clean`). If they are the `known` session's, reuse its claims."""
         access, refresh = tokens.clean(access_token), tokens.clean(refresh_token)
         redaction.remember_pair(access, refresh)
-        is_known = known is not None and known.access_token == access.reveal()
+        is_known = known is not None and known.access_secret == access
         claims = known.claims if known is not None and is_known else tokens.read_claims(access)
         return cls(access, refresh, claims)
 
     @classmethod
     def of_session(cls, session: Session) -> TokenPair:
         """The tokens of a session."""
-        return cls(Secret(session.access_token), Secret(session.refresh_token), session.claims)
+        return cls(session.access_secret, session.refresh_secret, session.claims)
 
     @property
     def session_id(self) -> str | None:
