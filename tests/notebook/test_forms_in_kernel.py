@@ -76,8 +76,9 @@ def test_a_name_is_that_of_the_code_that_calls_the_magic(as_ada: Kernel, cell: s
 
 @pytest.mark.parametrize("cell", HIDDEN.values(), ids=HIDDEN)
 def test_a_variable_that_python_did_not_pass_in_is_an_error(as_ada: Kernel, cell: str) -> None:
-    reply = as_ada.run(cell)
-    assert reply["status"] == "error"
+    as_ada.run(cell)
+    # `%time` of IPython 8 shows an error, but doesn't raise it.
+    assert "error" in [message["msg_type"] for message in as_ada.said]
     assert who(as_ada) == "ada@example.com"
 
 
