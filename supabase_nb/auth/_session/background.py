@@ -7,7 +7,7 @@ import asyncio
 from ...errors import FINAL_CODES, AuthApiError, AuthError
 from ...tokens import Secret
 from .._api.endpoints import AuthAPI
-from .refresher import RefreshAttempt, TokenRefresher
+from .refresher import RefreshAttempt, TokenRefresher, same_user
 from .session_store import SessionStore
 from .snapshot import Freshness, SessionSnapshot
 from .state import SessionState
@@ -94,6 +94,7 @@ class BackgroundWork:
         assert session is not None
         try:
             user = await self._api.get_user(Secret(session.access_token))
+            same_user(user, session.user.id)
         except AuthError as error:
             failure = error
         else:
