@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 import traitlets
@@ -28,6 +30,7 @@ from ..storage import storage_key as key_of
 from ..tokens import Secret
 from . import _arguments, emails, providers, sign_in
 from ._api.endpoints import AuthAPI
+from ._api.limits import CALL_TIMEOUT, in_time
 from ._api.server_clock import Clock, ServerClock
 from ._api.verified_claims import Verifier
 from ._arguments import MISSING, Given, Scope, SignOutOptions, WholeSession
@@ -158,12 +161,12 @@ class AuthClient(traitlets.HasTraits):
     def _run(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Run a coroutine on the owner loop and wait for it (`aio` awaits it instead)."""
         self._check_open()
-        return owner_loop.call(make, self._manager.changes)
+        return owner_loop.call(lambda: _in_time(make), self._manager.changes)
 
     async def _await(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Run a coroutine on the owner loop and await it on another event loop."""
         self._check_open()
-        return await owner_loop.wait(make, self._manager.changes)
+        return await owner_loop.wait(lambda: _in_time(make), self._manager.changes)
 
     def _check_open(self) -> None:
         if self.closed:
@@ -631,6 +634,17 @@ class AuthClient(traitlets.HasTraits):
                 log_without_text("exception in an observer of a trait; the others are still called")
             except BaseException as error:  # noqa: BLE001  (a Ctrl-C: raised when all have been called)
                 self._interrupt = error
+
+
+async def _in_time(make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    """Limit the time of a call."""
+    with suppress(asyncio.TimeoutError):
+        return await in_time(CALL_TIMEOUT, make())
+    raise errors.AuthRetryableError(
+        "The call took too long. What it has already sent may still take effect. Check the network, and try "
+        "again.",
+        code="network",
+    )
 
 
 async def _response(session: Coroutine[Any, Any, Session]) -> SessionResponse:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import weakref
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -22,7 +21,7 @@ from ..._version import __version__
 from ...models import Session, User
 from ...tokens import Secret
 from .._loop import owner_loop
-from .limits import CONNECT_TIMEOUT, LARGEST_RESPONSE, READ_TIMEOUT, REQUEST_TIMEOUT
+from .limits import CONNECT_TIMEOUT, LARGEST_RESPONSE, READ_TIMEOUT, REQUEST_TIMEOUT, in_time
 from .responses import (
     Response,
     half_confirmed,
@@ -256,7 +255,7 @@ class AuthAPI:
         sent = self.clock.clock.steady()
         try:
             # The HTTP library limits each step, but not the number of steps of a slow response.
-            response = await _in_time(self._transmit(method, path, token, body))
+            response = await in_time(REQUEST_TIMEOUT, self._transmit(method, path, token, body))
         except asyncio.TimeoutError:
             response = timed_out(self.url)
         if isinstance(response, BaseException):
@@ -334,13 +333,6 @@ class AuthAPI:
         # Closed with an API that is dropped; when the interpreter ends, it goes anyway.
         weakref.finalize(self, self._pool.close).atexit = False
         return ThreadedTransport(self._pool)
-
-
-async def _in_time(sending: Coroutine[Any, Any, _T]) -> _T:
-    if sys.version_info < (3, 11):
-        return await asyncio.wait_for(sending, REQUEST_TIMEOUT)
-    async with asyncio.timeout(REQUEST_TIMEOUT):  # needs no task of its own
-        return await sending
 
 
 def _time_outs() -> dict[str, object]:

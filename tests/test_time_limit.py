@@ -1,0 +1,55 @@
+"""A call ends in time, even if it sends several requests, or another kernel has the session's lock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from faults.proxy import FaultProxy, hang
+from waiting import wait_until
+
+from supabase_nb import AuthClient, AuthRetryableError
+from supabase_nb.demo import DemoServer
+from supabase_nb.demo.options import PASSWORD
+
+MakeAuth = Callable[..., AuthClient]
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supabase_nb.auth.client.CALL_TIMEOUT", 0.5)
+
+
+def plain(auth: AuthClient) -> Any:
+    return auth.get_claims()
+
+
+def awaited(auth: AuthClient) -> Any:
+    return asyncio.run(auth.aio.get_claims())
+
+
+@pytest.mark.parametrize("call", [plain, awaited])
+def test_one_call_of_several_requests(
+    call: Callable[[AuthClient], Any], make_auth: MakeAuth, server: DemoServer, proxy: FaultProxy
+) -> None:
+    auth = make_auth(proxy.auth_url)
+    pair = server.sign_in()
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    proxy.always(hang)
+    with pytest.raises(AuthRetryableError, match="took too long") as caught:
+        call(auth)
+    assert caught.value.__context__ is None
+    assert auth.status == "active"
+    proxy.recover()
+    assert call(auth).claims["email"] == "ada@example.com"
+
+
+def test_what_was_sent_before_another_kernels_lock_takes_effect_later(
+    auth: AuthClient, lock_session: Callable[..., Any]
+) -> None:
+    auth.sign_in_with_password(email="ada@example.com", password=PASSWORD)
+    with lock_session(auth), pytest.raises(AuthRetryableError, match="may still take effect"):
+        auth.update_user(data={"city": "Rome"})
+    wait_until(lambda: auth.user is not None and auth.user.user_metadata.get("city") == "Rome")
