@@ -9,9 +9,11 @@ from typing import Any
 import httpx
 import made
 import pytest
+from faults.proxy import Exchange, Fault, FaultProxy
 from waiting import wait_until
 
-from supabase_nb import AuthClient, AuthWeakPassword, FileStorage
+from supabase_nb import AuthClient, AuthWeakPassword, FileStorage, MemoryStorage, create_client
+from supabase_nb.demo import DemoServer
 from supabase_nb.storage import storage_key
 
 MakeAuth = Callable[..., AuthClient]
@@ -43,3 +45,38 @@ def test_another_users_answer_is_not_taken_for_the_stored_session(
     assert auth.user is not None
     assert auth.user.id == made.USER_ID
     assert auth.get_session() is not None, "the session is kept"
+
+
+def with_header(header: bytes) -> Fault:
+    """The server's answer, with one more header from a proxy."""
+
+    def fault(exchange: Exchange) -> None:
+        status, rest = exchange.forward().split(b"\r\n", 1)
+        exchange.send(status + b"\r\n" + header + b"\r\n" + rest)
+
+    return fault
+
+
+@pytest.mark.parametrize("header", [b"Via: 1.1 B\xfcro", "Via: 1.1 Büro".encode(), b"Date: \xff", b"X: \x81"])
+def test_a_proxys_headers_in_any_encoding(
+    header: bytes, make_auth: MakeAuth, server: DemoServer, proxy: FaultProxy
+) -> None:
+    auth, pair = make_auth(proxy.auth_url), server.sign_in()
+    proxy.always(with_header(header))
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+    assert auth.refresh_session().session.refresh_token != pair["refresh_token"]
+    assert auth.status == "active"
+
+
+def test_a_proxys_headers_of_an_error_that_repeats_the_token(server: DemoServer) -> None:
+    def echo(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(400, headers=[(b"Via", b"1.1 B\xfcro")], text=request.headers["authorization"])
+
+    answers = made.Answers(**{"POST /auth/v1/token": made.session(), "GET /rest/v1/trips": echo})
+    with create_client(
+        server.url, server.anon_key, storage=MemoryStorage(), transport=answers, auto_refresh=False
+    ) as client:
+        client.auth.sign_in_with_password(email="ada@example.com", password="correct horse battery")
+        response = client.http.get("/rest/v1/trips")
+    assert (response.status_code, response.headers["via"]) == (400, "1.1 Büro")
+    assert response.text == "Bearer •••"
