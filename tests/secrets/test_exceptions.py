@@ -361,6 +361,35 @@ def test_failures_of_the_network(call, answer, network, auth, caplog, capfd):
     assert not [secret for secret in SECRETS if secret in said]
 
 
+def circular():
+    value: dict[str, Any] = {}
+    value["self"] = value
+    return value
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"a": object()}, {(1, 2): 3}, {"a": float("nan")}, {"a": b"x"}, circular()],
+    ids=["object", "key", "NaN", "bytes", "circular"],
+)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda auth, data: auth.update_user(data=data),
+        lambda auth, data: auth.sign_up(email="ada@example.com", password=PASSWORD[:], data=data),
+        lambda auth, data: asyncio.run(auth.aio.update_user(password=PASSWORD[:], data=data)),
+    ],
+    ids=["update_user", "sign_up", "awaited"],
+)
+def test_values_that_json_does_not_have(call, data, network, auth):
+    asked = len(network.asked)
+    error = caught(lambda: call(auth, data))
+    assert isinstance(error, TypeError)
+    assert "JSON" in str(error)
+    assert leaks(error) == []
+    assert len(network.asked) == asked
+
+
 def shown_of(value):
     """What tools show of a value: its repr, its attributes, what they hold, and copies of it."""
     yield repr(value)

@@ -258,7 +258,7 @@ class AuthAPI:
             response = await in_time(REQUEST_TIMEOUT, self._transmit(method, path, token, body))
         except asyncio.TimeoutError:
             response = timed_out(self.url)
-        if isinstance(response, BaseException):
+        if isinstance(response, Exception):
             raise response
         self.clock.learn(response.headers.get("date"), sent, self.clock.clock.steady())
         if 200 <= response.status < 300:
@@ -267,17 +267,21 @@ class AuthAPI:
 
     async def _transmit(
         self, method: str, path: str, token: Secret | None, body: Mapping[str, object] | None
-    ) -> Response | errors.AuthError:
+    ) -> Response | Exception:
         """Send and receive. Failures are returned, not raised, because the frames below hold tokens."""
         from ... import _http as httpx
 
+        content = None
+        if body is not None:
+            try:
+                content = json.dumps(body, default=_plain, allow_nan=False).encode()
+            except (TypeError, ValueError, RecursionError) as error:
+                return TypeError(f"This can't be sent as JSON: {error}")
         headers = _HEADERS | {name: value.reveal() for name, value in self._headers.items()}
         if token is not None:
             headers["Authorization"] = f"Bearer {token.reveal()}"
-        content = None
-        if body is not None:
+        if content is not None:
             headers["Content-Type"] = "application/json;charset=UTF-8"
-            content = json.dumps(body, default=_plain).encode()
         self._under_way += 1
         try:
             request = httpx.Request(
@@ -366,4 +370,4 @@ def _secrets(value: object) -> Iterator[Secret]:
 def _plain(value: object) -> object:
     if isinstance(value, Secret):
         return value.reveal()
-    raise TypeError(f"{type(value).__name__} cannot be sent")
+    raise TypeError(f"a value is a {type(value).__name__}")
