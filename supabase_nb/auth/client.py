@@ -537,6 +537,8 @@ class AuthClient(traitlets.HasTraits):
         Example:
             ``supabase.auth.on_auth_state_change(lambda event, session: print(event)).unsubscribe()``
         """
+        if not callable(callback):
+            raise TypeError(f"on_auth_state_change takes a function, not {type(callback).__name__}.")
         loop = running_loop()
         return self._run(lambda: self._manager.subscribe(callback, loop))
 

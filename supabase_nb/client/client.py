@@ -89,7 +89,7 @@ class Client:
     ) -> None:
         if not isinstance(key, str):
             raise AuthError("The project's key is missing. Pass it as a string.", code="no_key")
-        self._key, key = Secret(key), ""
+        self._key, key = Secret(key.strip()), ""
         url = project_url(url)
         check_key(self._key, url, allow_secret_key=allow_secret_key)
         self.url = check_url(url, allow_http=options.get("allow_http", False))

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from ... import errors, log_redaction, tokens
 from ..._background import IN_BROWSER
+from ..._credential_checks import check_header
 from ..._urls import check_url
 from ..._version import __version__
 from ...models import Session, User
@@ -61,7 +62,7 @@ class AuthAPI:
             them.
 
     Raises:
-        AuthError: ``url`` is not a valid URL, or tokens would be sent unencrypted.
+        AuthError: ``url`` is not a valid URL, tokens would be sent unencrypted, or a header is not valid.
     """
 
     def __init__(
@@ -75,8 +76,11 @@ class AuthAPI:
     ) -> None:
         self.url = check_url(url, allow_http=allow_http)
         self.clock = clock
-        self.uses_secret_key = tokens.is_secret(Secret((headers or {}).get("apikey", "")))
         self._headers = {name: Secret(value) for name, value in (headers or {}).items()}
+        del headers  # this frame can appear in a traceback with local variables
+        for name, value in self._headers.items():
+            check_header(name, value)
+        self.uses_secret_key = tokens.is_secret(self._headers.get("apikey", Secret("")))
         self._given = transport
         self._transport: httpx.AsyncBaseTransport | None = None
         self._pool: Pool | None = None
