@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 from faults.proxy import FaultProxy, hang
 from waiting import wait_until
 
-from supabase_nb import AuthClient, AuthRetryableError
+from supabase_nb import AuthClient, AuthRetryableError, MemoryStorage
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.options import PASSWORD
 
+URL = "https://abcd.supabase.co/auth/v1"
 MakeAuth = Callable[..., AuthClient]
 
 
@@ -53,3 +57,42 @@ def test_what_was_sent_before_another_kernels_lock_takes_effect_later(
     with lock_session(auth), pytest.raises(AuthRetryableError, match="may still take effect"):
         auth.update_user(data={"city": "Rome"})
     wait_until(lambda: auth.user is not None and auth.user.user_metadata.get("city") == "Rome")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no such signal")
+def test_an_awaited_call_is_cancelled_by_a_signal_handler(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Jupyter's kernel does it for a cell that is interrupted."""
+    monkeypatch.setattr("supabase_nb.auth.client.CALL_TIMEOUT", 60.0)
+    monkeypatch.setattr("supabase_nb.auth._api.endpoints.REQUEST_TIMEOUT", 60.0)
+    arrived, answer, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def send(request: httpx.Request) -> httpx.Response:
+        arrived.set()
+        answer.wait(20)
+        return httpx.Response(503)
+
+    async def call() -> None:
+        task = asyncio.ensure_future(auth.aio.sign_in_anonymously())
+        signal.signal(signal.SIGUSR1, lambda *_: task.cancel())
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        ended.set()
+
+    def interrupt() -> None:
+        arrived.wait(20)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        before_the_answer.append(ended.wait(15))
+        answer.set()
+
+    before_the_answer: list[bool] = []
+    auth = AuthClient(URL, storage=MemoryStorage(), transport=httpx.MockTransport(send), auto_refresh=False)
+    former = signal.getsignal(signal.SIGUSR1)
+    interrupting = threading.Thread(target=interrupt)
+    try:
+        interrupting.start()
+        asyncio.run(call())
+    finally:
+        signal.signal(signal.SIGUSR1, former)
+        interrupting.join()
+        auth.close()
+    assert before_the_answer == [True]
