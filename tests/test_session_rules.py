@@ -400,6 +400,28 @@ def by_another_client(world: World, pair: dict[str, Any]) -> None:
     world.storage.set(KEY, json.dumps(pair))
 
 
+def test_whose_name_another_clients_user_has_taken_keeps_the_session_when_that_user_signs_out(
+    world: World,
+) -> None:
+    kernel = Kernel(world)
+    kernel.sign_in("ada")
+    by_another_client(world, world.server.sign_in("grace"))
+    kernel.tick()
+    assert kernel.snapshot.detached
+    world.storage.remove(KEY)
+    for _ in range(3):
+        kernel.tick()
+        world.time += 5
+    assert kernel.session is not None
+    assert (kernel.session.user.id, kernel.snapshot.detached) == ("ada", False)
+    newest = rotate(kernel)
+    restarted = another(world)
+    assert restarted.session == newest, "the name is its own again"
+    restarted.sign_out("local")
+    kernel.tick()
+    assert kernel.session is None
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_another_clients_rotation_in_the_same_second_is_continued(version: int) -> None:
     world = World(MemoryStorage(), version=version, reuse_interval=0.0, offset=0.0)
