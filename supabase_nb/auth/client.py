@@ -124,7 +124,7 @@ class AuthClient(traitlets.HasTraits):
         self,
         url: str,
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | Secret] | None = None,
         storage: SessionStorage | None = None,
         name: str = "",
         storage_key: str | None = None,
@@ -136,7 +136,9 @@ class AuthClient(traitlets.HasTraits):
         super().__init__()
         self._unnotified: deque[Any] = deque()
         server_clock = ServerClock(clock or Clock())
-        api = AuthAPI(url, clock=server_clock, headers=headers, transport=transport, allow_http=allow_http)
+        hidden = {name: Secret(value) for name, value in (headers or {}).items()}
+        headers = None  # this frame can appear in a traceback with local variables
+        api = AuthAPI(url, clock=server_clock, headers=hidden, transport=transport, allow_http=allow_http)
         self._manager = SessionManager(
             api,
             storage or default_storage(),
@@ -149,6 +151,8 @@ class AuthClient(traitlets.HasTraits):
         self._verifier = Verifier(api)
 
     def __repr__(self) -> str:
+        if "_manager" not in vars(self):
+            return "AuthClient()"  # in a traceback of its constructor
         return f"AuthClient({self.url!r}, {'closed' if self.closed else f'status={self.status!r}'})"
 
     def __dir__(self) -> list[str]:

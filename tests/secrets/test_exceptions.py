@@ -20,7 +20,7 @@ import httpx
 import made
 import pytest
 
-from supabase_nb import AuthClient, MemoryStorage, Session
+from supabase_nb import AuthClient, MemoryStorage, Session, create_client
 from supabase_nb.auth.browser_sign_in import begin_with_oauth_server, begin_with_provider
 from supabase_nb.errors import AuthError
 
@@ -662,3 +662,27 @@ def test_faulthandler_and_the_interpreters_own_traceback():
     assert "Current thread" in done.stderr
     assert "AuthRetryableError" in done.stderr
     assert not [secret for secret in SECRETS if secret in done.stderr + done.stdout]
+
+
+KEY = "sb_secret_plantedkey1234567890"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: create_client("https://abcd.supabase.co", KEY[:]),
+        lambda: create_client("abcd", KEY[:], allow_secret_key=True),
+        lambda: create_client(supabase_url="abcd", supabase_key=KEY[:], allow_secret_key=True),
+        lambda: create_client("https://abcd.supabase.co", KEY[:], supabase_key=KEY[:]),
+        lambda: create_client("https://abcd.supabase.co", KEY[:], allow_secret_key=True, headers={"X": 5}),
+        lambda: create_client("https://abcd.supabase.co", KEY[:] + "é", allow_secret_key=True),
+        lambda: AuthClient("abcd", headers={"apikey": KEY[:]}),
+        lambda: AuthClient("https://abcd.supabase.co", headers={"X": 5, "apikey": KEY[:]}),
+        lambda: AuthClient("https://abcd.supabase.co", headers={"apikey": KEY[:] + "\n"}),
+    ],
+)
+def test_a_client_that_is_refused_shows_no_secret_key(make):
+    error = caught(make)
+    assert isinstance(error, (AuthError, TypeError))
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+    assert "plantedkey" not in "".join(shown.format())

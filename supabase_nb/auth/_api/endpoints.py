@@ -70,14 +70,13 @@ class AuthAPI:
         url: str,
         *,
         clock: ServerClock,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, Secret] | None = None,
         transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None,
         allow_http: bool = False,
     ) -> None:
         self.url = check_url(url, allow_http=allow_http)
         self.clock = clock
-        self._headers = {name: Secret(value) for name, value in (headers or {}).items()}
-        del headers  # this frame can appear in a traceback with local variables
+        self._headers = dict(headers or {})
         for name, value in self._headers.items():
             check_header(name, value)
         self.uses_secret_key = tokens.is_secret(self._headers.get("apikey", Secret("")))
