@@ -15,6 +15,7 @@ _THIRD_PARTIES = re.compile(
     r"|api\.workos\.com|token\.actions\.githubusercontent\.com)"
     r"|cognito-idp\.[a-z0-9-]+\.amazonaws\.com"
 )
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.1
 _LOOKS_LIKE = "A project's URL looks like https://abcd.supabase.co (Project Settings, API)."
 _PROJECT_HOST = re.compile(r"([a-z0-9-]+)\.supabase\.co")
 
@@ -118,6 +119,27 @@ def refuse_token_for_key(key: Secret) -> None:
             "Project Settings, API keys.",
             code="token_for_key",
         )
+
+
+def check_header(name: object, value: Secret) -> None:
+    """Refuse a header that can't be sent, such as a key with a line break in it.
+
+    Raises:
+        AuthError: The name or value has another type or other characters than a header can have.
+    """
+    text = value.reveal()
+    sendable = isinstance(text, str) and text.isascii() and text.isprintable()
+    del text  # this frame can appear in a traceback with local variables
+    if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+        raise AuthError("The name of a header is not valid. Use letters, digits and hyphens.")
+    if not sendable and name.lower() == "apikey":
+        raise AuthError(
+            "The project's key contains a line break or another character that a key can't have. Copy the "
+            "whole key again: Project Settings, API keys.",
+            code="invalid_key",
+        )
+    if not sendable:
+        raise AuthError(f"The value of the header {name} is not valid. Use a string of ASCII characters.")
 
 
 def project_url(url: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import logging
 import os
 import stat
@@ -22,6 +23,8 @@ logger = logging.getLogger("supabase_nb")
 
 #: How long to wait for another kernel's lock, in seconds. The kernel may hang.
 LOCK_TIMEOUT = 30.0
+# In characters: of a file's name, without its ending. File systems allow 255, also for temporary files.
+_LONGEST_NAME = 180
 _locked_in_page: set[Path] = set()
 
 
@@ -47,7 +50,10 @@ class FileStorage:
         return f"FileStorage({str(self.path)!r})"
 
     def _file(self, key: str, ending: str = ".json") -> Path:
-        return self.path / (quote(key, safe="-._") + ending)
+        name = quote(key, safe="-._", errors="surrogatepass")
+        if len(name) > _LONGEST_NAME:
+            name = name[:_LONGEST_NAME] + "-" + hashlib.sha256(name.encode()).hexdigest()[:32]
+        return self.path / (name + ending)
 
     def get(self, key: str) -> str | None:
         """The value, or ``None``. If other users can read the file, their access is removed first.

@@ -27,7 +27,7 @@ def check_url(url: str, *, allow_http: bool = False) -> str:
     problem = ""
     if parts is not None and "@" in parts.netloc:
         problem = "A project's URL has no user name or password. Remove everything up to the @."
-    elif parts is None or not host or parts.scheme not in ("http", "https"):
+    elif parts is None or not host or parts.scheme not in ("http", "https") or not _is_visible(address):
         problem = "This is not a project's URL."
     elif "?" in address or "#" in address:
         problem = "A project's URL has no query or fragment. Remove the ? or # and everything after it."
@@ -43,6 +43,11 @@ def check_url(url: str, *, allow_http: bool = False) -> str:
             code="insecure_url",
         )
     return address.rstrip("/")
+
+
+def _is_visible(address: str) -> bool:
+    """Whether it has no spaces or invisible characters."""
+    return address.isprintable() and " " not in address
 
 
 def is_this_machine(host: str | None) -> bool:

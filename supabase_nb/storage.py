@@ -47,7 +47,8 @@ class SessionStorage(Protocol):
     Source: supabase_auth's ``SyncSupportedStorage``, with other method names and a lock.
 
     Example:
-        ``AuthClient(url, storage=MemoryStorage())``. Your own storage needs the same four methods.
+        ``AuthClient(url, storage=MemoryStorage())``. Your own storage needs the same four methods. If it may
+        ask the user for a password, set its attribute ``prompts`` to true: calls then wait for the user.
     """
 
     def get(self, key: str) -> str | None:
@@ -190,6 +191,9 @@ class KeyringStorage:
     Example:
         ``create_client(url, key, storage=KeyringStorage())``
     """
+
+    #: A locked keyring asks the user for its password.
+    prompts = True
 
     def __init__(self, service: str = "supabase-nb") -> None:
         try:

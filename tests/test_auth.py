@@ -73,6 +73,10 @@ def test_an_invalid_url_is_refused_with_the_next_step(url: Any) -> None:
         ("https://abcd.supabase.co/#", "no query or fragment"),
         ("https://abcd.supabase.co?apikey=planted", "no query or fragment"),
         ("https://abcd.supabase.co/?", "no query or fragment"),
+        ("https://ab cd.supabase.co", "not a project's URL"),
+        ("https://\u202eabcd.supabase.co", "not a project's URL"),
+        ("https://\ud800abcd.supabase.co", "not a project's URL"),
+        ("https://abcd.supabase.co/\x00", "not a project's URL"),
     ],
 )
 @pytest.mark.parametrize(
@@ -91,6 +95,21 @@ def test_a_url_with_more_than_an_address_is_refused(make: Any, url: str, problem
         make(url)
     assert caught.value.code == "invalid_url"
     assert "planted" not in repr(caught.value) + str(caught.value) + repr(caught.value.__context__)
+
+
+@pytest.mark.parametrize(
+    "headers", [{"X": 5}, {5: "x"}, {"X": "é"}, {"é": "x"}, {"X": "a\r\nY: b"}, {"": "x"}]
+)
+def test_headers_that_cannot_be_sent_are_refused(headers: Any) -> None:
+    with pytest.raises(AuthError, match="header") as caught:
+        AuthClient(URL, headers=headers, storage=MemoryStorage())
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("callback", [None, 5, "print"])
+def test_a_subscriber_that_cannot_be_called_is_refused(callback: Any, auth: AuthClient) -> None:
+    with pytest.raises(TypeError, match="takes a function, not"):
+        auth.on_auth_state_change(callback)
 
 
 def test_tokens_do_not_travel_in_the_clear() -> None:

@@ -123,6 +123,11 @@ def test_a_key_that_is_new_is_asked_of_the_server_until_it_is_fetched(
     assert (network.count(USER), network.count(JWKS)) == (1, 2)
 
 
+@pytest.mark.parametrize("keys", [5, "x", {"a": 1}, None, [5]])
+def test_keys_of_the_wrong_type_are_no_keys(keys: Any, auth: AuthClient) -> None:
+    assert auth.get_claims(KEY.sign(role="planner"), jwks={"keys": keys}).claims["role"] == "planner"
+
+
 def test_good_keys_survive_one_bad_answer(auth: AuthClient, network: made.Answers, clock: Later) -> None:
     auth.get_claims(KEY.sign())
     network[JWKS] = httpx.Response(200, html="<html>Welcome</html>")

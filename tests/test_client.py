@@ -247,6 +247,17 @@ def test_a_variable_that_was_not_set(make: Callable[..., Client]) -> None:
         create_client(os.environ.get("NO_SUCH_URL"), KEY)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("key", ["sb_publishable_é", "sb_publishable_a\nb", "sb_publishable_\ud800", "\x00"])
+def test_a_key_with_other_characters_is_refused(key: str, make: Callable[..., Client]) -> None:
+    with pytest.raises(AuthError, match="Copy the whole key again") as caught:
+        make(key)
+    assert caught.value.code == "invalid_key"
+
+
+def test_spaces_and_line_breaks_around_a_key_are_ignored(make: Callable[..., Client]) -> None:
+    assert make(" sb_publishable_x\r\n").key == "sb_publishable_x"
+
+
 def test_another_projects_key_is_refused(make: Callable[..., Client]) -> None:
     with pytest.raises(AuthError, match="another project"):
         make(made.jwt({"role": "anon", "ref": "efgh"}))

@@ -113,6 +113,11 @@ def test_other_addresses_get_nothing_unless_they_are_named(library: Any, client:
     assert not ask(named, "http://api.example.com/other")
 
 
+def test_origins_are_a_list(client: Client) -> None:
+    with pytest.raises(TypeError, match="takes a list"):
+        SessionAuth(client, origins="https://api.example.com")
+
+
 def test_an_origin_in_the_clear_is_refused(client: Client) -> None:
     with pytest.raises(AuthError, match="unencrypted"):
         SessionAuth(client, origins=["http://api.example.com"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import itertools
+import json
 import os
 import threading
 import time
@@ -392,6 +393,46 @@ def test_whose_name_another_user_has_taken_keeps_the_session_until_it_is_signed_
     two.tick()
     assert two.session is not None
     assert two.session.user.id == "ada"
+
+
+def by_another_client(world: World, pair: dict[str, Any]) -> None:
+    """Another Supabase client stores its session under the same name."""
+    world.storage.set(KEY, json.dumps(pair))
+
+
+def test_whose_name_another_clients_user_has_taken_keeps_the_session_when_that_user_signs_out(
+    world: World,
+) -> None:
+    kernel = Kernel(world)
+    kernel.sign_in("ada")
+    by_another_client(world, world.server.sign_in("grace"))
+    kernel.tick()
+    assert kernel.snapshot.detached
+    world.storage.remove(KEY)
+    for _ in range(3):
+        kernel.tick()
+        world.time += 5
+    assert kernel.session is not None
+    assert (kernel.session.user.id, kernel.snapshot.detached) == ("ada", False)
+    newest = rotate(kernel)
+    restarted = another(world)
+    assert restarted.session == newest, "the name is its own again"
+    restarted.sign_out("local")
+    kernel.tick()
+    assert kernel.session is None
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_another_clients_rotation_in_the_same_second_is_continued(version: int) -> None:
+    world = World(MemoryStorage(), version=version, reuse_interval=0.0, offset=0.0)
+    kernel = Kernel(world)
+    session = kernel.sign_in()
+    world.time = session.issued_at or 0.0
+    rotated = world.server.exchange(session.refresh_token)[1]
+    by_another_client(world, world.server.exchange(rotated["refresh_token"])[1])
+    kernel.tick()
+    rotate(kernel)
+    assert world.server.already_used == 0
 
 
 # -- what is not lost, and not ended ----------------------------------------------------------------------

@@ -245,6 +245,27 @@ def test_a_magic_link_with_a_code(auth: AuthClient, mails: DemoServer, make_auth
         later.sign_in_with_url(address)
 
 
+@pytest.mark.parametrize("address", [5, b"https://app.example/#access_token=x", ["https://app.example"]])
+def test_an_address_that_is_no_text(address: Any, auth: AuthClient) -> None:
+    with pytest.raises(TypeError, match="address must be a string, not"):
+        auth.sign_in_with_url(address)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda auth, text: auth.sign_in_with_otp(email="ada@example.com", redirect_to=text),
+        lambda auth, text: auth.sign_in_with_oauth({"provider": text}),
+        lambda auth, text: auth.sign_in_with_oauth({"provider": "github", "options": {"scopes": text}}),
+        lambda auth, text: auth.mfa.challenge(factor_id=text),
+    ],
+)
+def test_text_that_no_address_can_hold(call: Callable[..., object], auth: AuthClient) -> None:
+    auth.sign_in_with_password(email="ada@example.com", password="correct horse battery")
+    with pytest.raises(TypeError, match="a character that can't be sent"):
+        call(auth, "a\ud800")
+
+
 def test_a_link_with_tokens_in_its_fragment(auth: AuthClient, mails: DemoServer) -> None:
     mails.request("POST", f"/auth/v1/otp?redirect_to={APP}", {"email": "ada@example.com"})
     address = follow(newest_mail(mails, "ada@example.com")["action_link"])

@@ -371,13 +371,27 @@ def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert FileStorage().path == tmp_path / "supabase-nb" / "sessions"
 
 
-@pytest.mark.parametrize("key", ["../../etc/passwd", "a/b", "a\\b", "", "ä" * 30, "a b?*[x]", ".", ".."])
+@pytest.mark.parametrize(
+    "key", ["../../etc/passwd", "a/b", "a\\b", "", "ä" * 30, "a b?*[x]", ".", "..", "\ud800"]
+)
 def test_no_key_leaves_the_folder(key: str, storage: FileStorage) -> None:
     storage.set(key, "value")
     storage.set(key, "value again")
     assert storage.get(key) == "value again"
     (file,) = storage.path.iterdir()
     assert file.parent == storage.path
+
+
+@pytest.mark.parametrize("letter", ["a", "ä", "💥"])
+def test_names_of_any_length(letter: str, storage: FileStorage) -> None:
+    names = [letter * 5000, letter * 5001, letter * 5000 + "b"]
+    for name in names:
+        with storage.lock(name) as locked:
+            assert locked
+            storage.set(name, f"of {len(name)} {name[-1]}")
+    assert [storage.get(name) for name in names] == [f"of {len(name)} {name[-1]}" for name in names]
+    storage.remove(names[0])
+    assert storage.get(names[0]) is None
 
 
 # -- whole or not at all ------------------------------------------------------------------------------------

@@ -80,8 +80,12 @@ OWN = {
         "The project's URL starts with `http://`, so others on the network could read the tokens.",
         "Use `https://`, or pass `--allow-http`.",
     ),
+    "invalid_key": (
+        "The project's key contains a line break or another character that a key can't have.",
+        "Copy the whole key again from the project's settings.",
+    ),
     "invalid_url": (
-        "The project's URL is not valid, or contains a password, a query or a fragment.",
+        "The project's URL is not valid, or contains a space, a password, a query or a fragment.",
         "Copy it again from the project's settings.",
     ),
     "key_for_token": (

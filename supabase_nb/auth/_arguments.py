@@ -6,6 +6,7 @@ variables would show them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol, TypedDict
 
@@ -33,6 +34,7 @@ _SECRET_FIELDS = frozenset(
 _PASSWORDS = _SECRET_FIELDS - {"refresh_token", "jwt"}
 # Other names in supabase_auth's dictionaries.
 _ALIASES = {"email_redirect_to": "redirect_to"}
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _SHORTEST_TOKEN = 12  # length of a refresh token
 _MISSING_FIELDS = {
     "token": "The one-time code (token) is missing.",
@@ -124,7 +126,11 @@ def _wrong_type(name: str, value: object) -> str:
         kinds, right = (Mapping,), "a dictionary"
     elif name in ("should_create_user", "skip_http_redirect"):
         kinds, right = (bool,), "True or False"
-    return "" if isinstance(value, kinds) else f"{name} must be {right}, not {type(value).__name__}."
+    if not isinstance(value, kinds):
+        return f"{name} must be {right}, not {type(value).__name__}."
+    if name not in _SECRET_FIELDS and isinstance(value, str) and _LONE_SURROGATE.search(value):
+        return f"{name} contains a character that can't be sent. Copy it again."
+    return ""
 
 
 def require(fields: Mapping[str, Any], *names: str) -> None:

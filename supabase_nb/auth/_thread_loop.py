@@ -105,7 +105,7 @@ class OwnerLoop:
                 changes.flush()
         try:
             # Changes are delivered in another thread, so that an observer can't block this one.
-            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._tracked(make), loop))
+            return await _awake(asyncio.run_coroutine_threadsafe(self._tracked(make), loop))
         finally:
             if changes.pending:
                 await asyncio.shield(in_thread(changes.flush))
@@ -201,6 +201,25 @@ class OwnerLoop:
         finally:
             release.set()
             await asyncio.shield(left)
+
+
+async def _awake(future: concurrent.futures.Future[_T]) -> _T:
+    """Await a future, and wake the running loop from time to time.
+
+    Jupyter's kernel cancels an interrupted cell in a signal handler, which a sleeping loop doesn't notice.
+    """
+    loop, timer = asyncio.get_running_loop(), None
+
+    def wake() -> None:
+        nonlocal timer
+        timer = loop.call_later(LONGEST_WAIT, wake)
+
+    wake()
+    try:
+        return await asyncio.wrap_future(future)
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

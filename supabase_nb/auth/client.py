@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 import traitlets
@@ -21,8 +23,10 @@ from ..models import (
 )
 from ..storage import SessionStorage, default_storage, older_storage_keys, project_key
 from ..storage import storage_key as key_of
+from ..tokens import Secret
 from . import emails, providers, session_methods, sign_in, user_methods
 from ._api.endpoints import AuthAPI
+from ._api.limits import CALL_TIMEOUT, in_time
 from ._api.server_clock import Clock, ServerClock
 from ._api.verified_claims import Verifier
 from ._loop import owner_loop
@@ -115,7 +119,7 @@ class AuthClient(traitlets.HasTraits):
         self,
         url: str,
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | Secret] | None = None,
         storage: SessionStorage | None = None,
         name: str = "",
         storage_key: str | None = None,
@@ -127,7 +131,9 @@ class AuthClient(traitlets.HasTraits):
         super().__init__()
         self._unnotified: deque[Any] = deque()
         server_clock = ServerClock(clock or Clock())
-        api = AuthAPI(url, clock=server_clock, headers=headers, transport=transport, allow_http=allow_http)
+        hidden = {name: Secret(value) for name, value in (headers or {}).items()}
+        headers = None  # this frame can appear in a traceback with local variables
+        api = AuthAPI(url, clock=server_clock, headers=hidden, transport=transport, allow_http=allow_http)
         self._manager = SessionManager(
             api,
             storage or default_storage(),
@@ -140,6 +146,8 @@ class AuthClient(traitlets.HasTraits):
         self._verifier = Verifier(api)
 
     def __repr__(self) -> str:
+        if "_manager" not in vars(self):
+            return "AuthClient()"  # in a traceback of its constructor
         return f"AuthClient({self.url!r}, {'closed' if self.closed else f'status={self.status!r}'})"
 
     def __dir__(self) -> list[str]:
@@ -152,12 +160,22 @@ class AuthClient(traitlets.HasTraits):
     def _run(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Run a coroutine on the owner loop and wait for it (`aio` awaits it instead)."""
         self._check_open()
-        return owner_loop.call(make, self._manager.changes)
+        return owner_loop.call(lambda: self._in_time(make), self._manager.changes)
 
     async def _await(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Run a coroutine on the owner loop and await it on another event loop."""
         self._check_open()
-        return await owner_loop.wait(make, self._manager.changes)
+        return await owner_loop.wait(lambda: self._in_time(make), self._manager.changes)
+
+    async def _in_time(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        """Limit the time of a call, unless it may be waiting for the user."""
+        with suppress(asyncio.TimeoutError):
+            return await in_time(None if getattr(self.storage, "prompts", False) else CALL_TIMEOUT, make())
+        raise errors.AuthRetryableError(
+            "The call took too long. What it has already sent may still take effect. Check the network, and "
+            "try again.",
+            code="network",
+        )
 
     def _check_open(self) -> None:
         if self.closed:
@@ -273,6 +291,8 @@ class AuthClient(traitlets.HasTraits):
         Example:
             ``supabase.auth.on_auth_state_change(lambda event, session: print(event)).unsubscribe()``
         """
+        if not callable(callback):
+            raise TypeError(f"on_auth_state_change takes a function, not {type(callback).__name__}.")
         loop = running_loop()
         return self._run(lambda: self._manager.subscribe(callback, loop))
 

@@ -159,14 +159,16 @@ def sign_in_with_url(auth: AuthClient, address: str | Secret) -> AuthResponse:
     Raises:
         AuthApiError: The address says that the sign-in failed, or the server does.
         AuthError: It contains neither a code nor tokens.
+        TypeError: The address is not a string.
 
     Source: supabase_auth's ``initialize_from_url``.
 
     Example:
         ``supabase.auth.sign_in_with_url(address).user``
     """
-    secret, address = Secret(address), ""
-    fields = fields_of(secret)
+    given = Given("sign_in_with_url", address=address)
+    address = ""  # this frame can appear in a traceback with local variables
+    fields = fields_of(Secret(given.fields().get("address", "")))
     refused = refusal_in(fields)
     if refused is not None:
         raise refused

@@ -87,9 +87,11 @@ class Client:
         allow_secret_key: bool = False,
         **options: Any,
     ) -> None:
-        if not isinstance(key, str):
+        if not isinstance(key, (str, Secret)):
             raise AuthError("The project's key is missing. Pass it as a string.", code="no_key")
-        self._key, key = Secret(key), ""
+        hidden = {name: Secret(value) for name, value in (headers or {}).items()}
+        headers = None  # this frame can appear in a traceback with local variables
+        self._key, key = Secret(Secret(key).reveal().strip()), ""
         url = project_url(url)
         check_key(self._key, url, allow_secret_key=allow_secret_key)
         self.url = check_url(url, allow_http=options.get("allow_http", False))
@@ -97,7 +99,7 @@ class Client:
         auth_url = check_url(auth_url or f"{self.url}/auth/v1", allow_http=options.get("allow_http", False))
         self.auth = AuthClient(
             auth_url,
-            headers={"apikey": self._key.reveal(), **(headers or {})},
+            headers={"apikey": self._key, **hidden},
             name=name,
             storage=storage,
             transport=transport,
@@ -110,7 +112,7 @@ class Client:
         self.http: _http.Client = _DataRequests(
             transport=SessionTransport(Signer(self._bearer), transport or Pool()),
             base_url=self.url,
-            headers=headers,
+            headers={name: value.reveal() for name, value in hidden.items()},
             timeout=_http.Timeout(_READ_TIMEOUT, connect=_CONNECT_TIMEOUT),
             follow_redirects=True,
             event_hooks={"response": [self._tables.row_limit.look]},
@@ -138,6 +140,8 @@ class Client:
         return self.key
 
     def __repr__(self) -> str:
+        if "auth" not in vars(self):
+            return f"{type(self).__name__}()"  # in a traceback of its constructor
         return f"{type(self).__name__}({self.url!r}, {'closed' if self.closed else self.auth.status})"
 
     def __dir__(self) -> list[str]:
@@ -369,9 +373,17 @@ def create_client(
     """
     from .client_options import client_arguments
 
-    for name, first, second in (("url", url, supabase_url), ("key", key, supabase_key)):
-        if first is not None and second is not None:
+    given = [each for each in (key, supabase_key) if each is not None]
+    key = supabase_key = None  # this frame can appear in a traceback with local variables
+    secret: Any = Secret(given[0]) if given and isinstance(given[0], str) else None
+    for name, twice in (("url", None not in (url, supabase_url)), ("key", len(given) > 1)):
+        if twice:
+            del given
             raise TypeError(f"Pass either {name} or supabase_{name}, not both.")
-    project, secret = supabase_url if url is None else url, supabase_key if key is None else key
+    del given
     # If one is missing, `Client` raises the error.
-    return Client(project, secret, **(client_arguments(options) | more))  # type: ignore[arg-type]
+    return Client(
+        supabase_url if url is None else url,  # type: ignore[arg-type]
+        secret,
+        **(client_arguments(options) | more),
+    )

@@ -13,7 +13,7 @@ from . import redirect_guard
 from .request_tokens import TokenProvider, credential
 
 # Headers that describe a body's encoding.
-_OF_THE_BODY = ("content-encoding", "content-length", "transfer-encoding")
+_OF_THE_BODY = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
 class Signer:
@@ -167,7 +167,8 @@ def _without_token(response: _http.Response, signed: _http.Request) -> _http.Res
     if clean == text:
         return response
     response.close()
-    kept = [(name, value) for name, value in response.headers.multi_items() if name not in _OF_THE_BODY]
+    # As bytes, because a proxy's own headers may be in any encoding.
+    kept = [(name, value) for name, value in response.headers.raw if name.lower() not in _OF_THE_BODY]
     return _http.Response(
         response.status_code,
         headers=kept,

@@ -55,6 +55,8 @@ class SessionAuth(Signer, _AnyClientsAuth):
             if not isinstance(auth, AuthClient):
                 raise TypeError(f"SessionAuth takes a Client or its auth, not {type(session).__name__}.")
             key = own.key if own is not None else NO_TOKEN
+            if isinstance(origins, str):
+                raise TypeError('origins takes a list: ["https://api.example.com"].')
             others = [check_url(url) for url in origins]
             provider = SessionTokens(auth, key, (session.url, *others))
         super().__init__(provider)

@@ -20,7 +20,7 @@ import httpx
 import made
 import pytest
 
-from supabase_nb import AuthClient, MemoryStorage, Session
+from supabase_nb import AuthClient, MemoryStorage, Session, create_client
 from supabase_nb.auth.browser_sign_in import begin_with_oauth_server, begin_with_provider
 from supabase_nb.errors import AuthError
 
@@ -361,6 +361,35 @@ def test_failures_of_the_network(call, answer, network, auth, caplog, capfd):
     assert not [secret for secret in SECRETS if secret in said]
 
 
+def circular():
+    value: dict[str, Any] = {}
+    value["self"] = value
+    return value
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"a": object()}, {(1, 2): 3}, {"a": float("nan")}, {"a": b"x"}, circular()],
+    ids=["object", "key", "NaN", "bytes", "circular"],
+)
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda auth, data: auth.update_user(data=data),
+        lambda auth, data: auth.sign_up(email="ada@example.com", password=PASSWORD[:], data=data),
+        lambda auth, data: asyncio.run(auth.aio.update_user(password=PASSWORD[:], data=data)),
+    ],
+    ids=["update_user", "sign_up", "awaited"],
+)
+def test_values_that_json_does_not_have(call, data, network, auth):
+    asked = len(network.asked)
+    error = caught(lambda: call(auth, data))
+    assert isinstance(error, TypeError)
+    assert "JSON" in str(error)
+    assert leaks(error) == []
+    assert len(network.asked) == asked
+
+
 def shown_of(value):
     """What tools show of a value: its repr, its attributes, what they hold, and copies of it."""
     yield repr(value)
@@ -633,3 +662,27 @@ def test_faulthandler_and_the_interpreters_own_traceback():
     assert "Current thread" in done.stderr
     assert "AuthRetryableError" in done.stderr
     assert not [secret for secret in SECRETS if secret in done.stderr + done.stdout]
+
+
+KEY = "sb_secret_plantedkey1234567890"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: create_client("https://abcd.supabase.co", KEY[:]),
+        lambda: create_client("abcd", KEY[:], allow_secret_key=True),
+        lambda: create_client(supabase_url="abcd", supabase_key=KEY[:], allow_secret_key=True),
+        lambda: create_client("https://abcd.supabase.co", KEY[:], supabase_key=KEY[:]),
+        lambda: create_client("https://abcd.supabase.co", KEY[:], allow_secret_key=True, headers={"X": 5}),
+        lambda: create_client("https://abcd.supabase.co", KEY[:] + "é", allow_secret_key=True),
+        lambda: AuthClient("abcd", headers={"apikey": KEY[:]}),
+        lambda: AuthClient("https://abcd.supabase.co", headers={"X": 5, "apikey": KEY[:]}),
+        lambda: AuthClient("https://abcd.supabase.co", headers={"apikey": KEY[:] + "\n"}),
+    ],
+)
+def test_a_client_that_is_refused_shows_no_secret_key(make):
+    error = caught(make)
+    assert isinstance(error, (AuthError, TypeError))
+    shown = traceback.TracebackException.from_exception(error, capture_locals=True)
+    assert "plantedkey" not in "".join(shown.format())

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import weakref
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from ... import errors, log_redaction, tokens
 from ..._background import IN_BROWSER
+from ..._credential_checks import check_header
 from ..._urls import check_url
 from ..._version import __version__
 from ...models import Session, User
 from ...tokens import Secret
 from .._loop import owner_loop
-from .limits import CONNECT_TIMEOUT, LARGEST_RESPONSE, READ_TIMEOUT, REQUEST_TIMEOUT
+from .limits import CONNECT_TIMEOUT, LARGEST_RESPONSE, READ_TIMEOUT, REQUEST_TIMEOUT, in_time
 from .responses import (
     Response,
     half_confirmed,
@@ -62,7 +62,7 @@ class AuthAPI:
             them.
 
     Raises:
-        AuthError: ``url`` is not a valid URL, or tokens would be sent unencrypted.
+        AuthError: ``url`` is not a valid URL, tokens would be sent unencrypted, or a header is not valid.
     """
 
     def __init__(
@@ -70,14 +70,16 @@ class AuthAPI:
         url: str,
         *,
         clock: ServerClock,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, Secret] | None = None,
         transport: httpx.BaseTransport | httpx.AsyncBaseTransport | None = None,
         allow_http: bool = False,
     ) -> None:
         self.url = check_url(url, allow_http=allow_http)
         self.clock = clock
-        self.uses_secret_key = tokens.is_secret(Secret((headers or {}).get("apikey", "")))
-        self._headers = {name: Secret(value) for name, value in (headers or {}).items()}
+        self._headers = dict(headers or {})
+        for name, value in self._headers.items():
+            check_header(name, value)
+        self.uses_secret_key = tokens.is_secret(self._headers.get("apikey", Secret("")))
         self._given = transport
         self._transport: httpx.AsyncBaseTransport | None = None
         self._pool: Pool | None = None
@@ -256,10 +258,10 @@ class AuthAPI:
         sent = self.clock.clock.steady()
         try:
             # The HTTP library limits each step, but not the number of steps of a slow response.
-            response = await _in_time(self._transmit(method, path, token, body))
+            response = await in_time(REQUEST_TIMEOUT, self._transmit(method, path, token, body))
         except asyncio.TimeoutError:
             response = timed_out(self.url)
-        if isinstance(response, BaseException):
+        if isinstance(response, Exception):
             raise response
         self.clock.learn(response.headers.get("date"), sent, self.clock.clock.steady())
         if 200 <= response.status < 300:
@@ -268,17 +270,21 @@ class AuthAPI:
 
     async def _transmit(
         self, method: str, path: str, token: Secret | None, body: Mapping[str, object] | None
-    ) -> Response | errors.AuthError:
+    ) -> Response | Exception:
         """Send and receive. Failures are returned, not raised, because the frames below hold tokens."""
         from ... import _http as httpx
 
+        content = None
+        if body is not None:
+            try:
+                content = json.dumps(body, default=_plain, allow_nan=False).encode()
+            except (TypeError, ValueError, RecursionError) as error:
+                return TypeError(f"This can't be sent as JSON: {error}")
         headers = _HEADERS | {name: value.reveal() for name, value in self._headers.items()}
         if token is not None:
             headers["Authorization"] = f"Bearer {token.reveal()}"
-        content = None
-        if body is not None:
+        if content is not None:
             headers["Content-Type"] = "application/json;charset=UTF-8"
-            content = json.dumps(body, default=_plain).encode()
         self._under_way += 1
         try:
             request = httpx.Request(
@@ -336,13 +342,6 @@ class AuthAPI:
         return ThreadedTransport(self._pool)
 
 
-async def _in_time(sending: Coroutine[Any, Any, _T]) -> _T:
-    if sys.version_info < (3, 11):
-        return await asyncio.wait_for(sending, REQUEST_TIMEOUT)
-    async with asyncio.timeout(REQUEST_TIMEOUT):  # needs no task of its own
-        return await sending
-
-
 def _time_outs() -> dict[str, object]:
     others = dict.fromkeys(("read", "write", "pool"), READ_TIMEOUT)
     return {"timeout": {"connect": CONNECT_TIMEOUT, **others}}
@@ -374,4 +373,4 @@ def _secrets(value: object) -> Iterator[Secret]:
 def _plain(value: object) -> object:
     if isinstance(value, Secret):
         return value.reveal()
-    raise TypeError(f"{type(value).__name__} cannot be sent")
+    raise TypeError(f"a value is a {type(value).__name__}")

@@ -2,7 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
 #: Timeouts in seconds: to connect, to wait for data, and for the whole request.
 CONNECT_TIMEOUT, READ_TIMEOUT, REQUEST_TIMEOUT = 5.0, 10.0, 15.0
+#: For a call, which may send several requests and wait for other kernels. Slightly longer than for a request,
+#: whose own error says more.
+CALL_TIMEOUT = 15.5
 #: Maximum size in bytes.
 LARGEST_RESPONSE = 4 * 1024 * 1024
+
+_T = TypeVar("_T")
+
+
+async def in_time(seconds: float | None, coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine, and cancel it after this time (``None``: never).
+
+    Raises:
+        asyncio.TimeoutError: It took longer.
+    """
+    if sys.version_info < (3, 11):
+        return await asyncio.wait_for(coroutine, seconds)
+    async with asyncio.timeout(seconds):  # needs no task of its own
+        return await coroutine

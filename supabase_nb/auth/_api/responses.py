@@ -235,13 +235,13 @@ def refusal(response: Response, url: str, now: float) -> errors.AuthError:
         "otp_expired": errors.AuthInvalidCredentials,
     }.get(code, errors.AuthApiError)
     if code == "weak_password":
-        reasons = (
-            (body.get("weak_password") or {}).get("reasons")
-            if isinstance(body.get("weak_password"), dict)
-            else ()
-        )
+        details = body.get("weak_password")
+        reasons = details.get("reasons") if isinstance(details, dict) else None
         return errors.AuthWeakPassword(
-            message, status=status, code=code, reasons=[response.shown(str(r)) for r in reasons or ()]
+            message,
+            status=status,
+            code=code,
+            reasons=[response.shown(str(r)) for r in reasons] if isinstance(reasons, list) else [],
         )
     error = kind(message, status=status, code=code)
     # The id of the rejected session (``tests/wire/rotation.json``, family 4). It is not a token.

@@ -29,8 +29,9 @@ class ThreadedTransport(httpx.AsyncBaseTransport):
                 content = response.content if consumed else _read(response)
             finally:
                 response.close()
-            decoded = {"content-encoding", "content-length", "transfer-encoding"}
-            headers = [item for item in response.headers.multi_items() if item[0] not in decoded]
+            decoded = {b"content-encoding", b"content-length", b"transfer-encoding"}
+            # As bytes, because a proxy's own headers may be in any encoding.
+            headers = [item for item in response.headers.raw if item[0].lower() not in decoded]
             return httpx.Response(response.status_code, headers=headers, content=content)
 
         return await in_thread(send)

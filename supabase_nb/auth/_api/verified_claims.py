@@ -114,7 +114,8 @@ class Verifier:
 def _usable(jwks: Mapping[str, Any] | None) -> dict[str, Any]:
     """The usable keys of a key set, by id."""
     found: dict[str, Any] = {}
-    for value in (jwks or {}).get("keys") or ():
+    values = (jwks or {}).get("keys")
+    for value in values if isinstance(values, (list, tuple)) else ():
         try:
             import jwt
 

@@ -6,7 +6,7 @@ import asyncio
 
 from ...errors import FINAL_CODES, AuthApiError, AuthError
 from .._api.endpoints import AuthAPI
-from .refresher import RefreshAttempt, TokenRefresher
+from .refresher import RefreshAttempt, TokenRefresher, same_user
 from .session_store import SessionStore
 from .snapshot import Freshness, SessionSnapshot
 from .state import SessionState
@@ -93,6 +93,7 @@ class BackgroundWork:
         assert session is not None
         try:
             user = await self._api.get_user(session.access_secret)
+            same_user(user, session.user.id)
         except AuthError as error:
             failure = error
         else:

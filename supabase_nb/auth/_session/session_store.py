@@ -289,6 +289,15 @@ class SessionStore:
         entry = self._index().get(record.id)
         return entry is not None and self.key not in entry.names
 
+    def note_lost_name(self, record: StoredSession) -> None:
+        """Another session uses this client's name. Other Supabase clients don't change the index."""
+        with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT), suppress(Exception):
+            index = self._index()
+            entry = index.get(record.id)
+            if entry is not None and self.key in entry.names:
+                names = tuple(name for name in entry.names if name != self.key)
+                self._write_index({**index, record.id: entry._replace(names=names)}, index)
+
     def _is_old(self, entry: Entry) -> bool:
         return abs(self.clock.clock.wall() - entry.used) > _A_DAY
 

@@ -97,6 +97,9 @@ class StorageSync:
             await self._store.run(lambda: self._store.forget_if_unused(record))
             self._state.signed_out_elsewhere()
             return
+        if found.others and not snapshot.detached:
+            lost = snapshot.record
+            await self._store.run(lambda: self._store.note_lost_name(lost))
         if bool(found.others) != snapshot.detached:
             snapshot = self._detach(snapshot) if found.others else self._attach(snapshot)
             self._state.replace(snapshot)

@@ -150,13 +150,18 @@ class StoredSession(NamedTuple):
         return mine is not None and theirs is not None and theirs > mine
 
     def merged_with(self, other: StoredSession) -> StoredSession:
-        """The later of two records of a session, with the used tokens of both."""
+        """The later of two records of a session, with the used tokens of both.
+
+        Of two that were issued in the same second, `other`, which another client may have written.
+        """
         later, earlier = self, other
         if self.is_spent(other.pair.refresh_token):
             return self
         if other.is_spent(self.pair.refresh_token):
             return other
-        if (other.session.issued_at or 0) > (self.session.issued_at or 0):
+        mine, theirs = self.session.issued_at or 0, other.session.issued_at or 0
+        tie = theirs == mine and other.session.refresh_token != self.session.refresh_token
+        if theirs > mine or tie:
             later, earlier = other, self
         # Another client has rotated it, without a list of used tokens.
         return later if later.spent_token_hashes else earlier.rotated_to(later.session)
