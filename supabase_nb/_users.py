@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -194,7 +194,8 @@ class User(ModelDump):
 
     def to_wire(self) -> dict[str, Any]:
         """The server's JSON, including unknown fields."""
-        return copy.deepcopy(dict(self._wire))
+        copied: dict[str, Any] = json.loads(json.dumps(self._wire))
+        return copied
 
     def _fields(self) -> Mapping[str, Any]:
         fields = _dump(self._wire, _USER_FIELDS)

@@ -125,7 +125,12 @@ def _patience(request: httpx.Request) -> float | None:
 
 
 def _response(status: int, headers: list[tuple[str, str]], body: bytes) -> httpx.Response:
-    kept = [(name, value) for name, value in headers if name.lower() not in _OF_THE_WIRE]
+    # As bytes, because a proxy's own headers may be in any encoding.
+    kept = [
+        (name.encode("latin-1"), value.encode("latin-1"))
+        for name, value in headers
+        if name.lower() not in _OF_THE_WIRE
+    ]
     return httpx.Response(status, headers=kept, content=body)
 
 

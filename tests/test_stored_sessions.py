@@ -365,3 +365,18 @@ def test_a_session_whose_file_was_deleted_is_signed_out_and_nothing_of_it_is_lef
         auth.refresh_session()
     assert auth.status == "signed_out"
     assert [file.name for file in storage.path.glob("*.json") if pair[1] in file.read_text("utf-8")] == []
+
+
+def test_a_user_with_deeply_nested_metadata_is_stored(storage: FileStorage) -> None:
+    metadata: dict[str, Any] = {}
+    for _ in range(600):
+        metadata = {"a": metadata}
+    session = {**made.session(), "user": made.user(user_metadata=metadata)}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=session))
+    options = {"storage": storage, "auto_refresh": False, "transport": transport}
+    auth = AuthClient("https://abcd.supabase.co/auth/v1", **options)
+    auth.sign_in_with_password(email="ada@example.com", password="correct horse battery")
+    auth.close()
+    later = AuthClient("https://abcd.supabase.co/auth/v1", **options).get_session()
+    assert later is not None
+    assert "a" in later.user.user_metadata
