@@ -58,7 +58,7 @@ export function panel(words, channel, asks) {
   const refresh = button("panel.refresh", "", () => ask("refresh"));
   const signOut = button("panel.sign_out", "sb-quiet", () => ask("sign_out"));
   const entrance = h("div", { class: "sb-buttons" }, ...openers("panel.sign_in"));
-  const buttons = h("div", { class: "sb-buttons" }, details, refresh, signOut, ...again);
+  const buttons = h("div", { class: "sb-buttons" }, details, refresh, ...again, signOut);
 
   /** What can be done about a notice. @type {Record<string, () => HTMLElement>} */
   const ACTIONS = {

@@ -113,7 +113,7 @@ export function person(words) {
     svg("path", { d: "M2.8 14a5.3 5.3 0 0 1 10.4 0", class: "sb-stroke" }),
   );
   const avatar = h("span", { class: "sb-avatar", "aria-hidden": "true" }, letter, figure);
-  const name = h("div", { class: "sb-name" });
+  const name = h("div", { class: "sb-name", dir: "ltr" });
   const about = h("div", { class: "sb-about" });
   const element = h("div", { class: "sb-person" }, avatar, h("div", { class: "sb-names" }, name, about));
   return {
