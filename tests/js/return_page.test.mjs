@@ -11,21 +11,24 @@ const FILE = "supabase-nb/static/returned.html";
 test("a page of the notebook's own server, behind any prefix", () => {
   const page = "https://hub.example.org/user/ada/lab/tree/work.ipynb?reset";
   const address = `https://hub.example.org/user/ada/lab/extensions/${FILE}`;
-  assert.deepEqual(returnAddresses("/user/ada/lab/extensions", page), { here: address, asked: address });
-  assert.deepEqual(returnAddresses("https://hub.example.org/user/ada/lab/extensions/", page).here, address);
+  assert.deepEqual(returnAddresses("/user/ada/lab/extensions", page), { local: address, requested: address });
+  assert.deepEqual(returnAddresses("https://hub.example.org/user/ada/lab/extensions/", page).local, address);
   assert.equal(redirectToAdd(address), "https://hub.example.org/user/ada/lab/extensions/supabase-nb/static/**");
 });
 
 test("every project allows 127.0.0.1, but not localhost", () => {
   for (const host of ["127.0.0.1", "[::1]"]) {
     const address = `http://${host}:8888/lab/extensions/${FILE}`;
-    assert.deepEqual(returnAddresses("/lab/extensions", `http://${host}:8888/lab`), { here: address, asked: address });
+    assert.deepEqual(returnAddresses("/lab/extensions", `http://${host}:8888/lab`), {
+      local: address,
+      requested: address,
+    });
     assert.equal(redirectToAdd(address), "");
   }
-  const { here, asked } = returnAddresses("/lab/extensions", "http://localhost:8888/lab");
-  assert.equal(here, `http://localhost:8888/lab/extensions/${FILE}`);
-  assert.equal(asked, `http://127.0.0.1:8888/lab/extensions/${FILE}?host=localhost`);
-  assert.equal(redirectToAdd(asked), "");
+  const { local, requested } = returnAddresses("/lab/extensions", "http://localhost:8888/lab");
+  assert.equal(local, `http://localhost:8888/lab/extensions/${FILE}`);
+  assert.equal(requested, `http://127.0.0.1:8888/lab/extensions/${FILE}?host=localhost`);
+  assert.equal(redirectToAdd(requested), "");
 });
 
 test("outside Jupyter there is none", () => {
@@ -35,7 +38,7 @@ test("outside Jupyter there is none", () => {
     ["/lab/extensions", "vscode-webview://1x2/index.html"],
     ["/lab/extensions", "about:srcdoc"],
   ]) {
-    assert.deepEqual(returnAddresses(folder, page), { here: "", asked: "" });
+    assert.deepEqual(returnAddresses(folder, page), { local: "", requested: "" });
   }
 });
 

@@ -76,7 +76,7 @@ def test_the_style_sheets_stay_inside_their_widgets() -> None:
 
 def test_every_word_that_is_asked_for_exists() -> None:
     source = "".join(path.read_text() for path in STATIC.glob("*.mjs"))
-    asked = set(re.findall(r'(?:say|row)\(words, "([\w.]+)"', source))
+    asked = set(re.findall(r'(?:translate|row)\(words, "([\w.]+)"', source))
     assert len(asked) > 20
     assert asked <= set(WORDS)
 
