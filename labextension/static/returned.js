@@ -24,8 +24,8 @@
       return;
     }
     message.textContent =
-      "Your notebook didn’t respond. If its form is still waiting, copy this page’s address and paste it there, below " +
-      "“Did you end up on a different page?” Otherwise, close this window and start again.";
+      "Your notebook didn't respond. If its form is still waiting, copy this page's address and paste it there, below " +
+      '"Did you end up on a different page?". Otherwise, close this window and start again.';
     button.hidden = false;
   };
   button.onclick = async () => {

@@ -264,7 +264,7 @@ def test_refused_closed_cancelled_and_begun_again(
     late = page.context.new_page()
     late.goto(first)
     choose(late, "alan@example.com")
-    expect(late.get_by_text("Your notebook didn’t respond.")).to_be_visible()
+    expect(late.get_by_text("Your notebook didn't respond.")).to_be_visible()
     assert "code=" not in late.url
     late.close()
     with popup.expect_event("close"):
