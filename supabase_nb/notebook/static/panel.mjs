@@ -228,7 +228,7 @@ export function panel(words, channel, opensForm) {
     );
     const left = due === null ? 0 : Math.ceil((due - now) / 1000);
     const again =
-      left > 0 ? translate(words, "panel.retrying_in", { countdown: left }) : translate(words, "panel.retrying_now");
+      left > 0 ? translate(words, "panel.retrying_in", { seconds: left }) : translate(words, "panel.retrying_now");
     setText(countdown, retrying ? again : "");
   }
 
