@@ -47,6 +47,7 @@ def test_the_tour(
     panel = page.locator(".sb[data-kind=panel]").first
     expect(form.get_by_label("Access token")).to_be_visible()
     expect(panel).to_have_attribute("data-status", "signed_out")
+    expect(form.get_by_role("button", name="Continue with GitHub")).to_be_visible()
     picture("form", form)
     session = own_server.sign_in()
     form.get_by_label("Access token").fill(session["access_token"])
