@@ -1,6 +1,6 @@
-// The page that a sign-in with a provider comes back to: hands its address to the notebook that waits for it.
-// supabase_nb/notebook/static/return_page.mjs is the other end. It needs no window that opened this one: pages in
-// between may have cut the two apart.
+// The page that a sign-in with a provider returns to. It sends its address to the notebook that is waiting for it.
+// supabase_nb/notebook/static/return_page.mjs receives it. It doesn't need the window that opened this one, because
+// pages in between may have cut the two apart.
 
 (() => {
   const address = new URL(location.href);
@@ -12,21 +12,43 @@
     location.replace(address);
     return;
   }
-  const show = (/** @type {string} */ text) => {
-    const line = document.querySelector("p");
-    if (line) line.textContent = text;
+  const message = document.querySelector("p");
+  const button = document.querySelector("button");
+  const field = document.querySelector("input");
+  if (!message || !button || !field) return;
+
+  /** The notebook isn't waiting, or this browser doesn't connect the two pages, as in a frame on another site. */
+  const offerAddress = () => {
+    if (!address.search && !address.hash) {
+      message.textContent = "Close this window and start the sign-in in your notebook.";
+      return;
+    }
+    message.textContent =
+      "Your notebook didn't respond. If its form is still waiting, copy this page's address and paste it there, below " +
+      '"Did you end up on a different page?". Otherwise, close this window and start again.';
+    button.hidden = false;
   };
-  const late = setTimeout(
-    () => show("No notebook is waiting for this sign-in any more. Close this window and start again in your notebook."),
-    3000,
-  );
-  const line = new BroadcastChannel(`supabase-nb ${address.searchParams.get("supabase_nb_state")}`);
-  line.onmessage = ({ data }) => {
+  button.onclick = async () => {
+    try {
+      await navigator.clipboard.writeText(address.href);
+      message.textContent = "Copied. Paste it into the form in your notebook, then close this window.";
+    } catch {
+      // The browser refuses, as it does without TLS: show the address instead.
+      message.textContent = "Copy this address and paste it into the form in your notebook.";
+      field.value = address.href;
+      field.hidden = false;
+      field.select();
+    }
+  };
+
+  const timeout = setTimeout(offerAddress, 3000);
+  const channel = new BroadcastChannel(`supabase-nb ${address.searchParams.get("supabase_nb_state")}`);
+  channel.onmessage = ({ data }) => {
     if (!data?.taken) return;
-    clearTimeout(late);
-    line.close();
-    show("You can close this window and return to your notebook.");
+    clearTimeout(timeout);
+    channel.close();
+    message.textContent = "You can close this window and return to your notebook.";
     window.close();
   };
-  line.postMessage({ address: address.href });
+  channel.postMessage({ address: address.href });
 })();

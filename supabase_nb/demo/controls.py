@@ -7,8 +7,9 @@ import math
 import time
 from typing import Any
 
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
+from .pages import html_page
 from .project import Call
 from .wire import answer, invalid, read_json
 
@@ -104,8 +105,8 @@ def stop(call: Call) -> Response:
 
 def welcome(call: Call) -> Response:
     """``GET /demo/welcome``: the default target of links."""
-    return HTMLResponse(
-        "<!doctype html><meta charset=utf-8><title>Demo auth server</title><h1>Signed in</h1>"
-        "<p>The address of this page contains a session of the demo server. Copy the address and paste it "
-        "into the form in your notebook.</p>"
+    return html_page(
+        "Demo auth server",
+        "<h1>Signed in</h1><p>The address of this page contains a session of the demo server. "
+        "Copy the address and paste it into the form in your notebook.</p>",
     )

@@ -10,9 +10,10 @@ import uuid
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from .oauth_clients import client_details, find_client, is_uuid, require_enabled
+from .pages import html_page
 from .project import Call
 from .redirects import redirect, with_query
 from .store import User
@@ -178,10 +179,10 @@ def page(call: Call) -> Response:
         for user in reversed(users)
         if user.email
     ]
-    return HTMLResponse(
-        "<!doctype html><meta charset=utf-8><title>Demo consent</title>"
+    return html_page(
+        "Demo consent",
         f"<h1>{name} asks for access</h1><p>Scope: {html.escape(json.loads(row[2])['scope'])}</p>"
-        f"<ul>{''.join(rows)}</ul>"
+        f"<ul>{''.join(rows)}</ul>",
     )
 
 

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
 from .emails import mail_confirmation
 from .identities import Account, link, sign_in_as
 from .keys import BadToken
+from .pages import html_page
 from .pkce import FLOW_LIFETIME, check_challenge, issue_code, new_flow
 from .project import PROVIDERS, Call
 from .redirects import (
@@ -126,9 +127,8 @@ def page(call: Call) -> Response:
         entry(user.email, {"code": code_for(_account_of(user))}) for user in reversed(users) if user.email
     ]
     denied = {"error": "access_denied", "error_description": "The user said no"}
-    return HTMLResponse(
-        "<!doctype html><meta charset=utf-8><title>Demo provider</title><h1>Sign in as</h1>"
-        f"<ul>{''.join(rows)}</ul><ul>{entry('Cancel', denied)}</ul>"
+    return html_page(
+        "Demo provider", f"<h1>Sign in as</h1><ul>{''.join(rows)}</ul><ul>{entry('Cancel', denied)}</ul>"
     )
 
 

@@ -238,7 +238,9 @@ class Notice:
             return []
         report = self._report
         if report is None:
-            return [f"No front end has removed {them} from the cells. Delete {them} there, and save."]
+            return [
+                f"The cells haven't been checked yet. If one shows {them}, delete {them} there, and save."
+            ]
         if not report.reachable:
             return [f"This front end doesn't let extensions edit cells. Delete {them} there, and save."]
         if report.left:

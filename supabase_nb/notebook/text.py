@@ -22,7 +22,7 @@ WORDS: dict[str, str] = {
     "hint.signed_out": "Run %supabase_set_session{option} to restore a session.",
     "hint.restoring": "Restored from your saved session. The auth server hasn't confirmed it yet.",
     "hint.retrying": "The auth server isn't responding. Your session is safe.",
-    "hint.expired": "Sign in again, or restore the new tokens with %supabase_set_session{option}.",
+    "hint.expired": "Sign in again, or pass new tokens to %supabase_set_session{option}.",
     "hint.closed": "This client was closed. Run %supabase_connect{option} to connect again.",
     # No kernel behind the display
     "dead.waiting": "Waiting for the kernel…",
@@ -47,7 +47,7 @@ WORDS: dict[str, str] = {
     "panel.refreshed": "Refreshed.",
     "panel.signed_out_now": "Signed out.",
     "panel.stop": "Stop",
-    "panel.set_auth_stopped": "Requests are sent with the session’s token again.",
+    "panel.set_auth_stopped": "Requests are sent with the session's token again.",
     "panel.failed": "That didn't work. Run %supabase_refresh to see why.",
     "panel.retrying": "The auth server isn't responding. Your session is safe;",
     "panel.retrying_in": "retrying in {seconds} s.",
@@ -55,7 +55,7 @@ WORDS: dict[str, str] = {
     "panel.secret_key": "This client uses a secret key: requests without a user's token bypass Row Level "
     "Security.",
     # Below "Where do I find these?"
-    "form.where.close": "Then close the app’s tab, without signing out there. If it stays open, both refresh "
+    "form.where.close": "Then close the app's tab, without signing out there. If it stays open, both refresh "
     "this session, and the auth server may end it. To avoid this, sign in here instead.",
     # The second factor, in the panel
     "factor.title": "Second factor",
@@ -65,19 +65,19 @@ WORDS: dict[str, str] = {
     "factor.verify": "Verify",
     "factor.later": "Not now",
     "factor.open": "Verify…",
-    "factor.help": "This ends your other sessions that haven’t been verified.",
+    "factor.help": "This ends your other sessions that haven't been verified.",
     "factor.digits": "Enter all six digits.",
     "factor.failed": "That didn't work. Run %supabase_mfa to see why.",
     "factor.wrong": "That code is wrong or has expired. Enter the code that the app shows now.",
     "factor.gone": "That app is no longer one of your second factors.",
-    "factor.done": "Verified. Your other sessions that weren’t verified have ended.",
+    "factor.done": "Verified. Your other sessions that weren't verified have ended.",
     "factor.phone": "Your second factor is a phone number. To verify it, call auth.mfa.challenge and then "
     "auth.mfa.verify.",
     "factor.other": "Your second factor works only in a browser. Verify it in your app, then paste the "
     "app's session here.",
     # Warnings about the environment, which never go away
-    "notice.binder": "Binder’s machines are shared and temporary. The session is kept in memory only. "
-    "Don’t enter tokens of real users.",
+    "notice.binder": "Binder's machines are shared and temporary. The session is kept in memory only. "
+    "Don't enter tokens of real users.",
     "notice.browser": "The session is stored in this browser: all notebooks and pages of this site can read "
     "it, and so can anyone who uses this browser. %supabase_sign_out removes it.",
     # The user
@@ -134,9 +134,9 @@ WORDS: dict[str, str] = {
     "form.code": "Email code",
     "form.code.who": "Email or phone",
     "form.code.code": "Code",
-    "form.code.code.hint": "(or the address that the link led to)",
+    "form.code.code.hint": "(or the address that the link opened)",
     "form.code.send": "Send code",
-    "form.code.sent": "Code sent. Enter it here, or paste the address that the link led to.",
+    "form.code.sent": "Code sent. Enter it here, or paste the address that the link opened.",
     "form.code.submit": "Sign in",
     "form.code.empty": "Enter your email (or phone number).",
     "form.tokens": "Paste tokens",
@@ -148,7 +148,7 @@ WORDS: dict[str, str] = {
     "form.tokens.empty": "Paste a session, or both tokens.",
     "form.private": "Sent to the kernel once, never stored in this notebook.",
     "form.where": "Where do I find these?",
-    "form.where.open": "Sign in to your app, open the browser’s developer tools (F12) and go to Application "
+    "form.where.open": "Sign in to your app, open the browser's developer tools (F12) and go to Application "
     "(Chrome, Edge) or Storage (Firefox, Safari).",
     "form.where.storage": "Local storage",
     "form.where.storage.how": "Copy the whole value of sb-…-auth-token.",
@@ -156,7 +156,7 @@ WORDS: dict[str, str] = {
     "form.where.cookies.how": "Copy sb-…-auth-token. If there are two, .0 and .1, copy both and paste them "
     "together, or one per field.",
     "form.where.link": "Magic link",
-    "form.where.link.how": "Copy the address that the link led to, including everything after the #.",
+    "form.where.link.how": "Copy the address that the link opened, including everything after the #.",
     "form.sent": "Sending to the kernel…",
     "form.busy": "A cell is running. This will be checked when it ends.",
     "form.checking": "Checking with the auth server…",
@@ -195,7 +195,7 @@ WORDS: dict[str, str] = {
     "enable it in the project's settings, at Authentication → Sign In / Providers.",
     "form.provider.impossible": "Signing in with a provider doesn't work on this page. Sign in another way.",
     # Hidden prompts
-    "entry.prompt_access": "Access token (or both, or the JSON, or the address): ",
+    "entry.prompt_access": "Access token (or both tokens, session JSON, or the redirect URL): ",
     "entry.prompt_refresh": "Refresh token: ",
     "entry.nothing": "Nothing was entered. Run %supabase_set_session again when you have the tokens.",
     "entry.no_input": "No interactive input is available here. Put the tokens into environment variables, "
@@ -217,12 +217,12 @@ WORDS: dict[str, str] = {
     "mfa.title": "Add an authenticator app",
     "mfa.scan": "Scan this with the app, then enter its six-digit code in the prompt below.",
     "mfa.image": "QR code of the new authenticator app",
-    "mfa.key": "Can’t scan it? Type this key into the app:",
+    "mfa.key": "Can't scan it? Type this key into the app:",
     "mfa.private": "Neither is saved in this notebook.",
     "mfa.waiting": "Waiting for the kernel…",
     "mfa.added": "The app was added. To verify its code in a new session, run %supabase_mfa.",
     "mfa.cancelled": "The app was not added. Run %supabase_mfa --enroll to try again.",
-    "mfa.snapshot": "The QR code of a new authenticator app was shown here. It isn’t saved in this notebook.",
+    "mfa.snapshot": "The QR code of a new authenticator app was shown here. It isn't saved in this notebook.",
     # The notice about tokens in cells
     "cells.sign_out": "Sign out everywhere",
     "cells.asked": "Signing out…",

@@ -165,6 +165,7 @@ def test_what_the_panel_says(
     expect(panels).to_have_count(6)
     retrying, expired, gone, other, once, shared = panels.all()
     expect(retrying).to_contain_text("The auth server isn't responding. Your session is safe; retrying in")
+    expect(retrying).to_contain_text(re.compile(r"retrying in \d+ s\."))
     expect(retrying).to_contain_text("Valid for another 5:")
     expect(retrying.get_by_role("button", name="Retry now")).to_be_enabled()
     expect(expired).to_contain_text("ada.lovelace@example.com")

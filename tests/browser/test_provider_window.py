@@ -185,6 +185,33 @@ def test_an_address_that_is_not_listed_is_named_and_the_one_it_ended_on_pasted(
         expect_nothing_open(page)
 
 
+def test_where_the_window_cannot_reach_the_notebook_its_address_is_copied(
+    page: Page,
+    project: DemoServer,
+    write_notebook: Callable[..., Path],
+    jupyter_lab: Callable[[Path], str],
+    run_all: Callable[[Page], None],
+) -> None:
+    """As in a frame on another site, where a BroadcastChannel connects only the frames of that site."""
+    page.add_init_script("BroadcastChannel.prototype.postMessage = () => {}")
+    page.add_init_script("Object.defineProperty(BroadcastChannel.prototype, 'onmessage', {set() {}})")
+    page.goto(jupyter_lab(write_notebook("unreachable", connect(project), OPEN)))
+    run_all(page)
+    panel = open_form(page)
+    popup = click_provider(page, panel)
+    choose(popup, "grace@example.com")
+    popup.get_by_role("button", name="Copy address").click()
+    expect(popup.get_by_text("Copied.")).to_be_visible()
+    panel.get_by_text("Did you end up on a different page?").click()
+    field = panel.get_by_label("Address of that page")
+    field.focus()
+    page.bring_to_front()
+    page.keyboard.press("Control+v")
+    expect(panel).to_contain_text("grace@example.com")
+    expect(panel).to_have_attribute("data-status", "active")
+    expect_nothing_open(page)
+
+
 def test_refused_closed_cancelled_and_begun_again(
     page: Page,
     project: DemoServer,
@@ -237,7 +264,7 @@ def test_refused_closed_cancelled_and_begun_again(
     late = page.context.new_page()
     late.goto(first)
     choose(late, "alan@example.com")
-    expect(late.get_by_text("No notebook is waiting for this sign-in")).to_be_visible()
+    expect(late.get_by_text("Your notebook didn't respond.")).to_be_visible()
     assert "code=" not in late.url
     late.close()
     with popup.expect_event("close"):

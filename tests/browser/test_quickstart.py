@@ -34,10 +34,10 @@ def record(page: Page, panel: Locator, cell: Locator, *, until: str) -> None:
     while more:
         more -= page.get_by_text(until).is_visible()
         parts = [Image.open(io.BytesIO(part.screenshot())).convert("RGB") for part in (panel, cell)]
-        height = sum(part.height for part in parts) + 16
+        height = sum(part.height for part in parts) + 3 * 16
         frame = Image.new("RGB", (max(part.width for part in parts), height), "white")
-        frame.paste(parts[0], ((frame.width - parts[0].width) // 2, 0))
-        frame.paste(parts[1], (0, parts[0].height + 16))
+        frame.paste(parts[0], ((frame.width - parts[0].width) // 2, 16))
+        frame.paste(parts[1], (0, parts[0].height + 2 * 16))
         frames.append(frame)
         page.wait_for_timeout(400)
     colors = frames[-1].quantize(64)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 expect.set_options(timeout=15_000)
 
 EMAIL = "ada@example.com"
-RIGHT = "Verified. Your other sessions that weren’t verified have ended."
+RIGHT = "Verified. Your other sessions that weren't verified have ended."
 WRONG = "That code is wrong or has expired. Enter the code that the app shows now."
 
 
@@ -92,7 +92,7 @@ def test_the_digits_lift_the_session_and_are_nowhere_kept(
     for attribute, value in (("inputmode", "numeric"), ("autocomplete", "one-time-code")):
         expect(field).to_have_attribute(attribute, value)
     expect(mine.get_by_label("App", exact=True)).to_be_hidden()
-    expect(mine).to_contain_text("This ends your other sessions that haven’t been verified.")
+    expect(mine).to_contain_text("This ends your other sessions that haven't been verified.")
 
     # Too few digits are not sent, and stay; a wrong code is said, and leaves an empty field with the focus.
     height = (mine.bounding_box() or {})["height"]

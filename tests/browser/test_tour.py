@@ -47,6 +47,9 @@ def test_the_tour(
     panel = page.locator(".sb[data-kind=panel]").first
     expect(form.get_by_label("Access token")).to_be_visible()
     expect(panel).to_have_attribute("data-status", "signed_out")
+    # As high as an input, although the notice's widget loads the style sheet of all buttons again.
+    provider = form.get_by_role("button", name="Continue with GitHub")
+    expect(provider).to_have_css("min-height", "34px")
     picture("form", form)
     session = own_server.sign_in()
     form.get_by_label("Access token").fill(session["access_token"])

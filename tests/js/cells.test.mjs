@@ -13,7 +13,9 @@ const SALT = "00112233";
 function hashed(...values) {
   return values.map((value) => ({
     length: value.length,
-    hash: createHash("sha256").update(SALT + value).digest("hex"),
+    hash: createHash("sha256")
+      .update(SALT + value)
+      .digest("hex"),
   }));
 }
 
@@ -114,7 +116,11 @@ test("every cell that holds a value, and no other", () => {
     cells.map((cell) => cell.source),
     ["x = 1", 'rt = "***" # é🦄 ***', 'refresh_token = "transactions"'],
   );
-  assert.deepEqual(cells.map((cell) => cell.cleared), [0, 1, 0], "the others keep their undo");
+  assert.deepEqual(
+    cells.map((cell) => cell.cleared),
+    [0, 1, 0],
+    "the others keep their undo",
+  );
 });
 
 test("outputs, at any depth", () => {

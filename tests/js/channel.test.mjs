@@ -39,7 +39,7 @@ const view = (fields = {}) => model.fire("msg:custom", { type: "view", view: { .
 
 test("nothing is known before the kernel says something", () => {
   assert.deepEqual(channel.shown, { view: null, at: 0, ends: null, due: null, life: "waiting" });
-  channel.hello();
+  channel.requestView();
   assert.deepEqual(model.sent, [{ type: "hello" }]);
   view();
   assert.equal(channel.shown.life, "live");
@@ -57,7 +57,7 @@ test("between events nothing is sent", () => {
   assert.equal(channel.shown.life, "live");
 });
 
-test("when something was due and no news came, the kernel is asked once, then given up", () => {
+test("when something was due and no message came, the kernel is asked once, then given up", () => {
   view();
   mock.timers.tick(58_000);
   channel.check(Date.now());
@@ -150,35 +150,40 @@ test("what is due is known as a moment", () => {
 test("the form is opened in the view that was drawn last, or is drawn soon", () => {
   const heard = [];
   channel.views.add((news) => heard.push(news.type));
-  assert.equal(channel.isToOpen(), false);
+  assert.equal(channel.shouldOpen(), false);
   model.fire("msg:custom", { type: "open" });
   assert.deepEqual([told, heard], [[], ["open"]]);
-  assert.equal(channel.isToOpen(), true);
+  assert.equal(channel.shouldOpen(), true);
   mock.timers.tick(10_001);
-  assert.equal(channel.isToOpen(), false);
+  assert.equal(channel.shouldOpen(), false);
 });
 
 test("one request at a time, and a word while the kernel is busy", () => {
   const steps = [];
   const request = requestSender(channel, (step, text) => steps.push([step, text]));
-  request.ask("refresh");
+  request.send("refresh");
   const { id } = model.sent[0];
   assert.equal(request.busy(), true);
   mock.timers.tick(2000);
   request.receive({ type: "answer", id: "another", ok: true, text: "" });
   request.receive({ type: "taken", id });
   request.receive({ type: "answer", id, ok: false, text: "No." });
-  assert.deepEqual(steps, [["sent", ""], ["busy", ""], ["taken", ""], ["failed", "No."]]);
+  assert.deepEqual(steps, [
+    ["sent", ""],
+    ["busy", ""],
+    ["taken", ""],
+    ["failed", "No."],
+  ]);
   assert.equal(request.busy(), false);
-  request.ask("sign_out", { why: "x" });
+  request.send("sign_out", { why: "x" });
   assert.deepEqual(model.sent[1].fields, { why: "x" });
-  request.drop();
+  request.reset();
   mock.timers.tick(5000);
   assert.equal(steps.length, 5);
 });
 
 test("each request has an id of its own", () => {
-  const ids = new Set(Array.from({ length: 100 }, () => channel.ask("refresh")));
+  const ids = new Set(Array.from({ length: 100 }, () => channel.send("refresh")));
   assert.equal(ids.size, 100);
   assert.deepEqual(model.sent[0], { type: "ask", what: "refresh", id: [...ids][0] });
 });

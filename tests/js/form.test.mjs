@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { holdsSeveral } from "../../supabase_nb/notebook/static/form.mjs";
+import { containsSeveralTokens } from "../../supabase_nb/notebook/static/form.mjs";
 
 test("a single token may enter the field", () => {
   for (const text of ["", "eyJabc.def.ghi", "  eyJabc.def.ghi\n", '"rtrtrtrtrtrt"', "a-b_c"]) {
-    assert.equal(holdsSeveral(text), false, text);
+    assert.equal(containsSeveralTokens(text), false, text);
   }
 });
 
@@ -28,6 +28,6 @@ test("two tokens, JSON and addresses go to the kernel at once", () => {
     "('a','b')",
     "'{access_token:1}'",
   ]) {
-    assert.equal(holdsSeveral(text), true, text);
+    assert.equal(containsSeveralTokens(text), true, text);
   }
 });

@@ -2,7 +2,15 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-import { agreed, clock, lightness, moment, onTick, say, tickAll } from "../../supabase_nb/notebook/static/shared.mjs";
+import {
+  formatDuration,
+  formatTime,
+  lightness,
+  onTick,
+  stableMoment,
+  tickAll,
+  translate,
+} from "../../supabase_nb/notebook/static/shared.mjs";
 import { clamp, shorten } from "../../supabase_nb/notebook/static/parts.mjs";
 
 const WORDS = {
@@ -13,7 +21,7 @@ const WORDS = {
 };
 
 test("a span as a clock shows it", () => {
-  const shown = (seconds) => clock(seconds, WORDS);
+  const shown = (seconds) => formatDuration(seconds, WORDS);
   assert.equal(shown(-5), "0:00");
   assert.equal(shown(0), "0:00");
   assert.equal(shown(0.2), "0:01", "not over before it is over");
@@ -29,17 +37,17 @@ test("a span as a clock shows it", () => {
 
 test("a moment has a day when it is not today", () => {
   const now = new Date(2026, 1, 11, 14, 5, 9).getTime();
-  assert.match(moment(now, { now }), /^0?2:05|^14:05/);
-  assert.match(moment(now, { now, seconds: true }), /05:09/);
-  assert.match(moment(now - 86_400_000, { now }), /10.*, /);
-  assert.match(moment(now - 400 * 86_400_000, { now }), /2025/);
-  assert.equal(moment(1e300, { now }), "", "a huge expiry is no date");
+  assert.match(formatTime(now, { now }), /^0?2:05|^14:05/);
+  assert.match(formatTime(now, { now, seconds: true }), /05:09/);
+  assert.match(formatTime(now - 86_400_000, { now }), /10.*, /);
+  assert.match(formatTime(now - 400 * 86_400_000, { now }), /2025/);
+  assert.equal(formatTime(1e300, { now }), "", "a huge expiry is no date");
 });
 
 test("words", () => {
-  assert.equal(say(WORDS, "hello", { who: "Ada" }), "Hello Ada, Ada!");
-  assert.equal(say(WORDS, "hello"), "Hello , !");
-  assert.equal(say(WORDS, "no such key"), "no such key");
+  assert.equal(translate(WORDS, "hello", { who: "Ada" }), "Hello Ada, Ada!");
+  assert.equal(translate(WORDS, "hello"), "Hello , !");
+  assert.equal(translate(WORDS, "no such key"), "no such key");
 });
 
 test("how light a colour is", () => {
@@ -59,11 +67,11 @@ test("small things", () => {
 
 test("displays that are told of one moment at slightly different times agree on it", () => {
   const soon = Date.now() + 60_000;
-  assert.equal(agreed("token 1", soon), soon);
-  assert.equal(agreed("token 1", soon + 130), soon);
-  assert.equal(agreed("token 2", soon + 130), soon + 130);
+  assert.equal(stableMoment("token 1", soon), soon);
+  assert.equal(stableMoment("token 1", soon + 130), soon);
+  assert.equal(stableMoment("token 2", soon + 130), soon + 130);
   // The clock was set, or the server's became better known.
-  assert.equal(agreed("token 1", soon + 5000), soon + 5000);
+  assert.equal(stableMoment("token 1", soon + 5000), soon + 5000);
 });
 
 test("one tick for the whole page", () => {
@@ -75,7 +83,10 @@ test("one tick for the whole page", () => {
   stops.push(onTick((now) => seen[1].push(now)));
   mock.timers.tick(500);
   tickAll();
-  assert.deepEqual(seen, [[1000, 2000, 2000], [2000, 2000]]);
+  assert.deepEqual(seen, [
+    [1000, 2000, 2000],
+    [2000, 2000],
+  ]);
   stops.forEach((stop) => stop());
   mock.timers.tick(5000);
   assert.equal(seen[0].length, 3, "nobody listens: no timer");

@@ -76,9 +76,19 @@ def test_the_style_sheets_stay_inside_their_widgets() -> None:
 
 def test_every_word_that_is_asked_for_exists() -> None:
     source = "".join(path.read_text() for path in STATIC.glob("*.mjs"))
-    asked = set(re.findall(r'(?:say|row)\(words, "([\w.]+)"', source))
+    asked = set(re.findall(r'(?:translate|row)\(words, "([\w.]+)"', source))
     assert len(asked) > 20
     assert asked <= set(WORDS)
+
+
+def test_every_text_gets_what_it_names() -> None:
+    source = "".join(path.read_text() for path in STATIC.glob("*.mjs"))
+    calls = re.findall(r'translate\(\s*words,\s*"([\w.]+)"\s*(?:,\s*\{(.*?)\})?\s*\)', source)
+    assert len(calls) > 60
+    for key, values in calls:
+        named = set(re.findall(r"\{(\w+)\}", WORDS[key]))
+        given = set(re.findall(r"(?:^|,)\s*(\w+)\s*(?=[:,]|$)", values))
+        assert named == given, key
 
 
 def test_types(node_modules: Path, node: str) -> None:

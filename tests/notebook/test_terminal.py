@@ -112,7 +112,7 @@ def test_hidden_prompts(terminal: Terminal, server: DemoServer, way: str) -> Non
     pair = server.sign_in()
     at, rt = pair["access_token"], pair["refresh_token"]
     terminal.child.send("%supabase_set_session\r")
-    terminal.wait_for("or the address):")
+    terminal.wait_for("or the redirect URL):")
     if way == "two answers":
         terminal.child.send(f"{at}\r")
         terminal.wait_for("Refresh token:")

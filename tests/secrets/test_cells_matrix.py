@@ -188,7 +188,7 @@ def test_the_notice_claims_no_more_than_was_done(name, runs):
     """No browser is there: the cells hold the tokens still."""
     notice = runs[name.rpartition(", ")[2]].notices[name]
     assert "masked in the history" in notice
-    assert "No front end has removed" in notice
+    assert "The cells haven't been checked yet" in notice
     assert "removed." not in notice
     for place in ("the copy on disk until you save", "older checkpoints and copies", "other browsers"):
         assert place in notice

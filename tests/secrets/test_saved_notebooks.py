@@ -94,7 +94,7 @@ def test_the_saved_notice_says_that_the_cells_still_hold_them(saved):
     cards = ["".join(out["data"]["text/plain"]) for out in outputs if "sb-cells" in str(out.get("data"))]
     assert cards
     for card in cards:
-        assert "No front end has removed" in card
+        assert "The cells haven't been checked yet" in card
         assert "removed." not in card
 
 

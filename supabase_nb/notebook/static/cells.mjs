@@ -14,7 +14,12 @@ export const CELL_MASK = "***";
 const RUN = /[A-Za-z0-9_.-]+/g;
 const WORD = /[A-Za-z0-9]/;
 // Prefixes that look like part of a value: \n, \x22, "; %22; a colour's 31m.
-const LEADS = { "\\": /^(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[a-z])/, "%": /^[0-9a-fA-F]{2}/, "[": /^\d*m/, ";": /^\d+m/ };
+const ESCAPE_PREFIXES = {
+  "\\": /^(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[a-z])/,
+  "%": /^[0-9a-fA-F]{2}/,
+  "[": /^\d*m/,
+  ";": /^\d+m/,
+};
 
 /**
  * Where one of the values is in a text.
@@ -27,12 +32,12 @@ export function findValues(text, values, salt) {
   const found = [];
   for (const run of text.matchAll(RUN)) {
     const cookie = run[0].indexOf("base64-eyJ");
-    const inside = cookie < 0 ? [] : findValues(decoded(run[0].slice(cookie + 7)), values, salt);
+    const inside = cookie < 0 ? [] : findValues(decodeBase64(run[0].slice(cookie + 7)), values, salt);
     if (inside.length) {
       const span = { start: run.index + cookie, end: run.index + run[0].length };
       found.push(...inside.map(({ index }) => ({ ...span, index })));
     } else {
-      found.push(...inRun(run[0], run.index, text[run.index - 1], values, salt));
+      found.push(...findInRun(run[0], run.index, text[run.index - 1], values, salt));
     }
   }
   return found;
@@ -47,9 +52,10 @@ export function findValues(text, values, salt) {
  * @param {string} salt
  * @returns {Found[]}
  */
-function inRun(run, base, before, values, salt) {
-  const lead = before === undefined ? null : LEADS[/** @type {keyof LEADS} */ (before)]?.exec(run);
-  const first = lead ? lead[0].length : 0;
+function findInRun(run, base, before, values, salt) {
+  const prefix =
+    before === undefined ? null : ESCAPE_PREFIXES[/** @type {keyof ESCAPE_PREFIXES} */ (before)]?.exec(run);
+  const first = prefix ? prefix[0].length : 0;
   const found = [];
   for (let start = 0; start < run.length; start += 1) {
     if (start > 0 && start !== first && WORD.test(run[start - 1])) continue;
@@ -67,7 +73,7 @@ function inRun(run, base, before, values, salt) {
 }
 
 /** @param {string} data */
-function decoded(data) {
+function decodeBase64(data) {
   const whole = data.slice(0, data.length - (data.length % 4 === 1 ? 1 : 0));
   try {
     return atob(whole.replaceAll("-", "+").replaceAll("_", "/"));
@@ -82,11 +88,11 @@ function decoded(data) {
  * @param {(text: string) => string} clean
  * @returns {any}
  */
-function mapped(data, clean) {
+function mapStrings(data, clean) {
   if (typeof data === "string") return clean(data);
-  if (Array.isArray(data)) return data.map((item) => mapped(item, clean));
+  if (Array.isArray(data)) return data.map((item) => mapStrings(item, clean));
   if (data && typeof data === "object") {
-    return Object.fromEntries(Object.entries(data).map(([key, item]) => [key, mapped(item, clean)]));
+    return Object.fromEntries(Object.entries(data).map(([key, item]) => [key, mapStrings(item, clean)]));
   }
   return data;
 }
@@ -145,7 +151,7 @@ function cleanOutputs(notebook, index, cell, values, salt, found) {
   if (notebook.readOnly) return changed;
   for (const [number, output] of (cell.getOutputs?.() ?? []).entries()) {
     let hit = false;
-    const clean = mapped(output, (text) => {
+    const clean = mapStrings(output, (text) => {
       let result = text;
       for (const span of findValues(text, values, salt).reverse()) {
         result = result.slice(0, span.start) + CELL_MASK + result.slice(span.end);
@@ -219,11 +225,18 @@ export function sha256(text) {
         const x = mixed[at - 15];
         const y = mixed[at - 2];
         mixed[at] =
-          mixed[at - 16] + mixed[at - 7] +
-          (turn(x, 7) ^ turn(x, 18) ^ (x >>> 3)) + (turn(y, 17) ^ turn(y, 19) ^ (y >>> 10));
+          mixed[at - 16] +
+          mixed[at - 7] +
+          (rotateRight(x, 7) ^ rotateRight(x, 18) ^ (x >>> 3)) +
+          (rotateRight(y, 17) ^ rotateRight(y, 19) ^ (y >>> 10));
       }
-      const one = h + (turn(e, 6) ^ turn(e, 11) ^ turn(e, 25)) + ((e & f) ^ (~e & g)) + FRACTIONS[at] + mixed[at];
-      const two = (turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
+      const one =
+        h +
+        (rotateRight(e, 6) ^ rotateRight(e, 11) ^ rotateRight(e, 25)) +
+        ((e & f) ^ (~e & g)) +
+        FRACTIONS[at] +
+        mixed[at];
+      const two = (rotateRight(a, 2) ^ rotateRight(a, 13) ^ rotateRight(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
       [h, g, f, e, d, c, b, a] = [g, f, e, (d + one) | 0, c, b, a, (one + two) | 0];
     }
     for (const [at, value] of [a, b, c, d, e, f, g, h].entries()) hash[at] += value;
@@ -235,7 +248,7 @@ export function sha256(text) {
  * @param {number} word
  * @param {number} bits
  */
-function turn(word, bits) {
+function rotateRight(word, bits) {
   return (word >>> bits) | (word << (32 - bits));
 }
 

@@ -1,5 +1,5 @@
 // The connection to the kernel: its last message, whether it is still running, and requests to it.
-import { agreed } from "./shared.mjs";
+import { stableMoment } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
 /** @typedef {import("./parts.mjs").Shown} Shown */
@@ -13,16 +13,16 @@ import { agreed } from "./shared.mjs";
  *   | {type: "open", provider?: Provider | null}
  *   | {type: "answer", id: string, ok: boolean, text: string, providers?: Provider[], anonymous?: boolean, email?: boolean,
  *     attempt?: string, url?: string, nonce?: string}
- *   | {type: "returned", attempt: string, ok: boolean, text: string}} News
+ *   | {type: "returned", attempt: string, ok: boolean, text: string}} Message
  */
 /**
  * @typedef {object} Channel
  * @property {Shown} shown
- * @property {Set<(news: News | null) => void>} views called with news, or with null when only `life` changed
- * @property {() => void} hello
+ * @property {Set<(message: Message | null) => void>} views called with a message, or with null when only `life` changed
+ * @property {() => void} requestView
  * @property {(now: number) => void} check
- * @property {(what: string, fields?: Record<string, string>) => string} ask
- * @property {() => boolean} isToOpen whether a new view should open its form
+ * @property {(what: string, fields?: Record<string, string>) => string} send
+ * @property {() => boolean} shouldOpen whether a new view should open its form
  * @property {() => Provider | null} provider the provider that the form then offers first
  * @property {() => void} stop
  */
@@ -30,23 +30,23 @@ import { agreed } from "./shared.mjs";
  * One request at a time.
  * @typedef {object} RequestSender
  * @property {() => boolean} busy
- * @property {(what: string, fields?: Record<string, string>) => void} ask
- * @property {(news: News | null) => void} receive
- * @property {() => void} drop
+ * @property {(what: string, fields?: Record<string, string>) => void} send
+ * @property {(message: Message | null) => void} receive
+ * @property {() => void} reset
  */
 
 /** How long to wait for a response before saying that there is none, in ms. */
-const PATIENCE = 10_000;
+const RESPONSE_TIMEOUT_MS = 10_000;
 /** How long after an expected change we check whether the kernel is running, in ms. */
-const GRACE = 10_000;
+const OVERDUE_AFTER_MS = 10_000;
 /** When to explain why the kernel hasn't received a request yet, in ms. */
-const BUSY_AFTER = 2_000;
+export const BUSY_AFTER_MS = 2_000;
 /** How long a view may take to be drawn after a request to open its form, in ms. */
-const OPEN_WITHIN = 10_000;
+const OPEN_TIMEOUT_MS = 10_000;
 
 /**
  * One per model. It keeps messages that arrive before a view is rendered, because a kernel that is running a cell
- * sends the state with the display, but responds to a view's `hello` only after the cell.
+ * sends the state with the display, but responds to a view's `requestView` only after the cell.
  * @param {Model} model
  * @returns {Channel}
  */
@@ -56,63 +56,63 @@ export function openChannel(model) {
   /** @type {Channel["views"]} */
   const views = new Set();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let waiting;
-  let opened = -Infinity;
+  let responseTimer;
+  let openRequestedAt = -Infinity;
   /** @type {Provider | null} */
   let provider = null;
 
-  const receive = (/** @type {News} */ news) => {
-    clearTimeout(waiting);
-    waiting = undefined;
-    if (news.type === "view") {
-      const { view } = news;
+  const receive = (/** @type {Message} */ message) => {
+    clearTimeout(responseTimer);
+    responseTimer = undefined;
+    if (message.type === "view") {
+      const { view } = message;
       const at = Date.now();
-      const moment = (/** @type {number | null} */ seconds, /** @type {number | null} */ name) =>
-        seconds === null ? null : agreed(`${view.host} ${name}`, at + seconds * 1000);
-      const ends = moment(view.time_left, view.expires_at);
-      const due = moment(view.refresh_in, view.refresh_at);
+      const momentIn = (/** @type {number | null} */ seconds, /** @type {number | null} */ name) =>
+        seconds === null ? null : stableMoment(`${view.host} ${name}`, at + seconds * 1000);
+      const ends = momentIn(view.time_left, view.expires_at);
+      const due = momentIn(view.refresh_in, view.refresh_at);
       Object.assign(shown, { view, at, ends, due, life: view.status === "closed" ? "closed" : "live" });
     }
-    if (news.type === "closed") shown.life = "closed";
-    if (news.type === "open") {
-      opened = Date.now();
-      provider = news.provider ?? null;
+    if (message.type === "closed") shown.life = "closed";
+    if (message.type === "open") {
+      openRequestedAt = Date.now();
+      provider = message.provider ?? null;
     }
-    (news.type === "open" ? [...views].slice(-1) : views).forEach((tell) => tell(news));
+    (message.type === "open" ? [...views].slice(-1) : views).forEach((listener) => listener(message));
   };
-  const lose = (/** @type {"gone" | "silent"} */ life) => {
+  const markLost = (/** @type {"gone" | "silent"} */ life) => {
     if (shown.life === "gone" || shown.life === "closed") return;
     shown.life = life;
-    views.forEach((tell) => tell(null));
+    views.forEach((listener) => listener(null));
   };
-  const gone = () => lose("gone");
+  const onKernelGone = () => markLost("gone");
 
   model.on("msg:custom", receive);
-  model.on("comm_live_update", gone); // sent by Jupyter when the kernel has restarted or died
-  const unwatch = watchKernel(model, gone);
+  model.on("comm_live_update", onKernelGone); // sent by Jupyter when the kernel has restarted or died
+  const unwatch = watchKernel(model, onKernelGone);
   return {
     shown,
     views,
-    hello: () => model.send({ type: "hello" }),
+    requestView: () => model.send({ type: "hello" }),
     check(now) {
       const { view, at, life } = shown;
       // Ignore what was overdue from the start: without automatic refresh, a token can stay expired.
       const due = [view?.refresh_in, view?.time_left].find((seconds) => (seconds ?? 0) > 0);
-      if (life !== "live" || waiting || !due || now - at < due * 1000 + GRACE) return;
-      waiting = setTimeout(() => lose("silent"), PATIENCE);
+      if (life !== "live" || responseTimer || !due || now - at < due * 1000 + OVERDUE_AFTER_MS) return;
+      responseTimer = setTimeout(() => markLost("silent"), RESPONSE_TIMEOUT_MS);
       model.send({ type: "hello" });
     },
-    ask(what, fields) {
+    send(what, fields) {
       const id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
       model.send({ type: "ask", what, id, ...(fields ? { fields } : {}) });
       return id;
     },
-    isToOpen: () => Date.now() - opened < OPEN_WITHIN,
-    provider: () => (Date.now() - opened < OPEN_WITHIN ? provider : null),
+    shouldOpen: () => Date.now() - openRequestedAt < OPEN_TIMEOUT_MS,
+    provider: () => (Date.now() - openRequestedAt < OPEN_TIMEOUT_MS ? provider : null),
     stop() {
-      clearTimeout(waiting);
+      clearTimeout(responseTimer);
       model.off("msg:custom", receive);
-      model.off("comm_live_update", gone);
+      model.off("comm_live_update", onKernelGone);
       unwatch();
     },
   };
@@ -120,48 +120,48 @@ export function openChannel(model) {
 
 /**
  * @param {Channel} channel
- * @param {(step: "sent" | "busy" | "taken" | "done" | "failed", text: string) => void} tell
+ * @param {(step: "sent" | "busy" | "taken" | "done" | "failed", text: string) => void} onStep
  * @returns {RequestSender}
  */
-export function requestSender(channel, tell) {
+export function requestSender(channel, onStep) {
   let id = "";
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let later;
+  let busyTimer;
   return {
     busy: () => Boolean(id),
-    ask(what, fields) {
-      id = channel.ask(what, fields);
-      later = setTimeout(() => tell("busy", ""), BUSY_AFTER);
-      tell("sent", "");
+    send(what, fields) {
+      id = channel.send(what, fields);
+      busyTimer = setTimeout(() => onStep("busy", ""), BUSY_AFTER_MS);
+      onStep("sent", "");
     },
-    receive(news) {
-      if (!id || !news || (news.type !== "taken" && news.type !== "answer") || news.id !== id) return;
-      clearTimeout(later);
-      if (news.type === "taken") return tell("taken", "");
+    receive(message) {
+      if (!id || !message || (message.type !== "taken" && message.type !== "answer") || message.id !== id) return;
+      clearTimeout(busyTimer);
+      if (message.type === "taken") return onStep("taken", "");
       id = "";
-      tell(news.ok ? "done" : "failed", news.text);
+      onStep(message.ok ? "done" : "failed", message.text);
     },
-    drop() {
+    reset() {
       id = "";
-      clearTimeout(later);
+      clearTimeout(busyTimer);
     },
   };
 }
 
 /**
- * Call `gone` when the kernel is shut down. JupyterLab notifies widgets only of restarts. This uses a private API,
+ * Call `onKernelGone` when the kernel is shut down. JupyterLab notifies widgets only of restarts. This uses a private API,
  * and does nothing if it is missing.
  * @param {Model} model
- * @param {() => void} gone
+ * @param {() => void} onKernelGone
  * @returns {() => void} stop
  */
-function watchKernel(model, gone) {
+function watchKernel(model, onKernelGone) {
   const session = /** @type {any} */ (model).widget_manager?.context?.sessionContext;
   const signal = session?.kernelChanged;
   if (!signal?.connect) return () => {};
-  const changed = () => {
-    if (!session.session?.kernel) gone();
+  const onKernelChanged = () => {
+    if (!session.session?.kernel) onKernelGone();
   };
-  signal.connect(changed);
-  return () => signal.disconnect(changed);
+  signal.connect(onKernelChanged);
+  return () => signal.disconnect(onKernelChanged);
 }

@@ -1,12 +1,12 @@
 // The displays' entry point: one module for all kinds, selected by the model's `kind`.
 import { openChannel } from "./channel.mjs";
 import { panel } from "./panel.mjs";
-import { badge, expiry, explain, oneLine, timeline, userCard } from "./parts.mjs";
-import { followTheme, h, onTick, say, tickAll, write, widget } from "./shared.mjs";
+import { badge, expiry, hintText, oneLine, timeline, userCard } from "./parts.mjs";
+import { followTheme, h, onTick, setText, tickAll, translate, widget } from "./shared.mjs";
 
 /** @typedef {import("./channel.mjs").Channel} Channel */
 /** @typedef {import("./channel.mjs").Model} Model */
-/** @typedef {import("./channel.mjs").News} News */
+/** @typedef {import("./channel.mjs").Message} Message */
 
 const PARTS = { badge, user_card: userCard, expiry, timeline, line: oneLine };
 
@@ -20,9 +20,9 @@ const PARTS = { badge, user_card: userCard, expiry, timeline, line: oneLine };
 function draw(model, el, channel) {
   const kind = model.get("kind");
   const words = model.get("words");
-  const form = kind === "token_entry";
-  const whole = form || kind === "panel" ? panel(words, channel, form) : null;
-  const part = whole ?? PARTS[/** @type {keyof typeof PARTS} */ (kind)](words);
+  const withForm = kind === "token_entry";
+  const panelPart = withForm || kind === "panel" ? panel(words, channel, withForm) : null;
+  const part = panelPart ?? PARTS[/** @type {keyof typeof PARTS} */ (kind)](words);
   const root = h("div", { class: "sb", "data-kind": kind }, part.element);
   // Otherwise it would flash whenever the page hides and shows it again.
   root.addEventListener("animationend", () => root.classList.remove("sb-flash"));
@@ -32,8 +32,8 @@ function draw(model, el, channel) {
   const { shown } = channel;
   let refreshed = shown.view?.refreshed;
 
-  const show = (/** @type {News | null} */ news) => {
-    whole?.receive(news);
+  const show = (/** @type {Message | null} */ message) => {
+    panelPart?.receive(message);
     const { view, life } = shown;
     const live = life === "live";
     root.classList.toggle("sb-live", live);
@@ -44,30 +44,30 @@ function draw(model, el, channel) {
     }
     root.dataset.status = live && view ? view.status : "dead";
     part.show(shown);
-    write(note, live ? "" : say(words, life === "closed" ? "status.closed" : "status.dead"));
-    note.title = live ? "" : explain(words, shown);
+    setText(note, live ? "" : translate(words, life === "closed" ? "status.closed" : "status.dead"));
+    note.title = live ? "" : hintText(words, shown);
     tickAll();
-    if (news?.type === "view") {
-      const fresh = news.view.refreshed;
+    if (message?.type === "view") {
+      const fresh = message.view.refreshed;
       if (refreshed !== undefined && fresh !== null && fresh !== refreshed) flash(root);
       refreshed = fresh;
     }
   };
 
   el.append(root);
-  const unfollow = followTheme(root);
+  const stopFollowingTheme = followTheme(root);
   channel.views.add(show);
-  const still = onTick((now) => {
+  const stopTicking = onTick((now) => {
     channel.check(now);
     part.tick?.(shown, now);
   });
   show(null);
-  channel.hello();
+  channel.requestView();
   return () => {
-    still();
+    stopTicking();
     channel.views.delete(show);
-    whole?.free();
-    unfollow();
+    panelPart?.dispose();
+    stopFollowingTheme();
     root.remove();
   };
 }

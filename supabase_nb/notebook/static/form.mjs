@@ -1,14 +1,14 @@
-// The form in the panel: takes what signs in, and hands it to the kernel once.
+// The form in the panel: collects credentials and sends them to the kernel once.
 import { requestSender } from "./channel.mjs";
 import { providerSignIn } from "./providers.mjs";
-import { h, say, unrememberedInput, write } from "./shared.mjs";
+import { h, secretInput, setText, translate } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
 /** @typedef {import("./channel.mjs").Channel} Channel */
-/** @typedef {import("./channel.mjs").News} News */
+/** @typedef {import("./channel.mjs").Message} Message */
 /** @typedef {import("./parts.mjs").Shown} Shown */
-/** @typedef {import("./providers.mjs").Provider} Provider */
 /**
+ * @typedef {import("./providers.mjs").Provider} Provider
  * One way to sign in: a tab. Its words begin with `form.` and its name.
  * @typedef {object} Method
  * @property {string} name
@@ -55,14 +55,14 @@ const METHODS = [
  * Whether a text is more than one token. An input of one line would lose the line breaks between two.
  * @param {string} text
  */
-export function holdsSeveral(text) {
+export function containsSeveralTokens(text) {
   return /\S\s+\S|^\s*["'“”]?\s*[[({]|:\/\/|_token["']?\s*[=:]|auth-token|base64-|%7B|%22/i.test(text);
 }
 
 /**
  * @param {Words} words
  * @param {Channel} channel
- * @param {{opened: () => void, closed: (done: boolean, hadFocus: boolean) => void}} callbacks `done`: somebody has
+ * @param {{opened: () => void, closed: (done: boolean, hadFocus: boolean) => void}} callbacks `done`: the user has
  *   signed in
  */
 export function signInForm(words, channel, callbacks) {
@@ -70,26 +70,26 @@ export function signInForm(words, channel, callbacks) {
   const number = Math.random().toString(36).slice(2);
   const title = h("span", { class: "sb-form-title" });
   const cancel = h("button", { type: "button", class: "sb-button sb-quiet", onclick: () => close(false) });
-  write(cancel, say(words, "form.cancel"));
-  const tabs = h("div", { class: "sb-tabs", role: "tablist", "aria-label": say(words, "form.methods") });
+  setText(cancel, translate(words, "form.cancel"));
+  const tabs = h("div", { class: "sb-tabs", role: "tablist", "aria-label": translate(words, "form.methods") });
   const body = h("div", { class: "sb-fields", role: "tabpanel", id: `sb-form-${number}` });
   const message = h("p", { class: "sb-message", role: "status" });
   const submit = h("button", { type: "button", class: "sb-button sb-main", onclick: send });
   const foot = h("div", { class: "sb-foot" }, message, h("div", { class: "sb-buttons" }, submit));
   const providers = providerSignIn(words, channel, {
-    busy: () => request.busy() || done,
-    mode: (mode) => {
-      if (mode === alone) return; // what was said stays
-      alone = mode;
+    isBusy: () => request.busy() || done,
+    setMode: (mode) => {
+      if (mode === providerMode) return; // what was said stays
+      providerMode = mode;
       tabs.hidden = body.hidden = submit.hidden = Boolean(mode);
       cancel.hidden = mode === "waiting";
-      speak("");
+      showMessage("");
     },
-    say: (text, mood) => speak(text, mood),
-    done: (text) => finish(text),
-    email: (on) => {
+    showMessage: (text, mood) => showMessage(text, mood),
+    signedIn: (text) => signedIn(text),
+    enableEmail: (on) => {
       METHODS.forEach(({ name }, index) => tabs.children[index]?.toggleAttribute("hidden", !on && name !== "tokens"));
-      if (!on && method.name !== "tokens" && !alone) choose(METHODS.length - 1, hasFocus());
+      if (!on && method.name !== "tokens" && !providerMode) selectMethod(METHODS.length - 1, hasFocus());
     },
   });
   // No <form>: browsers offer to remember what is sent with one.
@@ -111,7 +111,7 @@ export function signInForm(words, channel, callbacks) {
           role: "tab",
           id: `sb-tab-${name}-${number}`,
           "aria-controls": body.id,
-          onclick: () => choose(index, true),
+          onclick: () => selectMethod(index, true),
           onkeydown: (/** @type {KeyboardEvent} */ event) => {
             const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
             if (!step) return;
@@ -123,7 +123,7 @@ export function signInForm(words, channel, callbacks) {
             tab?.focus();
           },
         },
-        say(words, `form.${name}`),
+        translate(words, `form.${name}`),
       ),
     ),
   );
@@ -131,31 +131,34 @@ export function signInForm(words, channel, callbacks) {
   let method = /** @type {Method} */ (METHODS[0]);
   let done = false;
   /** Whether only a provider's button is to be seen, or that its window is waited for. @type {"" | "only" | "waiting"} */
-  let alone = "";
+  let providerMode = "";
   let first = false; // what was asked for doesn't sign in yet
 
   const request = requestSender(channel, (step, text) => {
-    if (step === "sent") return speak(say(words, "form.sent"));
-    if (step === "busy") return speak(say(words, "form.busy"));
-    if (step === "taken") return speak(say(words, "form.checking"));
+    if (step === "sent") return showMessage(translate(words, "form.sent"));
+    if (step === "busy") return showMessage(translate(words, "form.busy"));
+    if (step === "taken") return showMessage(translate(words, "form.checking"));
     if (step === "failed") {
-      speak(text || say(words, "form.failed"), "bad");
-      if (hasFocus()) inputs().find((input) => !input.value)?.focus();
+      showMessage(text || translate(words, "form.failed"), "bad");
+      if (hasFocus())
+        inputs()
+          .find((input) => !input.value)
+          ?.focus();
       return;
     }
     if (first) {
-      speak(text, "good");
+      showMessage(text, "good");
       if (hasFocus()) inputs().at(-1)?.focus();
       return;
     }
-    finish(text);
+    signedIn(text);
   });
 
   /** Somebody has signed in: it is closed by the view that says who it is. */
-  function finish(/** @type {string} */ text) {
+  function signedIn(/** @type {string} */ text) {
     done = true;
-    speak(text, "good");
-    channel.hello();
+    showMessage(text, "good");
+    channel.requestView();
   }
 
   function inputs() {
@@ -167,64 +170,64 @@ export function signInForm(words, channel, callbacks) {
     return element.contains(activeElement);
   }
 
-  function speak(/** @type {string} */ text, mood = "") {
-    write(message, text);
+  function showMessage(/** @type {string} */ text, mood = "") {
+    setText(message, text);
     message.dataset.mood = mood;
-    foot.hidden = alone === "waiting" || (alone === "only" && !text);
-    enable();
+    foot.hidden = providerMode === "waiting" || (providerMode === "only" && !text);
+    updateControls();
   }
 
-  function enable() {
+  function updateControls() {
     const busy = request.busy() || done;
     submit.setAttribute("aria-disabled", String(busy));
     inputs().forEach((input) => (input.readOnly = busy));
-    if (!busy) write(submit, say(words, `form.${method.name}.${asksFirst() ? "send" : "submit"}`));
+    if (!busy) setText(submit, translate(words, `form.${method.name}.${sendsCode() ? "send" : "submit"}`));
   }
 
-  function asksFirst() {
+  function sendsCode() {
     return Boolean(method.first) && !inputs().at(-1)?.value.trim();
   }
 
   /** Uncontrolled: what is typed is in the field and nowhere else. */
   function field(/** @type {Method["fields"][number]} */ { word, type, paste }) {
-    return unrememberedInput(
+    return secretInput(
       {
         id: `sb-form-${word}-${number}`,
         type,
         placeholder: words[`form.${method.name}.${word}.placeholder`],
-        oninput: enable,
-        onpaste: paste && ((/** @type {ClipboardEvent} */ event) => take(event, event.clipboardData)),
-        ondrop: paste && ((/** @type {DragEvent} */ event) => take(event, event.dataTransfer)),
+        oninput: updateControls,
+        onpaste: paste && ((/** @type {ClipboardEvent} */ event) => interceptTokens(event, event.clipboardData)),
+        ondrop: paste && ((/** @type {DragEvent} */ event) => interceptTokens(event, event.dataTransfer)),
       },
       send,
     );
   }
 
-  function slot(/** @type {Method["fields"][number]} */ made) {
+  function labelledField(/** @type {Method["fields"][number]} */ made) {
     const key = `form.${method.name}.${made.word}`;
-    const label = h("label", { for: `sb-form-${made.word}-${number}` }, say(words, key));
+    const label = h("label", { for: `sb-form-${made.word}-${number}` }, translate(words, key));
     const hint = words[`${key}.hint`];
     if (hint) label.append(" ", h("span", { class: "sb-hint" }, hint));
     return h("div", { class: "sb-field" }, label, field(made));
   }
 
   /** Where tokens are to be found, and what to copy there. */
-  function where() {
+  function whereToFindTokens() {
     const place = (/** @type {string} */ name) => [
-      h("dt", {}, say(words, `form.where.${name}`)),
-      h("dd", {}, say(words, `form.where.${name}.how`)),
+      h("dt", {}, translate(words, `form.where.${name}`)),
+      h("dd", {}, translate(words, `form.where.${name}.how`)),
     ];
     return h(
       "details",
       { class: "sb-where" },
-      h("summary", {}, say(words, "form.where")),
-      h("p", {}, say(words, "form.where.open")),
+      h("summary", {}, translate(words, "form.where")),
+      h("p", {}, translate(words, "form.where.open")),
       h("dl", {}, ...["storage", "cookies", "link"].flatMap(place)),
-      h("p", {}, say(words, "form.where.close")),
+      h("p", {}, translate(words, "form.where.close")),
     );
   }
 
-  function choose(/** @type {number} */ index, /** @type {boolean} */ focus) {
+  function selectMethod(/** @type {number} */ index, /** @type {boolean} */ focus) {
     if (request.busy()) return;
     method = METHODS[index] ?? method;
     [...tabs.children].forEach((tab, place) => {
@@ -232,47 +235,59 @@ export function signInForm(words, channel, callbacks) {
       tab.setAttribute("tabindex", place === index ? "0" : "-1");
     });
     body.setAttribute("aria-labelledby", `sb-tab-${method.name}-${number}`);
-    const help = h("p", { class: "sb-help" }, say(words, "form.private"));
-    body.replaceChildren(...method.fields.map(slot), help, ...(method.name === "tokens" ? [where()] : []));
-    speak("");
+    const help = h("p", { class: "sb-help" }, translate(words, "form.private"));
+    body.replaceChildren(
+      ...method.fields.map(labelledField),
+      help,
+      ...(method.name === "tokens" ? [whereToFindTokens()] : []),
+    );
+    showMessage("");
     if (focus) inputs()[0]?.focus();
   }
 
   /** A paste or drop that holds both tokens goes to the kernel at once: it never enters the page. */
-  function take(/** @type {Event} */ event, /** @type {DataTransfer | null} */ data) {
+  function interceptTokens(/** @type {Event} */ event, /** @type {DataTransfer | null} */ data) {
     const text = data?.getData("text/plain") ?? "";
-    if (!holdsSeveral(text)) return;
+    if (!containsSeveralTokens(text)) return;
     event.preventDefault();
-    hand({ access_token: text, refresh_token: "" });
+    submitFields({ access_token: text, refresh_token: "" });
   }
 
   function send() {
     if (request.busy() || providers.busy() || done) return;
     const values = inputs().map((input) => input.value);
     const empty = values.map((value) => !value.trim());
-    if (asksFirst()) empty.pop();
+    if (sendsCode()) empty.pop();
     if (method.needs === "all" ? empty.some(Boolean) : empty.every(Boolean)) {
-      speak(say(words, `form.${method.name}.empty`), "bad");
+      showMessage(translate(words, `form.${method.name}.empty`), "bad");
       inputs()[empty.indexOf(true)]?.focus();
       return;
     }
-    hand(Object.fromEntries(method.fields.map(({ name }, index) => [name, values[index] ?? ""])));
+    submitFields(Object.fromEntries(method.fields.map(({ name }, index) => [name, values[index] ?? ""])));
   }
 
-  function hand(/** @type {Record<string, string>} */ fields) {
+  function submitFields(/** @type {Record<string, string>} */ fields) {
     if (request.busy() || providers.busy() || done) return;
     const hadFocus = hasFocus();
-    first = asksFirst();
+    first = sendsCode();
     // New fields: emptied ones would give their text back at Ctrl-Z.
     method.fields.forEach((made, index) => made.keep || inputs()[index]?.replaceWith(field(made)));
     if (hadFocus) submit.focus();
-    request.ask((first && method.first) || method.request, fields);
+    request.send((first && method.first) || method.request, fields);
   }
 
-  function open(/** @type {string} */ name, /** @type {boolean} */ focus, /** @type {Provider | null} */ provider = null) {
+  /**
+   * @param {string} name
+   * @param {boolean} focus
+   * @param {Provider | null} [provider]
+   */
+  function open(name, focus, provider = null) {
     element.hidden = false;
     done = false;
-    choose(METHODS.findIndex((each) => each.name === name), false);
+    selectMethod(
+      METHODS.findIndex((each) => each.name === name),
+      false,
+    );
     providers.open(provider);
     callbacks.opened();
     if (focus) inputs()[0]?.focus();
@@ -282,29 +297,29 @@ export function signInForm(words, channel, callbacks) {
     if (element.hidden) return;
     const hadFocus = hasFocus();
     done = false;
-    providers.drop();
+    providers.cancelAttempt();
     element.hidden = true;
     body.replaceChildren();
     callbacks.closed(signedIn, hadFocus);
   }
 
-  choose(0, false);
+  selectMethod(0, false);
   return {
     element,
     open,
     isOpen: () => !element.hidden,
     show(/** @type {Shown} */ { view, life }) {
-      write(title, say(words, "form.title", { host: [view?.host, view?.client].filter(Boolean).join(" · ") }));
+      setText(title, translate(words, "form.title", { host: [view?.host, view?.client].filter(Boolean).join(" · ") }));
       if (done && life === "live" && view?.user && view.status !== "expired") close(true);
     },
-    receive(/** @type {News | null} */ news) {
-      request.receive(news);
-      providers.receive(news);
+    receive(/** @type {Message | null} */ message) {
+      request.receive(message);
+      providers.receive(message);
     },
     /** The kernel is gone. */
-    drop() {
-      request.drop();
-      providers.forget();
+    reset() {
+      request.reset();
+      providers.reset();
       element.hidden = true;
       body.replaceChildren();
     },

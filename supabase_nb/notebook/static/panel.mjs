@@ -2,16 +2,16 @@
 import { signInForm } from "./form.mjs";
 import { requestSender } from "./channel.mjs";
 import { secondFactor } from "./second_factor.mjs";
-import { badge, expiry, explain, facts, latest, person, timeline } from "./parts.mjs";
-import { h, say, write } from "./shared.mjs";
+import { badge, expiry, facts, hintText, latestEventText, person, timeline } from "./parts.mjs";
+import { h, setText, translate } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
 /** @typedef {import("./parts.mjs").Part} Part */
 /** @typedef {import("./channel.mjs").Channel} Channel */
-/** @typedef {import("./channel.mjs").News} News */
+/** @typedef {import("./channel.mjs").Message} Message */
 
 /** How long an answer stays, in ms. */
-const ANSWER_STAYS = 5_000;
+const RESULT_SHOWN_MS = 5_000;
 /** What notices look like, by the names they were set under. Events and the token's line say what the others do. */
 const TONES = /** @type {Record<string, string>} */ ({
   set_auth: "warn",
@@ -25,14 +25,14 @@ const TONES = /** @type {Record<string, string>} */ ({
 /**
  * @param {Words} words
  * @param {Channel} channel
- * @param {boolean} asks whether to open the form at first, unless a user is signed in
- * @returns {Part & {receive: (news: News | null) => void, free: () => void}}
+ * @param {boolean} opensForm whether to open the form at first, unless a user is signed in
+ * @returns {Part & {receive: (message: Message | null) => void, dispose: () => void}}
  */
-export function panel(words, channel, asks) {
+export function panel(words, channel, opensForm) {
   const who = person(words);
   const state = badge(words);
   const token = expiry(words);
-  const known = facts(words, { error: true });
+  const factList = facts(words, { error: true });
   const events = timeline(words);
   const form = signInForm(words, channel, {
     opened: () => show(),
@@ -42,86 +42,101 @@ export function panel(words, channel, asks) {
     changed: () => show(),
     closed: (/** @type {string} */ text, /** @type {boolean} */ hadFocus) => {
       moveFocus = hadFocus;
-      answer(text);
+      showResult(text);
     },
   });
 
-  const button = (/** @type {string} */ key, /** @type {string} */ look, /** @type {(event: Event) => void} */ onclick) =>
-    h("button", { type: "button", class: `sb-button ${look}`, onclick }, say(words, key));
+  /**
+   * @param {string} key
+   * @param {string} look
+   * @param {(event: Event) => void} onclick
+   */
+  const button = (key, look, onclick) =>
+    h("button", { type: "button", class: `sb-button ${look}`, onclick }, translate(words, key));
   /** The two that open the form: beside "Not signed in", and below a session that has ended. */
-  const openers = (/** @type {string} */ signIn) => [
-    button("panel.paste", "", (event) => enter("tokens", event)),
-    button(signIn, "sb-main", (event) => enter("email", event)),
+  const formButtons = (/** @type {string} */ signIn) => [
+    button("panel.paste", "", (event) => openForm("tokens", event)),
+    button(signIn, "sb-main", (event) => openForm("email", event)),
   ];
-  const again = openers("panel.sign_in_again");
+  const expiredButtons = formButtons("panel.sign_in_again");
   const details = button("panel.details", "sb-quiet", () => toggle());
-  const refresh = button("panel.refresh", "", () => ask("refresh"));
-  const signOut = button("panel.sign_out", "sb-quiet", () => ask("sign_out"));
-  const entrance = h("div", { class: "sb-buttons" }, ...openers("panel.sign_in"));
-  const buttons = h("div", { class: "sb-buttons" }, details, refresh, signOut, ...again);
+  const refresh = button("panel.refresh", "", () => sendRequest("refresh"));
+  const signOut = button("panel.sign_out", "sb-quiet", () => sendRequest("sign_out"));
+  const signedOutButtons = h("div", { class: "sb-buttons" }, ...formButtons("panel.sign_in"));
+  const buttons = h("div", { class: "sb-buttons" }, details, refresh, ...expiredButtons, signOut);
 
   /** What can be done about a notice. @type {Record<string, () => HTMLElement>} */
   const ACTIONS = {
-    set_auth: () => button("panel.stop", "sb-link", () => ask("stop_set_auth")),
-    shared: () => button("panel.sign_in", "sb-link", (event) => enter("email", event)),
+    set_auth: () => button("panel.stop", "sb-link", () => sendRequest("stop_set_auth")),
+    shared: () => button("panel.sign_in", "sb-link", (event) => openForm("email", event)),
   };
 
-  const head = h("div", { class: "sb-head" }, who.element, entrance, state.element);
+  const head = h("div", { class: "sb-head" }, who.element, signedOutButtons, state.element);
   const notices = h("ul", { class: "sb-notices" });
-  const said = h("span", { role: "status" });
-  const seconds = h("span", { "aria-hidden": "true" }); // not announced every second
-  const message = h("p", { class: "sb-message" }, said, " ", seconds);
+  const messageElement = h("span", { role: "status" });
+  const countdown = h("span", { "aria-hidden": "true" }); // not announced every second
+  const message = h("p", { class: "sb-message" }, messageElement, " ", countdown);
   const foot = h("div", { class: "sb-foot" }, message, buttons);
   const number = Math.random().toString(36).slice(2);
-  const lift = h("p", { class: "sb-lift" }, `${say(words, "factor.title")}: `, button("factor.open", "sb-link", () => factor.open()));
-  const more = h("div", { class: "sb-more", id: `sb-more-${number}` }, h("div", {}, known.element, lift), events.element);
+  const verifyLink = h(
+    "p",
+    { class: "sb-lift" },
+    `${translate(words, "factor.title")}: `,
+    button("factor.open", "sb-link", () => factor.open()),
+  );
+  const more = h(
+    "div",
+    { class: "sb-more", id: `sb-more-${number}` },
+    h("div", {}, factList.element, verifyLink),
+    events.element,
+  );
   details.setAttribute("aria-controls", more.id);
-  const label = say(words, "panel.title");
+  const label = translate(words, "panel.title");
   const element = h("div", { class: "sb-panel", role: "group", "aria-label": label });
   element.append(head, notices, factor.element, token.element, foot, more, form.element);
 
-  let spoken = "";
+  let messageText = "";
   /** Whether what was spoken is a failure. */
-  let bad = false;
+  let isError = false;
   let expanded = false;
   /** The notices that are shown. */
-  let noticed = "";
+  let shownNotices = "";
   /** What had the focus when the form was opened. @type {HTMLElement | null} */
   let opener = null;
   /** Whether the focus is to move on to the panel's buttons, once they are there. */
   let moveFocus = false;
-  let wanted = asks || channel.isToOpen();
+  let openWhenLive = opensForm || channel.shouldOpen();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let later;
+  let messageTimer;
 
-  const speak = (/** @type {string} */ text, failed = false) => {
-    clearTimeout(later);
-    spoken = text;
-    bad = failed;
+  const showMessage = (/** @type {string} */ text, failed = false) => {
+    clearTimeout(messageTimer);
+    messageText = text;
+    isError = failed;
     show();
   };
   const request = requestSender(channel, (step, text) => {
-    if (step === "busy") return speak(say(words, "panel.busy"));
-    if (step === "sent" || step === "taken") return speak(say(words, "panel.asked"));
+    if (step === "busy") return showMessage(translate(words, "panel.busy"));
+    if (step === "sent" || step === "taken") return showMessage(translate(words, "panel.asked"));
     // The panel itself says that the server isn't responding, and when it tries again.
-    if (step === "failed" && channel.shown.view?.status === "retrying") return speak("");
-    answer(text || say(words, "panel.failed"), step === "failed");
+    if (step === "failed" && channel.shown.view?.status === "retrying") return showMessage("");
+    showResult(text || translate(words, "panel.failed"), step === "failed");
   });
 
-  function answer(/** @type {string} */ text, failed = false) {
-    speak(text, failed);
-    later = setTimeout(() => speak(""), ANSWER_STAYS);
+  function showResult(/** @type {string} */ text, failed = false) {
+    showMessage(text, failed);
+    messageTimer = setTimeout(() => showMessage(""), RESULT_SHOWN_MS);
   }
 
-  function ask(/** @type {"refresh" | "sign_out" | "stop_set_auth"} */ what) {
-    if (!request.busy() && (what !== "refresh" || canRefresh())) request.ask(what);
+  function sendRequest(/** @type {"refresh" | "sign_out" | "stop_set_auth"} */ what) {
+    if (!request.busy() && (what !== "refresh" || canRefresh())) request.send(what);
   }
 
   function canRefresh() {
     return Boolean(channel.shown.view?.refreshable) && channel.shown.view?.status !== "refreshing";
   }
 
-  function enter(/** @type {string} */ method, /** @type {Event} */ event) {
+  function openForm(/** @type {string} */ method, /** @type {Event} */ event) {
     if (form.isOpen()) return;
     opener = /** @type {HTMLElement} */ (event.currentTarget);
     form.open(method, true);
@@ -143,47 +158,56 @@ export function panel(words, channel, asks) {
     const { view, life } = shown;
     const live = life === "live";
     const user = view?.user ?? null;
-    if (live && view && wanted) {
-      wanted = false;
-      if (!user || channel.isToOpen()) form.open("tokens", false, channel.provider());
+    if (live && view && openWhenLive) {
+      openWhenLive = false;
+      if (!user || channel.shouldOpen()) form.open("tokens", false, channel.provider());
     }
     if (!live) {
-      request.drop();
-      spoken = "";
-      form.drop();
-      factor.drop();
+      request.reset();
+      messageText = "";
+      form.reset();
+      factor.reset();
     }
     form.show(shown);
     factor.show(shown);
     const open = form.isOpen();
-    for (const part of [who, state, token, known, events]) part.show(shown);
+    for (const part of [who, state, token, factList, events]) part.show(shown);
 
-    const over = view?.status === "expired";
+    const expired = view?.status === "expired";
     head.hidden = open;
-    entrance.hidden = !live || Boolean(user);
+    signedOutButtons.hidden = !live || Boolean(user);
     state.element.hidden = live && !user;
     factor.element.hidden = open || !factor.isShown();
-    lift.hidden = !factor.isWanted() || factor.isShown();
+    verifyLink.hidden = !factor.isWanted() || factor.isShown();
     token.element.hidden = open || !user;
     foot.hidden = open || !user;
-    more.hidden = open || !user || !live || over || !expanded;
+    more.hidden = open || !user || !live || expired || !expanded;
     element.dataset.empty = String(!user);
 
     const usable = live && Boolean(user);
-    details.hidden = !usable || over;
+    details.hidden = !usable || expired;
     details.setAttribute("aria-expanded", String(expanded));
-    refresh.hidden = !usable || over || !view?.refreshable;
-    signOut.hidden = !usable || over;
-    for (const each of again) each.hidden = !usable || !over;
-    write(refresh, say(words, view?.status === "retrying" ? "panel.retry" : "panel.refresh"));
+    refresh.hidden = !usable || expired || !view?.refreshable;
+    signOut.hidden = !usable || expired;
+    for (const each of expiredButtons) each.hidden = !usable || !expired;
+    setText(refresh, translate(words, view?.status === "retrying" ? "panel.retry" : "panel.refresh"));
     refresh.setAttribute("aria-disabled", String(request.busy() || !canRefresh()));
     signOut.setAttribute("aria-disabled", String(request.busy()));
 
     showNotices(shown);
     // Without a user there is no foot: what there is to say is below "Not signed in".
-    const aside = user ? "" : explain(words, shown) || latest(words, shown);
-    if (!user && aside) who.element.querySelector(".sb-about")?.replaceChildren([view?.host, view?.client, aside].filter(Boolean).join(" · "));
-    const tone = !live ? "" : bad || over ? "bad" : view?.status === "retrying" || (view?.message && !spoken) ? "warn" : "";
+    const aside = user ? "" : hintText(words, shown) || latestEventText(words, shown);
+    if (!user && aside)
+      who.element
+        .querySelector(".sb-about")
+        ?.replaceChildren([view?.host, view?.client, aside].filter(Boolean).join(" · "));
+    const tone = !live
+      ? ""
+      : isError || expired
+        ? "bad"
+        : view?.status === "retrying" || (view?.message && !messageText)
+          ? "warn"
+          : "";
     foot.dataset.tone = tone;
     tick();
     if (moveFocus && !open && usable && !details.hidden) {
@@ -195,26 +219,33 @@ export function panel(words, channel, asks) {
   function tick(now = Date.now()) {
     const { shown } = channel;
     const { view, due, life } = shown;
-    const retrying = life === "live" && view?.status === "retrying" && !spoken;
-    write(said, spoken || (retrying ? say(words, "panel.retrying") : explain(words, shown)) || latest(words, shown));
+    const retrying = life === "live" && view?.status === "retrying" && !messageText;
+    setText(
+      messageElement,
+      messageText ||
+        (retrying ? translate(words, "panel.retrying") : hintText(words, shown)) ||
+        latestEventText(words, shown),
+    );
     const left = due === null ? 0 : Math.ceil((due - now) / 1000);
-    const again = left > 0 ? say(words, "panel.retrying_in", { seconds: left }) : say(words, "panel.retrying_now");
-    write(seconds, retrying ? again : "");
+    const again =
+      left > 0 ? translate(words, "panel.retrying_in", { seconds: left }) : translate(words, "panel.retrying_now");
+    setText(countdown, retrying ? again : "");
   }
 
   function showNotices(/** @type {import("./parts.mjs").Shown} */ { view, life }) {
-    const told = (life === "live" && view?.notices ? view.notices : [])
+    const items = (life === "live" && view?.notices ? view.notices : [])
       .map(({ name, text }) => ({ name, text, tone: TONES[name] ?? "calm" }))
       .filter(({ tone }) => tone);
-    if (life === "live" && view?.secret_key) told.unshift({ name: "", text: say(words, "panel.secret_key"), tone: "bad" });
+    if (life === "live" && view?.secret_key)
+      items.unshift({ name: "", text: translate(words, "panel.secret_key"), tone: "bad" });
     // Problems of storage, which outlive a sign-out.
-    if (life === "live" && view?.message && !view.user) told.unshift({ name: "", text: view.message, tone: "warn" });
-    notices.hidden = !told.length;
-    const key = JSON.stringify(told);
-    if (key === noticed) return; // a button in it may have the focus
-    noticed = key;
+    if (life === "live" && view?.message && !view.user) items.unshift({ name: "", text: view.message, tone: "warn" });
+    notices.hidden = !items.length;
+    const key = JSON.stringify(items);
+    if (key === shownNotices) return; // a button in it may have the focus
+    shownNotices = key;
     notices.replaceChildren(
-      ...told.map(({ name, text, tone }) => {
+      ...items.map(({ name, text, tone }) => {
         const act = ACTIONS[name]?.();
         return h("li", { "data-tone": tone }, text, ...(act ? [" ", act] : []));
       }),
@@ -228,17 +259,17 @@ export function panel(words, channel, asks) {
       token.tick?.(shown, now);
       tick(now);
     },
-    receive(news) {
-      request.receive(news);
-      form.receive(news);
-      factor.receive(news);
-      if (news?.type === "open") form.open("tokens", false, channel.provider());
+    receive(message) {
+      request.receive(message);
+      form.receive(message);
+      factor.receive(message);
+      if (message?.type === "open") form.open("tokens", false, channel.provider());
     },
-    free() {
-      clearTimeout(later);
-      request.drop();
-      form.drop();
-      factor.drop();
+    dispose() {
+      clearTimeout(messageTimer);
+      request.reset();
+      form.reset();
+      factor.reset();
     },
   };
 }

@@ -1,5 +1,5 @@
 // The parts of the panel, which are also displays. Elements are built once, then only changes are applied.
-import { clock, h, moment, say, svg, write } from "./shared.mjs";
+import { formatDuration, formatTime, h, setText, svg, translate } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
 /** @typedef {"signed_out" | "restoring" | "active" | "refreshing" | "retrying" | "expired" | "closed"} Status */
@@ -45,7 +45,7 @@ import { clock, h, moment, say, svg, write } from "./shared.mjs";
  */
 
 /** How long an overdue refresh still counts as automatic, in ms. */
-const LATE = 15_000;
+const LATE_MS = 15_000;
 
 /** One shape per state, so that they differ without colours. @type {Record<string, string>} */
 const SHAPES = {
@@ -65,7 +65,7 @@ export function stateOf({ view, life }) {
 }
 
 /** The shape of a state. @param {string} [className] */
-function shapeOf(className = "sb-shape") {
+function stateIcon(className = "sb-shape") {
   const shape = svg("svg", { viewBox: "0 0 16 16", "aria-hidden": "true", class: className });
   let drawn = "";
   return {
@@ -84,7 +84,7 @@ function shapeOf(className = "sb-shape") {
  * @returns {Part}
  */
 export function badge(words) {
-  const { shape, draw } = shapeOf();
+  const { shape, draw } = stateIcon();
   const label = h("span", { class: "sb-word" });
   const element = h("span", { class: "sb-badge", role: "status" }, shape, label);
   return {
@@ -93,8 +93,8 @@ export function badge(words) {
       const state = stateOf(shown);
       draw(state);
       element.dataset.status = state;
-      element.title = state === "dead" || state === "closed" ? explain(words, shown) : "";
-      write(label, say(words, `status.${state}`));
+      element.title = state === "dead" || state === "closed" ? hintText(words, shown) : "";
+      setText(label, translate(words, `status.${state}`));
     },
   };
 }
@@ -113,7 +113,7 @@ export function person(words) {
     svg("path", { d: "M2.8 14a5.3 5.3 0 0 1 10.4 0", class: "sb-stroke" }),
   );
   const avatar = h("span", { class: "sb-avatar", "aria-hidden": "true" }, letter, figure);
-  const name = h("div", { class: "sb-name" });
+  const name = h("div", { class: "sb-name", dir: "ltr" });
   const about = h("div", { class: "sb-about" });
   const element = h("div", { class: "sb-person" }, avatar, h("div", { class: "sb-names" }, name, about));
   return {
@@ -122,10 +122,13 @@ export function person(words) {
       const user = view?.user ?? null;
       avatar.hidden = !user;
       avatar.dataset.anonymous = String(Boolean(user?.anonymous));
-      write(letter, initial(user));
-      write(name, user ? nameOf(words, user) : view ? say(words, "panel.signed_out") : say(words, "panel.title"));
+      setText(letter, initial(user));
+      setText(
+        name,
+        user ? nameOf(words, user) : view ? translate(words, "panel.signed_out") : translate(words, "panel.title"),
+      );
       name.title = user?.name ?? "";
-      write(about, view ? [view.host, view.client].filter(Boolean).join(" · ") : "");
+      setText(about, view ? [view.host, view.client].filter(Boolean).join(" · ") : "");
       about.title = about.textContent ?? "";
     },
   };
@@ -141,7 +144,12 @@ export function facts(words, { error = false } = {}) {
   const copied = h("span", { class: "sb-copied", role: "status" });
   const copy = h(
     "button",
-    { type: "button", class: "sb-icon", title: say(words, "user.copy"), "aria-label": say(words, "user.copy") },
+    {
+      type: "button",
+      class: "sb-icon",
+      title: translate(words, "user.copy"),
+      "aria-label": translate(words, "user.copy"),
+    },
     svg(
       "svg",
       { viewBox: "0 0 16 16", "aria-hidden": "true", class: "sb-shape" },
@@ -165,12 +173,12 @@ export function facts(words, { error = false } = {}) {
   };
   const element = h("dl", { class: "sb-facts" }, ...Object.values(rows).map(({ element }) => element));
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let forget;
+  let copiedTimer;
   copy.addEventListener("click", async () => {
     if (await copyText(id.title)) {
-      write(copied, say(words, "user.copied"));
-      clearTimeout(forget);
-      forget = setTimeout(() => write(copied, ""), 2000);
+      setText(copied, translate(words, "user.copied"));
+      clearTimeout(copiedTimer);
+      copiedTimer = setTimeout(() => setText(copied, ""), 2000);
     }
   });
   return {
@@ -180,14 +188,14 @@ export function facts(words, { error = false } = {}) {
       element.hidden = !user;
       if (!user) return;
       id.title = user.id;
-      write(id, shorten(user.id));
+      setText(id, shorten(user.id));
       session.title = user.session_id ?? "";
-      fill(rows.session, user.session_id && shorten(user.session_id), session);
-      fill(rows.role, user.role);
-      fill(rows.provider, user.provider);
-      fill(rows.aal, user.aal);
-      fill(rows.last, user.last_sign_in === null ? null : moment(user.last_sign_in * 1000));
-      fill(rows.error, error ? (view?.message ?? null) : null);
+      setRow(rows.session, user.session_id && shorten(user.session_id), session);
+      setRow(rows.role, user.role);
+      setRow(rows.provider, user.provider);
+      setRow(rows.aal, user.aal);
+      setRow(rows.last, user.last_sign_in === null ? null : formatTime(user.last_sign_in * 1000));
+      setRow(rows.error, error ? (view?.message ?? null) : null);
     },
   };
 }
@@ -200,7 +208,7 @@ export function facts(words, { error = false } = {}) {
 export function userCard(words) {
   const who = person(words);
   const more = facts(words);
-  const element = h("div", { class: "sb-user", role: "group", "aria-label": say(words, "user.title") });
+  const element = h("div", { class: "sb-user", role: "group", "aria-label": translate(words, "user.title") });
   element.append(who.element, more.element);
   return {
     element,
@@ -218,13 +226,13 @@ export function userCard(words) {
  */
 export function expiry(words) {
   const text = h("span", { class: "sb-until" });
-  const rest = h("i");
-  const title = h("span", { class: "sb-label" }, say(words, "token.title"));
+  const bar = h("i");
+  const title = h("span", { class: "sb-label" }, translate(words, "token.title"));
   const element = h(
     "div",
     { class: "sb-token" },
     h("div", { class: "sb-token-line" }, title, text),
-    h("div", { class: "sb-bar", "aria-hidden": "true" }, rest),
+    h("div", { class: "sb-bar", "aria-hidden": "true" }, bar),
   );
   return {
     element,
@@ -234,10 +242,10 @@ export function expiry(words) {
     },
     tick(shown, now) {
       const { view, ends, life } = shown;
-      write(text, until(words, shown, now));
+      setText(text, expiryText(words, shown, now));
       const whole = view?.lifetime || view?.time_left || 1;
       const share = life === "live" && ends !== null ? clamp((ends - now) / 1000 / whole) : 0;
-      rest.style.width = `${(100 * share).toFixed(2)}%`;
+      bar.style.width = `${(100 * share).toFixed(2)}%`;
     },
   };
 }
@@ -249,20 +257,20 @@ export function expiry(words) {
  * @param {number} now
  * @returns {string}
  */
-function until(words, { view, ends, due, life }, now) {
-  if (!view || ends === null) return say(words, view?.status === "expired" ? "token.ended" : "token.none");
-  const left = clock((ends - now) / 1000, words);
+function expiryText(words, { view, ends, due, life }, now) {
+  if (!view || ends === null) return translate(words, view?.status === "expired" ? "token.ended" : "token.none");
+  const left = formatDuration((ends - now) / 1000, words);
   const over = ends <= now;
-  if (life === "live" && !over && view.status === "retrying") return say(words, "token.valid", { span: left });
-  if (life === "live" && view.status === "refreshing") return say(words, "token.refreshing");
-  if (life === "live" && view.status === "restoring") return say(words, "token.checking");
+  if (life === "live" && !over && view.status === "retrying") return translate(words, "token.valid", { span: left });
+  if (life === "live" && view.status === "refreshing") return translate(words, "token.refreshing");
+  if (life === "live" && view.status === "restoring") return translate(words, "token.checking");
   if (life === "live" && due !== null && view.status !== "retrying") {
-    if (due > now) return say(words, "token.refreshes", { span: clock((due - now) / 1000, words) });
-    return say(words, now - due < LATE ? "token.refreshing" : "token.late");
+    if (due > now) return translate(words, "token.refreshes", { span: formatDuration((due - now) / 1000, words) });
+    return translate(words, now - due < LATE_MS ? "token.refreshing" : "token.late");
   }
-  if (over) return say(words, "token.ended");
-  const time = moment(ends, { seconds: (view.lifetime ?? 0) <= 900 });
-  return say(words, view.refreshable ? "token.until" : "token.ends", { time });
+  if (over) return translate(words, "token.ended");
+  const time = formatTime(ends, { seconds: (view.lifetime ?? 0) <= 900 });
+  return translate(words, view.refreshable ? "token.until" : "token.ends", { time });
 }
 
 /**
@@ -272,8 +280,8 @@ function until(words, { view, ends, due, life }, now) {
  */
 export function timeline(words) {
   const list = h("ol", { class: "sb-events" });
-  const none = h("p", { class: "sb-none" }, say(words, "timeline.none"));
-  const element = h("div", { class: "sb-timeline", role: "group", "aria-label": say(words, "timeline.title") });
+  const none = h("p", { class: "sb-none" }, translate(words, "timeline.none"));
+  const element = h("div", { class: "sb-timeline", role: "group", "aria-label": translate(words, "timeline.title") });
   element.append(list, none);
   return {
     element,
@@ -285,7 +293,7 @@ export function timeline(words) {
         ...events.map(({ kind, ago, text }) => {
           const time = at - ago * 1000;
           const iso = new Date(time).toISOString();
-          const when = h("time", { datetime: iso }, moment(time, { seconds: true }));
+          const when = h("time", { datetime: iso }, formatTime(time, { seconds: true }));
           return h("li", { "data-kind": kind, title: kind }, when, h("span", { class: "sb-what" }, text));
         }),
       );
@@ -299,7 +307,7 @@ export function timeline(words) {
  * @returns {Part}
  */
 export function oneLine(words) {
-  const { shape, draw } = shapeOf();
+  const { shape, draw } = stateIcon();
   const text = h("span", { class: "sb-line-text" });
   const element = h("p", { class: "sb-line" }, shape, text);
   return {
@@ -310,16 +318,17 @@ export function oneLine(words) {
       draw(state);
       element.dataset.status = state;
       const parts = [];
-      if (state === "dead" || state === "closed" || !view) parts.push(explain(words, shown));
-      else if (state === "signed_out") parts.push(latest(words, shown) || say(words, "panel.signed_out"));
+      if (state === "dead" || state === "closed" || !view) parts.push(hintText(words, shown));
+      else if (state === "signed_out")
+        parts.push(latestEventText(words, shown) || translate(words, "panel.signed_out"));
       else {
         const who = view.user ? nameOf(words, view.user) : "";
         const over = state === "expired";
-        const lead = h("b", {}, say(words, over ? "line.ended" : "line.signed_in", { who }));
+        const lead = h("b", {}, translate(words, over ? "line.ended" : "line.signed_in", { who }));
         parts.push(lead);
-        if (over || state === "retrying") parts.push(explain(words, shown));
-        else if (view.refreshable) parts.push(say(words, "line.refreshes"));
-        else if (ends !== null) parts.push(say(words, "line.ends", { time: moment(ends) }));
+        if (over || state === "retrying") parts.push(hintText(words, shown));
+        else if (view.refreshable) parts.push(translate(words, "line.refreshes"));
+        else if (ends !== null) parts.push(translate(words, "line.ends", { time: formatTime(ends) }));
         parts.push(...view.notices.filter(({ name }) => name === "set_auth").map((notice) => notice.text));
       }
       if (view?.client) parts.unshift(h("code", {}, view.client));
@@ -335,14 +344,20 @@ export function oneLine(words) {
  * @param {Shown} shown
  * @returns {string}
  */
-export function explain(words, { view, at, life }) {
+export function hintText(words, { view, at, life }) {
   const option = view?.option ?? "";
-  if (life === "closed") return say(words, "hint.closed", { option });
-  if (!view) return say(words, life === "waiting" ? "dead.waiting" : "dead.never");
-  if (life !== "live") return say(words, `dead.${life}`, { time: moment(at), status: say(words, `status.${view.status}`) });
-  if (view.status === "retrying") return say(words, "hint.retrying");
+  if (life === "closed") return translate(words, "hint.closed", { option });
+  if (!view) return translate(words, life === "waiting" ? "dead.waiting" : "dead.never");
+  if (life !== "live")
+    return translate(words, `dead.${life}`, {
+      time: formatTime(at),
+      status: translate(words, `status.${view.status}`),
+    });
+  if (view.status === "retrying") return translate(words, "hint.retrying");
   if (view.message) return view.message;
-  return view.status === "restoring" || view.status === "expired" ? say(words, `hint.${view.status}`, { option }) : "";
+  return view.status === "restoring" || view.status === "expired"
+    ? translate(words, `hint.${view.status}`, { option })
+    : "";
 }
 
 /**
@@ -350,10 +365,10 @@ export function explain(words, { view, at, life }) {
  * @param {Words} words
  * @param {Shown} shown
  */
-export function latest(words, { view, at }) {
+export function latestEventText(words, { view, at }) {
   const event = view?.events[0];
-  if (event) return `${event.text} · ${moment(at - event.ago * 1000)}`;
-  return view?.user ? say(words, "cause.found in storage") : "";
+  if (event) return `${event.text} · ${formatTime(at - event.ago * 1000)}`;
+  return view?.user ? translate(words, "cause.found in storage") : "";
 }
 
 /**
@@ -361,7 +376,7 @@ export function latest(words, { view, at }) {
  * @param {NonNullable<View["user"]>} user
  */
 export function nameOf(words, user) {
-  return user.name ?? say(words, user.anonymous ? "user.anonymous" : "user.unnamed");
+  return user.name ?? translate(words, user.anonymous ? "user.anonymous" : "user.unnamed");
 }
 
 /** @typedef {{element: HTMLElement, label: HTMLElement, value: HTMLElement}} Row */
@@ -373,7 +388,7 @@ export function nameOf(words, user) {
  * @returns {Row}
  */
 function row(words, key, ...content) {
-  const label = h("dt", {}, say(words, key));
+  const label = h("dt", {}, translate(words, key));
   const value = h("dd", {}, ...content);
   return { element: h("div", {}, label, value), label, value };
 }
@@ -384,9 +399,9 @@ function row(words, key, ...content) {
  * @param {string | null} text
  * @param {HTMLElement} [into]
  */
-function fill(row, text, into = row.value) {
+function setRow(row, text, into = row.value) {
   row.element.hidden = !text;
-  write(into, text ?? "");
+  setText(into, text ?? "");
 }
 
 /** @param {number} fraction */

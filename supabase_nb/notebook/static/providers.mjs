@@ -1,12 +1,13 @@
 // The part of the form below its fields: sign in with a provider, in a separate window, or as an anonymous user.
-import { pageToReturnTo, receiveReturn, redirectToAdd } from "./return_page.mjs";
-import { h, say, unrememberedInput, write } from "./shared.mjs";
+import { BUSY_AFTER_MS } from "./channel.mjs";
+import { getReturnPage, receiveReturn, redirectToAdd } from "./return_page.mjs";
+import { h, secretInput, setText, translate } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
 /** @typedef {import("./channel.mjs").Channel} Channel */
-/** @typedef {import("./channel.mjs").News} News */
-/** @typedef {{name: string, label: string}} Provider */
+/** @typedef {import("./channel.mjs").Message} Message */
 /**
+ * @typedef {{name: string, label: string}} Provider
  * A sign-in in progress, and what it keeps open.
  * @typedef {object} Attempt
  * @property {Provider} provider
@@ -18,18 +19,16 @@ import { h, say, unrememberedInput, write } from "./shared.mjs";
  * @property {ReturnType<typeof setInterval>} [watching] whether the window is still there
  */
 
-/** When to explain why the kernel hasn't received a request yet, in ms. */
-const BUSY_AFTER_MS = 2_000;
 /** Up to this many buttons say "Continue with …". If there are more, they only name the provider. */
 const SENTENCES = 3;
 
 /**
  * @param {Words} words
  * @param {Channel} channel
- * @param {{busy: () => boolean, mode: (mode: "" | "only" | "waiting") => void,
- *   say: (text: string, mood?: string) => void, done: (text: string) => void, email: (on: boolean) => void}} callbacks
- *   `mode`: how much of the form is visible; `say`: shows a message below the fields; `done`: the user has signed in;
- *   `email`: whether the project accepts email addresses or phone numbers
+ * @param {{isBusy: () => boolean, setMode: (mode: "" | "only" | "waiting") => void,
+ *   showMessage: (text: string, mood?: string) => void, signedIn: (text: string) => void, enableEmail: (on: boolean) => void}} callbacks
+ *   `setMode`: how much of the form is visible; `showMessage`: below the fields; `signedIn`: the user has signed in;
+ *   `enableEmail`: whether the project accepts email addresses or phone numbers
  */
 export function providerSignIn(words, channel, callbacks) {
   const number = Math.random().toString(36).slice(2);
@@ -37,16 +36,24 @@ export function providerSignIn(words, channel, callbacks) {
   const title = h("p", { class: "sb-waiting-title" });
   const state = h("p", { class: "sb-help", role: "status" });
   const again = h("button", { type: "button", class: "sb-button", onclick: openAgain });
-  const stop = h("button", { type: "button", class: "sb-button sb-quiet", onclick: giveUp }, say(words, "form.cancel"));
-  const redirect = h("p", {}, say(words, "form.provider.redirect"), " ", h("code", {}));
-  const unreachable = h("p", {}, say(words, "form.provider.unreachable"));
+  const stop = h(
+    "button",
+    { type: "button", class: "sb-button sb-quiet", onclick: cancelAndFocus },
+    translate(words, "form.cancel"),
+  );
+  const redirect = h("p", {}, translate(words, "form.provider.redirect"), " ", h("code", {}));
+  const unreachable = h("p", {}, translate(words, "form.provider.unreachable"));
   const slot = h("div", { class: "sb-field" });
-  const use = h("button", { type: "button", class: "sb-button", onclick: finishWithField }, say(words, "form.provider.submit"));
+  const use = h(
+    "button",
+    { type: "button", class: "sb-button", onclick: finishWithField },
+    translate(words, "form.provider.submit"),
+  );
   const problem = h("p", { class: "sb-problem", role: "status" });
   const elsewhere = h(
     "details",
     { class: "sb-elsewhere" },
-    h("summary", {}, say(words, "form.provider.elsewhere")),
+    h("summary", {}, translate(words, "form.provider.elsewhere")),
     redirect,
     unreachable,
     h("div", { class: "sb-elsewhere-row" }, slot, use),
@@ -55,7 +62,12 @@ export function providerSignIn(words, channel, callbacks) {
   const waiting = h(
     "div",
     { class: "sb-waiting", hidden: true },
-    h("div", { class: "sb-waiting-head" }, h("div", { class: "sb-spinner", "aria-hidden": "true" }), h("div", {}, title, state)),
+    h(
+      "div",
+      { class: "sb-waiting-head" },
+      h("div", { class: "sb-spinner", "aria-hidden": "true" }),
+      h("div", {}, title, state),
+    ),
     elsewhere,
     h("div", { class: "sb-buttons" }, stop, again),
   );
@@ -64,94 +76,115 @@ export function providerSignIn(words, channel, callbacks) {
   /** @type {{providers: Provider[], anonymous: boolean}} */
   let offered = { providers: [], anonymous: false };
   /** The one provider that a magic asked for. @type {Provider | null} */
-  let only = null;
+  let preselected = null;
   /** Whether a new anonymous user was requested. A second request would create a second user. */
-  let anonymously = false;
+  let requestedAnonymous = false;
   /** @type {Attempt | null} */
   let attempt = null;
-  /** What to do with the kernel's answer, by the request's id. @type {Map<string, (news: Answer) => void>} */
-  const asked = new Map();
+  /** What to do with the kernel's answer, by the request's id. @type {Map<string, (message: Answer) => void>} */
+  const pending = new Map();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let later;
+  let busyTimer;
 
-  /** @typedef {Extract<News, {type: "answer"}>} Answer */
+  /** @typedef {Extract<Message, {type: "answer"}>} Answer */
 
-  function ask(/** @type {string} */ what, /** @type {Record<string, string>} */ fields, /** @type {(news: Answer) => void} */ answered) {
-    asked.set(channel.ask(what, fields), answered);
+  /**
+   * @param {string} what
+   * @param {Record<string, string>} fields
+   * @param {(message: Answer) => void} answered
+   */
+  function request(what, fields, answered) {
+    pending.set(channel.send(what, fields), answered);
   }
 
-  /** Like `ask`, for a request that the user waits for: says when the kernel is busy. */
-  function askNow(/** @type {string} */ what, /** @type {Record<string, string>} */ fields, /** @type {(news: Answer) => void} */ answered) {
-    clearTimeout(later);
-    later = setTimeout(() => speak(say(words, "form.provider.busy")), BUSY_AFTER_MS);
-    ask(what, fields, (news) => {
-      clearTimeout(later);
-      answered(news);
+  /**
+   * Like `request`, for a request that the user waits for: says when the kernel is busy.
+   * @param {string} what
+   * @param {Record<string, string>} fields
+   * @param {(message: Answer) => void} answered
+   */
+  function requestNow(what, fields, answered) {
+    clearTimeout(busyTimer);
+    busyTimer = setTimeout(() => showMessage(translate(words, "form.provider.busy")), BUSY_AFTER_MS);
+    request(what, fields, (message) => {
+      clearTimeout(busyTimer);
+      answered(message);
     });
   }
 
-  function speak(/** @type {string} */ text) {
-    if (attempt) write(state, text);
-    else callbacks.say(text);
+  function showMessage(/** @type {string} */ text) {
+    if (attempt) setText(state, text);
+    else callbacks.showMessage(text);
   }
 
   // -- what is offered ----------------------------------------------------------------------------------------------
 
-  function learn(/** @type {Answer} */ news) {
-    if (!news.ok || !news.providers) return; // the form works without
-    const known = JSON.stringify(offered);
-    offered = { providers: news.providers, anonymous: Boolean(news.anonymous) };
-    callbacks.email(news.email !== false);
-    if (!attempt && !only && known !== JSON.stringify(offered)) offer();
+  function receiveOptions(/** @type {Answer} */ message) {
+    if (!message.ok || !message.providers) return; // the form works without
+    const before = JSON.stringify(offered);
+    offered = { providers: message.providers, anonymous: Boolean(message.anonymous) };
+    callbacks.enableEmail(message.email !== false);
+    if (!attempt && !preselected && before !== JSON.stringify(offered)) showChoices();
   }
 
-  function offer() {
+  function showChoices() {
     const { providers, anonymous } = offered;
-    const whole = only ? [only] : providers;
-    const sentences = whole.length <= SENTENCES;
-    const buttons = whole.map((provider) => {
-      const sentence = say(words, "form.provider.continue", { provider: provider.label });
-      const look = `sb-button sb-provider${only ? " sb-main" : ""}`;
+    const listed = preselected ? [preselected] : providers;
+    const sentences = listed.length <= SENTENCES;
+    const buttons = listed.map((provider) => {
+      const sentence = translate(words, "form.provider.continue", { provider: provider.label });
+      const look = `sb-button sb-provider${preselected ? " sb-main" : ""}`;
       const label = sentences ? {} : { "aria-label": sentence };
-      return h("button", { type: "button", class: look, ...label, onclick: () => begin(provider) }, sentences ? sentence : provider.label);
+      return h(
+        "button",
+        { type: "button", class: look, ...label, onclick: () => start(provider) },
+        sentences ? sentence : provider.label,
+      );
     });
-    const or = h("p", { class: "sb-or" }, say(words, sentences ? "form.providers.or" : "form.providers.or_with"));
+    const or = h("p", { class: "sb-or" }, translate(words, sentences ? "form.providers.or" : "form.providers.or_with"));
     const list = h("div", { class: "sb-provider-list", "data-sentences": String(sentences) }, ...buttons);
     const link = (/** @type {string} */ key, /** @type {() => void} */ onclick) =>
-      h("button", { type: "button", class: "sb-button sb-link", onclick }, say(words, key));
-    choices.replaceChildren(...(only ? [] : [or]), ...(buttons.length ? [list] : []));
-    if (only) choices.append(link("form.provider.others", showAll));
+      h("button", { type: "button", class: "sb-button sb-link", onclick }, translate(words, key));
+    choices.replaceChildren(...(preselected ? [] : [or]), ...(buttons.length ? [list] : []));
+    if (preselected) choices.append(link("form.provider.others", showAll));
     else if (anonymous) choices.append(link("form.provider.anonymous", signInAnonymously));
     choices.hidden = !buttons.length && !anonymous;
-    callbacks.mode(only ? "only" : "");
+    callbacks.setMode(preselected ? "only" : "");
   }
 
   function showAll() {
-    only = null;
-    offer();
-    callbacks.say("");
+    preselected = null;
+    showChoices();
+    callbacks.showMessage("");
   }
 
   function signInAnonymously() {
-    if (callbacks.busy() || anonymously) return;
-    anonymously = true;
-    callbacks.say(say(words, "form.provider.asking"));
-    askNow("sign_in_anonymously", {}, (news) => {
-      anonymously = false;
-      if (news.ok) callbacks.done(news.text);
-      else callbacks.say(news.text || say(words, "form.failed"), "bad");
+    if (callbacks.isBusy() || requestedAnonymous) return;
+    requestedAnonymous = true;
+    callbacks.showMessage(translate(words, "form.provider.asking"));
+    requestNow("sign_in_anonymously", {}, (message) => {
+      requestedAnonymous = false;
+      if (message.ok) callbacks.signedIn(message.text);
+      else callbacks.showMessage(message.text || translate(words, "form.failed"), "bad");
     });
   }
 
   // -- a sign-in ----------------------------------------------------------------------------------------------------
 
-  function begin(/** @type {Provider} */ provider) {
-    if (callbacks.busy() || anonymously) return;
-    drop();
+  function start(/** @type {Provider} */ provider) {
+    if (callbacks.isBusy() || requestedAnonymous) return;
+    cancelAttempt();
     // Open the window now, because browsers allow that only during a click.
     /** @type {Attempt} */
-    const mine = { provider, popup: openWindow(say(words, "form.provider.busy")), id: "", url: "", page: "", stopListening: () => {} };
-    attempt = mine;
+    const thisAttempt = {
+      provider,
+      popup: openWindow(translate(words, "form.provider.busy")),
+      id: "",
+      url: "",
+      page: "",
+      stopListening: () => {},
+    };
+    attempt = thisAttempt;
     choices.hidden = true;
     waiting.hidden = false;
     elsewhere.open = false;
@@ -159,56 +192,60 @@ export function providerSignIn(words, channel, callbacks) {
     again.hidden = true;
     again.classList.remove("sb-main");
     stop.hidden = false;
-    write(title, say(words, "form.provider.waiting", { provider: provider.label }));
-    write(state, say(words, "form.provider.asking"));
-    complain("");
+    setText(title, translate(words, "form.provider.waiting", { provider: provider.label }));
+    setText(state, translate(words, "form.provider.asking"));
+    showProblem("");
     slot.replaceChildren(...field());
-    callbacks.mode("waiting");
-    callbacks.say("");
+    callbacks.setMode("waiting");
+    callbacks.showMessage("");
     stop.focus();
-    void pageToReturnTo().then((page) => {
-      if (attempt !== mine) return;
-      mine.page = page;
-      askNow("begin_with_provider", { provider: provider.name, return_page: page }, (news) => begun(mine, news));
+    void getReturnPage().then((page) => {
+      if (attempt !== thisAttempt) return;
+      thisAttempt.page = page;
+      requestNow("begin_with_provider", { provider: provider.name, return_page: page }, (message) =>
+        handleStarted(thisAttempt, message),
+      );
     });
   }
 
-  function begun(/** @type {Attempt} */ mine, /** @type {Answer} */ news) {
-    if (attempt !== mine) {
-      if (news.attempt) channel.ask("cancel_with_provider", { attempt: news.attempt });
+  function handleStarted(/** @type {Attempt} */ thisAttempt, /** @type {Answer} */ message) {
+    if (attempt !== thisAttempt) {
+      if (message.attempt) channel.send("cancel_with_provider", { attempt: message.attempt });
       return;
     }
-    if (!news.ok || !news.url || !news.attempt) return fail(news.text);
-    mine.id = news.attempt;
-    mine.url = news.url;
-    mine.stopListening = mine.page ? receiveReturn(news.nonce ?? "", (address) => came(mine, address)) : () => {};
-    const toAdd = mine.page && redirectToAdd(mine.page);
+    if (!message.ok || !message.url || !message.attempt) return showFailure(message.text);
+    thisAttempt.id = message.attempt;
+    thisAttempt.url = message.url;
+    thisAttempt.stopListening = thisAttempt.page
+      ? receiveReturn(message.nonce ?? "", (address) => handleReturn(thisAttempt, address))
+      : () => {};
+    const toAdd = thisAttempt.page && redirectToAdd(thisAttempt.page);
     redirect.hidden = !toAdd;
-    unreachable.hidden = Boolean(mine.page);
-    write(/** @type {Element} */ (redirect.lastElementChild), toAdd);
+    unreachable.hidden = Boolean(thisAttempt.page);
+    setText(/** @type {Element} */ (redirect.lastElementChild), toAdd);
     elsewhere.hidden = false;
     again.hidden = false;
-    write(again, say(words, "form.provider.again"));
-    if (mine.popup && !mine.popup.closed) return lead(mine, mine.popup);
-    if (mine.popup) return closed(mine);
-    write(state, say(words, "form.provider.blocked"));
-    write(again, say(words, "form.provider.open"));
+    setText(again, translate(words, "form.provider.again"));
+    if (thisAttempt.popup && !thisAttempt.popup.closed) return loadSignInPage(thisAttempt, thisAttempt.popup);
+    if (thisAttempt.popup) return handleClosed(thisAttempt);
+    setText(state, translate(words, "form.provider.blocked"));
+    setText(again, translate(words, "form.provider.open"));
     again.classList.add("sb-main");
     again.focus();
   }
 
   /** Load the sign-in page in the window. */
-  function lead(/** @type {Attempt} */ mine, /** @type {Window} */ popup) {
-    mine.popup = popup;
-    popup.location.replace(mine.url);
-    write(state, say(words, "form.provider.window"));
-    mine.watching = setInterval(() => popup.closed && closed(mine), 1_000);
+  function loadSignInPage(/** @type {Attempt} */ thisAttempt, /** @type {Window} */ popup) {
+    thisAttempt.popup = popup;
+    popup.location.replace(thisAttempt.url);
+    setText(state, translate(words, "form.provider.window"));
+    thisAttempt.watching = setInterval(() => popup.closed && handleClosed(thisAttempt), 1_000);
   }
 
   /** The window was closed, or a page in it cut its connection to us, in which case it may still return. */
-  function closed(/** @type {Attempt} */ mine) {
-    clearInterval(mine.watching);
-    write(state, say(words, "form.provider.closed"));
+  function handleClosed(/** @type {Attempt} */ thisAttempt) {
+    clearInterval(thisAttempt.watching);
+    setText(state, translate(words, "form.provider.closed"));
     elsewhere.open = true;
   }
 
@@ -218,7 +255,7 @@ export function providerSignIn(words, channel, callbacks) {
     clearInterval(attempt.watching);
     attempt.popup?.close();
     const popup = openWindow("");
-    if (popup) return lead(attempt, popup);
+    if (popup) return loadSignInPage(attempt, popup);
     attempt.popup = null;
     // A link works even where scripts can't open windows (VS Code). It exists only for the click, because its address
     // identifies this sign-in.
@@ -226,57 +263,57 @@ export function providerSignIn(words, channel, callbacks) {
     element.append(link);
     link.click();
     link.remove();
-    write(state, say(words, "form.provider.window"));
-    write(again, say(words, "form.provider.again"));
+    setText(state, translate(words, "form.provider.window"));
+    setText(again, translate(words, "form.provider.again"));
     again.classList.remove("sb-main");
     if (!attempt.page) elsewhere.open = true;
   }
 
   /** The window came back with this address. */
-  function came(/** @type {Attempt} */ mine, /** @type {string} */ address) {
-    if (attempt !== mine) return;
-    mine.popup?.close();
-    clearInterval(mine.watching);
-    write(state, say(words, "form.checking"));
-    askNow("finish_with_provider", { attempt: mine.id, returned_address: address }, (news) => {
-      if (attempt !== mine) return;
-      if (news.ok) return done(news.text);
-      channel.ask("cancel_with_provider", { attempt: mine.id });
-      fail(news.text);
+  function handleReturn(/** @type {Attempt} */ thisAttempt, /** @type {string} */ address) {
+    if (attempt !== thisAttempt) return;
+    thisAttempt.popup?.close();
+    clearInterval(thisAttempt.watching);
+    setText(state, translate(words, "form.checking"));
+    requestNow("finish_with_provider", { attempt: thisAttempt.id, returned_address: address }, (message) => {
+      if (attempt !== thisAttempt) return;
+      if (message.ok) return handleSignedIn(message.text);
+      channel.send("cancel_with_provider", { attempt: thisAttempt.id });
+      showFailure(message.text);
     });
   }
 
   /** The user has signed in. The next view, which shows the user, closes the form. */
-  function done(/** @type {string} */ text) {
-    leave();
-    write(state, text);
+  function handleSignedIn(/** @type {string} */ text) {
+    closeAttempt();
+    setText(state, text);
     elsewhere.hidden = again.hidden = stop.hidden = true;
-    callbacks.done(text);
+    callbacks.signedIn(text);
   }
 
   /** Show the choices again, and an error. The user can retry at once. */
-  function fail(/** @type {string} */ text) {
+  function showFailure(/** @type {string} */ text) {
     const provider = attempt?.provider;
-    const hadFocus = focused(waiting);
-    end();
-    callbacks.say(text || say(words, "form.failed"), "bad");
-    if (hadFocus) focus(provider);
+    const hadFocus = containsFocus(waiting);
+    endAttempt();
+    callbacks.showMessage(text || translate(words, "form.failed"), "bad");
+    if (hadFocus) focusChoice(provider);
   }
 
-  function giveUp() {
+  function cancelAndFocus() {
     const provider = attempt?.provider;
-    drop();
-    focus(provider);
+    cancelAttempt();
+    focusChoice(provider);
   }
 
-  function focus(/** @type {Provider | undefined} */ provider) {
+  function focusChoice(/** @type {Provider | undefined} */ provider) {
     const buttons = /** @type {HTMLElement[]} */ ([...choices.querySelectorAll(".sb-provider")]);
     (buttons.find((button) => button.textContent?.includes(provider?.label ?? "")) ?? buttons[0])?.focus();
   }
 
   /** Close everything that the page has open. */
-  function leave() {
-    clearTimeout(later);
+  function closeAttempt() {
+    clearTimeout(busyTimer);
     clearInterval(attempt?.watching);
     attempt?.stopListening();
     attempt?.popup?.close();
@@ -284,25 +321,25 @@ export function providerSignIn(words, channel, callbacks) {
     slot.replaceChildren();
   }
 
-  /** `leave`, then show the choices again. */
-  function end() {
-    leave();
+  /** `closeAttempt`, then show the choices again. */
+  function endAttempt() {
+    closeAttempt();
     waiting.hidden = true;
-    offer();
+    showChoices();
   }
 
-  /** `end`, and cancel the sign-in in the kernel. */
-  function drop() {
+  /** `endAttempt`, and cancel the sign-in in the kernel. */
+  function cancelAttempt() {
     const id = attempt?.id;
-    end();
-    if (id) channel.ask("cancel_with_provider", { attempt: id });
+    endAttempt();
+    if (id) channel.send("cancel_with_provider", { attempt: id });
   }
 
   // -- where it ended on another page: its address can be pasted ------------------------------------------------------
 
   function field() {
     const id = `sb-form-address-${number}`;
-    const input = unrememberedInput(
+    const input = secretInput(
       {
         id,
         type: "password",
@@ -315,8 +352,8 @@ export function providerSignIn(words, channel, callbacks) {
       },
       finishWithField,
     );
-    const hint = h("span", { class: "sb-hint" }, say(words, "form.provider.address.hint"));
-    return [h("label", { for: id }, say(words, "form.provider.address"), " ", hint), input];
+    const hint = h("span", { class: "sb-hint" }, translate(words, "form.provider.address.hint"));
+    return [h("label", { for: id }, translate(words, "form.provider.address"), " ", hint), input];
   }
 
   function finishWithField() {
@@ -326,59 +363,59 @@ export function providerSignIn(words, channel, callbacks) {
   }
 
   function finishWith(/** @type {string} */ address) {
-    const mine = attempt;
-    if (!mine) return;
+    const thisAttempt = attempt;
+    if (!thisAttempt) return;
     slot.querySelector("input")?.focus();
-    if (!address) return complain(say(words, "form.provider.address.empty"));
-    complain(say(words, "form.checking"), "");
-    ask("finish_with_provider", { attempt: mine.id, returned_address: address }, (news) => {
-      if (attempt !== mine) return;
-      if (news.ok) done(news.text);
-      else complain(news.text || say(words, "form.failed"));
+    if (!address) return showProblem(translate(words, "form.provider.address.empty"));
+    showProblem(translate(words, "form.checking"), "");
+    request("finish_with_provider", { attempt: thisAttempt.id, returned_address: address }, (message) => {
+      if (attempt !== thisAttempt) return;
+      if (message.ok) handleSignedIn(message.text);
+      else showProblem(message.text || translate(words, "form.failed"));
     });
   }
 
-  function complain(/** @type {string} */ text, mood = "bad") {
-    write(problem, text);
+  function showProblem(/** @type {string} */ text, mood = "bad") {
+    setText(problem, text);
     problem.dataset.mood = mood;
   }
 
-  function focused(/** @type {Element} */ part) {
+  function containsFocus(/** @type {Element} */ part) {
     const { activeElement } = /** @type {Document | ShadowRoot} */ (part.getRootNode());
     return part.contains(activeElement);
   }
 
   return {
     element,
-    busy: () => anonymously,
+    busy: () => requestedAnonymous,
     /** The form was opened. `first`: the provider that a magic asked for. */
     open(/** @type {Provider | null} */ first) {
       if (!attempt) {
-        only = first;
+        preselected = first;
         waiting.hidden = true;
-        offer();
+        showChoices();
       }
-      void pageToReturnTo().then((page) => ask("sign_in_options", { return_page: page }, learn));
+      void getReturnPage().then((page) => request("sign_in_options", { return_page: page }, receiveOptions));
     },
-    receive(/** @type {News | null} */ news) {
-      if (news?.type === "answer") {
-        const answered = asked.get(news.id);
-        asked.delete(news.id);
-        answered?.(news);
+    receive(/** @type {Message | null} */ message) {
+      if (message?.type === "answer") {
+        const answered = pending.get(message.id);
+        pending.delete(message.id);
+        answered?.(message);
       }
-      if (news?.type === "taken" && asked.has(news.id)) clearTimeout(later);
-      if (news?.type === "returned" && attempt && news.attempt === attempt.id) {
-        if (news.ok) done(news.text);
-        else fail(news.text);
+      if (message?.type === "taken" && pending.has(message.id)) clearTimeout(busyTimer);
+      if (message?.type === "returned" && attempt && message.attempt === attempt.id) {
+        if (message.ok) handleSignedIn(message.text);
+        else showFailure(message.text);
       }
     },
     /** The form was closed. */
-    drop,
+    cancelAttempt,
     /** The kernel is gone, so nothing can be cancelled there. */
-    forget() {
-      asked.clear();
-      anonymously = false;
-      leave();
+    reset() {
+      pending.clear();
+      requestedAnonymous = false;
+      closeAttempt();
     },
   };
 }

@@ -13,20 +13,22 @@ let returnPage = "";
  * The page's address; empty if it isn't served, because this isn't Jupyter or the extension isn't installed.
  * @returns {Promise<string>}
  */
-export async function pageToReturnTo() {
+export async function getReturnPage() {
   return (returnPage ||= await findReturnPage().catch(() => ""));
 }
 
 async function findReturnPage() {
   const config = JSON.parse(document.getElementById("jupyter-config-data")?.textContent || "{}");
-  const installed = config.federated_extensions?.some((/** @type {{name: string}} */ { name }) => name === "supabase-nb");
-  const { here, asked } = returnAddresses(installed && config.fullLabextensionsUrl, location.href);
-  if (!here || !asked) return "";
-  const { ok, redirected } = await isServed(here, "same-origin");
+  const installed = config.federated_extensions?.some(
+    (/** @type {{name: string}} */ { name }) => name === "supabase-nb",
+  );
+  const { local, requested } = returnAddresses(installed && config.fullLabextensionsUrl, location.href);
+  if (!local || !requested) return "";
+  const { ok, redirected } = await isServed(local, "same-origin");
   if (!ok || redirected) return "";
   // This is another origin, so all that we can find out is whether something responds there.
-  if (new URL(asked).origin !== new URL(here).origin) await isServed(asked, "no-cors");
-  return asked;
+  if (new URL(requested).origin !== new URL(local).origin) await isServed(requested, "no-cors");
+  return requested;
 }
 
 /**
@@ -38,20 +40,20 @@ function isServed(address, mode) {
 }
 
 /**
- * `here`: the page's address on the notebook's origin. `asked`: the address to request from the auth server. Every
- * project allows 127.0.0.1 with any port, but not localhost. From 127.0.0.1, the page redirects to `here`.
+ * `local`: the page's address on the notebook's origin. `requested`: the address to request from the auth server. Every
+ * project allows 127.0.0.1 with any port, but not localhost. From 127.0.0.1, the page redirects to `local`.
  * @param {unknown} folder where the server has its extensions
  * @param {string} page the notebook's address
  */
 export function returnAddresses(folder, page) {
-  if (typeof folder !== "string" || !/^https?:/.test(page)) return { here: "", asked: "" };
-  const here = new URL(`${folder.replace(/\/$/, "")}/${RETURNED}`, page);
-  const asked = new URL(here);
-  if (here.hostname === "localhost") {
-    asked.hostname = "127.0.0.1";
-    asked.searchParams.set("host", "localhost");
+  if (typeof folder !== "string" || !/^https?:/.test(page)) return { local: "", requested: "" };
+  const local = new URL(`${folder.replace(/\/$/, "")}/${RETURNED}`, page);
+  const requested = new URL(local);
+  if (local.hostname === "localhost") {
+    requested.hostname = "127.0.0.1";
+    requested.searchParams.set("host", "localhost");
   }
-  return { here: here.href, asked: asked.href };
+  return { local: local.href, requested: requested.href };
 }
 
 /**
@@ -64,18 +66,18 @@ export function redirectToAdd(page) {
 }
 
 /**
- * Call `came` with the address that the window came back to.
+ * Call `callback` with the address that the window came back to.
  * @param {string} nonce the name of this sign-in's channel
- * @param {(address: string) => void} came
+ * @param {(address: string) => void} callback
  * @returns {() => void} stop
  */
-export function receiveReturn(nonce, came) {
-  const line = new BroadcastChannel(`supabase-nb ${nonce}`);
-  line.onmessage = ({ data }) => {
+export function receiveReturn(nonce, callback) {
+  const channel = new BroadcastChannel(`supabase-nb ${nonce}`);
+  channel.onmessage = ({ data }) => {
     if (typeof data?.address !== "string") return;
-    line.postMessage({ taken: true });
-    line.close();
-    came(data.address);
+    channel.postMessage({ taken: true });
+    channel.close();
+    callback(data.address);
   };
-  return () => line.close();
+  return () => channel.close();
 }

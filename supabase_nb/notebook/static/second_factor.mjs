@@ -1,6 +1,6 @@
 // The second factor in the panel: takes the six digits from an authenticator app, and sends them to the kernel once.
 import { requestSender } from "./channel.mjs";
-import { h, say, write } from "./shared.mjs";
+import { h, setText, translate } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
 /** @typedef {import("./channel.mjs").Channel} Channel */
@@ -23,44 +23,58 @@ export function sixDigits(text) {
  */
 export function secondFactor(words, channel, callbacks) {
   const number = Math.random().toString(36).slice(2);
-  const label = h("label", { class: "sb-factor-title", for: `sb-factor-code-${number}` }, say(words, "factor.code"));
-  const app = h("select", { id: `sb-factor-app-${number}`, onchange: () => speak("") });
-  const chooser = h("span", { class: "sb-factor-app" }, h("label", { for: app.id }, say(words, "factor.app")), " ", app);
-  const verify = h("button", { type: "button", class: "sb-button sb-main", onclick: send }, say(words, "factor.verify"));
-  const later = h(
+  const label = h(
+    "label",
+    { class: "sb-factor-title", for: `sb-factor-code-${number}` },
+    translate(words, "factor.code"),
+  );
+  const app = h("select", { id: `sb-factor-app-${number}`, onchange: () => showMessage("") });
+  const chooser = h(
+    "span",
+    { class: "sb-factor-app" },
+    h("label", { for: app.id }, translate(words, "factor.app")),
+    " ",
+    app,
+  );
+  const verify = h(
+    "button",
+    { type: "button", class: "sb-button sb-main", onclick: send },
+    translate(words, "factor.verify"),
+  );
+  const notNow = h(
     "button",
     { type: "button", class: "sb-button sb-quiet sb-later", onclick: () => close("") },
-    say(words, "factor.later"),
+    translate(words, "factor.later"),
   );
   const slot = h("span", {}, field());
-  const entry = h("div", { class: "sb-factor-entry" }, chooser, slot, verify, later);
+  const controls = h("div", { class: "sb-factor-entry" }, chooser, slot, verify, notNow);
   const message = h("p", { class: "sb-message", role: "status", id: `sb-factor-message-${number}` });
   const element = h(
     "div",
-    { class: "sb-factor", role: "group", "aria-label": say(words, "factor.title"), hidden: true },
+    { class: "sb-factor", role: "group", "aria-label": translate(words, "factor.title"), hidden: true },
     label,
-    entry,
+    controls,
     message,
   );
 
   /** The session for which the user clicked "Not now". @type {string | null | undefined} */
-  let putOff;
+  let postponedSession;
   /** What is asked for now. @type {import("./parts.mjs").View["second_factor"]} */
   let wanted = null;
   /** The id of the session that is shown. @type {string | null} */
   let session = null;
   let listed = "";
-  let said = "";
+  let messageText = "";
   /** Whether it had the focus when the session was raised to aal2, before the answer arrived. */
-  let left = false;
+  let hadFocusBefore = false;
 
   const request = requestSender(channel, (step, text) => {
-    if (step === "sent") return speak(say(words, "form.sent"));
-    if (step === "busy") return speak(say(words, "form.busy"));
-    if (step === "taken") return speak(say(words, "form.checking"));
+    if (step === "sent") return showMessage(translate(words, "form.sent"));
+    if (step === "busy") return showMessage(translate(words, "form.busy"));
+    if (step === "taken") return showMessage(translate(words, "form.checking"));
     if (step === "done") return close(text);
     if (!wanted) return reset();
-    speak(text || say(words, "factor.failed"), "bad");
+    showMessage(text || translate(words, "factor.failed"), "bad");
     if (hasFocus()) input()?.focus();
   });
 
@@ -92,22 +106,22 @@ export function secondFactor(words, channel, callbacks) {
     return element.contains(activeElement);
   }
 
-  function speak(/** @type {string} */ text, mood = "") {
-    said = text;
+  function showMessage(/** @type {string} */ text, mood = "") {
+    messageText = text;
     message.dataset.mood = mood;
     const busy = request.busy();
-    for (const button of [verify, later]) button.setAttribute("aria-disabled", String(busy));
+    for (const button of [verify, notNow]) button.setAttribute("aria-disabled", String(busy));
     const code = input();
     if (code) code.readOnly = busy;
     app.disabled = busy;
-    write(message, said || (wanted?.apps.length ? say(words, "factor.help") : ""));
+    setText(message, messageText || (wanted?.apps.length ? translate(words, "factor.help") : ""));
   }
 
   function send() {
     if (request.busy()) return;
     const code = sixDigits(input()?.value ?? "");
     if (!code) {
-      speak(say(words, "factor.digits"), "bad");
+      showMessage(translate(words, "factor.digits"), "bad");
       input()?.focus();
       return;
     }
@@ -115,25 +129,25 @@ export function secondFactor(words, channel, callbacks) {
     // Replace the field, because Ctrl-Z would restore the text of a cleared one.
     slot.replaceChildren(field());
     if (hadFocus) verify.focus();
-    request.ask("verify_factor", { factor_id: app.value, code });
+    request.send("verify_factor", { factor_id: app.value, code });
   }
 
   function close(/** @type {string} */ text) {
     if (request.busy()) return;
-    const hadFocus = hasFocus() || left;
-    putOff = session;
+    const hadFocus = hasFocus() || hadFocusBefore;
+    postponedSession = session;
     reset();
     callbacks.closed(text, hadFocus);
   }
 
   function reset() {
-    left = false;
-    request.drop();
+    hadFocusBefore = false;
+    request.reset();
     slot.replaceChildren(field());
-    speak("");
+    showMessage("");
   }
 
-  function list() {
+  function updateApps() {
     const apps = wanted?.apps ?? [];
     const key = JSON.stringify(apps);
     if (key === listed) return; // the user may be choosing
@@ -141,7 +155,7 @@ export function secondFactor(words, channel, callbacks) {
     const chosen = app.value;
     app.replaceChildren(
       ...apps.map(({ id, name }, index) =>
-        h("option", { value: id }, name || say(words, "factor.unnamed", { number: index + 1 })),
+        h("option", { value: id }, name || translate(words, "factor.unnamed", { number: index + 1 })),
       ),
     );
     if (apps.some(({ id }) => id === chosen)) app.value = chosen;
@@ -152,30 +166,30 @@ export function secondFactor(words, channel, callbacks) {
     element,
     /** Whether the session needs a second factor, shown or postponed. */
     isWanted: () => Boolean(wanted),
-    isShown: () => Boolean(wanted) && putOff !== session,
+    isShown: () => Boolean(wanted) && postponedSession !== session,
     open() {
-      putOff = undefined;
+      postponedSession = undefined;
       callbacks.changed();
-      (wanted?.other ? later : input())?.focus();
+      (wanted?.other ? notNow : input())?.focus();
     },
     show(/** @type {Shown} */ { view, life }) {
       const now = view?.user?.session_id ?? null;
       wanted = (life === "live" && view?.second_factor) || null;
       if (now === session && !wanted && request.busy() && life === "live") {
-        left ||= hasFocus(); // it is about to be hidden; the answer is on its way
+        hadFocusBefore ||= hasFocus(); // it is about to be hidden; the answer is on its way
         return;
       }
       if (now !== session || !wanted) reset();
       session = now;
-      list();
+      updateApps();
       const kind = wanted?.other === "phone" ? "factor.phone" : "factor.other";
-      write(label, say(words, wanted?.other ? kind : "factor.code"));
+      setText(label, translate(words, wanted?.other ? kind : "factor.code"));
       element.dataset.other = String(Boolean(wanted?.other));
       for (const part of [slot, verify, message]) part.hidden = Boolean(wanted?.other);
-      if (!said) speak("");
+      if (!messageText) showMessage("");
     },
     receive: request.receive,
     /** The kernel is gone. */
-    drop: reset,
+    reset,
   };
 }

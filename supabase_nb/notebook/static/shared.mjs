@@ -39,7 +39,7 @@ export function svg(tag, attributes = {}, ...children) {
  * @param {Record<string, unknown>} attributes
  * @param {() => void} submit
  */
-export function unrememberedInput(attributes, submit) {
+export function secretInput(attributes, submit) {
   return h("input", {
     autocomplete: "off",
     autocapitalize: "off",
@@ -78,7 +78,7 @@ function assign(element, attributes) {
  * @param {Element} element
  * @param {string} text
  */
-export function write(element, text) {
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
@@ -88,7 +88,7 @@ export function write(element, text) {
  * @param {string} key
  * @param {Record<string, unknown>} [values]
  */
-export function say(words, key, values = {}) {
+export function translate(words, key, values = {}) {
   return (words[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
 }
 
@@ -123,7 +123,7 @@ export function tickAll() {
  * @param {string} name
  * @param {number} moment
  */
-export function agreed(name, moment) {
+export function stableMoment(name, moment) {
   page.moments.forEach((at, old) => at < Date.now() - 60_000 && page.moments.delete(old));
   const known = page.moments.get(name);
   if (known !== undefined && Math.abs(known - moment) < 2000) return known;
@@ -136,13 +136,13 @@ export function agreed(name, moment) {
  * @param {number} seconds
  * @param {Words} words
  */
-export function clock(seconds, words) {
+export function formatDuration(seconds, words) {
   const whole = Math.max(0, Math.ceil(seconds));
   const hours = Math.floor(whole / 3600);
   const days = Math.floor(hours / 24);
-  if (days > 999) return say(words, "token.far");
-  if (days > 9) return say(words, "token.days", { days });
-  if (days > 1) return say(words, "token.days_hours", { days, hours: hours % 24 });
+  if (days > 999) return translate(words, "token.far");
+  if (days > 9) return translate(words, "token.days", { days });
+  if (days > 1) return translate(words, "token.days_hours", { days, hours: hours % 24 });
   const minutes = Math.floor(whole / 60) % 60;
   const rest = String(whole % 60).padStart(2, "0");
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
@@ -153,7 +153,7 @@ export function clock(seconds, words) {
  * @param {number} at Unix time in milliseconds
  * @param {{seconds?: boolean, now?: number}} [options]
  */
-export function moment(at, { seconds = false, now = Date.now() } = {}) {
+export function formatTime(at, { seconds = false, now = Date.now() } = {}) {
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return "";
   const time = date.toLocaleTimeString([], {
@@ -189,14 +189,14 @@ export function followTheme(element) {
   // Just before the first paint. Earlier, the element may not be attached yet, and styles would be computed twice.
   // A theme's style sheet may load after its name is set.
   const frame = requestAnimationFrame(follow);
-  const late = (/** @type {Event} */ event) => event.target instanceof HTMLLinkElement && follow();
-  document.addEventListener("load", late, true);
+  const onLoad = (/** @type {Event} */ event) => event.target instanceof HTMLLinkElement && follow();
+  document.addEventListener("load", onLoad, true);
   const scheme = matchMedia("(prefers-color-scheme: dark)");
   scheme.addEventListener("change", follow);
   return () => {
     observer.disconnect();
     cancelAnimationFrame(frame);
-    document.removeEventListener("load", late, true);
+    document.removeEventListener("load", onLoad, true);
     scheme.removeEventListener("change", follow);
   };
 }

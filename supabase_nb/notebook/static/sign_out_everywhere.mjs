@@ -1,12 +1,12 @@
 // The button below a notice about tokens in cells. It looks like the foot of the notice's card.
-import { followTheme, h, say, write, widget } from "./shared.mjs";
+import { followTheme, h, setText, translate, widget } from "./shared.mjs";
 
 /** @typedef {import("./shared.mjs").Words} Words */
 /** @typedef {import("@anywidget/types").AnyModel<{words: Words}>} Model */
-/** @typedef {{type: "show"} | {type: "answer", ok: boolean, text: string}} SignOutNews */
+/** @typedef {{type: "show"} | {type: "answer", ok: boolean, text: string}} SignOutMessage */
 
 /** When to explain why the kernel hasn't responded yet, in ms. */
-const WAITS_AFTER = 2_000;
+const WAITING_AFTER_MS = 2_000;
 
 /**
  * The kernel's messages, kept for later views.
@@ -18,32 +18,32 @@ function follow(model) {
   const views = new Set();
   const words = model.get("words");
   /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let later;
-  const change = (/** @type {Partial<typeof state>} */ news) => {
-    clearTimeout(later);
-    Object.assign(state, news);
+  let waitingTimer;
+  const change = (/** @type {Partial<typeof state>} */ changes) => {
+    clearTimeout(waitingTimer);
+    Object.assign(state, changes);
     views.forEach((draw) => draw());
   };
-  const receive = (/** @type {SignOutNews} */ news) => {
-    if (news.type === "show") change({ shown: true });
-    if (news.type === "answer") change({ shown: true, asked: false, done: news.ok, text: news.text });
+  const receive = (/** @type {SignOutMessage} */ message) => {
+    if (message.type === "show") change({ shown: true });
+    if (message.type === "answer") change({ shown: true, asked: false, done: message.ok, text: message.text });
   };
-  const gone = () => change({ shown: false });
+  const onKernelGone = () => change({ shown: false });
   model.on("msg:custom", receive);
-  model.on("comm_live_update", gone); // sent by Jupyter when the kernel has restarted or died
+  model.on("comm_live_update", onKernelGone); // sent by Jupyter when the kernel has restarted or died
   return {
     state,
     views,
-    ask() {
+    signOut() {
       if (state.asked || state.done) return;
       model.send({ type: "sign_out" });
-      change({ asked: true, text: say(words, "cells.asked") });
-      later = setTimeout(() => change({ text: say(words, "cells.busy") }), WAITS_AFTER);
+      change({ asked: true, text: translate(words, "cells.asked") });
+      waitingTimer = setTimeout(() => change({ text: translate(words, "cells.busy") }), WAITING_AFTER_MS);
     },
     stop() {
-      clearTimeout(later);
+      clearTimeout(waitingTimer);
       model.off("msg:custom", receive);
-      model.off("comm_live_update", gone);
+      model.off("comm_live_update", onKernelGone);
     },
   };
 }
@@ -51,29 +51,29 @@ function follow(model) {
 /**
  * @param {Model} model
  * @param {HTMLElement} el
- * @param {ReturnType<typeof follow>} line
+ * @param {ReturnType<typeof follow>} followed
  */
-function draw(model, el, line) {
-  const label = say(model.get("words"), "cells.sign_out");
-  const button = h("button", { type: "button", class: "sb-button", onclick: line.ask }, label);
+function draw(model, el, followed) {
+  const label = translate(model.get("words"), "cells.sign_out");
+  const button = h("button", { type: "button", class: "sb-button", onclick: followed.signOut }, label);
   const message = h("p", { class: "sb-message", role: "status" });
   const root = h("div", { class: "sb sb-sign-out", role: "group", "aria-label": label }, button, message);
   const show = () => {
-    const { shown, asked, done, text } = line.state;
+    const { shown, asked, done, text } = followed.state;
     root.hidden = !shown;
     // The card above checks this class.
     root.classList.toggle("sb-shown", shown);
     button.setAttribute("aria-disabled", String(asked || done));
-    write(message, text);
+    setText(message, text);
   };
   el.append(root);
-  const unfollow = followTheme(root);
-  line.views.add(show);
+  const stopFollowingTheme = followTheme(root);
+  followed.views.add(show);
   show();
   model.send({ type: "hello" });
   return () => {
-    line.views.delete(show);
-    unfollow();
+    followed.views.delete(show);
+    stopFollowingTheme();
     root.remove();
   };
 }
