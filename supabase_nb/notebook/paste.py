@@ -392,7 +392,7 @@ def _read_cookie(found: _Found, name: str, parts: Mapping[int, Secret]) -> None:
     count = max(*parts, missing) + 1
     found.problems.append(
         f"This is {_number(len(parts))} of {_number(count)} parts of a cookie: the one whose name ends in "
-        f"“.{missing}” is missing. Paste all parts together, or one in each field."
+        f'".{missing}" is missing. Paste all parts together, or one in each field.'
     )
 
 

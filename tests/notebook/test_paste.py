@@ -314,10 +314,10 @@ def test_two_sessions_are_never_mixed(fields):
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ((f"{NAME}.0={COOKIE[:300]}",), r"one of two parts of a cookie.*“\.1” is missing"),
-        ((f"{NAME}.1={COOKIE[300:]}",), r"one of two parts of a cookie.*“\.0” is missing"),
-        ((f"{NAME}.0={CHUNKS[0]}; {NAME}.2={CHUNKS[2]}",), r"two of three parts.*“\.1” is missing"),
-        ((f"{NAME}.0={CHUNKS[0]}; {NAME}.1={CHUNKS[1]}",), r"two of three parts.*“\.2” is missing"),
+        ((f"{NAME}.0={COOKIE[:300]}",), r'one of two parts of a cookie.*"\.1" is missing'),
+        ((f"{NAME}.1={COOKIE[300:]}",), r'one of two parts of a cookie.*"\.0" is missing'),
+        ((f"{NAME}.0={CHUNKS[0]}; {NAME}.2={CHUNKS[2]}",), r'two of three parts.*"\.1" is missing'),
+        ((f"{NAME}.0={CHUNKS[0]}; {NAME}.1={CHUNKS[1]}",), r'two of three parts.*"\.2" is missing'),
         ((COOKIE[:300],), "one of two parts of a cookie"),
         ((f"{NAME}.0={ENCODED[:300]}",), "one of two parts of a cookie"),
         ((f"{NAME}\t{JSON[:-5]}",), "not complete"),
