@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import threading
@@ -10,10 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
-from faults.proxy import Fault, FaultProxy, hang, hang_after, pause
+from faults.proxy import Exchange, Fault, FaultProxy, hang, hang_after, pause
 from waiting import wait_until
 
-from supabase_nb import AuthClient, AuthError, AuthRetryableError
+from supabase_nb import AuthClient, AuthError, AuthRetryableError, MemoryStorage, create_client
 from supabase_nb.demo import DemoServer
 
 MakeAuth = Callable[..., AuthClient]
@@ -226,4 +227,31 @@ def test_a_request_under_way_is_answered_when_the_client_is_closed_and_leaves_no
     proxy.recover()
     thread.join(20)
     assert outcome[0].email == "ada@example.com"  # type: ignore[attr-defined]
+    wait_until(lambda: not proxy.connections)
+
+
+@pytest.mark.parametrize("sent_before", [0, 50_000])
+def test_a_query_under_way_is_answered_in_full_when_the_client_is_closed(
+    proxy: FaultProxy, server: DemoServer, caplog: pytest.LogCaptureFixture, sent_before: int
+) -> None:
+    caplog.set_level("DEBUG", "httpcore.http11")
+    rows = [{"id": number} for number in range(100_000)]
+    body = json.dumps(rows).encode()
+
+    def in_two_parts(exchange: Exchange) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        answer = head.encode() + body
+        exchange.send(answer[:sent_before])
+        exchange.wait()
+        exchange.send(answer[sent_before:])
+
+    proxy.always(in_two_parts, path="/rest/v1/")
+    client = create_client(proxy.url, server.anon_key, storage=MemoryStorage(), auto_refresh=False)
+    thread, outcome = in_thread(lambda: client.table("trips").select("id").execute().data)
+    proxy.wait_for(1, path="/rest/v1/")
+    wait_until(lambda: not sent_before or "receive_response_body.started" in caplog.text)
+    client.close()
+    proxy.recover()
+    thread.join(20)
+    assert outcome == [rows]
     wait_until(lambda: not proxy.connections)
