@@ -255,3 +255,22 @@ def test_a_query_under_way_is_answered_in_full_when_the_client_is_closed(
     thread.join(20)
     assert outcome == [rows]
     wait_until(lambda: not proxy.connections)
+
+
+def test_a_call_that_sends_its_first_request_after_closing_leaves_no_connection(
+    make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer, lock_session: Callable[..., Any]
+) -> None:
+    pair = server.sign_in()
+    first, auth = make_auth(proxy.auth_url), make_auth(proxy.auth_url)
+    first.set_session(pair["access_token"], pair["refresh_token"])
+    first.close()
+    assert auth.get_session()
+    with lock_session(auth) as locked:
+        assert locked
+        thread, outcome = in_thread(auth.refresh_session)
+        wait_until(lambda: auth.status == "refreshing")
+        auth.close()
+    thread.join(20)
+    assert [type(response).__name__ for response in outcome] == ["SessionResponse"]
+    assert proxy.count() == 1
+    wait_until(lambda: not proxy.connections)
