@@ -100,6 +100,7 @@ ASKING: dict[str, Callable[[Client, made.Answers], object]] = {
     "get_user": lambda client, _: client.auth.get_user().email,
     "get_claims": lambda client, _: dict(client.auth.get_claims()),
     "update_user": lambda client, _: client.auth.update_user({"data": {}}).user is not None,
+    "start_auto_refresh": lambda client, _: client.auth.start_auto_refresh(),
     "aio.get_session": lambda client, _: asyncio.run(client.auth.aio.get_session()) is not None,
     "aio.refresh_session": lambda client, _: asyncio.run(client.auth.aio.refresh_session()) is not None,
 }
