@@ -224,6 +224,28 @@ def test_an_observer_of_one_trait_sees_the_others_new_values(auth: AuthClient, s
     assert seen == [(True, True, "signed_out")] * 3
 
 
+def test_the_background_delivers_a_change_while_another_clients_call_hangs(
+    make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer
+) -> None:
+    auth, other = make_auth(auto_refresh=True), make_auth()
+    sign_in(auth, server)
+    other.get_session()
+    sign_in(make_auth(proxy.auth_url), server)
+    hanging = make_auth(proxy.auth_url, auto_refresh=True)
+    proxy.next(hang_after)
+    thread = threading.Thread(target=hanging.refresh_session)
+    thread.start()
+    proxy.wait_for(1)
+    before = len(auth.events)
+    other.refresh_session()
+    wait_until(lambda: len(auth.events) > before)
+    auth.stop_auto_refresh()  # so that a later look at the storage doesn't deliver it
+    wait_until(lambda: auth.session == other.session)
+    assert hanging.status == "refreshing"
+    proxy.recover()
+    thread.join(20)
+
+
 def test_stopping_the_loop_leaves_other_clients_refreshing(
     attentive: None, make_auth: MakeAuth, server: DemoServer
 ) -> None:
