@@ -172,6 +172,32 @@ def test_after_ctrl_c_a_refresh_works_at_once(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends the main thread a signal")
+def test_observers_hear_of_a_refresh_that_ends_after_ctrl_c(
+    make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Until Ctrl-C, the call has delivered nothing.
+    monkeypatch.setattr("supabase_nb.auth._waiting_call._DELIVER_AFTER", 600.0)
+    auth = make_auth(proxy.auth_url)
+    pair = server.sign_in()
+    before = auth.set_session(pair["access_token"], pair["refresh_token"]).session
+    proxy.next(hang_after)
+
+    def interrupt() -> None:
+        proxy.wait_for(1)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    with pytest.raises(KeyboardInterrupt):
+        auth.refresh_session()
+    interrupting.join(20)
+    wait_until(lambda: auth.status == "refreshing")
+    proxy.recover()
+    wait_until(lambda: auth.session != before)
+    assert auth.status == "active"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends the main thread a signal")
 def test_after_ctrl_c_a_refresh_that_waits_for_another_kernel_is_joined_quietly(
     make_auth: MakeAuth, server: DemoServer, lock_session: Callable[..., Any]
 ) -> None:
