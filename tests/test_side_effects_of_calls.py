@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import json
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -14,9 +16,18 @@ import made
 import pytest
 from faults.proxy import Exchange, FaultProxy, hang_after
 from model.kernels import KEY, Kernel, World
+from traitlets import TraitError
 from waiting import wait_until
 
-from supabase_nb import AuthClient, AuthSessionMismatch, AuthStorageError, AuthUnknownError, MemoryStorage
+from supabase_nb import (
+    AuthClient,
+    AuthSessionMismatch,
+    AuthStorageError,
+    AuthUnknownError,
+    FileStorage,
+    MemoryStorage,
+    redaction,
+)
 from supabase_nb.auth import stop_owner_loop
 from supabase_nb.auth._session.stored_session import TokenPair
 from supabase_nb.demo import DemoServer
@@ -256,3 +267,60 @@ def test_stopping_the_loop_leaves_other_clients_refreshing(
     stop_owner_loop()
     loops = [thread for thread in threading.enumerate() if thread.name == "supabase-nb"]
     assert len(loops) == 1
+
+
+# -- secrets ------------------------------------------------------------------------------------------------
+
+
+def test_a_call_does_not_wait_until_earlier_records_are_cleaned_of_its_new_tokens(
+    auth: AuthClient, server: DemoServer
+) -> None:
+    sign_in(auth, server)
+    cleaned = threading.Event()
+    stop = redaction.listen(lambda values, given: cleaned.wait(60))
+    refreshing = threading.Thread(target=auth.refresh_session, daemon=True)
+    try:
+        refreshing.start()
+        refreshing.join(20)
+        assert not refreshing.is_alive()
+    finally:
+        cleaned.set()
+        stop()
+
+
+def test_a_refresh_token_that_looks_like_a_word_is_masked_once_the_server_accepts_it(
+    make_auth: MakeAuth,
+) -> None:
+    word = "qwertzuiopas"
+    session = made.session("refreshtoken2")
+    auth = make_auth(URL, storage=MemoryStorage(), transport=made.Answers(**{"POST /auth/v1/token": session}))
+    assert redaction.mask(word) == word
+    auth.refresh_session(word)
+    assert redaction.mask(word) == "*" * len(word)
+
+
+def test_an_error_about_a_traits_value_does_not_keep_the_value(auth: AuthClient) -> None:
+    secret = made.jwt()
+    with pytest.raises(TraitError) as caught:
+        auth.set_trait("session", secret)
+    ours = [entry for entry in caught.traceback if "supabase_nb" in str(entry.path)]
+    assert ours
+    assert all(secret not in repr(entry.frame.f_locals) for entry in ours)
+
+
+def test_an_error_about_a_file_that_is_open_to_others_does_not_keep_its_contents(
+    storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = made.jwt()
+    storage.set("key", secret)
+    (storage.path / "key.json").chmod(0o644)
+
+    def refused(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "chmod", refused)
+    with pytest.raises(AuthStorageError, match="other users can read") as caught:
+        storage.get("key")
+    ours = [entry for entry in caught.traceback if "supabase_nb" in str(entry.path)]
+    assert ours
+    assert all(secret not in repr(entry.frame.f_locals) for entry in ours)
