@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -22,15 +23,18 @@ from waiting import wait_until
 from supabase_nb import (
     AuthClient,
     AuthSessionMismatch,
+    AuthSessionMissing,
     AuthStorageError,
     AuthUnknownError,
     FileStorage,
     MemoryStorage,
+    create_client,
     redaction,
 )
 from supabase_nb.auth import stop_owner_loop
 from supabase_nb.auth._session.stored_session import TokenPair
 from supabase_nb.demo import DemoServer
+from supabase_nb.tokens import Secret
 
 MakeAuth = Callable[..., AuthClient]
 URL = "https://abcd.supabase.co/auth/v1"
@@ -201,6 +205,39 @@ def test_a_changed_user_is_not_mixed_up_with_the_next_session(make_auth: MakeAut
 # -- other clients and threads ------------------------------------------------------------------------------
 
 
+def test_a_cancelled_call_does_not_take_the_lock_that_it_waited_for(
+    auth: AuthClient, server: DemoServer, lock_session: Callable[..., Any]
+) -> None:
+    pair = server.sign_in()
+    auth.set_session(pair["access_token"], pair["refresh_token"])
+
+    def waits() -> bool:
+        return any(thread.name == "supabase-nb-lock" for thread in threading.enumerate())
+
+    async def cell() -> None:
+        call = asyncio.ensure_future(auth.aio.set_session(pair["access_token"], pair["refresh_token"]))
+        await asyncio.to_thread(wait_until, waits)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    with lock_session(auth) as locked:
+        assert locked
+        asyncio.run(cell())
+    wait_until(lambda: not waits())
+    with lock_session(auth) as locked:
+        assert locked
+
+
+def test_an_error_is_freed_when_it_has_been_handled(auth: AuthClient) -> None:
+    """Its frames would keep their variables alive."""
+    try:
+        auth.refresh_session()
+    except AuthSessionMissing as error:
+        kept = weakref.ref(error)
+    assert kept() is None
+
+
 def test_an_observer_does_not_block_the_event_loop_of_an_awaited_call(
     auth: AuthClient, server: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -297,6 +334,17 @@ def test_a_refresh_token_that_looks_like_a_word_is_masked_once_the_server_accept
     assert redaction.mask(word) == word
     auth.refresh_session(word)
     assert redaction.mask(word) == "*" * len(word)
+
+
+def test_a_token_of_set_auth_is_looked_for_in_cells(server: DemoServer) -> None:
+    token, given = Secret(server.sign_in()["access_token"]), set()
+    stop = redaction.listen(lambda values, passed: given.update(values) if passed else None)
+    try:
+        with create_client(server.url, server.anon_key, storage=MemoryStorage()) as client:
+            client.set_auth(token)
+    finally:
+        stop()
+    assert given == {token}
 
 
 def test_an_error_about_a_traits_value_does_not_keep_the_value(auth: AuthClient) -> None:
