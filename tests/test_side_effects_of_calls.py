@@ -8,6 +8,7 @@ import gzip
 import json
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -51,6 +52,15 @@ def sign_in(auth: AuthClient, server: DemoServer, email: str = "ada@example.com"
     auth.set_session(pair["access_token"], pair["refresh_token"])
 
 
+class FullDisk(MemoryStorage):
+    full = False
+
+    def set(self, key: str, value: str) -> None:
+        if self.full:
+            raise AuthStorageError("The disk is full.")
+        super().set(key, value)
+
+
 # -- sign-outs that the server has not confirmed ------------------------------------------------------------
 
 
@@ -79,6 +89,22 @@ def test_a_sign_out_that_a_captive_portal_redirected_is_sent_again(world: World)
     assert world.server.session_of(session.access_token) is None
 
 
+def test_a_sign_in_during_an_unconfirmed_sign_out_leaves_no_notice(make_auth: MakeAuth) -> None:
+    session = made.session()
+    answers = made.Answers(**{"GET /auth/v1/user": session["user"], "POST /auth/v1/token": session})
+    auth = make_auth(URL, transport=answers, storage=MemoryStorage())
+
+    def sign_in_again(_: httpx.Request) -> httpx.Response:
+        auth.sign_in_with_password(email="ada@example.com", password="correct horse battery")
+        return httpx.Response(503)
+
+    answers["POST /auth/v1/logout"] = sign_in_again
+    auth.set_session(session["access_token"], session["refresh_token"])
+    auth.sign_out()
+    assert auth.session is not None
+    assert auth.notices == ()
+
+
 # -- used refresh tokens ------------------------------------------------------------------------------------
 
 
@@ -98,6 +124,29 @@ def test_used_tokens_are_known_after_another_supabase_client_has_refreshed(world
     assert world.server.already_used == 0
 
 
+def test_a_refresh_during_set_session_is_continued_although_it_could_not_be_saved(
+    make_auth: MakeAuth,
+) -> None:
+    storage, session = FullDisk(), made.session()
+    answers = made.Answers(**{"GET /auth/v1/user": session["user"]})
+    answers["POST /auth/v1/token"] = made.session("refreshtoken2", iat=int(time.time()) + 1)
+    auth = make_auth(URL, transport=answers, storage=storage)
+    auth.set_session(session["access_token"], session["refresh_token"])
+
+    def refresh(_: httpx.Request) -> httpx.Response:
+        answers["GET /auth/v1/user"] = session["user"]
+        storage.full = True
+        with pytest.raises(AuthStorageError):
+            auth.refresh_session()
+        return httpx.Response(200, json=session["user"])
+
+    answers["GET /auth/v1/user"] = refresh
+    with pytest.raises(AuthStorageError):
+        auth.set_session(session["access_token"], session["refresh_token"])
+    assert auth.session is not None
+    assert auth.session.refresh_token == "refreshtoken2"
+
+
 # -- other notebooks ----------------------------------------------------------------------------------------
 
 
@@ -108,15 +157,6 @@ def test_a_sign_in_in_another_notebook_is_an_event(make_auth: MakeAuth, server: 
     sign_in(other, server)
     assert one.get_session() == other.session
     assert events == ["INITIAL_SESSION", "SIGNED_IN"]
-
-
-class FullDisk(MemoryStorage):
-    full = False
-
-    def set(self, key: str, value: str) -> None:
-        if self.full:
-            raise AuthStorageError("The disk is full.")
-        super().set(key, value)
 
 
 def test_a_session_that_another_notebook_has_saved_is_saved(make_auth: MakeAuth, server: DemoServer) -> None:
