@@ -105,6 +105,18 @@ def test_a_sign_in_during_an_unconfirmed_sign_out_leaves_no_notice(make_auth: Ma
     assert auth.notices == ()
 
 
+# -- the server's clock -------------------------------------------------------------------------------------
+
+
+def test_a_new_kernel_on_a_machine_that_is_two_hours_late_knows_that_its_token_has_expired() -> None:
+    world = World(MemoryStorage(), version=1, reuse_interval=10.0, offset=-7200.0)
+    Kernel(world).sign_in()
+    world.time += 3700
+    session = Kernel(world).get_session()
+    assert session is not None
+    assert world.server.session_of(session.access_token) is not None
+
+
 # -- used refresh tokens ------------------------------------------------------------------------------------
 
 
