@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import urllib.request
+from collections.abc import Callable, Iterator
 
 from . import _http as httpx
 from ._background import IN_BROWSER
@@ -26,34 +27,63 @@ class Pool(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request."""
         process, url = os.getpid(), request.url
-        # A connection that is being opened can't be closed yet. It is closed after the response.
         mark = (process, object())
         self._under_way.add(mark)
+        response = None
         try:
             here = (process, url.scheme, url.host)
             transport = self._opened.get(here)
             if transport is None:
                 transport = self._opened.setdefault(here, open_connections(url))
             response = transport.handle_request(request)
-            if self._closed:
-                response.read()
+            if not response.is_closed:
+                body = response.stream
+                assert isinstance(body, httpx.SyncByteStream)
+                response.stream = _Body(body, lambda: self._finished(mark))
             return response
         finally:
-            self._under_way.discard(mark)
-            if self._closed:
-                self._drop(process)
+            if response is None or response.is_closed:
+                self._finished(mark)
+
+    def _finished(self, mark: tuple[int, object]) -> None:
+        self._under_way.discard(mark)
+        if self._closed:
+            self._drop()
 
     def close(self) -> None:
         """Close the connections when no request is running. Each later request opens its own."""
         self._closed = True
-        self._drop(os.getpid())
+        self._drop()
 
-    def _drop(self, process: int) -> None:
+    def _drop(self) -> None:
+        process = os.getpid()
         if not any(mark[0] == process for mark in list(self._under_way)):
             for here in [here for here in list(self._opened) if here[0] == process]:
                 transport = self._opened.pop(here, None)
                 if transport is not None:
                     transport.close()
+
+
+class _Body(httpx.SyncByteStream):
+    """A response's body. Until it is closed, its request is under way.
+
+    Args:
+        stream: The body.
+        finished: Called when it is closed.
+    """
+
+    def __init__(self, stream: httpx.SyncByteStream, finished: Callable[[], object]) -> None:
+        self._stream, self._finished = stream, finished
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._stream
+
+    def close(self) -> None:
+        """Return the connection to the pool."""
+        try:
+            self._stream.close()
+        finally:
+            self._finished()
 
 
 def open_connections(url: httpx.URL) -> httpx.BaseTransport:

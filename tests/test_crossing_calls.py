@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import threading
@@ -10,10 +11,10 @@ from typing import Any
 
 import httpx
 import pytest
-from faults.proxy import Fault, FaultProxy, hang, hang_after, pause
+from faults.proxy import Exchange, Fault, FaultProxy, hang, hang_after, pause
 from waiting import wait_until
 
-from supabase_nb import AuthClient, AuthError, AuthRetryableError
+from supabase_nb import AuthClient, AuthError, AuthRetryableError, MemoryStorage, create_client
 from supabase_nb.demo import DemoServer
 
 MakeAuth = Callable[..., AuthClient]
@@ -171,6 +172,32 @@ def test_after_ctrl_c_a_refresh_works_at_once(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends the main thread a signal")
+def test_observers_hear_of_a_refresh_that_ends_after_ctrl_c(
+    make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Until Ctrl-C, the call has delivered nothing.
+    monkeypatch.setattr("supabase_nb.auth._waiting_call._DELIVER_AFTER", 600.0)
+    auth = make_auth(proxy.auth_url)
+    pair = server.sign_in()
+    before = auth.set_session(pair["access_token"], pair["refresh_token"]).session
+    proxy.next(hang_after)
+
+    def interrupt() -> None:
+        proxy.wait_for(1)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    with pytest.raises(KeyboardInterrupt):
+        auth.refresh_session()
+    interrupting.join(20)
+    wait_until(lambda: auth.status == "refreshing")
+    proxy.recover()
+    wait_until(lambda: auth.session != before)
+    assert auth.status == "active"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends the main thread a signal")
 def test_after_ctrl_c_a_refresh_that_waits_for_another_kernel_is_joined_quietly(
     make_auth: MakeAuth, server: DemoServer, lock_session: Callable[..., Any]
 ) -> None:
@@ -226,4 +253,50 @@ def test_a_request_under_way_is_answered_when_the_client_is_closed_and_leaves_no
     proxy.recover()
     thread.join(20)
     assert outcome[0].email == "ada@example.com"  # type: ignore[attr-defined]
+    wait_until(lambda: not proxy.connections)
+
+
+@pytest.mark.parametrize("sent_before", [0, 50_000])
+def test_a_query_under_way_is_answered_in_full_when_the_client_is_closed(
+    proxy: FaultProxy, server: DemoServer, caplog: pytest.LogCaptureFixture, sent_before: int
+) -> None:
+    caplog.set_level("DEBUG", "httpcore.http11")
+    rows = [{"id": number} for number in range(100_000)]
+    body = json.dumps(rows).encode()
+
+    def in_two_parts(exchange: Exchange) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        answer = head.encode() + body
+        exchange.send(answer[:sent_before])
+        exchange.wait()
+        exchange.send(answer[sent_before:])
+
+    proxy.always(in_two_parts, path="/rest/v1/")
+    client = create_client(proxy.url, server.anon_key, storage=MemoryStorage(), auto_refresh=False)
+    thread, outcome = in_thread(lambda: client.table("trips").select("id").execute().data)
+    proxy.wait_for(1, path="/rest/v1/")
+    wait_until(lambda: not sent_before or "receive_response_body.started" in caplog.text)
+    client.close()
+    proxy.recover()
+    thread.join(20)
+    assert outcome == [rows]
+    wait_until(lambda: not proxy.connections)
+
+
+def test_a_call_that_sends_its_first_request_after_closing_leaves_no_connection(
+    make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer, lock_session: Callable[..., Any]
+) -> None:
+    pair = server.sign_in()
+    first, auth = make_auth(proxy.auth_url), make_auth(proxy.auth_url)
+    first.set_session(pair["access_token"], pair["refresh_token"])
+    first.close()
+    assert auth.get_session()
+    with lock_session(auth) as locked:
+        assert locked
+        thread, outcome = in_thread(auth.refresh_session)
+        wait_until(lambda: auth.status == "refreshing")
+        auth.close()
+    thread.join(20)
+    assert [type(response).__name__ for response in outcome] == ["SessionResponse"]
+    assert proxy.count() == 1
     wait_until(lambda: not proxy.connections)

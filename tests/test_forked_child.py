@@ -100,6 +100,7 @@ ASKING: dict[str, Callable[[Client, made.Answers], object]] = {
     "get_user": lambda client, _: client.auth.get_user().email,
     "get_claims": lambda client, _: dict(client.auth.get_claims()),
     "update_user": lambda client, _: client.auth.update_user({"data": {}}).user is not None,
+    "start_auto_refresh": lambda client, _: client.auth.start_auto_refresh(),
     "aio.get_session": lambda client, _: asyncio.run(client.auth.aio.get_session()) is not None,
     "aio.refresh_session": lambda client, _: asyncio.run(client.auth.aio.refresh_session()) is not None,
 }
@@ -153,3 +154,15 @@ def test_the_parent_refreshes_as_ever(client: Client, answers: made.Answers, clo
     session = client.auth.get_session()
     assert session is not None
     assert session.refresh_token == "refreshtoken2"
+
+
+def test_a_child_does_not_wait_for_a_lock_of_its_parent() -> None:
+    storage = MemoryStorage()
+
+    def lock() -> bool:
+        with storage.lock("key", 1.0) as locked:
+            return locked
+
+    with storage.lock("key") as locked:
+        assert locked
+        assert in_a_child(lock) is True

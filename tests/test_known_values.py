@@ -249,3 +249,24 @@ def test_a_logged_message_hides_a_refresh_token_of_letters(written, rest):
     logged = written({"code": f"%supabase_set_session {at} {rt}{rest}", "silent": False})
     assert at not in hide(logged)
     assert rt not in hide(logged)
+
+
+def test_tokens_that_are_passed_again_are_looked_for_again():
+    """They may be in a cell or an output that is new."""
+    at, rt = Secret(jwt(**SESSION)), Secret(word())
+    told = []
+    stop = listen(lambda values, given: told.append((set(values), given)))
+    try:
+        for _ in range(2):
+            remember_pair(at, rt)
+    finally:
+        stop()
+    assert told == [({at, rt}, True)] * 2
+
+
+def test_a_forgotten_password_is_no_password_any_more():
+    password = Secret(word(20))
+    redaction.remember_passwords([password])
+    assert redaction.is_password(password)
+    remember(*(jwt(**SESSION) for _ in range(AT_MOST)))
+    assert not redaction.is_password(password)

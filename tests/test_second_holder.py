@@ -99,6 +99,8 @@ def test_a_sign_in_of_its_own_ends_it(world: World) -> None:
     world.time += 30
     kernel.refresh()
     assert says(kernel)
+    kernel.refresh()
+    assert says(kernel), "until then"
     kernel.sign_in()
     assert not says(kernel)
     until_refreshed(world, kernel)

@@ -835,3 +835,22 @@ def test_the_projects_own_auth_server_keeps_the_key_of_supabases_clients(storage
     for address in (None, f"{url}/auth/v1", "https://abcd.supabase.co:443/auth/v1/"):
         with Client(url, "sb_publishable_x", auth_url=address, storage=storage, auto_refresh=False) as client:
             assert client.auth.get_session() is not None
+
+
+def test_a_temporary_file_that_another_process_removed_is_made_again(
+    storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It removes leftovers of killed processes, and may take a file for one before that is locked."""
+    make, removed = tempfile.mkstemp, []
+
+    def removed_at_once(**options: Any) -> tuple[int, str]:
+        fd, name = make(**options)
+        if not removed:
+            removed.append(name)
+            os.unlink(name)
+        return fd, name
+
+    monkeypatch.setattr(tempfile, "mkstemp", removed_at_once)
+    storage.set("key", "value")
+    assert removed
+    assert storage.get("key") == "value"

@@ -139,7 +139,7 @@ class OwnerLoop:
 
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         """Call a function on the loop: at once if this is its thread, else without waiting for it."""
-        context = contextvars.Context()  # it works for no call
+        context = contextvars.Context()  # else the call that is running would get the changes of later work
         if threading.current_thread() is self._thread:
             context.run(function, *args)
         elif self._loop is not None and self.running:

@@ -43,9 +43,8 @@ class Waiter:
         self._wakes.put(None)
 
     def begin(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        """Start the coroutine, unless the caller has already stopped waiting."""
-        if not self._left:
-            self._task = asyncio.get_running_loop().create_task(self.run(make))
+        """Start the coroutine. If the caller has stopped waiting, `cancel` follows before its first step."""
+        self._task = asyncio.get_running_loop().create_task(self.run(make))
 
     async def run(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         """Run the coroutine, and store its result."""

@@ -299,12 +299,16 @@ class AuthClient(traitlets.HasTraits):
     def start_auto_refresh(self) -> None:
         """Start refreshing in the background.
 
+        Raises:
+            AuthError: In a forked child process, where the session can't be refreshed (``forked_process``).
+
         Source: auth-js' ``startAutoRefresh``.
 
         Example:
             ``supabase.auth.start_auto_refresh()``
         """
         self._check_open()
+        self._manager.state.check_process()
         self._manager.refresher.background = True
         if self._manager.snapshot.session is not None:
             scheduler.register(self._manager)

@@ -122,8 +122,6 @@ class SessionTransport(_http.BaseTransport):
         except BaseException as error:  # noqa: BLE001  (raised anew: the frames below hold headers)
             failure = error.with_traceback(None)
         failure.__cause__ = failure.__context__ = None
-        if isinstance(failure, _http.RequestError):
-            failure.request = request
         raise failure
 
     def _send(self, request: _http.Request) -> _http.Response:

@@ -21,7 +21,6 @@ from ..._urls import check_url
 from ..._version import __version__
 from ...models import Session, User
 from ...tokens import Secret
-from .._loop import owner_loop
 from .limits import CONNECT_TIMEOUT, LARGEST_RESPONSE, READ_TIMEOUT, REQUEST_TIMEOUT, in_time
 from .responses import (
     Response,
@@ -83,7 +82,7 @@ class AuthAPI:
         self._given = transport
         self._transport: httpx.AsyncBaseTransport | None = None
         self._pool: Pool | None = None
-        self._under_way, self._closed = 0, False
+        self._closed = False
 
     # -- the endpoints ------------------------------------------------------------------------------------
 
@@ -237,10 +236,7 @@ class AuthAPI:
     def close(self) -> None:
         """Close the connections when no request is running."""
         self._closed = True
-        owner_loop.call_soon(self._close_if_unused)
-
-    def _close_if_unused(self) -> None:
-        if self._closed and not self._under_way and self._pool is not None:
+        if self._pool is not None:
             self._pool.close()
 
     # -- requests ---------------------------------------------------------------------------------------
@@ -285,7 +281,6 @@ class AuthAPI:
             headers["Authorization"] = f"Bearer {token.reveal()}"
         if content is not None:
             headers["Content-Type"] = "application/json;charset=UTF-8"
-        self._under_way += 1
         try:
             request = httpx.Request(
                 method, _parsed(self.url + path), headers=headers, content=content, extensions=_time_outs()
@@ -311,9 +306,6 @@ class AuthAPI:
             return not_a_url(self.url)
         except Exception as error:  # noqa: BLE001  (raised anew, without these frames)
             kind = type(error).__name__
-        finally:
-            self._under_way -= 1
-            self._close_if_unused()
         return errors.AuthUnknownError(f"The request could not be sent ({kind}). Check the URL and the key.")
 
     def _open(self) -> httpx.AsyncBaseTransport:
@@ -339,6 +331,8 @@ class AuthAPI:
         self._pool = Pool()
         # Closed with an API that is dropped; when the interpreter ends, it goes anyway.
         weakref.finalize(self, self._pool.close).atexit = False
+        if self._closed:
+            self._pool.close()  # in the meantime, by another thread
         return ThreadedTransport(self._pool)
 
 

@@ -78,7 +78,7 @@ class SessionManager:
         renew_after_fork(self)
 
     def _schedule(self) -> None:
-        if self.refresher.background and not self.state.forked:
+        if self.refresher.background:
             self._scheduled_by(self)
 
     def after_fork(self) -> None:
@@ -276,7 +276,7 @@ class SessionManager:
 
     def due_in(self) -> float | None:
         """Seconds until `work` has something to do; ``None``: nothing is scheduled."""
-        if self.state.forked or not self.refresher.background:
+        if not self.refresher.background:
             return None
         waits = (self.background.due_in(), self.signing_out.due_in())
         return min((wait for wait in waits if wait is not None), default=None)

@@ -143,12 +143,7 @@ class TokenRefresher:
             raise not_signed_in()
         if snapshot.session.access_token != seen.reveal():
             return snapshot.session
-        if self.state.forked:
-            raise AuthError(
-                "Only the parent process can refresh this session, and this is a forked child process. "
-                "Create a client in the child, after the fork.",
-                code="forked_process",
-            )
+        self.state.check_process()
         hangs = False
         if attempt is not None and attempt.generation == snapshot.generation and attempt.seen == seen:
             old = self._clock.clock.steady() - attempt.began >= _YOUNG

@@ -67,6 +67,19 @@ class SessionState:
         """Whether this is a forked child, where the session can't be refreshed."""
         return os.getpid() != self._pid
 
+    def check_process(self) -> None:
+        """Refuse to refresh in a forked child, which would use up the parent's refresh token.
+
+        Raises:
+            AuthError: This is a forked child.
+        """
+        if self.forked:
+            raise AuthError(
+                "Only the parent process can refresh this session, and this is a forked child process. "
+                "Create a client in the child, after the fork.",
+                code="forked_process",
+            )
+
     def session_id(self) -> str | None:
         """The id under which the current session is stored."""
         record = self.snapshot.record
