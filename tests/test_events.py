@@ -71,7 +71,7 @@ def test_changes_that_no_thread_delivers_are_told_by_the_background(
 def test_a_call_that_takes_long_notifies_of_what_changes_meanwhile(
     make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("supabase_nb.auth._waiting_call.LONGEST_WAIT", 600.0)  # it is woken for this
+    monkeypatch.setattr("supabase_nb.auth._blocking_call.LONGEST_WAIT", 600.0)  # it is woken for this
     auth = make_auth(proxy.auth_url)
     pair = server.sign_in()
     auth.set_session(pair["access_token"], pair["refresh_token"])

@@ -14,7 +14,7 @@ import pytest
 from waiting import wait_until
 
 from supabase_nb import AuthClient, MemoryStorage
-from supabase_nb.auth._loop import owner_loop
+from supabase_nb.auth._owner_loop import owner_loop
 from supabase_nb.auth._session.scheduler import RefreshScheduler
 from supabase_nb.demo import DemoServer
 
@@ -48,7 +48,7 @@ class Work:
 @pytest.fixture
 def scheduler(monkeypatch: pytest.MonkeyPatch) -> Iterator[RefreshScheduler]:
     monkeypatch.setattr("supabase_nb.auth._session.scheduler.TICK", 0.05)
-    owner_loop._ensure()
+    owner_loop._ensure_loop()
     made = RefreshScheduler()
     yield made
     last = Work(None)  # clients may have been collected, which ends the timer only at its next look
@@ -196,7 +196,7 @@ def test_work_without_effect_is_not_repeated_at_once(monkeypatch: pytest.MonkeyP
         pauses.append(known.not_before - now)  # type: ignore[attr-defined]
 
     monkeypatch.setattr(made, "_start", watched)
-    owner_loop._ensure()
+    owner_loop._ensure_loop()
     work = Work(then=0.0)
     made.register(work)
     wait_until(lambda: len(pauses) >= 5)

@@ -44,8 +44,8 @@ class _Awaiting:
     def set_session(self, *tokens: Any) -> Any:
         return session_methods.set_session(cast("AuthClient", self), *tokens)
 
-    def _run(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> Coroutine[Any, Any, _T]:
-        return self._auth._await(make)
+    def _run(self, async_fn: Callable[[], Coroutine[Any, Any, _T]]) -> Coroutine[Any, Any, _T]:
+        return self._auth._await(async_fn)
 
     async def _answer(self, value: _T) -> _T:
         return value

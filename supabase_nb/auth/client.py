@@ -25,7 +25,7 @@ from . import emails, providers, session_methods, sign_in, user_methods
 from ._api.endpoints import AuthAPI
 from ._api.server_clock import Clock, ServerClock
 from ._api.verified_claims import Verifier
-from ._loop import owner_loop
+from ._owner_loop import owner_loop
 from ._session.change_queue import Change, run_awaitable
 from ._session.manager import SessionManager
 from ._session.scheduler import scheduler
@@ -149,15 +149,15 @@ class AuthClient(traitlets.HasTraits):
             name for name in super().__dir__() if not name.startswith("_") and name not in inherited
         )
 
-    def _run(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    def _run(self, async_fn: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Run a coroutine on the owner loop and wait for it (`aio` awaits it instead)."""
         self._check_open()
-        return owner_loop.call(make, self._manager.changes)
+        return owner_loop.run(async_fn, self._manager.changes)
 
-    async def _await(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    async def _await(self, async_fn: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Run a coroutine on the owner loop and await it on another event loop."""
         self._check_open()
-        return await owner_loop.wait(make, self._manager.changes)
+        return await owner_loop.run_async(async_fn, self._manager.changes)
 
     def _check_open(self) -> None:
         if self.closed:

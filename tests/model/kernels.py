@@ -69,7 +69,7 @@ class World:
 class InOneThread:
     """Runs what would block on the loop itself: here nothing does."""
 
-    def start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
@@ -78,8 +78,10 @@ class InOneThread:
         return call()
 
     @asynccontextmanager
-    async def hold(self, make: Callable[[], AbstractContextManager[Any]]) -> AsyncIterator[Any]:
-        with make() as value:
+    async def context_in_thread(
+        self, make_context: Callable[[], AbstractContextManager[Any]]
+    ) -> AsyncIterator[Any]:
+        with make_context() as value:
             yield value
 
 
@@ -142,17 +144,17 @@ class Kernel:
         if owner_loop is None:
             self.manager.changes.flush_soon = self.manager.changes.flush  # type: ignore[method-assign]
 
-    def run(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    def run(self, async_fn: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """What `AuthClient` does with a coroutine."""
         changes, loop = self.manager.changes, self.world.loop
         if self._owner_loop is not None:
-            return self._owner_loop.call(make, changes)
+            return self._owner_loop.run(async_fn, changes)
         try:
             if not loop.is_running():
-                return loop.run_until_complete(make())
+                return loop.run_until_complete(async_fn())
             # While another kernel's request is under way, which waits for this.
             with ThreadPoolExecutor(1) as another_thread:
-                return another_thread.submit(lambda: asyncio.run(make())).result()
+                return another_thread.submit(lambda: asyncio.run(async_fn())).result()
         finally:
             changes.flush()
 

@@ -21,7 +21,7 @@ from ..._urls import check_url
 from ..._version import __version__
 from ...models import Session, User
 from ...tokens import Secret
-from .._loop import owner_loop
+from .._owner_loop import owner_loop
 from .limits import CONNECT_TIMEOUT, LARGEST_RESPONSE, READ_TIMEOUT, REQUEST_TIMEOUT
 from .responses import (
     Response,

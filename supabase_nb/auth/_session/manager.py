@@ -18,7 +18,7 @@ from ...models import AuthCallback, AuthChangeEvent, AuthEvent, Session, Status,
 from ...storage import SessionStorage
 from ...tokens import Secret
 from .._api.endpoints import AuthAPI
-from .._loop import Runtime, owner_loop
+from .._owner_loop import Runtime, owner_loop
 from .background import BackgroundWork
 from .change_queue import Change, ChangeQueue
 from .refresher import TokenRefresher, same_user
@@ -188,7 +188,9 @@ class SessionManager:
     async def update_user(self, attributes: Mapping[str, object], redirect_to: str | None = None) -> Session:
         """Change the user. The session keeps its tokens."""
         token = Secret((await self.get_fresh_or_raise()).access_token)
-        return await asyncio.shield(self.runtime.start(self._update_user(token, attributes, redirect_to)))
+        return await asyncio.shield(
+            self.runtime.create_task(self._update_user(token, attributes, redirect_to))
+        )
 
     async def _update_user(
         self, token: Secret, attributes: Mapping[str, object], redirect_to: str | None
@@ -220,7 +222,7 @@ class SessionManager:
         """
         await self.get_fresh_or_raise()
         # In its own task, so that the response with the new refresh token is always saved.
-        return await asyncio.shield(self.runtime.start(self._verify_factor(path, body)))
+        return await asyncio.shield(self.runtime.create_task(self._verify_factor(path, body)))
 
     async def _verify_factor(self, path: str, body: Mapping[str, object]) -> Session:
         async with self.sync.exclusively(self.state.session_id()):

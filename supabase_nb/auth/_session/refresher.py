@@ -23,7 +23,7 @@ from ...errors import (
 from ...models import AuthChangeEvent, Session, User
 from ...tokens import Secret
 from .._api.endpoints import AuthAPI
-from .._loop import Runtime
+from .._owner_loop import Runtime
 from .other_program import other_program_error, refreshed_elsewhere
 from .retry import asked_to_wait, pause_after, retry, time_until
 from .session_store import SessionStore
@@ -167,7 +167,7 @@ class TokenRefresher:
         self.attempt = attempt
         if snapshot.status in ("active", "restoring"):
             self.state.replace(snapshot._replace(status="refreshing"))
-        attempt.task = self.runtime.start(self._run(attempt))
+        attempt.task = self.runtime.create_task(self._run(attempt))
         return attempt
 
     async def _run(self, attempt: RefreshAttempt) -> Session:

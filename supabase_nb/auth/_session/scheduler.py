@@ -8,7 +8,7 @@ import weakref
 from typing import Protocol
 
 from ..._fork import renew_after_fork
-from .._loop import owner_loop
+from .._owner_loop import owner_loop
 
 logger = logging.getLogger("supabase_nb")
 
@@ -151,7 +151,7 @@ class RefreshScheduler:
         known.working = True
         known.not_before = now + min(_SHORTEST_PAUSE * 2 ** min(known.repeats, 10), TICK)
         known.repeats += 1
-        owner_loop.start(self._work(client, known))
+        owner_loop.create_task(self._work(client, known))
 
     async def _work(self, client: Refreshable, known: _Client) -> None:
         try:
@@ -165,7 +165,7 @@ class RefreshScheduler:
     def _look_at_storage(self) -> None:
         """Find out which clients' stored sessions have changed. A slow storage delays only this."""
         if self._looking is None or self._looking.done():
-            self._looking = owner_loop.start(self._look())
+            self._looking = owner_loop.create_task(self._look())
 
     async def _look(self) -> None:
         clients = list(self._clients)

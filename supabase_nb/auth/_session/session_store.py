@@ -5,8 +5,8 @@ clients) has a copy of the session that the name uses, so that other clients can
 which names use a record and when it was last used. So given tokens lead to their session's later rotation
 under any name, and after another user has worked in the same notebook.
 
-These calls can block, so the owner loop makes them in threads, with `run` and `hold`. Records and copies are
-changed under the index's lock. Exchanging a refresh token needs the session's own lock too.
+These calls can block, so the owner loop makes them in threads, with `run` and `lock_async`. Records and
+copies are changed under the index's lock. Exchanging a refresh token needs the session's own lock too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ...errors import AuthStorageError
 from ...storage import SessionStorage, ask_storage, failure_of_storage
 from ...tokens import Secret
 from .._api.server_clock import ServerClock
-from .._loop import Runtime
+from .._owner_loop import Runtime
 from ..pkce import Pkce
 from . import session_index
 from .other_program import SentTokens
@@ -97,8 +97,8 @@ class SessionStore:
         return await self._runtime.in_thread(call) if self._blocks else call()
 
     @asynccontextmanager
-    async def hold(self, session_id: str | None, timeout: float) -> AsyncIterator[bool]:
-        """Hold a session's lock without blocking the loop; see `lock`."""
+    async def lock_async(self, session_id: str | None, timeout: float) -> AsyncIterator[bool]:
+        """Lock a session without blocking the loop; see `lock`."""
         steady = self.clock.clock.steady
         deadline = steady() + timeout
         while not self._blocks or not HAS_THREADS:
@@ -110,7 +110,7 @@ class SessionStore:
                 break
             await asyncio.sleep(_LOCK_PAUSE)  # waiting inside the lock would block the task that has it
         timeout = timeout if HAS_THREADS else 0.0
-        async with self._runtime.hold(lambda: self.lock(session_id, timeout)) as locked:
+        async with self._runtime.context_in_thread(lambda: self.lock(session_id, timeout)) as locked:
             yield locked
 
     def _key_of(self, session_id: str) -> str:

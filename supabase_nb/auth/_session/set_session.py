@@ -14,7 +14,7 @@ from ... import errors, tokens
 from ...errors import FINAL_CODES, AuthApiError, AuthError, AuthRetryableError, AuthSessionMissing
 from ...models import AuthChangeEvent, Session, User
 from .._api.endpoints import AuthAPI
-from .._loop import Runtime
+from .._owner_loop import Runtime
 from .refresher import TokenRefresher, same_user
 from .retry import retry, time_until
 from .session_store import Found, SessionStore
@@ -106,7 +106,7 @@ class SetSession:
         If the caller is cancelled, so is the task, unless a refresh token may have been sent. Then the task
         finishes, and its session is stored but not made current.
         """
-        task = self._runtime.start(coroutine)
+        task = self._runtime.create_task(coroutine)
         try:
             await asyncio.wait((task,), timeout=time_until(deadline, self._clock.clock.steady()))
         finally:
@@ -333,7 +333,7 @@ class SetSession:
         request = request or self._state.new_request()
         record = StoredSession.begin(session)
         return await asyncio.shield(
-            self._runtime.start(self._commit(record, event, cause, request, issued=True))
+            self._runtime.create_task(self._commit(record, event, cause, request, issued=True))
         )
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ...errors import FINAL_CODES, AuthError, AuthStorageError
 from ...models import AuthChangeEvent, Session
 from .._api.endpoints import AuthAPI
-from .._loop import Runtime
+from .._owner_loop import Runtime
 from .refresher import TokenRefresher
 from .session_store import SessionStore
 from .snapshot import Request, SessionSnapshot
@@ -76,10 +76,10 @@ class SignOut:
         """
         request = self._state.new_request()
         self._state.supersede_earlier(request)  # earlier calls are superseded
-        ending = self._runtime.start(self._end_here(request, scope, cause))
+        ending = self._runtime.create_task(self._end_here(request, scope, cause))
         pending, failure = await asyncio.shield(ending)
         if pending is not None:
-            revoking = self._runtime.start(self._revoke_now(pending))
+            revoking = self._runtime.create_task(self._revoke_now(pending))
             await asyncio.wait((revoking,), timeout=_ANSWER_TIMEOUT)
         if failure is not None:
             raise failure
@@ -90,7 +90,7 @@ class SignOut:
         # Doesn't wait for our own refresh, whose response is dropped, and only briefly for another kernel.
         patience = _LOCK_TIMEOUT if self._refresher.attempt is None else 0.0
         session_id = self._state.session_id()
-        async with self._store.hold(session_id, patience):
+        async with self._store.lock_async(session_id, patience):
             # If another kernel has newer tokens, end the session with those.
             await self._sync.catch_up()
             async with self._state.commit:

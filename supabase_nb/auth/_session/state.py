@@ -14,7 +14,7 @@ from collections.abc import Callable
 from ...errors import AuthError, AuthSessionMissing
 from ...models import AuthChangeEvent, AuthEvent, Notice, Session, User
 from .._api.server_clock import ServerClock
-from .._waiting_call import waiting_call
+from .._blocking_call import current_call
 from .change_queue import ChangeQueue
 from .snapshot import Freshness, Request, SessionSnapshot
 
@@ -147,9 +147,9 @@ class SessionState:
 
     def changed(self) -> None:
         """Deliver queued changes, in the waiting call that caused them, or else in a thread."""
-        call = waiting_call()
+        call = current_call()
         if call is not None:
-            call.changed()
+            call.deliver_soon()
         else:
             self.changes.flush_soon()
 
