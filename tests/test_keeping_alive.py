@@ -253,7 +253,7 @@ def test_yesterdays_tokens_after_two_rotations_do_no_harm(kind: str, version: in
 def made_pair(access_token: str, refresh_token: str) -> Any:
     from supabase_nb.auth._session.stored_session import TokenPair
 
-    return TokenPair.of(access_token, refresh_token)
+    return TokenPair.from_tokens(access_token, refresh_token)
 
 
 def test_used_tokens_are_bounded_and_both_ends_are_kept(world: World) -> None:

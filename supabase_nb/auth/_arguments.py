@@ -188,10 +188,10 @@ def token_pair(access_token: object, refresh_token: object, known: Session | Non
     pair = _field(whole, "access_token"), _field(whole, "refresh_token")
     if refresh_token is not MISSING:
         is_whole = whole is not access_token or pair != (MISSING, MISSING)
-        return None if is_whole else TokenPair.of(access_token, refresh_token, known)
+        return None if is_whole else TokenPair.from_tokens(access_token, refresh_token, known)
     if whole is None:
         raise errors.AuthSessionMissing("The value contains no session. Sign in with that client first.")
-    return None if MISSING in pair else TokenPair.of(*pair, known)
+    return None if MISSING in pair else TokenPair.from_tokens(*pair, known)
 
 
 def _field(value: object, name: str, default: object = MISSING) -> object:

@@ -18,7 +18,7 @@ from ..models import AuthChangeEvent, SessionResponse
 from ..tokens import Secret
 from ._callback_url import fields_of, nothing_to_sign_in_with, refusal_in
 from ._session import sign_in_requests as requests
-from .pkce import challenge_of, new_verifier
+from .pkce import challenge_for, new_verifier
 
 if TYPE_CHECKING:
     from ._session.manager import SessionManager
@@ -148,7 +148,7 @@ def begin_with_provider(
     async def exchange(manager: SessionManager, code: Secret) -> SessionResponse:
         return await requests.exchange_code(manager, {"auth_code": code, "code_verifier": verifier})
 
-    url = f"{auth.url}/authorize?{requests.provider_query(fields, challenge_of(verifier))}"
+    url = f"{auth.url}/authorize?{requests.provider_query(fields, challenge_for(verifier))}"
     return BrowserSignIn(auth, url, redirect_to, (_NONCE, nonce), exchange)
 
 
@@ -182,7 +182,7 @@ def begin_with_oauth_server(
         "redirect_uri": redirect_to,
         "scope": scope,
         "state": state.reveal(),
-        **challenge_of(verifier),
+        **challenge_for(verifier),
     }
 
     async def exchange(manager: SessionManager, code: Secret) -> SessionResponse:

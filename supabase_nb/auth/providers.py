@@ -172,7 +172,7 @@ def sign_in_with_url(auth: AuthClient, address: str | Secret) -> AuthResponse:
         raise refused
     kind = fields["type"].reveal() if "type" in fields else ""
     if "access_token" in fields:
-        pair = TokenPair.of(fields["access_token"], fields.get("refresh_token", ""))
+        pair = TokenPair.from_tokens(fields["access_token"], fields.get("refresh_token", ""))
         event = requests.event_of(recovery=kind == "recovery")
         return auth._run(lambda: _restore(auth._manager, pair, event))
     if "code" in fields:
@@ -317,7 +317,7 @@ def unlink_identity(auth: AuthClient, identity: UserIdentity | Mapping[str, Any]
 
 async def _query(manager: SessionManager, fields: Mapping[str, Any]) -> str:
     """The query parameters for a provider's page, with a new challenge."""
-    challenge = await manager.store.run(requests.pkce_of(manager).challenge)
+    challenge = await manager.store.run(requests.verifier_store(manager).create_challenge)
     return requests.provider_query(fields, challenge)
 
 

@@ -187,10 +187,10 @@ class Rotation(RuleBasedStateMachine):
             if kind == "unreadable":
                 access_token = "nonsense"
             elif kind == "expired":
-                claims = {**TokenPair.of(access_token, "").claims, "exp": 1}  # type: ignore[dict-item]
+                claims = {**TokenPair.from_tokens(access_token, "").claims, "exp": 1}  # type: ignore[dict-item]
                 access_token = made.jwt(claims)
             with suppress(AuthRetryableError):
-                kernel.set_session(TokenPair.of(access_token, pair["refresh_token"]))
+                kernel.set_session(TokenPair.from_tokens(access_token, pair["refresh_token"]))
             self.note(kernel.session)
 
     @precondition(lambda self: not self.signed_out)

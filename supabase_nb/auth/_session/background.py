@@ -55,7 +55,7 @@ class BackgroundWork:
     async def work(self) -> None:
         """Take over other kernels' changes, then refresh, verify or save as needed."""
         if await self._store.run(self._sync.stored_version) != self._sync.version:
-            await self._sync.catch_up()
+            await self._sync.reload()
         if not self._state.snapshot.saved:
             await self._save_again()
         snapshot = self._state.snapshot
@@ -84,8 +84,8 @@ class BackgroundWork:
         now = self._clock.clock.steady()
         if now - self._saved_at >= _SAVE_PAUSE:
             self._saved_at = now
-            async with self._sync.exclusively(self._state.session_id()):
-                await self._sync.catch_up(locked=True)
+            async with self._sync.lock(self._state.session_id()):
+                await self._sync.reload(locked=True)
 
     async def _verify(self, snapshot: SessionSnapshot) -> None:
         """Ask the server whether a stored session is still valid, or for its time."""
@@ -111,8 +111,8 @@ class BackgroundWork:
         elif (failure.code == "bad_jwt" and not session.refresh_token) or (
             isinstance(failure, AuthApiError) and failure.code in FINAL_CODES
         ):
-            async with self._sync.exclusively(self._state.session_id()):
-                await self._sync.catch_up(locked=True)
+            async with self._sync.lock(self._state.session_id()):
+                await self._sync.reload(locked=True)
                 if self._state.snapshot.session is session:
                     await self._refresher.end(failure, snapshot.generation)
         else:

@@ -155,10 +155,10 @@ class SessionManager:
             AuthStorageError: The stored session can't be read. (Damaged data was set aside.)
         """
         if self.state.snapshot.session is None:
-            trouble = await self._restore_stored()
+            error = await self._restore_stored()
             session = self.state.snapshot.session
-            if trouble is not None and not isinstance(trouble, StorageDamaged) and session is None:
-                raise trouble
+            if error is not None and not isinstance(error, StorageDamaged) and session is None:
+                raise error
         return self.state.snapshot.session
 
     async def _restore_stored(self) -> AuthStorageError | None:
@@ -167,8 +167,8 @@ class SessionManager:
             if before.session is not None:
                 return None
             found = await self.store.run(self.store.read)
-            if found.trouble is not None:
-                self.state.replace(before._replace(error=found.trouble))
+            if found.error is not None:
+                self.state.replace(before._replace(error=found.error))
             elif found.record is not None:
                 session = found.record.session
                 self.clock.hint(found.record.clock_offset, not_before=session.issued_at)
@@ -181,7 +181,7 @@ class SessionManager:
                 )
                 self.state.replace(restored, event, "found in storage")
             self._restored = True
-            return found.trouble
+            return found.error
 
     # -- other changes ------------------------------------------------------------------------------------
 
@@ -196,8 +196,8 @@ class SessionManager:
         self, token: Secret, attributes: Mapping[str, object], redirect_to: str | None
     ) -> Session:
         user = await self.api.update_user(token, attributes, redirect_to)
-        async with self.sync.exclusively(self.state.session_id()):
-            await self.sync.catch_up(locked=True)
+        async with self.sync.lock(self.state.session_id()):
+            await self.sync.reload(locked=True)
             async with self.state.commit:
                 snapshot = self.state.snapshot
                 if snapshot.session is None or snapshot.record is None:
@@ -225,14 +225,14 @@ class SessionManager:
         return await asyncio.shield(self.runtime.create_task(self._verify_factor(path, body)))
 
     async def _verify_factor(self, path: str, body: Mapping[str, object]) -> Session:
-        async with self.sync.exclusively(self.state.session_id()):
-            await self.sync.catch_up(locked=True)
+        async with self.sync.lock(self.state.session_id()):
+            await self.sync.reload(locked=True)
             before = self.state.snapshot
             current = before.session
             if current is None:
                 raise not_signed_in()
             # The server replaces the refresh token. If its response is lost, the old one is sent again.
-            token = TokenPair.of_session(current).refresh_token
+            token = TokenPair.from_session(current).refresh_token
             await self.store.run(lambda: self.store.sent.record_sending(token))
             session = await self.api.session(path, body, current.access_secret)
             same_user(session.user, current.user.id)

@@ -194,12 +194,12 @@ class TokenRefresher:
     async def _attempt(self, attempt: RefreshAttempt) -> Session:
         if attempt.shares_lock:
             return await self._refresh_locked(attempt)
-        async with self._sync.exclusively(self.state.session_id()):
+        async with self._sync.lock(self.state.session_id()):
             return await self._refresh_locked(attempt)
 
     async def _refresh_locked(self, attempt: RefreshAttempt) -> Session:
         attempt.locked = True
-        await self._sync.catch_up(locked=True)
+        await self._sync.reload(locked=True)
         snapshot = self.state.snapshot
         if snapshot.session is None:
             raise errors.copy_error(snapshot.error or not_signed_in())
@@ -228,7 +228,7 @@ class TokenRefresher:
             await self.end(missing, snapshot.generation)
             raise missing
         logger.debug("refreshing the access token")
-        pair, user = TokenPair.of_session(snapshot.session), snapshot.session.user
+        pair, user = TokenPair.from_session(snapshot.session), snapshot.session.user
         try:
             # After another kernel's refusal it is not another program's doing.
             session, shared = await self.exchange(pair, user, None if last else snapshot.record)
@@ -241,7 +241,7 @@ class TokenRefresher:
             if stored and not last and stored.session.refresh_token != sent.reveal():
                 # Another kernel is ahead. For 10 s after the family was revoked the server still takes its
                 # last active token (``tests/wire/rotation.json``, family 4): try it at once.
-                await self._sync.catch_up(locked=True)
+                await self._sync.reload(locked=True)
                 current = self.state.snapshot
                 if current.session is not None and current.session is not snapshot.session:
                     return await self.exchange_current(current, last=True)
@@ -275,7 +275,7 @@ class TokenRefresher:
             self.state.exchanged_at = self._clock.clock.steady()
             same_user(session.user, user.id if user else pair.user_id)
             return session, known is not None and refreshed_elsewhere(known.session, session)
-        another = known is not None and refused.code == _ALREADY_USED and sent.is_complete_for(known)
+        another = known is not None and refused.code == _ALREADY_USED and sent.has_full_history(known)
         raise other_program_error(refused) if another else refused
 
     async def save_and_activate(
@@ -305,11 +305,11 @@ class TokenRefresher:
                 if current.session is None:
                     raise not_signed_in()
                 return current.session
-            record = before.record.rotated_to(session) if before.record else StoredSession.begin(session)
+            record = before.record.rotated_to(session) if before.record else StoredSession.new(session)
             record = record._replace(shared=record.shared or shared)
             found = await self._sync.read()
             stored = found.record
-            if stored is None and found.trouble is None and before.saved:
+            if stored is None and found.error is None and before.saved:
                 self.state.signed_out_elsewhere()
                 raise not_signed_in()
             if stored and before.saved and not record.is_spent(stored.pair.refresh_token):
@@ -383,7 +383,7 @@ class TokenRefresher:
             snapshot = self.state.snapshot
             if generation != snapshot.generation or snapshot.session is None:
                 return
-            await self.store.run(lambda: self.store.forget(snapshot.record))
+            await self.store.run(lambda: self.store.remove(snapshot.record))
             self.state.end(error)
 
 

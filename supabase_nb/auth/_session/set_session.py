@@ -17,7 +17,7 @@ from .._api.endpoints import AuthAPI
 from .._owner_loop import Runtime
 from .refresher import TokenRefresher, same_user
 from .retry import retry, time_until
-from .session_store import Found, SessionStore
+from .session_store import LookupResult, SessionStore
 from .sign_out import SignOut, says_expired
 from .snapshot import Request, SessionSnapshot
 from .state import SessionState
@@ -39,7 +39,7 @@ class _Known(NamedTuple):
 
     version: object
     in_force: StoredSession | None
-    found: Found
+    found: LookupResult
     records: tuple[StoredSession, ...]
     later: StoredSession | None
     best: TokenPair
@@ -126,7 +126,7 @@ class SetSession:
         answer = await self._verify(known.best)
         session_id = known.later.id if known.later else pair.session_id
         patience = time_until(deadline, self._clock.clock.steady())
-        async with self._sync.exclusively(session_id, patience):
+        async with self._sync.lock(session_id, patience):
             before, known = known, await self._look_up_again(pair, known)
             if known.best.access_token != before.best.access_token:
                 answer = await self._verify(known.best)
@@ -158,13 +158,13 @@ class SetSession:
         return tokens.is_jwt(pair.access_token) and exp is not None and exp > self._clock.now()
 
     async def _look_up(self, pair: TokenPair) -> _Known:
-        def look() -> tuple[object, Found]:
+        def look() -> tuple[object, LookupResult]:
             # Read the version first, so that later changes are noticed next time.
             return self._store.version(pair.session_id), self._store.find(pair)
 
         version, found = await self._store.run(look)
-        if found.trouble is not None and found.trouble.code == "storage_open_to_others":
-            raise found.trouble
+        if found.error is not None and found.error.code == "storage_open_to_others":
+            raise found.error
         in_force = self._state.snapshot.record
         records = tuple(record for record in (found.record, *found.others, in_force) if record is not None)
         later = next((record for record in records if record.is_later_than(pair)), None)
@@ -308,7 +308,7 @@ class SetSession:
                     if in_force.record is not None and record.id == in_force.record.id:
                         await self._refresher.end(error, in_force.generation)
                     else:
-                        await self._store.run(lambda record=record: self._store.forget(record))  # type: ignore[misc]
+                        await self._store.run(lambda record=record: self._store.remove(record))  # type: ignore[misc]
         if error.code == "user_not_found":
             raise errors.UserDoesntExist(error.message, status=error.status, code=error.code)
         if error.code == "session_not_found":
@@ -331,7 +331,7 @@ class SetSession:
             AuthStorageError: The session is active, but could not be saved.
         """
         request = request or self._state.new_request()
-        record = StoredSession.begin(session)
+        record = StoredSession.new(session)
         return await asyncio.shield(
             self._runtime.create_task(self._commit(record, event, cause, request, issued=True))
         )
@@ -358,6 +358,6 @@ def _record_of(session: Session, pair: TokenPair, known: _Known, *, shared: bool
         (record for record in known.records if record.session.session_id == session.session_id), None
     )
     if base is None:
-        return StoredSession.begin(session, spent=spent)
+        return StoredSession.new(session, spent=spent)
     shared = shared or base.shared or base.is_older_than(pair)
     return base.rotated_to(session, spent=spent)._replace(shared=shared)

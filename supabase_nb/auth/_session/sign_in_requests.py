@@ -10,7 +10,7 @@ from ... import errors
 from ..._model_base import optional_text
 from ...models import AuthChangeEvent, AuthOtpResponse, AuthResponse, SessionResponse, User
 from ...tokens import Secret
-from ..pkce import RECOVERY, Pkce
+from ..pkce import RECOVERY, VerifierStore
 
 if TYPE_CHECKING:
     from .manager import SessionManager
@@ -88,11 +88,11 @@ async def exchange_code(manager: SessionManager, fields: Mapping[str, Any]) -> S
         manager: The session's manager.
         fields: ``auth_code``, ``redirect_to``, and ``code_verifier`` unless it is the stored one.
     """
-    pkce, purpose = pkce_of(manager), ""
+    verifiers, purpose = verifier_store(manager), ""
     given = fields.get("code_verifier")
     verifier: Secret = given or Secret("")
     if not given:
-        verifier, purpose = await manager.store.run(pkce.verifier)
+        verifier, purpose = await manager.store.run(verifiers.read)
     if not verifier:
         raise errors.AuthError(
             "This code belongs to a sign-in that another client started, or that is already complete. "
@@ -107,7 +107,7 @@ async def exchange_code(manager: SessionManager, fields: Mapping[str, Any]) -> S
         await manager.set_session.to_issued(session, event, "signed in with a code", request)
     finally:
         if not given:
-            await manager.store.run(pkce.done)
+            await manager.store.run(verifiers.discard)
     return SessionResponse(session.user, session)
 
 
@@ -117,9 +117,9 @@ def provider_query(fields: Mapping[str, Any], challenge: Mapping[str, str]) -> s
     return urlencode({**(fields.get("query_params") or {}), **own, **challenge})
 
 
-def pkce_of(manager: SessionManager) -> Pkce:
-    """The verifier that is stored next to the session."""
-    return Pkce(manager.store.storage, manager.store.key)
+def verifier_store(manager: SessionManager) -> VerifierStore:
+    """The store of the verifier, next to the session."""
+    return VerifierStore(manager.store.storage, manager.store.key)
 
 
 async def prepare(
@@ -139,7 +139,7 @@ async def prepare(
         path += f"{'&' if '?' in path else '?'}redirect_to={quote(redirect_to, safe='')}"
     if pkce:
         purpose = RECOVERY if recovery else ""
-        body |= await manager.store.run(lambda: pkce_of(manager).challenge(purpose))
+        body |= await manager.store.run(lambda: verifier_store(manager).create_challenge(purpose))
     return path, body
 
 

@@ -92,14 +92,14 @@ class SignOut:
         session_id = self._state.session_id()
         async with self._store.lock_async(session_id, patience):
             # If another kernel has newer tokens, end the session with those.
-            await self._sync.catch_up()
+            await self._sync.reload()
             async with self._state.commit:
                 if self._state.is_superseded(request):
                     return None, None
                 snapshot = self._state.snapshot
                 session, record = snapshot.session, snapshot.record
                 of_user = scope == "global"
-                failure = await self._store.run(lambda: self._store.forget(record, of_user=of_user))
+                failure = await self._store.run(lambda: self._store.remove(record, of_user=of_user))
                 self._state.drop_notices()
                 pending = None
                 if session is not None:
@@ -127,7 +127,7 @@ class SignOut:
             try:
                 if expired:
                     # The server rejects a sign-out with an expired token.
-                    pair = TokenPair.of_session(pending.session)
+                    pair = TokenPair.from_session(pending.session)
                     refreshed = await self._api.refresh(pair.refresh_token, pair.claims)
                     token = refreshed.access_secret
                 await self._api.logout(token, pending.scope)
