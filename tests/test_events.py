@@ -245,10 +245,10 @@ def test_what_ctrl_c_left_undone_is_done_next_time(told: Told, monkeypatch: pyte
     with pytest.raises(KeyboardInterrupt):
         told.changes.flush()
     assert told.order == ["traits 1"]
-    assert told.changes.overdue
+    assert told.changes.is_stalled
     told.changes.flush()
     assert told.order == ["traits 1", "a", "b"]
-    assert not told.changes.overdue
+    assert not told.changes.is_stalled
 
 
 # -- a client's callbacks may call any method ---------------------------------------------------------------

@@ -39,7 +39,7 @@ class Work:
     def is_behind(self, version: object) -> bool:
         return version is not None
 
-    async def work(self) -> None:
+    async def run_due(self) -> None:
         self.due, self.version = self.then, None
         await self.during()
         self.done += 1
@@ -168,7 +168,7 @@ def test_clients_that_are_dropped_are_collected(scheduler: RefreshScheduler) -> 
 def test_a_bounded_number_of_clients_works_at_a_time(
     scheduler: RefreshScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("supabase_nb.auth._session.scheduler._MOST_AT_WORK", 4)
+    monkeypatch.setattr("supabase_nb.auth._session.scheduler._MAX_RUNNING", 4)
     running, most = [0], [0]
 
     async def during() -> None:

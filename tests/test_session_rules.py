@@ -279,7 +279,7 @@ class Watched(MemoryStorage):
 @pytest.mark.parametrize("slow", ["GET /auth/v1/user", "POST /auth/v1/token"])
 def test_a_call_that_was_given_up_changes_nothing(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The response arrives when nothing waits for it: no refresh token is used, no session starts."""
-    monkeypatch.setattr("supabase_nb.auth._session.retry.PATIENCE", 0.2)
+    monkeypatch.setattr("supabase_nb.auth._session.retry.FOREGROUND_TIMEOUT", 0.2)
     answer, storage = threading.Event(), Watched()
 
     def user(_: object) -> httpx.Response:
@@ -441,10 +441,10 @@ def test_a_sign_out_does_not_end_what_a_later_call_began(world: World) -> None:
     sign_in(world, kernel)
     pair = world.server.sign_in("grace")
     sync = kernel.manager.sync
-    reload = sync.catch_up
+    reload = sync.reload
 
     async def slowly(**options: Any) -> None:
-        sync.reload = catch_up  # type: ignore[method-assign]
+        sync.reload = reload  # type: ignore[method-assign]
         await reload(**options)
         tokens = TokenPair.from_tokens(pair["access_token"], pair["refresh_token"])
         await kernel.manager.set_session.from_tokens(tokens)
@@ -476,6 +476,6 @@ def test_background_changes_are_delivered_without_a_call(world: World) -> None:
     kernel = Kernel(world)
     sign_in(world, kernel)
     world.time += 3580
-    world.loop.run_until_complete(kernel.manager.work())
+    world.loop.run_until_complete(kernel.manager.run_due())
     assert kernel.session is not None
     assert kernel.traits["session"] == kernel.session

@@ -136,7 +136,7 @@ class AuthClient(traitlets.HasTraits):
             self._apply,
             older_keys={} if storage_key else older_storage_keys(api.url, name),
         )
-        self._manager.refresher.background = auto_refresh
+        self._manager.refresher.auto_refresh = auto_refresh
         self._verifier = Verifier(api)
 
     def __repr__(self) -> str:
@@ -285,7 +285,7 @@ class AuthClient(traitlets.HasTraits):
             ``supabase.auth.start_auto_refresh()``
         """
         self._check_open()
-        self._manager.refresher.background = True
+        self._manager.refresher.auto_refresh = True
         if self._manager.snapshot.session is not None:
             scheduler.register(self._manager)
 
@@ -297,7 +297,7 @@ class AuthClient(traitlets.HasTraits):
         Example:
             ``supabase.auth.stop_auto_refresh()``
         """
-        self._manager.refresher.background = False
+        self._manager.refresher.auto_refresh = False
         scheduler.unregister(self._manager)
 
     def close(self) -> None:

@@ -212,22 +212,22 @@ class RemoteTokens:
         """`fetch` as a coroutine."""
         return await in_thread(self.fetch)
 
-    async def refresh_async(self, seen: Secret) -> Secret | None:
+    async def refresh_async(self, old_token: Secret) -> Secret | None:
         """`refresh` as a coroutine."""
-        return await in_thread(lambda: self.refresh(seen))
+        return await in_thread(lambda: self.refresh(old_token))
 
-    def refresh(self, seen: Secret) -> Secret | None:
-        """Another token than `seen`, from the kernel if needed."""
-        if self._refused.is_of(seen):
+    def refresh(self, old_token: Secret) -> Secret | None:
+        """A newer token than `old_token`, from the kernel if needed."""
+        if self._refused.is_of(old_token):
             return None
         try:
             known = self._ask()
-            if known.token == seen:
+            if known.token == old_token:
                 self._wait_for_next(known.generation)
                 known = self._ask()
         except AuthError:
             return None
-        return known.token if known.token and known.token != seen else None
+        return known.token if known.token and known.token != old_token else None
 
     def refused(self, token: Secret) -> None:
         """A token that has just been refreshed was rejected too."""

@@ -64,10 +64,10 @@ class TokenProvider(Protocol):
     async def fetch_async(self) -> Secret:
         """The same as a coroutine."""
 
-    def refresh(self, seen: Secret) -> Secret | None:
-        """Another token than `seen`, which a server rejected; ``None`` if there is none. Waits."""
+    def refresh(self, old_token: Secret) -> Secret | None:
+        """A newer token than `old_token`, which a server rejected; ``None`` if there is none. Waits."""
 
-    async def refresh_async(self, seen: Secret) -> Secret | None:
+    async def refresh_async(self, old_token: Secret) -> Secret | None:
         """The same as a coroutine."""
 
     def refused(self, token: Secret) -> None:
@@ -107,17 +107,17 @@ class SessionTokens:
         """The same as a coroutine."""
         return self._override or await self._source.fetch_async()
 
-    def refresh(self, seen: Secret) -> Secret | None:
-        """Another token for a request that was rejected with `seen`; see `TokenSource.refresh`."""
-        if self.overridden or self._refused.is_of(seen):
+    def refresh(self, old_token: Secret) -> Secret | None:
+        """A newer token than `old_token`, which was rejected; see `TokenSource.refresh`."""
+        if self.overridden or self._refused.is_of(old_token):
             return None
-        return self._source.refresh(seen)
+        return self._source.refresh(old_token)
 
-    async def refresh_async(self, seen: Secret) -> Secret | None:
+    async def refresh_async(self, old_token: Secret) -> Secret | None:
         """The same as a coroutine."""
-        if self.overridden or self._refused.is_of(seen):
+        if self.overridden or self._refused.is_of(old_token):
             return None
-        return await self._source.refresh_async(seen)
+        return await self._source.refresh_async(old_token)
 
     def refused(self, token: Secret) -> None:
         """A token that has just been refreshed was rejected too."""

@@ -140,7 +140,7 @@ class Kernel:
             runtime=owner_loop or InOneThread(),
             schedule=lambda manager: None,  # the test says when a kernel looks for what is due
         )
-        self.manager.refresher.background = True
+        self.manager.refresher.auto_refresh = True
         if owner_loop is None:
             self.manager.changes.flush_soon = self.manager.changes.flush  # type: ignore[method-assign]
 
@@ -271,7 +271,7 @@ class Kernel:
             due = self.due_in()
             if due is None or due > 0:
                 break
-            self.run(self.manager.work)
+            self.run(self.manager.run_due)
 
     def stop_in_exchange(self) -> None:
         """Begin a refresh, and stop (as by SIGSTOP) when the server has acted."""

@@ -352,8 +352,8 @@ MUTANTS: dict[str, tuple[type, str, Any]] = {
     "nothing is saved": (SessionStore, "save", lambda self, *_, **__: None),
     "an outage ends the session": (
         TokenRefresher,
-        "note_failure",
-        lambda self, error, generation: self.state.end(error),
+        "record_failure",
+        lambda self, error, generation: self.state.end_session(error),
     ),
     "the machine's clock counts": (ServerClock, "now", lambda self: self.clock.wall()),
     "a token is taken to be sent for the first time": (

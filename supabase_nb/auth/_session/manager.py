@@ -21,7 +21,7 @@ from .._api.endpoints import AuthAPI
 from .._owner_loop import Runtime, owner_loop
 from .background import BackgroundWork
 from .change_queue import Change, ChangeQueue
-from .refresher import TokenRefresher, same_user
+from .refresher import TokenRefresher, require_same_user
 from .scheduler import scheduler
 from .session_store import SessionStore
 from .set_session import SetSession
@@ -47,7 +47,7 @@ class SessionManager:
         set_traits: Sets the client's traits.
         older_keys: `storage.older_storage_keys`.
         runtime: Runs tasks and blocking calls.
-        schedule: Makes the scheduler call `work` when something is due.
+        schedule: Makes the scheduler call `run_due` when something is due.
     """
 
     def __init__(
@@ -78,13 +78,13 @@ class SessionManager:
         renew_after_fork(self)
 
     def _schedule(self) -> None:
-        if self.refresher.background and not self.state.forked:
+        if self.refresher.auto_refresh and not self.state.forked:
             self._scheduled_by(self)
 
     def after_fork(self) -> None:
         """In a forked child: drop the parent's tasks, and stop refreshing its session."""
         self.state.after_fork()
-        self.refresher.attempt, self.refresher.background = None, False
+        self.refresher.attempt, self.refresher.auto_refresh = None, False
 
     # -- the current session ------------------------------------------------------------------------------
 
@@ -142,7 +142,7 @@ class SessionManager:
         session = await self.restore()
         if session is None:
             raise not_signed_in()
-        session = await self.refresher.refresh(session.access_secret, asked=True)
+        session = await self.refresher.refresh(session.access_secret, explicit=True)
         failure = self.state.snapshot.error
         if isinstance(failure, AuthStorageError):
             raise errors.copy_error(failure)
@@ -172,10 +172,10 @@ class SessionManager:
             elif found.record is not None:
                 session = found.record.session
                 self.clock.hint(found.record.clock_offset, not_before=session.issued_at)
-                status: Status = "restoring" if self.refresher.background else "active"
+                status: Status = "restoring" if self.refresher.auto_refresh else "active"
                 # Subscribers were told before that there was no session.
                 event = AuthChangeEvent.SIGNED_IN if self._restored else None
-                verified = not self.refresher.background
+                verified = not self.refresher.auto_refresh
                 restored = SessionSnapshot(
                     session, status, found.record, verified, generation=self.state.new_generation()
                 )
@@ -202,7 +202,7 @@ class SessionManager:
                 snapshot = self.state.snapshot
                 if snapshot.session is None or snapshot.record is None:
                     raise not_signed_in()
-                same_user(user, snapshot.session.user.id)
+                require_same_user(user, snapshot.session.user.id)
                 session = snapshot.session.with_user(user)
                 record = snapshot.record.rotated_to(session)
                 failure = await self.store.run(lambda: self.store.save(record, use=not snapshot.detached))
@@ -235,7 +235,7 @@ class SessionManager:
             token = TokenPair.from_session(current).refresh_token
             await self.store.run(lambda: self.store.sent.record_sending(token))
             session = await self.api.session(path, body, current.access_secret)
-            same_user(session.user, current.user.id)
+            require_same_user(session.user, current.user.id)
             event = AuthChangeEvent.MFA_CHALLENGE_VERIFIED
             session = await self.refresher.save_and_activate(session, before, event, "second factor verified")
         failure = self.state.snapshot.error
@@ -255,7 +255,7 @@ class SessionManager:
 
     async def set_notice(self, name: str, text: str | None) -> None:
         """Show a note in the panel, or remove it."""
-        self.state.note(name, text)
+        self.state.set_notice(name, text)
         self.state.replace(self.state.snapshot)
 
     async def subscribe(
@@ -271,14 +271,14 @@ class SessionManager:
             await self.restore()
         first = AuthEvent(AuthChangeEvent.INITIAL_SESSION, self.clock.clock.wall(), "subscribed")
         subscription = self.changes.subscribe(callback, first, self.state.snapshot.session, loop)
-        self.state.changed()
+        self.state.deliver_changes()
         return subscription
 
     # -- in the background (`RefreshScheduler`) -----------------------------------------------------------
 
     def due_in(self) -> float | None:
-        """Seconds until `work` has something to do; ``None``: nothing is scheduled."""
-        if self.state.forked or not self.refresher.background:
+        """Seconds until `run_due` has something to do; ``None``: nothing is scheduled."""
+        if self.state.forked or not self.refresher.auto_refresh:
             return None
         waits = (self.background.due_in(), self.signing_out.due_in())
         return min((wait for wait in waits if wait is not None), default=None)
@@ -289,13 +289,13 @@ class SessionManager:
 
     def is_behind(self, version: object) -> bool:
         """Whether the stored session has changed since it was last read, or changes are undelivered."""
-        if self.changes.overdue:
+        if self.changes.is_stalled:
             return True
         idle = self.refresher.attempt is None and self.snapshot.session is not None
         return idle and version != self.sync.version
 
-    async def work(self) -> None:
+    async def run_due(self) -> None:
         """Do what is due."""
         self.changes.flush_soon()
-        await self.background.work()
-        await self.signing_out.work()
+        await self.background.run_due()
+        await self.signing_out.send_due()

@@ -15,7 +15,7 @@ from ...errors import FINAL_CODES, AuthApiError, AuthError, AuthRetryableError, 
 from ...models import AuthChangeEvent, Session, User
 from .._api.endpoints import AuthAPI
 from .._owner_loop import Runtime
-from .refresher import TokenRefresher, same_user
+from .refresher import TokenRefresher, require_same_user
 from .retry import retry, time_until
 from .session_store import LookupResult, SessionStore
 from .sign_out import SignOut, says_expired
@@ -195,7 +195,7 @@ class SetSession:
             if not says_expired(answer):
                 return answer, False
         elif answer is not None:
-            same_user(answer, pair.user_id)
+            require_same_user(answer, pair.user_id)
             exp = tokens.expiry(pair.claims) or 0.0
             accepted = Session(
                 pair.access_token,
@@ -257,8 +257,8 @@ class SetSession:
             self._state.supersede_earlier(request)
             self._signing_out.drop(session)
             failure = await self._store.run(lambda: self._store.save(record, use=True, stored=stored))
-            self._state.note("detached", None)
-            self._state.note("storage", notice)
+            self._state.set_notice("detached", None)
+            self._state.set_notice("storage", notice)
             snapshot = SessionSnapshot(
                 session,
                 "active",
@@ -306,7 +306,7 @@ class SetSession:
                 same = bool(pair.refresh_token) and record.pair.refresh_token == pair.refresh_token
                 if mine or same:
                     if in_force.record is not None and record.id == in_force.record.id:
-                        await self._refresher.end(error, in_force.generation)
+                        await self._refresher.end_session(error, in_force.generation)
                     else:
                         await self._store.run(lambda record=record: self._store.remove(record))  # type: ignore[misc]
         if error.code == "user_not_found":

@@ -100,7 +100,7 @@ class SignOut:
                 session, record = snapshot.session, snapshot.record
                 of_user = scope == "global"
                 failure = await self._store.run(lambda: self._store.remove(record, of_user=of_user))
-                self._state.drop_notices()
+                self._state.clear_session_notices()
                 pending = None
                 if session is not None:
                     # Queued before the request, so that it isn't forgotten after a Ctrl-C.
@@ -152,10 +152,10 @@ class SignOut:
         return pending
 
     def due_in(self) -> float | None:
-        """Seconds until `work` has something to do; ``None``: nothing."""
+        """Seconds until `send_due` has something to do; ``None``: nothing."""
         return min((pending.at - self._now() for pending in self._pending), default=None)
 
-    async def work(self) -> None:
+    async def send_due(self) -> None:
         """Send the sign-outs that are due."""
         for pending in self._pending:
             if pending.at <= self._now():
@@ -170,12 +170,12 @@ class SignOut:
             or (pending.scope == "local" and pending.session.session_id != session.session_id)
         )
         if not self._pending:
-            self._state.note("sign_out", None)
+            self._state.set_notice("sign_out", None)
 
     def _confirmed(self, pending: PendingRevocation) -> None:
         self._pending = tuple(known for known in self._pending if known is not pending)
         if not self._pending and "sign_out" in self._state.notices:
-            self._state.note("sign_out", None)
+            self._state.set_notice("sign_out", None)
             self._state.replace(self._state.snapshot)
 
     def _retry_later(self, pending: PendingRevocation) -> None:
@@ -184,7 +184,7 @@ class SignOut:
             return
         then = pending._replace(at=self._now() + _RETRY_PAUSE)
         self._pending = tuple(then if known is pending else known for known in self._pending)
-        self._state.note("sign_out", "Signed out here. The server has not confirmed it yet; retrying.")
+        self._state.set_notice("sign_out", "Signed out here. The server has not confirmed it yet; retrying.")
         self._state.replace(self._state.snapshot)
 
     def _now(self) -> float:

@@ -136,32 +136,32 @@ class SessionState:
             "next_refresh_at": self._next_refresh_at(snapshot),
             "notices": self._shown_notices(snapshot),
         }
-        happened = None
+        auth_event = None
         if event is not None:
-            happened = AuthEvent(event, self.clock.clock.wall(), cause)
-            self.events.append(happened)
-            traits["last_event"] = happened
-        self.changes.put(traits, happened, snapshot.session)
-        self.changed()
+            auth_event = AuthEvent(event, self.clock.clock.wall(), cause)
+            self.events.append(auth_event)
+            traits["last_event"] = auth_event
+        self.changes.put(traits, auth_event, snapshot.session)
+        self.deliver_changes()
         self.on_replace()
 
-    def changed(self) -> None:
-        """Deliver queued changes, in the waiting call that caused them, or else in a thread."""
+    def deliver_changes(self) -> None:
+        """Deliver queued changes: in the call that caused them if it is waiting, or else in another thread."""
         call = current_call()
         if call is not None:
             call.deliver_soon()
         else:
             self.changes.flush_soon()
 
-    def end(self, error: AuthError) -> None:
+    def end_session(self, error: AuthError) -> None:
         """The session has ended on the server, or can't be refreshed any more."""
-        self.drop_notices()
+        self.clear_session_notices()
         ended = SessionSnapshot(status="expired", error=error, generation=self.new_generation())
         self.replace(ended, AuthChangeEvent.SIGNED_OUT, error.message)
 
     def signed_out_elsewhere(self) -> None:
         """Another kernel has signed out, or the stored session was removed."""
-        self.drop_notices()
+        self.clear_session_notices()
         signed_out = SessionSnapshot(generation=self.new_generation())
         self.replace(signed_out, AuthChangeEvent.SIGNED_OUT, "signed out in another notebook")
 
@@ -197,14 +197,14 @@ class SessionState:
             shown = shown | {"shared": _SHARED}
         return tuple(Notice(text, name) for name, text in shown.items())
 
-    def note(self, name: str, text: str | None) -> None:
+    def set_notice(self, name: str, text: str | None) -> None:
         """Set or remove a notice. The next `replace` shows it."""
         if text is None:
             self.notices.pop(name, None)
         else:
             self.notices[name] = text
 
-    def drop_notices(self) -> None:
+    def clear_session_notices(self) -> None:
         """Remove our notices about a session that has ended, but not those set by the user."""
         for name in ("detached", "sign_out", "storage"):
             self.notices.pop(name, None)

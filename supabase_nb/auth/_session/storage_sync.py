@@ -120,7 +120,9 @@ class StorageSync:
 
     def _mark_detached(self, snapshot: SessionSnapshot) -> SessionSnapshot:
         """Another user's session is now used under this client's name."""
-        self._state.note("detached", "Another notebook now uses another user's session under this name.")
+        self._state.set_notice(
+            "detached", "Another notebook now uses another user's session under this name."
+        )
         error = AuthStorageError(
             "Another notebook has stored another user's session under the same name. This notebook keeps its "
             "own, but would restore the other one after a restart. Connect with --name to keep both."
@@ -129,7 +131,7 @@ class StorageSync:
 
     def _mark_attached(self, snapshot: SessionSnapshot) -> SessionSnapshot:
         """The other user's session isn't used under this client's name any more."""
-        self._state.note("detached", None)
+        self._state.set_notice("detached", None)
         return snapshot._replace(detached=False, error=None)
 
     async def _save_ours(
