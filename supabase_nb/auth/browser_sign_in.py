@@ -186,7 +186,7 @@ def begin_with_oauth_server(
     }
 
     async def exchange(manager: SessionManager, code: Secret) -> SessionResponse:
-        request = manager.state.new_request()
+        operation = manager.state.new_operation()
         session = await manager.api.client_session(
             {
                 "grant_type": "authorization_code",
@@ -197,7 +197,7 @@ def begin_with_oauth_server(
             }
         )
         cause = "signed in at the project's OAuth server"
-        await manager.set_session.to_issued(session, AuthChangeEvent.SIGNED_IN, cause, request)
+        await manager.set_session.from_response(session, AuthChangeEvent.SIGNED_IN, cause, operation)
         return SessionResponse(session.user, session)
 
     url = f"{auth.url}/oauth/authorize?{urlencode(fields)}"

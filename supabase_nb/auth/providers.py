@@ -173,7 +173,7 @@ def sign_in_with_url(auth: AuthClient, address: str | Secret) -> AuthResponse:
     kind = fields["type"].reveal() if "type" in fields else ""
     if "access_token" in fields:
         pair = TokenPair.from_tokens(fields["access_token"], fields.get("refresh_token", ""))
-        event = requests.event_of(recovery=kind == "recovery")
+        event = requests.sign_in_event(recovery=kind == "recovery")
         return auth._run(lambda: _restore(auth._manager, pair, event))
     if "code" in fields:
         return exchange_code_for_session(auth, fields["code"])
@@ -329,7 +329,9 @@ async def _begin_oauth(manager: SessionManager, fields: Mapping[str, Any]) -> OA
 async def _begin_sso(manager: SessionManager, fields: dict[str, Any]) -> SSOResponse:
     # In the body, because this endpoint doesn't read it from the query.
     leads_to = {"redirect_to": fields.pop("redirect_to")} if "redirect_to" in fields else {}
-    path, body = await requests.prepare(manager, "/sso", {"skip_http_redirect": True, **fields}, pkce=True)
+    path, body = await requests.prepare_request(
+        manager, "/sso", {"skip_http_redirect": True, **fields}, pkce=True
+    )
     return SSOResponse(await manager.api.ask("POST", path, _url_of, body={**body, **leads_to}))
 
 

@@ -168,9 +168,9 @@ class Kernel:
         manager = self.manager
 
         async def sign_in() -> Session:
-            request = manager.state.new_request()
+            operation = manager.state.new_operation()
             session = await self.api.session("/token?grant_type=password", {"email": user} if user else {})
-            return await manager.set_session.to_issued(session, AuthChangeEvent.SIGNED_IN, "", request)
+            return await manager.set_session.from_response(session, AuthChangeEvent.SIGNED_IN, "", operation)
 
         return self.run(sign_in)  # type: ignore[no-any-return]
 

@@ -25,9 +25,9 @@ async def sign_in(manager: SessionManager, path: str, body: Mapping[str, Any], c
         body: The request body.
         cause: The cause, as shown to the user.
     """
-    request = manager.state.new_request()
-    session = await manager.api.session(*await prepare(manager, path, body))
-    await manager.set_session.to_issued(session, AuthChangeEvent.SIGNED_IN, cause, request)
+    operation = manager.state.new_operation()
+    session = await manager.api.session(*await prepare_request(manager, path, body))
+    await manager.set_session.from_response(session, AuthChangeEvent.SIGNED_IN, cause, operation)
     return SessionResponse(session.user, session)
 
 
@@ -50,11 +50,11 @@ async def sign_in_or_confirm(
         pkce: Whether a link in a mail will lead to a code.
         recovery: Whether this is for a forgotten password.
     """
-    request = manager.state.new_request()
-    found = await manager.api.session_or_user(*await prepare(manager, path, body, pkce=pkce))
+    operation = manager.state.new_operation()
+    found = await manager.api.session_or_user(*await prepare_request(manager, path, body, pkce=pkce))
     if found is None or isinstance(found, User):
         return AuthResponse(found, None)
-    await manager.set_session.to_issued(found, event_of(recovery=recovery), cause, request)
+    await manager.set_session.from_response(found, sign_in_event(recovery=recovery), cause, operation)
     return SessionResponse(found.user, found)
 
 
@@ -75,7 +75,7 @@ async def send_message(
         pkce: Whether a link in the mail will lead to a code.
         recovery: Whether this is for a forgotten password.
     """
-    where, sent = await prepare(manager, path, body, pkce=pkce, recovery=recovery)
+    where, sent = await prepare_request(manager, path, body, pkce=pkce, recovery=recovery)
     return await manager.api.ask(
         "POST", where, lambda answer: AuthOtpResponse(optional_text(answer, "message_id")), body=sent
     )
@@ -99,12 +99,12 @@ async def exchange_code(manager: SessionManager, fields: Mapping[str, Any]) -> S
             "Start again with sign_in_with_oauth or sign_in_with_otp.",
             code="no_code_verifier",
         )
-    request = manager.state.new_request()
+    operation = manager.state.new_operation()
     body = {**fields, "code_verifier": verifier}
-    session = await manager.api.session(*await prepare(manager, "/token?grant_type=pkce", body))
+    session = await manager.api.session(*await prepare_request(manager, "/token?grant_type=pkce", body))
     try:
-        event = event_of(recovery=purpose == RECOVERY)
-        await manager.set_session.to_issued(session, event, "signed in with a code", request)
+        event = sign_in_event(recovery=purpose == RECOVERY)
+        await manager.set_session.from_response(session, event, "signed in with a code", operation)
     finally:
         if not given:
             await manager.store.run(verifiers.discard)
@@ -122,7 +122,7 @@ def verifier_store(manager: SessionManager) -> VerifierStore:
     return VerifierStore(manager.store.storage, manager.store.key)
 
 
-async def prepare(
+async def prepare_request(
     manager: SessionManager,
     path: str,
     given: Mapping[str, Any],
@@ -143,6 +143,6 @@ async def prepare(
     return path, body
 
 
-def event_of(*, recovery: bool) -> AuthChangeEvent:
+def sign_in_event(*, recovery: bool) -> AuthChangeEvent:
     """The event of a sign-in."""
     return AuthChangeEvent.PASSWORD_RECOVERY if recovery else AuthChangeEvent.SIGNED_IN

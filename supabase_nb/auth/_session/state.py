@@ -16,7 +16,7 @@ from ...models import AuthChangeEvent, AuthEvent, Notice, Session, User
 from .._api.server_clock import ServerClock
 from .._blocking_call import current_call
 from .change_queue import ChangeQueue
-from .snapshot import Freshness, Request, SessionSnapshot
+from .snapshot import Freshness, SessionOperation, SessionSnapshot
 
 logger = logging.getLogger("supabase_nb")
 
@@ -56,7 +56,7 @@ class SessionState:
         self.on_replace: Callable[[], object] = lambda: None
         self.commit = asyncio.Lock()
         self._pid = os.getpid()
-        self._requests = self._latest = self._generations = 0
+        self._operations = self._latest = self._generations = 0
 
     def after_fork(self) -> None:
         """In a forked child: create a new lock, because a task of the parent may hold the old one."""
@@ -89,20 +89,20 @@ class SessionState:
             return Freshness.EXPIRED
         return Freshness.FRESH if left > _MARGIN or left > margin(session) else Freshness.STALE
 
-    # -- superseded calls --------------------------------------------------------------------------------
+    # -- operations that replace the session --------------------------------------------------------------
 
-    def new_request(self) -> Request:
-        """Number a call before it sends anything. Later calls supersede it."""
-        self._requests += 1
-        return Request(self._requests)
+    def new_operation(self) -> SessionOperation:
+        """Number an operation before it sends anything. Later ones supersede it."""
+        self._operations += 1
+        return SessionOperation(self._operations)
 
-    def supersede_earlier(self, request: Request) -> None:
-        """Supersede all earlier calls."""
-        self._latest = max(self._latest, request.number)
+    def supersede_earlier(self, operation: SessionOperation) -> None:
+        """Supersede all earlier operations."""
+        self._latest = max(self._latest, operation.number)
 
-    def is_superseded(self, request: Request) -> bool:
-        """Whether a later call has finished, or the caller has stopped waiting."""
-        return request.withdrawn or request.number < self._latest
+    def is_superseded(self, operation: SessionOperation) -> bool:
+        """Whether a later operation has finished, or the caller has stopped waiting."""
+        return operation.abandoned or operation.number < self._latest
 
     def new_generation(self) -> int:
         """A number for a session that replaces another one."""
@@ -146,7 +146,7 @@ class SessionState:
         self.on_replace()
 
     def deliver_changes(self) -> None:
-        """Deliver queued changes: in the call that caused them if it is waiting, or else in another thread."""
+        """Deliver queued changes, in the waiting call that caused them or in another thread."""
         call = current_call()
         if call is not None:
             call.deliver_soon()
