@@ -177,7 +177,7 @@ def test_before_flush_returns_it_is_delivered_even_by_another_thread(told: Told)
 
 
 def test_a_callback_that_blocks_holds_nobody_up_for_ever(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("supabase_nb.auth._session.change_queue._LONGEST_WAIT", 0.05)
+    monkeypatch.setattr("supabase_nb.auth._session.change_queue._FLUSH_TIMEOUT", 0.05)
     go_on = threading.Event()
     told.subscribe("blocked", lambda: go_on.wait(30))
     told.change(1)
@@ -196,7 +196,7 @@ def test_a_callback_may_wait_for_a_task_that_changes_something(
     told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In its context, so that it is known to be inside: nothing waits for what waits for it."""
-    monkeypatch.setattr("supabase_nb.auth._session.change_queue._LONGEST_WAIT", 30.0)
+    monkeypatch.setattr("supabase_nb.auth._session.change_queue._FLUSH_TIMEOUT", 30.0)
 
     def in_a_thread() -> None:
         context = contextvars.copy_context()
@@ -284,7 +284,7 @@ def test_a_callback_may_call_any_method(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     # If one of them had to wait for the delivery that it is called by, this would time out.
-    monkeypatch.setattr("supabase_nb.auth._session.change_queue._LONGEST_WAIT", 60.0)
+    monkeypatch.setattr("supabase_nb.auth._session.change_queue._FLUSH_TIMEOUT", 60.0)
     monkeypatch.setattr("supabase_nb.auth._session.scheduler.TICK", 0.05)
     auth = make_auth(auto_refresh=background)
     pair, other = server.sign_in(), server.sign_in("grace@example.com")

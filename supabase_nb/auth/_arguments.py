@@ -19,7 +19,7 @@ Scope = Literal["global", "local", "others"]
 SCOPES: tuple[Scope, ...] = ("global", "local", "others")
 #: Marks a missing second token.
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
-ONE_SESSION = (
+PASS_BOTH_TOKENS = (
     "Pass both tokens, as in set_session(access_token, refresh_token), or one whole session: a dictionary or "
     "an object with access_token and refresh_token."
 )
@@ -33,7 +33,7 @@ _SECRET_FIELDS = frozenset(
 _PASSWORDS = _SECRET_FIELDS - {"refresh_token", "jwt"}
 # Other names in supabase_auth's dictionaries.
 _ALIASES = {"email_redirect_to": "redirect_to"}
-_SHORTEST_TOKEN = 12  # length of a refresh token
+_MIN_TOKEN_LENGTH = 12  # length of a refresh token
 _MISSING_FIELDS = {
     "token": "The one-time code (token) is missing.",
     "auth_code": "The code (auth_code) is missing.",
@@ -61,11 +61,11 @@ class _SessionResponse(Protocol):
 
 
 #: A session in one value: ours, supabase_auth's, a response with one, or its JSON object.
-WholeSession = Mapping[str, Any] | _SessionTokens | _SessionResponse | None
+SessionLike = Mapping[str, Any] | _SessionTokens | _SessionResponse | None
 
 
-class Given:
-    """The fields that were passed to a method. Secrets are wrapped.
+class Arguments:
+    """The arguments of a method. Secrets are wrapped.
 
     Args:
         method: The method's name, for messages.
@@ -146,7 +146,7 @@ def require_contact(fields: Mapping[str, Any], *names: str) -> None:
     require(fields, *names)
 
 
-def scope_of(scope: object, options: object) -> Scope | errors.AuthError | TypeError:
+def parse_scope(scope: object, options: object) -> Scope | errors.AuthError | TypeError:
     """The scope of a sign-out, or the error to raise.
 
     The caller raises it after deleting its arguments, because users may pass an access token, as for
@@ -167,7 +167,7 @@ def scope_of(scope: object, options: object) -> Scope | errors.AuthError | TypeE
     for known in SCOPES:
         if known == given:
             return known
-    named = f"scope {given!r}" if len(given) < _SHORTEST_TOKEN else "such scope"
+    named = f"scope {given!r}" if len(given) < _MIN_TOKEN_LENGTH else "such scope"
     return errors.AuthError(f'There is no {named}. Use "global", "local" or "others".')
 
 
@@ -184,8 +184,8 @@ def token_pair(access_token: object, refresh_token: object, known: Session | Non
     Raises:
         AuthSessionMissing: The argument is ``None`` or a response without a session.
     """
-    whole = _field(access_token, "session", access_token)
-    pair = _field(whole, "access_token"), _field(whole, "refresh_token")
+    whole = _get_field(access_token, "session", access_token)
+    pair = _get_field(whole, "access_token"), _get_field(whole, "refresh_token")
     if refresh_token is not MISSING:
         is_whole = whole is not access_token or pair != (MISSING, MISSING)
         return None if is_whole else TokenPair.from_tokens(access_token, refresh_token, known)
@@ -194,5 +194,5 @@ def token_pair(access_token: object, refresh_token: object, known: Session | Non
     return None if MISSING in pair else TokenPair.from_tokens(*pair, known)
 
 
-def _field(value: object, name: str, default: object = MISSING) -> object:
+def _get_field(value: object, name: str, default: object = MISSING) -> object:
     return value.get(name, default) if isinstance(value, Mapping) else getattr(value, name, default)

@@ -24,7 +24,7 @@ from ..storage import storage_key as key_of
 from . import emails, providers, session_methods, sign_in, user_methods
 from ._api.endpoints import AuthAPI
 from ._api.server_clock import Clock, ServerClock
-from ._api.verified_claims import Verifier
+from ._api.verified_claims import TokenVerifier
 from ._owner_loop import owner_loop
 from ._session.change_queue import Change, run_awaitable
 from ._session.manager import SessionManager
@@ -125,7 +125,7 @@ class AuthClient(traitlets.HasTraits):
         clock: Clock | None = None,
     ) -> None:
         super().__init__()
-        self._unnotified: deque[Any] = deque()
+        self._pending_notifications: deque[Any] = deque()
         server_clock = ServerClock(clock or Clock())
         api = AuthAPI(url, clock=server_clock, headers=headers, transport=transport, allow_http=allow_http)
         self._manager = SessionManager(
@@ -133,11 +133,11 @@ class AuthClient(traitlets.HasTraits):
             storage or default_storage(),
             storage_key or key_of(api.url, name),
             storage_key or project_key(api.url),
-            self._apply,
+            self._apply_change,
             older_keys={} if storage_key else older_storage_keys(api.url, name),
         )
         self._manager.refresher.auto_refresh = auto_refresh
-        self._verifier = Verifier(api)
+        self._verifier = TokenVerifier(api)
 
     def __repr__(self) -> str:
         return f"AuthClient({self.url!r}, {'closed' if self.closed else f'status={self.status!r}'})"
@@ -163,7 +163,7 @@ class AuthClient(traitlets.HasTraits):
         if self.closed:
             raise errors.client_closed()
 
-    def _answer(self, value: _T) -> _T:
+    def _return(self, value: _T) -> _T:
         """Return a value that needs no waiting (in `aio`, as a coroutine)."""
         return value
 
@@ -318,8 +318,8 @@ class AuthClient(traitlets.HasTraits):
     # -- traits -------------------------------------------------------------------------------------------
 
     _interrupt: BaseException | None = None
-    # Whether traits are being set. Until all of them are, their notifications wait in `_unnotified`.
-    _setting = False
+    # Whether traits are being set. Until all of them are, their notifications wait in `_pending_notifications`.
+    _setting_traits = False
 
     def set_trait(self, name: str, value: Any) -> None:
         """As in traitlets, but the error doesn't contain the value, which may be a token."""
@@ -332,26 +332,26 @@ class AuthClient(traitlets.HasTraits):
             del value  # this frame can appear in a traceback with local variables
             raise traitlets.TraitError(f"{name!r} can't have this value. Use the methods of `auth`.")
 
-    def _apply(self, change: Change) -> BaseException | None:
+    def _apply_change(self, change: Change) -> BaseException | None:
         """Set the traits. Called for one change at a time, because traitlets is not thread-safe."""
         self._interrupt = None
-        self._setting = True
+        self._setting_traits = True
         try:
             for name, value in change.traits.items():
                 if getattr(self, name) is not value:
                     getattr(AuthClient, name).set(self, value)
         finally:
-            self._setting = False
-        while self._unnotified:
-            super().notify_change(self._unnotified[0])
-            self._unnotified.popleft()  # last, so that after a Ctrl-C the next call sends it
+            self._setting_traits = False
+        while self._pending_notifications:
+            super().notify_change(self._pending_notifications[0])
+            self._pending_notifications.popleft()  # last, so that after a Ctrl-C the next call sends it
         interrupt, self._interrupt = self._interrupt, None
         return interrupt
 
     def notify_change(self, change: Any) -> None:
         """As in traitlets, but if several traits change together, only after all of them have."""
-        if self._setting:
-            self._unnotified.append(change)
+        if self._setting_traits:
+            self._pending_notifications.append(change)
         else:
             super().notify_change(change)
 

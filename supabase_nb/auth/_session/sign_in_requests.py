@@ -76,7 +76,7 @@ async def send_message(
         recovery: Whether this is for a forgotten password.
     """
     where, sent = await prepare_request(manager, path, body, pkce=pkce, recovery=recovery)
-    return await manager.api.ask(
+    return await manager.api.request_object(
         "POST", where, lambda answer: AuthOtpResponse(optional_text(answer, "message_id")), body=sent
     )
 
