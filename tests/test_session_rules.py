@@ -354,14 +354,14 @@ def test_all_calls_wait_for_one_attempt_and_none_for_a_token_that_is_replaced(wo
     refresher.start = counted  # type: ignore[method-assign]
 
     async def at_once() -> list[Session]:
-        return await asyncio.gather(*(refresher.refresh(first._access_token) for _ in range(5)))
+        return await asyncio.gather(*(refresher.refresh(first.access_secret) for _ in range(5)))
 
     world.time += 60
     sessions = kernel.run(at_once)
     assert len({session.access_token for session in sessions}) == 1
     assert len(started) == 1
     # Whoever still has the old token gets the new one, without a request.
-    assert kernel.run(lambda: refresher.refresh(first._access_token)) == sessions[0]
+    assert kernel.run(lambda: refresher.refresh(first.access_secret)) == sessions[0]
     assert len(started) == 1
 
 

@@ -180,7 +180,7 @@ class Kernel:
     def refresh(self) -> Session:
         """Another access token than the current one."""
         assert self.session is not None
-        seen = self.session._access_token
+        seen = self.session.access_secret
         return self.run(lambda: self.manager.refresher.refresh(seen))  # type: ignore[no-any-return]
 
     def restore(self) -> Session | None:
@@ -281,7 +281,7 @@ class Kernel:
         self._stopped, self._go_on = asyncio.Event(), asyncio.Event()
 
         async def begin() -> None:
-            attempt = self.manager.refresher.start(session._access_token)
+            attempt = self.manager.refresher.start(session.access_secret)
             self._call = attempt.task
             stopped = asyncio.ensure_future(self._stopped.wait())
             # Where there is no request to stop at, it just ends.
