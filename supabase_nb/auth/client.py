@@ -318,7 +318,7 @@ class AuthClient(traitlets.HasTraits):
     # -- traits -------------------------------------------------------------------------------------------
 
     _interrupt: BaseException | None = None
-    # Whether traits are being set. Until all of them are, their notifications wait in `_pending_notifications`.
+    # Whether traits are being set. Their notifications are sent when all of them are set.
     _setting_traits = False
 
     def set_trait(self, name: str, value: Any) -> None:

@@ -89,7 +89,7 @@ class Arrow:
             return self._pd.DataFrame(index=self._pd.RangeIndex(rows))
         return table.to_pandas(types_mapper=self._pd.ArrowDtype)
 
-    def note(self, frame: Any, attrs: dict[str, Any]) -> Any:
+    def set_attrs(self, frame: Any, attrs: dict[str, Any]) -> Any:
         """Store notes in the schema's metadata, as JSON; for pandas, in `DataFrame.attrs`."""
         if self._pd is None:
             return frame.replace_schema_metadata({"supabase": json.dumps(attrs)})

@@ -93,7 +93,7 @@ class Pandas:
         """The frame."""
         return self._pd.DataFrame(columns, index=self._pd.RangeIndex(rows), copy=False)
 
-    def note(self, frame: Any, attrs: dict[str, Any]) -> Any:
+    def set_attrs(self, frame: Any, attrs: dict[str, Any]) -> Any:
         """Store notes in `DataFrame.attrs`."""
         frame.attrs["supabase"] = attrs
         return frame

@@ -80,6 +80,6 @@ class Polars:
         """The frame."""
         return self._pl.DataFrame(columns)
 
-    def note(self, frame: Any, attrs: dict[str, Any]) -> Any:
+    def set_attrs(self, frame: Any, attrs: dict[str, Any]) -> Any:
         """Does nothing, because polars frames can't have notes."""
         return frame
