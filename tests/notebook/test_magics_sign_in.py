@@ -169,13 +169,13 @@ def test_a_password_is_no_argument(here: Shell) -> None:
 
 
 def test_the_form_takes_an_address_with_a_code_too(here: Shell, server: DemoServer) -> None:
-    from supabase_nb.notebook.panel_requests import REQUESTS
+    from supabase_nb.notebook.panel_requests import HANDLERS
 
     auth = here.ns["supabase"].auth  # type: ignore[attr-defined]
     auth.sign_in_with_otp(email="ada@example.com")
     address = httpx.get(server.outbox("ada@example.com")[-1]["action_link"]).headers["location"]
     assert "?code=" in address
-    assert REQUESTS["set_session"](auth, {"access_token": Secret(address)}) == "Signed in as ada@example.com."
+    assert HANDLERS["set_session"](auth, {"access_token": Secret(address)}) == "Signed in as ada@example.com."
 
 
 # -- set auth -----------------------------------------------------------------------------------------------
