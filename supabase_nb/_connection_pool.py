@@ -20,43 +20,43 @@ class Pool(httpx.BaseTransport):
 
     def __init__(self) -> None:
         self._opened: dict[tuple[int, str, str], httpx.BaseTransport] = {}
-        self._under_way: set[tuple[int, object]] = set()
+        self._active_requests: set[tuple[int, object]] = set()
         self._closed = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request."""
         process, url = os.getpid(), request.url
         # A connection that is being opened can't be closed yet. It is closed after the response.
-        mark = (process, object())
-        self._under_way.add(mark)
+        request_id = (process, object())
+        self._active_requests.add(request_id)
         try:
-            here = (process, url.scheme, url.host)
-            transport = self._opened.get(here)
+            key = (process, url.scheme, url.host)
+            transport = self._opened.get(key)
             if transport is None:
-                transport = self._opened.setdefault(here, open_connections(url))
+                transport = self._opened.setdefault(key, create_transport(url))
             response = transport.handle_request(request)
             if self._closed:
                 response.read()
             return response
         finally:
-            self._under_way.discard(mark)
+            self._active_requests.discard(request_id)
             if self._closed:
-                self._drop(process)
+                self._close_connections(process)
 
     def close(self) -> None:
         """Close the connections when no request is running. Each later request opens its own."""
         self._closed = True
-        self._drop(os.getpid())
+        self._close_connections(os.getpid())
 
-    def _drop(self, process: int) -> None:
-        if not any(mark[0] == process for mark in list(self._under_way)):
-            for here in [here for here in list(self._opened) if here[0] == process]:
-                transport = self._opened.pop(here, None)
+    def _close_connections(self, process: int) -> None:
+        if not any(request_id[0] == process for request_id in list(self._active_requests)):
+            for key in [key for key in list(self._opened) if key[0] == process]:
+                transport = self._opened.pop(key, None)
                 if transport is not None:
                     transport.close()
 
 
-def open_connections(url: httpx.URL) -> httpx.BaseTransport:
+def create_transport(url: httpx.URL) -> httpx.BaseTransport:
     """Connections to a host.
 
     Args:

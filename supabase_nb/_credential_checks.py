@@ -15,7 +15,7 @@ _THIRD_PARTIES = re.compile(
     r"|api\.workos\.com|token\.actions\.githubusercontent\.com)"
     r"|cognito-idp\.[a-z0-9-]+\.amazonaws\.com"
 )
-_LOOKS_LIKE = "A project's URL looks like https://abcd.supabase.co (Project Settings, API)."
+_EXAMPLE_URL = "A project's URL looks like https://abcd.supabase.co (Project Settings, API)."
 _PROJECT_HOST = re.compile(r"([a-z0-9-]+)\.supabase\.co")
 
 
@@ -120,7 +120,7 @@ def refuse_token_for_key(key: Secret) -> None:
         )
 
 
-def project_url(url: str) -> str:
+def normalize_project_url(url: str) -> str:
     """The project's URL, also from a dashboard page, ``…/rest/v1`` or a bare host.
 
     Raises:
@@ -135,13 +135,13 @@ def project_url(url: str) -> str:
     except ValueError:
         parts = None
     if parts is None:
-        raise AuthError(f"This is not a project's URL. {_LOOKS_LIKE}", code="invalid_url")
+        raise AuthError(f"This is not a project's URL. {_EXAMPLE_URL}", code="invalid_url")
     if parts.hostname in ("supabase.com", "www.supabase.com", "app.supabase.com", "app.supabase.io"):
         page = re.match(r"(?:/dashboard)?/project/([a-z0-9]+)(?:/|$)", parts.path)
         if page:
             return f"https://{page[1]}.supabase.co"
         raise AuthError(
-            f"This is a page of Supabase's website, not a project's URL. {_LOOKS_LIKE}", code="invalid_url"
+            f"This is a page of Supabase's website, not a project's URL. {_EXAMPLE_URL}", code="invalid_url"
         )
     return re.sub(r"/(?:auth|rest|storage|functions|realtime|graphql)/v1(?:/[^?#]*)?$", "", text)
 

@@ -21,7 +21,7 @@ from waiting import wait_until
 from supabase_nb import log_redaction, redaction
 from supabase_nb.errors import AuthError
 from supabase_nb.redaction import (
-    AT_MOST,
+    MAX_REMEMBERED,
     hide,
     known_in,
     listen,
@@ -146,7 +146,7 @@ def test_a_value_that_is_part_of_another(shorter_first):
 
 
 def test_the_oldest_are_forgotten():
-    first, values = word(), [word() for _ in range(AT_MOST)]
+    first, values = word(), [word() for _ in range(MAX_REMEMBERED)]
     remember(first)
     remember(*values)
     assert mask(first) == first
@@ -218,7 +218,7 @@ def test_logs_and_tracebacks_know_the_values(caplog, monkeypatch):
 def test_values_are_in_no_view_of_the_module():
     value = word()
     remember(value, given=True)
-    assert value not in repr(vars(redaction)) + repr(redaction.given()) + str(known_in(value))
+    assert value not in repr(vars(redaction)) + repr(redaction.given_values()) + str(known_in(value))
 
 
 @given(st.text(max_size=200), st.text(max_size=50))

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, TypedDict
 
 from .. import errors, redaction
 from ..models import Session
-from ..redaction import shown
+from ..redaction import safe_text
 from ..tokens import Secret
 from ._session.stored_session import TokenPair
 
@@ -95,7 +95,7 @@ class Arguments:
         for key, value in flat.items():
             name = _ALIASES.get(key, key)
             if name not in named:
-                self._problem = f"Unknown key {shown(repr(key), 100)}. Valid keys: {', '.join(named)}."
+                self._problem = f"Unknown key {safe_text(repr(key), 100)}. Valid keys: {', '.join(named)}."
             elif value is not None:
                 self._fields[name] = value
         self._fields |= {name: value for name, value in named.items() if value is not None}
@@ -157,7 +157,7 @@ def parse_scope(scope: object, options: object) -> Scope | errors.AuthError | Ty
         for key in given:
             if key != "scope":
                 return TypeError(
-                    f'Unknown key {shown(repr(key), 100)}. The only key is scope: {{"scope": "local"}}.'
+                    f'Unknown key {safe_text(repr(key), 100)}. The only key is scope: {{"scope": "local"}}.'
                 )
         given = given.get("scope")
     if given is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
 from .. import errors
-from ..redaction import shown
+from ..redaction import safe_text
 from ..tokens import Secret
 
 # The secrets in such an address.
@@ -36,7 +36,7 @@ def callback_error(fields: Mapping[str, Secret]) -> errors.AuthApiError | None:
         return None
     secrets = [value for name, value in fields.items() if name in _SECRET_FIELDS]
     said, code, kind = (
-        shown(fields[name].reveal(), secrets=secrets) if name in fields else ""
+        safe_text(fields[name].reveal(), secrets=secrets) if name in fields else ""
         for name in ("error_description", "error_code", "error")
     )
     code = code or kind

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from .. import tokens
 from ..errors import AuthStorageError
-from ..storage import SessionStorage, ask_storage
+from ..storage import SessionStorage, call_storage
 from ..tokens import Secret
 
 logger = logging.getLogger("supabase_nb")
@@ -53,12 +53,12 @@ class VerifierStore:
         """
         verifier = new_verifier()
         marked = Secret(f"{verifier.reveal()}/{purpose}" if purpose else verifier)
-        ask_storage("saved", lambda: self._storage.set(self._key, marked.reveal()))
+        call_storage("saved", lambda: self._storage.set(self._key, marked.reveal()))
         return challenge_for(verifier)
 
     def read(self) -> tuple[Secret, str]:
         """The stored verifier, empty if there is none, and its purpose."""
-        stored = ask_storage("read", lambda: tokens.clean(self._storage.get(self._key) or ""))
+        stored = call_storage("read", lambda: tokens.clean(self._storage.get(self._key) or ""))
         verifier, _, purpose = stored.reveal().partition("/")
         return Secret(verifier), purpose
 
@@ -75,4 +75,4 @@ class VerifierStore:
         Raises:
             AuthStorageError: It can't be removed.
         """
-        ask_storage("removed", lambda: self._storage.remove(self._key))
+        call_storage("removed", lambda: self._storage.remove(self._key))

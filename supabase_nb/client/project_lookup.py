@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from .. import tokens
-from .._credential_checks import project_url, refuse_token_for_key
+from .._credential_checks import normalize_project_url, refuse_token_for_key
 from .._urls import check_url
 from ..errors import AuthError
 from ..tokens import Secret
@@ -93,7 +93,7 @@ def resolve_project(
             f"or a {DOTENV} (Project Settings, API keys: the publishable or anon key).",
             code="no_key",
         )
-    url = project_url(url)
+    url = normalize_project_url(url)
     for address in filter(None, (url, auth_url)):
         check_url(address, allow_http=True)  # the client decides whether to accept http://
     check_key(secret, url, allow_secret_key=allow_secret_key, found=key_from)

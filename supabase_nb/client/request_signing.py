@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import _http
 from ..auth.token_source import NO_TOKEN
-from ..redaction import without
+from ..redaction import mask_secrets
 from ..tokens import Secret
 from . import redirect_guard
 from .request_tokens import TokenProvider, bearer_token
@@ -163,7 +163,7 @@ def _redact_error_response(response: _http.Response, signed: _http.Request) -> _
     headers = (signed.headers.get(name, "").removeprefix("Bearer ") for name in ("Authorization", "apikey"))
     secrets = [Secret(value) for value in headers if value]
     text = response.read().decode("utf-8", "surrogateescape")
-    clean = without(text, secrets)
+    clean = mask_secrets(text, secrets)
     if clean == text:
         return response
     response.close()

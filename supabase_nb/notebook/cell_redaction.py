@@ -85,7 +85,7 @@ class CellRedaction:
         if not isinstance(code, str):
             code = history.input_hist_raw[-1] if history is not None else ""
         self._scan_cell(code)
-        if earlier := redaction.given():
+        if earlier := redaction.given_values():
             self._on_new_secret(earlier, True)
 
     def uninstall(self) -> None:
@@ -192,7 +192,7 @@ class CellRedaction:
         if kind in _QUOTING_MESSAGES and isinstance(content, dict):
             # These are neither run nor stored, so anything that looks like a token can be masked.
             clean: Callable[[str], str] = (
-                redaction.hide if kind == "execute_input" else redaction.mask_colored
+                redaction.scrub if kind == "execute_input" else redaction.mask_colored
             )
             kept = content.get("user_expressions")
             return {**_mask_nested(content, clean), **({} if kept is None else {"user_expressions": kept})}
@@ -222,7 +222,7 @@ class CellRedaction:
             self._in_cells |= in_cells | keys
             self._notice.passwords |= set(filter(redaction.is_password, in_cells)) - self._announced
             self._notice.keys |= keys - self._announced
-            if seen_again := in_cells & set(redaction.given()):
+            if seen_again := in_cells & set(redaction.given_values()):
                 self._notice.tokens |= seen_again
                 self._has_values_for_browser = True
         if in_cells or keys:
@@ -322,7 +322,7 @@ class CellRedaction:
                     from .browser_masking import BrowserMasker
 
                     self._browser_masker = BrowserMasker(self._on_browser_report)
-                values = redaction.given()
+                values = redaction.given_values()
                 self._sent_to_browser.update(values)
                 self._browser_masker.mask(values, self._notice)
             except Exception as error:  # noqa: BLE001 - a broken widget stack must not keep cells from running

@@ -16,7 +16,7 @@ from IPython.core.extensions import ExtensionManager
 from IPython.core.magic import no_var_expand
 
 from ..errors import AuthError, redacted_traceback
-from ..redaction import hide, remember_words
+from ..redaction import remember_words, scrub
 from ..tokens import Secret
 from .arguments import MagicParser, SupabaseUsageError, label
 from .calling_scope import DEFAULT_NAME, Scope, calling_frame
@@ -44,7 +44,7 @@ class MagicFailed(RuntimeError):
 
     def __init__(self, error: Exception) -> None:
         what = str(error).rstrip(".")
-        super().__init__(hide(f"{type(error).__name__}: {what}" if what else type(error).__name__))
+        super().__init__(scrub(f"{type(error).__name__}: {what}" if what else type(error).__name__))
         self._lines = redacted_traceback(error)
 
     def _render_traceback_(self, *_: object) -> list[str]:

@@ -447,7 +447,7 @@ def _read_address(found: _Found, text: str) -> None:
 
 def _address_problem(fields: Mapping[str, list[str]]) -> str:
     if {"error", "error_description", "error_code"} & set(fields):
-        reason = redaction.shown(fields.get("error_description", [""])[0], 200).rstrip(".")
+        reason = redaction.safe_text(fields.get("error_description", [""])[0], 200).rstrip(".")
         return (
             f"This address says that the sign-in failed{': ' if reason else ''}{reason}. "
             "Ask for a new link, or sign in again."

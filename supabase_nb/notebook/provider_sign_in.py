@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .._background import HAS_THREADS, IN_BROWSER, run_soon
+from .._background import HAS_THREADS, IN_BROWSER, run_in_background
 from .._inline_loop import page_loop
 from ..auth.browser_sign_in import LIFETIME, begin_with_provider
 from ..auth.project_settings import fetch_settings
 from ..errors import AuthError
-from ..redaction import shown
+from ..redaction import safe_text
 from ..tokens import Secret
 from .panel_requests import Fields, signed_in
 from .text import word
@@ -51,7 +51,7 @@ _NAMES = {
 def provider_label(provider: str) -> str:
     """The provider's name for people, such as "GitHub"."""
     plain = provider.removeprefix("custom:").replace("_", " ").replace("-", " ")
-    return _NAMES.get(provider.lower()) or shown(plain.title(), 40)
+    return _NAMES.get(provider.lower()) or safe_text(plain.title(), 40)
 
 
 class _Attempt:
@@ -171,7 +171,7 @@ def begin(auth: AuthClient, fields: Fields, send: SendMessage) -> dict[str, Any]
         text = word("form.provider.superseded")
         earlier.send({"type": "returned", "attempt": earlier.id, "ok": False, "text": text})
     if HAS_THREADS:
-        run_soon(attempt.wait, name="supabase-nb-provider")
+        run_in_background(attempt.wait, name="supabase-nb-provider")
     else:
         page_loop().call_later(LIFETIME, attempt.send_result)
     return {"text": "", "attempt": attempt.id, "url": sign_in.url, "nonce": sign_in.nonce.reveal()}

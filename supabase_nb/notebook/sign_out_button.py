@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from .._background import run_soon
+from .._background import run_in_background
 from ..errors import AuthError
-from ..redaction import shown
+from ..redaction import safe_text
 from ..tokens import Secret, read_claims
 from .assets import read_css, read_esm
 from .base_widget import BaseWidget
@@ -57,7 +57,7 @@ class SignOutButton(BaseWidget):
             if self._answer is not None:
                 self.send(self._answer)
         elif content.get("type") == "sign_out" and self._in_progress.acquire(blocking=False):
-            run_soon(self._handle_sign_out, name="supabase-nb-sign-out")
+            run_in_background(self._handle_sign_out, name="supabase-nb-sign-out")
 
     def _handle_sign_out(self) -> None:
         answer = {"type": "answer", "ok": False, "text": word("cells.failed")}
@@ -94,7 +94,7 @@ def sign_out_everywhere(variables: Iterable[object], tokens: Collection[Secret])
     names = [auth.user.email or auth.user.phone or auth.user.id for auth in matching if auth.user]
     for auth in matching:
         auth.sign_out("global")
-    return word("cells.signed_out", who=shown(", ".join(dict.fromkeys(names)), 100))
+    return word("cells.signed_out", who=safe_text(", ".join(dict.fromkeys(names)), 100))
 
 
 def _auth_clients(variables: Iterable[object]) -> list[AuthClient]:

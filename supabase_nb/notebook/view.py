@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
 from ..models import AuthChangeEvent, Session, Status, User, mask_email
-from ..redaction import shown
+from ..redaction import safe_text
 from ..tokens import MASK
 from .calling_scope import DEFAULT_NAME
 from .client_names import client_name
@@ -126,7 +126,7 @@ def describe(auth: AuthClient) -> View:
 
 def _redact(value: Any, longest: int = 400) -> Any:
     if isinstance(value, str):
-        return shown(value, longest)
+        return safe_text(value, longest)
     if isinstance(value, dict):
         return {key: _redact(item, 100 if key == "user" else longest) for key, item in value.items()}
     return [_redact(item, longest) for item in value] if isinstance(value, list) else value

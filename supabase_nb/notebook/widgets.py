@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import traitlets
 
-from .._background import HAS_THREADS, run_soon
+from .._background import HAS_THREADS, run_in_background
 from .._inline_loop import page_loop
 from ..errors import AuthError
 from ..tokens import Secret
@@ -153,7 +153,7 @@ class Display(BaseWidget):
                 if request_id in self._seen_requests:
                     return
                 self._seen_requests.append(request_id)
-            run_soon(self._handle_request, request_id, name, fields, name="supabase-nb-ask")
+            run_in_background(self._handle_request, request_id, name, fields, name="supabase-nb-ask")
 
     def _handle_request(self, request_id: str, name: str, fields: Fields) -> None:
         self.send({"type": "taken", "id": request_id})

@@ -36,7 +36,7 @@ class Person:
 @pytest.fixture
 def person(monkeypatch: pytest.MonkeyPatch) -> Person:
     person = Person()
-    monkeypatch.setattr(prompts, "prompt", lambda: person)
+    monkeypatch.setattr(prompts, "get_prompt", lambda: person)
     monkeypatch.setattr("builtins.input", person)
     return person
 
@@ -147,7 +147,7 @@ def test_a_wrong_password_is_one_line(here: Shell, person: Person) -> None:
 
 @pytest.mark.parametrize("line", ["", " ada@example.com", " --link", " ada@example.com --code"])
 def test_where_nobody_can_be_asked(here: Shell, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
-    monkeypatch.setattr(prompts, "prompt", lambda: None)
+    monkeypatch.setattr(prompts, "get_prompt", lambda: None)
     ran = here.run(f"%supabase_sign_in{line}")
     assert not ran.ok
     assert "UsageError: No interactive input is available here. Run this cell by hand once" in ran.text

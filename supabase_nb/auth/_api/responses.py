@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from ... import errors, tokens
 from ...models import Session, User
-from ...redaction import shown
+from ...redaction import safe_text
 from ...tokens import Secret
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Response:
 
     def redacted(self, text: str) -> str:
         """Make text from this response safe to show. Used for every server text in an error."""
-        return shown(text, secrets=self.request_secrets)
+        return safe_text(text, secrets=self.request_secrets)
 
     def json(self) -> Any:
         """The body's JSON, or ``None`` if it isn't JSON."""

@@ -12,7 +12,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from ..._background import run_soon
+from ..._background import run_in_background
 from ..._fork import renew_after_fork
 from ...log_redaction import log_without_text
 from ...models import AuthCallback, AuthEvent, Session, Subscription
@@ -116,7 +116,7 @@ class ChangeQueue:
             if self._owner is not None or not self._queue:
                 return
         with suppress(RuntimeError):  # the interpreter is shutting down, so no thread can be started
-            run_soon(self.flush, name="supabase-nb-events")
+            run_in_background(self.flush, name="supabase-nb-events")
 
     def flush(self) -> None:
         """Deliver the queue, or wait up to 2 s for the thread that is delivering it.

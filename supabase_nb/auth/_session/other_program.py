@@ -15,7 +15,7 @@ from datetime import datetime
 from ... import errors, tokens
 from ...errors import AuthApiError, AuthStorageError
 from ...models import Session
-from ...storage import MemoryStorage, SessionStorage, ask_storage
+from ...storage import MemoryStorage, SessionStorage, call_storage
 from ...tokens import Secret
 from .stored_session import StoredSession
 
@@ -57,7 +57,7 @@ class SentTokens:
                 if hashed in hashes:
                     return False
                 text = json.dumps({"salt": salt, "sent": [*hashes, hashed][-_MAX_HASHES:]})
-                ask_storage("saved", lambda: self._storage.set(self._key, text))
+                call_storage("saved", lambda: self._storage.set(self._key, text))
         except AuthStorageError:
             return False
         return True
@@ -70,7 +70,7 @@ class SentTokens:
         return not isinstance(self._storage, MemoryStorage) or bool(session.spent_token_hashes)
 
     def _read(self) -> tuple[str, list[str]]:
-        text = ask_storage("read", lambda: self._storage.get(self._key))
+        text = call_storage("read", lambda: self._storage.get(self._key))
         try:
             found = json.loads(text or "")
             salt, hashes = str(found["salt"]), [str(hashed) for hashed in found["sent"]]

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..._background import HAS_THREADS
 from ...errors import AuthStorageError
-from ...storage import SessionStorage, ask_storage, failure_of_storage
+from ...storage import SessionStorage, call_storage, storage_error
 from ...tokens import Secret
 from .._api.server_clock import ServerClock
 from .._owner_loop import Runtime
@@ -121,14 +121,14 @@ class SessionStore:
     # -- calls of the storage: any exception becomes an `AuthStorageError` --------------------------------
 
     def _get(self, key: str) -> str | None:
-        return ask_storage("read", lambda: self.storage.get(key))
+        return call_storage("read", lambda: self.storage.get(key))
 
     def _set(self, key: str, value: str) -> None:
         text, value = Secret(value), ""
-        ask_storage("saved", lambda: self.storage.set(key, text.reveal()))
+        call_storage("saved", lambda: self.storage.set(key, text.reveal()))
 
     def _remove(self, key: str) -> None:
-        ask_storage("removed", lambda: self.storage.remove(key))
+        call_storage("removed", lambda: self.storage.remove(key))
 
     # -- locks --------------------------------------------------------------------------------------------
 
@@ -147,14 +147,14 @@ class SessionStore:
         try:
             locked = bool(stack.enter_context(self.storage.lock(key, timeout)))
         except Exception as error:  # noqa: BLE001
-            logger.warning("%s", failure_of_storage(error, "locked"))
+            logger.warning("%s", storage_error(error, "locked"))
         try:
             yield locked
         finally:
             try:
                 stack.close()
             except Exception as error:  # noqa: BLE001
-                logger.warning("%s", failure_of_storage(error, "unlocked"))
+                logger.warning("%s", storage_error(error, "unlocked"))
 
     def version(self, session_id: str | None) -> object:
         """A value that changes when another kernel changes this session's record or this name's copy."""
@@ -232,7 +232,7 @@ class SessionStore:
         try:
             where = f" It was kept as {aside(key)}." if aside else ""
         except Exception as error:  # noqa: BLE001
-            return None, failure_of_storage(error, "set aside")
+            return None, storage_error(error, "set aside")
         damaged = StorageDamaged(f"The stored session is damaged.{where} Sign in or restore a session again.")
         logger.warning("%s", damaged)
         return None, damaged
