@@ -96,9 +96,8 @@ def create_transport(url: httpx.URL) -> httpx.BaseTransport:
 
 def proxy_of(url: httpx.URL) -> str | None:
     """The system's proxy for an address; ``None``: no proxy."""
-    # A client with its own transport doesn't look for proxies. Requests to this machine have no TLS, so a
-    # proxy on
-    # another machine could read the tokens.
+    # httpx doesn't look for proxies if it is given a transport. Requests to this machine have no TLS, so a
+    # proxy on another machine could read the tokens.
     if is_this_machine(url.host) or urllib.request.proxy_bypass(url.host):
         return None
     proxies = urllib.request.getproxies()

@@ -76,9 +76,8 @@ class FileStorage:
             )
         if open_to_others:
             raise AuthStorageError(
-                f"The stored session was not used: other users can read its file, and its mode could not "
-                "be changed. "
-                f"Run `chmod 600 {file}` as its owner and sign in again, or use --storage memory.",
+                "The stored session was not used: other users can read its file, and its mode could not be "
+                f"changed. Run `chmod 600 {file}` as its owner and sign in again, or use --storage memory.",
                 code="storage_open_to_others",
             )
         return data.decode("utf-8", "replace")
@@ -254,8 +253,7 @@ def data_folder(path: str | os.PathLike[str] | None, name: str = "sessions") -> 
     except RuntimeError:
         raise AuthStorageError(
             "The session can't be stored, because the home folder is unknown. Set HOME, set "
-            "SUPABASE_NB_SESSIONS "
-            "to a folder, or keep the session in memory (--storage memory)."
+            "SUPABASE_NB_SESSIONS to a folder, or keep the session in memory (--storage memory)."
         ) from None
 
 

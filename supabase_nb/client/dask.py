@@ -249,9 +249,8 @@ class RemoteTokens:
         del published
         if found is None:
             raise AuthRetryableError(
-                f"The session could not be read from the cluster's scheduler ({failure}). Check that "
-                "this runs in "
-                "a task, and that the notebook that shared the session is still running."
+                f"The session could not be read from the cluster's scheduler ({failure}). Check that this "
+                "runs in a task, and that the notebook that shared the session is still running."
             )
         self.cached = found
         return found

@@ -205,7 +205,9 @@ class SessionManager:
                 require_same_user(user, snapshot.session.user.id)
                 session = snapshot.session.with_user(user)
                 record = snapshot.record.rotated_to(session)
-                failure = await self.store.run(lambda: self.store.save(record, use=not snapshot.detached))
+                failure = await self.store.run(
+                    lambda: self.store.save(record, assign_name=not snapshot.detached)
+                )
                 changed = snapshot._replace(
                     session=session, record=record, saved=failure is None, error=failure
                 )

@@ -253,14 +253,14 @@ class TokenRefresher:
         raise refused
 
     async def exchange(
-        self, pair: TokenPair, user: User | None = None, known: StoredSession | None = None
+        self, pair: TokenPair, user: User | None = None, record: StoredSession | None = None
     ) -> tuple[Session, bool]:
         """Send the refresh token of a pair.
 
         Args:
             pair: The tokens.
             user: The tokens' user, if known.
-            known: This session as it was stored here, if it was.
+            record: This session as it was stored here, if it was.
 
         Returns:
             The session with its new tokens, and whether another program has refreshed it too.
@@ -270,7 +270,7 @@ class TokenRefresher:
         """
         sent = self.store.sent
         first = await self.store.run(lambda: sent.record_sending(pair.refresh_token))
-        known = known if first else None  # otherwise we may see the effect of our own earlier request
+        record = record if first else None  # otherwise we may see the effect of our own earlier request
         try:
             session = await self.api.refresh(pair.refresh_token, pair.claims, user)
         except AuthApiError as error:
@@ -278,8 +278,8 @@ class TokenRefresher:
         else:
             self.state.exchanged_at = self._clock.clock.steady()
             require_same_user(session.user, user.id if user else pair.user_id)
-            return session, known is not None and refreshed_elsewhere(known.session, session)
-        another = known is not None and refused.code == _ALREADY_USED and sent.has_full_history(known)
+            return session, record is not None and refreshed_elsewhere(record.session, session)
+        another = record is not None and refused.code == _ALREADY_USED and sent.has_full_history(record)
         raise other_program_error(refused) if another else refused
 
     async def save_and_activate(
@@ -323,7 +323,7 @@ class TokenRefresher:
                 if current.session is not None and not current.detached:
                     return current.session
             detached = self.state.snapshot.detached
-            failure = await self.store.run(lambda: self.store.save(record, use=not detached))
+            failure = await self.store.run(lambda: self.store.save(record, assign_name=not detached))
             snapshot = SessionSnapshot(
                 session,
                 "active",

@@ -248,20 +248,25 @@ class SessionStore:
     # -- writing ------------------------------------------------------------------------------------------
 
     def save(
-        self, record: StoredSession, *, use: bool, stored: StoredSession | None = None
+        self, record: StoredSession, *, assign_name: bool, previous: StoredSession | None = None
     ) -> AuthStorageError | None:
         """Store a session.
 
         Args:
             record: The session.
-            use: Make this client's name use it. Otherwise, only the names that already use it are updated.
-            stored: The record that this name uses. If it is the same, nothing is written.
+            assign_name: Make this client's name use it. Otherwise, update only the names that already do.
+            previous: The record that this name uses. If it is the same, nothing is written.
 
         Returns:
             The error, if it could not be saved.
         """
         offset = self.clock.offset
-        if use and stored is not None and record.same_as(stored, offset) and self._is_indexed(record):
+        if (
+            assign_name
+            and previous is not None
+            and record.same_as(previous, offset)
+            and self._is_indexed(record)
+        ):
             return None
         record = record._replace(clock_offset=offset)
         text = Secret(record.to_text())
@@ -270,7 +275,7 @@ class SessionStore:
                 index = self._index()
                 self._set(self._key_of(record.id), text.reveal())
                 names = self._names_of(record.id, index) - {self.key}
-                if use or self._name_uses(self.key, record.id):
+                if assign_name or self._name_uses(self.key, record.id):
                     names.add(self.key)
                 for name in sorted(names):
                     self._set(name, text.reveal())

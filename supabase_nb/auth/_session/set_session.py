@@ -233,7 +233,7 @@ class SetSession:
         event: AuthChangeEvent,
         cause: str,
         operation: SessionOperation,
-        stored: StoredSession | None = None,
+        previous: StoredSession | None = None,
         *,
         notice: str | None = None,
         issued: bool,
@@ -245,7 +245,7 @@ class SetSession:
             event: The event for subscribers.
             cause: The cause, as shown to the user.
             operation: The operation that led to it.
-            stored: The record that this client's name uses now.
+            previous: The record that this client's name uses now.
             notice: A note to show in the panel.
             issued: Whether the server issued these tokens for this call.
 
@@ -261,7 +261,9 @@ class SetSession:
                 return session
             self._state.supersede_earlier(operation)
             self._signing_out.cancel_pending(session)
-            failure = await self._store.run(lambda: self._store.save(record, use=True, stored=stored))
+            failure = await self._store.run(
+                lambda: self._store.save(record, assign_name=True, previous=previous)
+            )
             self._state.set_notice("detached", None)
             self._state.set_notice("storage", notice)
             snapshot = SessionSnapshot(
@@ -285,14 +287,13 @@ class SetSession:
         same = current is not None and current.id == record.id
         if issued and (same or operation.abandoned):
             # The caller's or the current tokens have been used by now, and these replace them.
-            await self._store.run(lambda: self._store.save(record, use=False))
+            await self._store.run(lambda: self._store.save(record, assign_name=False))
         elif issued:
             self._signing_out.revoke_later(record.session, "local")
         if not same:
             raise AuthError(
-                "Another sign-out or sign-in finished during this call, so the session of this call is "
-                "not used. "
-                "To use it, call it again.",
+                "Another sign-out or sign-in finished during this call, so the session of this call is not "
+                "used. To use it, call it again.",
                 code="superseded",
             )
 

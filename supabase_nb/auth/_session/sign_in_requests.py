@@ -125,13 +125,13 @@ def verifier_store(manager: SessionManager) -> VerifierStore:
 async def prepare_request(
     manager: SessionManager,
     path: str,
-    given: Mapping[str, Any],
+    fields: Mapping[str, Any],
     *,
     pkce: bool = False,
     recovery: bool = False,
 ) -> tuple[str, dict[str, object]]:
     """The path and JSON body for the given fields."""
-    body = dict(given)
+    body = dict(fields)
     redirect_to, captcha_token = body.pop("redirect_to", None), body.pop("captcha_token", None)
     if captcha_token is not None:
         body["gotrue_meta_security"] = {"captcha_token": captcha_token}

@@ -141,7 +141,7 @@ class StorageSync:
         record = snapshot.record
         assert record is not None
         if locked:
-            error = await self._store.run(lambda: self._store.save(record, use=not snapshot.detached))
+            error = await self._store.run(lambda: self._store.save(record, assign_name=not snapshot.detached))
             self._state.replace(snapshot._replace(saved=error is None, error=error))
         elif snapshot.saved:
             self._state.replace(snapshot._replace(saved=False, error=error or snapshot.error))

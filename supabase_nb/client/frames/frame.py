@@ -278,8 +278,7 @@ class _FrameBuilder:
         elif who != self._who:
             raise AuthError(
                 f"The user changed while {self._query.name} was loading: {self._who[1]} before, {who[1]} "
-                "now. "
-                "Run it again.",
+                "now. Run it again.",
                 code="user_changed",
             )
 
@@ -309,9 +308,8 @@ class _FrameBuilder:
             text += "Rows that existed the whole time are in the frame exactly once."
         else:
             text += (
-                "Rows may be missing or repeated, because the server doesn't reveal the primary key. Run "
-                "it again, "
-                'or pass columns that are unique together: frame(…, key=["day", "id"]).'
+                "Rows may be missing or repeated, because the server doesn't reveal the primary key. Run it "
+                'again, or pass columns that are unique together: frame(…, key=["day", "id"]).'
             )
         warnings.warn(text, DataWarning, stacklevel=caller_stacklevel())
         return text
