@@ -24,7 +24,7 @@ from ..storage import storage_key as key_of
 from . import emails, providers, session_methods, sign_in, user_methods
 from ._api.endpoints import AuthAPI
 from ._api.server_clock import Clock, ServerClock
-from ._api.verified_claims import TokenVerifier
+from ._api.token_verifier import TokenVerifier
 from ._owner_loop import owner_loop
 from ._session.change_queue import Change, run_awaitable
 from ._session.manager import SessionManager

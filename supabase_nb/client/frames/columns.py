@@ -185,7 +185,7 @@ def as_json(values: Iterable[Any]) -> list[str | None]:
     return [None if value is None else json.dumps(value, ensure_ascii=False, default=str) for value in values]
 
 
-def flat_lists(values: Iterable[Any]) -> bool:
+def are_flat_lists(values: Iterable[Any]) -> bool:
     """Whether these are lists of simple values of one type, which other libraries have a type for."""
     types = set()
     for value in values:
@@ -197,11 +197,11 @@ def flat_lists(values: Iterable[Any]) -> bool:
     return len(types) <= 1 and not types & {dict, list, Decimal}
 
 
-def without_offset(values: Iterable[Any]) -> list[Any]:
+def without_time_zone(values: Iterable[Any]) -> list[Any]:
     """Times in UTC without a time zone."""
     return [None if value is None else value[:-6] for value in values]
 
 
-def missing(package: str) -> ImportError:
+def missing_package_error(package: str) -> ImportError:
     """The error for a library that isn't installed."""
     return ImportError(f"This needs {package}: pip install {package}", name=package)
