@@ -15,7 +15,7 @@ from . import _http as httpx
 _FORBIDDEN_HEADERS = frozenset(
     {"accept-encoding", "connection", "content-length", "cookie", "host", "transfer-encoding", "user-agent"}
 )
-# The browser has already decoded the body.
+# Headers about the body as it was sent. The browser has already decoded it.
 _TRANSFER_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
@@ -134,7 +134,7 @@ def _timeout_error(request: httpx.Request) -> httpx.RequestError:
 
 
 def _connect_error(request: httpx.Request) -> httpx.RequestError:
-    # A browser doesn't distinguish these.
+    # A browser reports both in the same way.
     text = f"{request.url.host} could not be reached, or it does not allow requests from this page (CORS)"
     return httpx.ConnectError(text, request=request)
 

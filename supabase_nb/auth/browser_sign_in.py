@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # parameters whose names contain "state".
 _NONCE = "supabase_nb_state"
 _CLIENT_NAME = "supabase-nb"
-#: How long the auth server keeps a sign-in that was begun, in seconds.
+#: How long the auth server keeps an unfinished sign-in, in seconds.
 LIFETIME = 300.0
 
 _ExchangeCode = Callable[["SessionManager", Secret], Coroutine[Any, Any, SessionResponse]]
@@ -57,7 +57,7 @@ class BrowserSignIn:
 
     @property
     def nonce(self) -> Secret:
-        """What the address that the browser is sent back to has to contain."""
+        """The value that the returned address must contain."""
         return self._nonce[1]
 
     def __repr__(self) -> str:
@@ -85,7 +85,7 @@ class BrowserSignIn:
             try:
                 raise refused
             finally:
-                del refused  # else its traceback and this frame would keep each other, and the sign-in, alive
+                del refused  # otherwise its traceback and this frame would keep each other alive
         code = fields.get("code")
         if not code:
             raise no_credentials_error()

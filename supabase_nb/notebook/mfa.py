@@ -157,7 +157,7 @@ def _print_qr_code(totp: Any) -> Callable[[bool], None]:
     else:
         segno.make(totp.uri).terminal(out=shown, compact=True)
     shown.write(f"Add this key to your authenticator app: {grouped(totp.secret)}\n")
-    # IPython keeps what is written by the stream's own `write`, which it replaces, and %notebook saves it.
+    # IPython replaces `sys.stdout.write` to record outputs, which %notebook saves. The class's method isn't.
     type(sys.stdout).write(sys.stdout, shown.getvalue())
     sys.stdout.flush()
     return lambda done: None

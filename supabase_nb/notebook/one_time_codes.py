@@ -1,4 +1,4 @@
-"""One-time codes: signing in with one, and the key that an authenticator app makes them from."""
+"""One-time codes: signing in with one, and showing the key of an authenticator app."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def publish_widget(bundle: tuple[dict[str, Any], dict[str, Any]], plain: str, ht
 
 
 def running_cell() -> tuple[str, str]:
-    """The running cell, and this execution of it, as far as they can be identified."""
+    """Ids of the running cell and of this execution of it; empty if unknown."""
     shell: Any = get_ipython()
     kernel = getattr(shell, "kernel", None)
     if kernel is None:

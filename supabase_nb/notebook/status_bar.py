@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 #: The comm's name and id. A kernel has only one.
 COMM_NAME = "supabase-nb.status-bar"
-#: Of several clients, the first in this order is shown.
+#: Of several clients, the one whose status comes first here is shown.
 STATUS_PRIORITY = ("expired", "retrying", "signed_out", "restoring", "refreshing", "active")
 
 _log = logging.getLogger("supabase_nb")
 
 
 class StatusView(TypedDict):
-    """What is shown, without a user's name or address. Empty text: nothing."""
+    """The contents of the status bar, without the user's name. Empty text: hidden."""
 
     status: str
     text: str

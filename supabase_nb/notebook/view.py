@@ -181,7 +181,7 @@ def _user(user: User, session: Session | None) -> UserView:
 
 
 def _second_factor(session: Session) -> SecondFactorView | None:
-    """The user's factors, as far as the session knows them. Sends no request."""
+    """The factors that the session's user data contains. Sends no request."""
     verified = [factor for factor in session.user.factors if factor.status == "verified"]
     if not verified or session.claims.get("aal") != "aal1":
         return None

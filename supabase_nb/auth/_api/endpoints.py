@@ -332,7 +332,7 @@ class AuthAPI:
         from ..._connection_pool import Pool
 
         self._pool = Pool()
-        # Closed with an API that is dropped; when the interpreter ends, it goes anyway.
+        # Close the pool when this object is garbage-collected, but not at interpreter exit.
         weakref.finalize(self, self._pool.close).atexit = False
         return ThreadedTransport(self._pool)
 
@@ -340,7 +340,7 @@ class AuthAPI:
 async def _with_timeout(sending: Coroutine[Any, Any, _T]) -> _T:
     if sys.version_info < (3, 11):
         return await asyncio.wait_for(sending, REQUEST_TIMEOUT)
-    async with asyncio.timeout(REQUEST_TIMEOUT):  # needs no task of its own
+    async with asyncio.timeout(REQUEST_TIMEOUT):  # without another task, unlike `wait_for`
         return await sending
 
 

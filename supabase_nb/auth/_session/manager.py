@@ -173,7 +173,7 @@ class SessionManager:
                 session = found.record.session
                 self.clock.hint(found.record.clock_offset, not_before=session.issued_at)
                 status: Status = "restoring" if self.refresher.auto_refresh else "active"
-                # Subscribers were told before that there was no session.
+                # Subscribers have already received an event without a session.
                 event = AuthChangeEvent.SIGNED_IN if self._restored else None
                 verified = not self.refresher.auto_refresh
                 restored = SessionSnapshot(
@@ -297,7 +297,7 @@ class SessionManager:
         return idle and version != self.sync.version
 
     async def run_due(self) -> None:
-        """Do what is due."""
+        """Do the work that is due."""
         self.changes.flush_soon()
         await self.background.run_due()
         await self.signing_out.send_due()

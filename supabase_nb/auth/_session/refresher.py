@@ -317,7 +317,7 @@ class TokenRefresher:
                 self.state.signed_out_elsewhere()
                 raise not_signed_in()
             if stored and before.saved and not record.is_spent(stored.pair.refresh_token):
-                # The lock was broken because its holder hung, so what was saved since then takes precedence.
+                # Another kernel took over the lock because we hung. What it saved takes precedence.
                 await self._sync.reconcile(found, locked=True)
                 current = self.state.snapshot
                 if current.session is not None and not current.detached:

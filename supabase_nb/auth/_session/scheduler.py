@@ -33,7 +33,7 @@ class ScheduledClient(Protocol):
         """Whether the stored session has changed since the client last read it."""
 
     async def run_due(self) -> None:
-        """Do what is due."""
+        """Do the work that is due."""
 
 
 class _ClientState:
@@ -156,7 +156,7 @@ class RefreshScheduler:
     async def _run(self, client: ScheduledClient, state: _ClientState) -> None:
         try:
             await client.run_due()
-        except Exception as error:  # noqa: BLE001  (the client's state says what became of it)
+        except Exception as error:  # noqa: BLE001  (the client's state shows the error)
             logger.info("background work ended with %s", type(error).__name__)
         finally:
             state.working = False

@@ -35,5 +35,5 @@ def parse(text: str) -> Index:
 
 
 def to_text(index: Index) -> str:
-    """What goes into storage."""
+    """The text for the storage."""
     return json.dumps({key: {"names": e.names, "used": round(e.last_used)} for key, e in index.items()})

@@ -215,7 +215,7 @@ class _FrameBuilder:
         return order, reading
 
     def _all_columns_order(self, names: Iterable[str]) -> Order:
-        """The user's order, then these columns, as far as the server can order by them."""
+        """The user's order, then those of these columns that the server can order by."""
         ordered = [term.column for term in keyset.parse(self._query.order) or ()]
         terms = [Term(name) for name in names if name not in ordered and self._query.may_order_by(name)]
         text = ",".join([*([self._query.order] if self._query.order else []), *map(str, terms)])
@@ -326,7 +326,7 @@ class _FrameBuilder:
         return text
 
     def _explain_empty(self, reading: Reading) -> tuple[str, list[str]]:
-        """Why there are no rows, as far as known, and the columns if a row is visible."""
+        """Why there may be no rows, and the columns if a row is visible."""
         query, name = self._query, self._query.name
         who = self._who[1] if self._who is not None else _SIGNED_OUT
         if query.is_function:

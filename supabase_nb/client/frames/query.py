@@ -87,10 +87,10 @@ class Query:
 
 
 def _names_of(part: str) -> list[str]:
-    """What a part of `select` that is no plain column, such as an embedded table, is called in the answer."""
+    """The possible names in the response of a part of `select` that isn't a plain column."""
     found = [name.strip() for name in _NAME.findall(part.partition("::")[0])]
     if part.startswith("..."):
-        return found  # one of those in the parentheses
+        return found  # a spread: its columns are in the parentheses
     if ("->" in part or part.endswith("()")) and not _ALIASED.match(part):
         return found[-1:]
     return found[:1]

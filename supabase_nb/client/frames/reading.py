@@ -46,7 +46,7 @@ class Order:
     Args:
         terms: Its columns; ``None`` if some aren't plain columns.
         text: The order in PostgREST's syntax.
-        unique: Whether no two rows have the same place in it, as far as known.
+        unique: Whether it is assumed that no two rows have the same values in its columns.
         complete: Whether there is no better order.
     """
 
