@@ -22,7 +22,6 @@ from supabase_nb import log_redaction, redaction
 from supabase_nb.errors import AuthError
 from supabase_nb.redaction import (
     MAX_REMEMBERED,
-    hide,
     known_in,
     listen,
     mask,
@@ -30,6 +29,7 @@ from supabase_nb.redaction import (
     redact,
     remember,
     remember_pair,
+    scrub,
 )
 from supabase_nb.scan.secret_kinds import find
 from supabase_nb.token_search import shapes
@@ -212,7 +212,7 @@ def test_logs_and_tracebacks_know_the_values(caplog, monkeypatch):
     monkeypatch.setattr(AuthError, "show_traceback", True)
     assert value not in "".join(caught.value._render_traceback_())
     assert value in "".join(traceback.format_exception(caught.value)), "or there was nothing to mask"
-    assert hide(f"refresh_token={value}").count(value) == 0
+    assert scrub(f"refresh_token={value}").count(value) == 0
 
 
 def test_values_are_in_no_view_of_the_module():
@@ -247,5 +247,5 @@ def test_a_logged_message_hides_a_refresh_token_of_letters(written, rest):
     """A kernel at DEBUG logs a cell inside of the message that asked to run it."""
     at, rt = jwt(**SESSION), word()
     logged = written({"code": f"%supabase_set_session {at} {rt}{rest}", "silent": False})
-    assert at not in hide(logged)
-    assert rt not in hide(logged)
+    assert at not in scrub(logged)
+    assert rt not in scrub(logged)

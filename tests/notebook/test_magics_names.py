@@ -309,7 +309,7 @@ def test_any_text_is_understood_or_refused(text):
     parser.add_argument("words", nargs="*")
     names = {"at": MY_AT, "rt": MY_RT, "a": {"t": [MY_AT]}}
     with contextlib.suppress(SupabaseUsageError):
-        for word in strip_keywords(parser.read(text).words):
+        for word in strip_keywords(parser.parse_line(text).words):
             resolve(word, names, what="the access token", environ={})
 
 
