@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from .storage import FileStorage, KeyringStorage, MemoryStorage, SessionStorage
 
 # The module of each public name. Imported on first use, so that `%load_ext` is fast.
-_HOMES = {
+_MODULES = {
     "auth": ("AuthClient",),
     "client": ("Client", "create_client"),
     "client.client_options": ("ClientOptions",),
@@ -138,7 +138,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    for module, names in _HOMES.items():
+    for module, names in _MODULES.items():
         if name in names:
             value: object = getattr(import_module(f".{module}", __name__), name)
             globals()[name] = value

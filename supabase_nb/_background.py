@@ -12,7 +12,7 @@ IN_BROWSER = sys.platform == "emscripten"
 HAS_THREADS = not IN_BROWSER
 
 
-def run_soon(call: Callable[..., object], *args: Any, name: str) -> None:
+def run_in_background(call: Callable[..., object], *args: Any, name: str) -> None:
     """Call a function in a daemon thread; in a browser, on the page's event loop when it is idle.
 
     Raises:

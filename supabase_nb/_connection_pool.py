@@ -21,45 +21,45 @@ class Pool(httpx.BaseTransport):
 
     def __init__(self) -> None:
         self._opened: dict[tuple[int, str, str], httpx.BaseTransport] = {}
-        self._under_way: set[tuple[int, object]] = set()
+        self._active_requests: set[tuple[int, object]] = set()
         self._closed = False
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request."""
         process, url = os.getpid(), request.url
-        mark = (process, object())
-        self._under_way.add(mark)
+        request_id = (process, object())
+        self._active_requests.add(request_id)
         response = None
         try:
-            here = (process, url.scheme, url.host)
-            transport = self._opened.get(here)
+            key = (process, url.scheme, url.host)
+            transport = self._opened.get(key)
             if transport is None:
-                transport = self._opened.setdefault(here, open_connections(url))
+                transport = self._opened.setdefault(key, create_transport(url))
             response = transport.handle_request(request)
             if not response.is_closed:
                 body = response.stream
                 assert isinstance(body, httpx.SyncByteStream)
-                response.stream = _Body(body, lambda: self._finished(mark))
+                response.stream = _Body(body, lambda: self._request_finished(request_id))
             return response
         finally:
             if response is None or response.is_closed:
-                self._finished(mark)
+                self._request_finished(request_id)
 
-    def _finished(self, mark: tuple[int, object]) -> None:
-        self._under_way.discard(mark)
+    def _request_finished(self, request_id: tuple[int, object]) -> None:
+        self._active_requests.discard(request_id)
         if self._closed:
-            self._drop()
+            self._close_connections()
 
     def close(self) -> None:
         """Close the connections when no request is running. Each later request opens its own."""
         self._closed = True
-        self._drop()
+        self._close_connections()
 
-    def _drop(self) -> None:
+    def _close_connections(self) -> None:
         process = os.getpid()
-        if not any(mark[0] == process for mark in list(self._under_way)):
-            for here in [here for here in list(self._opened) if here[0] == process]:
-                transport = self._opened.pop(here, None)
+        if not any(request_id[0] == process for request_id in list(self._active_requests)):
+            for key in [key for key in list(self._opened) if key[0] == process]:
+                transport = self._opened.pop(key, None)
                 if transport is not None:
                     transport.close()
 
@@ -86,7 +86,7 @@ class _Body(httpx.SyncByteStream):
             self._finished()
 
 
-def open_connections(url: httpx.URL) -> httpx.BaseTransport:
+def create_transport(url: httpx.URL) -> httpx.BaseTransport:
     """Connections to a host.
 
     Args:
@@ -126,9 +126,8 @@ def open_connections(url: httpx.URL) -> httpx.BaseTransport:
 
 def proxy_of(url: httpx.URL) -> str | None:
     """The system's proxy for an address; ``None``: no proxy."""
-    # A client with its own transport doesn't look for proxies. Requests to this machine have no TLS, so a
-    # proxy on
-    # another machine could read the tokens.
+    # httpx doesn't look for proxies if it is given a transport. Requests to this machine have no TLS, so a
+    # proxy on another machine could read the tokens.
     if is_this_machine(url.host) or urllib.request.proxy_bypass(url.host):
         return None
     proxies = urllib.request.getproxies()

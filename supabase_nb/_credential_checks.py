@@ -16,7 +16,7 @@ _THIRD_PARTIES = re.compile(
     r"|cognito-idp\.[a-z0-9-]+\.amazonaws\.com"
 )
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.1
-_LOOKS_LIKE = "A project's URL looks like https://abcd.supabase.co (Project Settings, API)."
+_EXAMPLE_URL = "A project's URL looks like https://abcd.supabase.co (Project Settings, API)."
 _PROJECT_HOST = re.compile(r"([a-z0-9-]+)\.supabase\.co")
 
 
@@ -142,7 +142,7 @@ def check_header(name: object, value: Secret) -> None:
         raise AuthError(f"The value of the header {name} is not valid. Use a string of ASCII characters.")
 
 
-def project_url(url: str) -> str:
+def normalize_project_url(url: str) -> str:
     """The project's URL, also from a dashboard page, ``…/rest/v1`` or a bare host.
 
     Raises:
@@ -157,13 +157,13 @@ def project_url(url: str) -> str:
     except ValueError:
         parts = None
     if parts is None:
-        raise AuthError(f"This is not a project's URL. {_LOOKS_LIKE}", code="invalid_url")
+        raise AuthError(f"This is not a project's URL. {_EXAMPLE_URL}", code="invalid_url")
     if parts.hostname in ("supabase.com", "www.supabase.com", "app.supabase.com", "app.supabase.io"):
         page = re.match(r"(?:/dashboard)?/project/([a-z0-9]+)(?:/|$)", parts.path)
         if page:
             return f"https://{page[1]}.supabase.co"
         raise AuthError(
-            f"This is a page of Supabase's website, not a project's URL. {_LOOKS_LIKE}", code="invalid_url"
+            f"This is a page of Supabase's website, not a project's URL. {_EXAMPLE_URL}", code="invalid_url"
         )
     return re.sub(r"/(?:auth|rest|storage|functions|realtime|graphql)/v1(?:/[^?#]*)?$", "", text)
 

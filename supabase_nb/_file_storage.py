@@ -25,7 +25,7 @@ logger = logging.getLogger("supabase_nb")
 LOCK_TIMEOUT = 30.0
 # In characters: of a file's name, without its ending. File systems allow 255, also for temporary files.
 _LONGEST_NAME = 180
-_locked_in_page: set[Path] = set()
+_locked_without_threads: set[Path] = set()
 
 
 class FileStorage:
@@ -44,7 +44,7 @@ class FileStorage:
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         path = path or os.environ.get("SUPABASE_NB_SESSIONS")
-        self.path = home_folder(path)
+        self.path = data_folder(path)
 
     def __repr__(self) -> str:
         return f"FileStorage({str(self.path)!r})"
@@ -67,7 +67,7 @@ class FileStorage:
             # Don't wait for a pipe, and don't follow a link.
             fd = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
             try:
-                open_to_others = not self._close_to_others(fd, file)
+                open_to_others = not self._restrict_access(fd, file)
                 with open(fd, "rb", closefd=False) as stream:
                     data = b"" if open_to_others else stream.read()
             finally:
@@ -78,13 +78,12 @@ class FileStorage:
             failure = error
         if failure is not None:
             raise AuthStorageError(
-                f"The stored session could not be read ({_reason(failure)}). Check {file}."
+                f"The stored session could not be read ({_error_text(failure)}). Check {file}."
             )
         if open_to_others:
             raise AuthStorageError(
-                f"The stored session was not used: other users can read its file, and its mode could not "
-                "be changed. "
-                f"Run `chmod 600 {file}` as its owner and sign in again, or use --storage memory.",
+                "The stored session was not used: other users can read its file, and its mode could not be "
+                f"changed. Run `chmod 600 {file}` as its owner and sign in again, or use --storage memory.",
                 code="storage_open_to_others",
             )
         return data.decode("utf-8", "replace")
@@ -100,7 +99,7 @@ class FileStorage:
         failure = self._write(self._file(key), text)
         if failure is not None:
             raise AuthStorageError(
-                f"The session could not be saved ({_reason(failure)}). It stays usable until the kernel "
+                f"The session could not be saved ({_error_text(failure)}). It stays usable until the kernel "
                 f"stops. Check {self.path}, or choose another storage (--storage memory)."
             )
 
@@ -129,30 +128,30 @@ class FileStorage:
                     os.unlink(temporary)
         return None
 
-    def _make_folder(self, *, said: bool = False) -> None:
+    def _make_folder(self, *, already_warned: bool = False) -> None:
         _make_folders(self.path)
         if os.name != "posix":
             return
         found = self.path.stat()
-        if not _open_to_others(found):
+        if not _is_open_to_others(found):
             return
         # A shared folder such as /tmp is writable by everyone, even if root owns it.
         shared = bool(found.st_mode & stat.S_ISVTX)
-        if not shared and _tighten(self.path, found, 0o700, self.path, said=said):
+        if not shared and _restrict_mode(self.path, found, 0o700, self.path, already_warned=already_warned):
             return
         if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise PermissionError(0, f"other users can write to {self.path}; choose another folder")
 
-    def _close_to_others(self, fd: int, file: Path) -> bool:
+    def _restrict_access(self, fd: int, file: Path) -> bool:
         """Make sure that only the owner can read the open file. Returns whether that succeeded."""
         found = os.fstat(fd)
-        if not _open_to_others(found):
+        if not _is_open_to_others(found):
             return True
-        if not stat.S_ISREG(found.st_mode) or not _tighten(fd, found, 0o600, file):
+        if not stat.S_ISREG(found.st_mode) or not _restrict_mode(fd, found, 0o600, file):
             return False
         # Its folder was probably opened to others too. Otherwise, the next save checks again.
         with suppress(OSError):
-            self._make_folder(said=True)
+            self._make_folder(already_warned=True)
         return True
 
     def _sync_folder(self) -> None:
@@ -182,7 +181,7 @@ class FileStorage:
         if failed is not None:
             error_, place = failed
             raise AuthStorageError(
-                f"The stored session could not be removed ({_reason(error_)}). Delete {place}."
+                f"The stored session could not be removed ({_error_text(error_)}). Delete {place}."
             )
 
     def set_aside(self, key: str) -> str:
@@ -212,13 +211,13 @@ class FileStorage:
 def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
     if IN_BROWSER:
         # Without threads, nothing could release the lock, and a kernel in another tab can't be locked out.
-        free = file not in _locked_in_page
-        _locked_in_page.add(file)
+        free = file not in _locked_without_threads
+        _locked_without_threads.add(file)
         try:
             yield free
         finally:
             if free:
-                _locked_in_page.discard(file)
+                _locked_without_threads.discard(file)
         return
     from filelock import FileLock, Timeout
 
@@ -233,7 +232,7 @@ def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
             logger.warning("another kernel has had the lock of the stored session for %.0f s", timeout)
     except (OSError, NotImplementedError) as error:
         # In a read-only folder, or on a file system without locks, reading still works.
-        reason = _reason(error) if isinstance(error, OSError) else type(error).__name__
+        reason = _error_text(error) if isinstance(error, OSError) else type(error).__name__
         logger.warning("the stored session could not be locked (%s); continuing without a lock", reason)
     try:
         yield locked
@@ -242,7 +241,7 @@ def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
             lock.release()
 
 
-def home_folder(path: str | os.PathLike[str] | None, name: str = "sessions") -> Path:
+def data_folder(path: str | os.PathLike[str] | None, name: str = "sessions") -> Path:
     """The folder `path`, or by default one in the user's data folder.
 
     Raises:
@@ -260,8 +259,7 @@ def home_folder(path: str | os.PathLike[str] | None, name: str = "sessions") -> 
     except RuntimeError:
         raise AuthStorageError(
             "The session can't be stored, because the home folder is unknown. Set HOME, set "
-            "SUPABASE_NB_SESSIONS "
-            "to a folder, or keep the session in memory (--storage memory)."
+            "SUPABASE_NB_SESSIONS to a folder, or keep the session in memory (--storage memory)."
         ) from None
 
 
@@ -315,11 +313,13 @@ def _lock_file(fd: int) -> bool | None:
     return True
 
 
-_NO_MODES = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+_MODES_UNSUPPORTED = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _folders_without_modes: set[Path] = set()
 
 
-def _tighten(target: int | Path, found: os.stat_result, mode: int, path: Path, *, said: bool = False) -> bool:
+def _restrict_mode(
+    target: int | Path, found: os.stat_result, mode: int, path: Path, *, already_warned: bool = False
+) -> bool:
     """Remove other users' access to a file or folder of this user.
 
     On a file system without modes, this logs a warning once and continues.
@@ -329,7 +329,7 @@ def _tighten(target: int | Path, found: os.stat_result, mode: int, path: Path, *
         found: Its status.
         mode: The new mode.
         path: The path for the log.
-        said: Whether the warning was already logged.
+        already_warned: Whether the warning was already logged.
 
     Returns:
         ``False`` if another user owns it, or the system refuses.
@@ -341,10 +341,10 @@ def _tighten(target: int | Path, found: os.stat_result, mode: int, path: Path, *
     try:
         os.chmod(target, mode)
     except OSError as error:
-        if error.errno not in _NO_MODES:
+        if error.errno not in _MODES_UNSUPPORTED:
             return False
-    if not _open_to_others(os.stat(target)):
-        if said:
+    if not _is_open_to_others(os.stat(target)):
+        if already_warned:
             return True
         logger.warning("other users had access to %s; their access was removed", path)
         return True
@@ -359,9 +359,9 @@ def _tighten(target: int | Path, found: os.stat_result, mode: int, path: Path, *
     return True
 
 
-def _open_to_others(found: os.stat_result) -> bool:
+def _is_open_to_others(found: os.stat_result) -> bool:
     return os.name == "posix" and bool(found.st_mode & (stat.S_IRWXG | stat.S_IRWXO))
 
 
-def _reason(error: OSError) -> str:
+def _error_text(error: OSError) -> str:
     return error.strerror or type(error).__name__

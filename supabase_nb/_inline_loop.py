@@ -38,8 +38,8 @@ class InlineLoop(asyncio.BaseEventLoop):
     def __init__(self, *, idle: bool = False) -> None:
         super().__init__()
         self._selector = self  # the base class waits with `select`
-        self._idle, self._continuing = idle, False
-        self._next: asyncio.Handle | None = None
+        self._idle, self._in_scheduled_run = idle, False
+        self._scheduled_run: asyncio.Handle | None = None
         self._page: asyncio.AbstractEventLoop | None = None
         #: The loop that this one temporarily replaces.
         self.outer: asyncio.AbstractEventLoop
@@ -51,10 +51,10 @@ class InlineLoop(asyncio.BaseEventLoop):
             RuntimeError: The loop is already running, or nothing is left that could produce the result.
         """
         try:
-            with self._in_place_of_the_running_loop():
+            with self._replace_running_loop():
                 return super().run_until_complete(future)
         finally:
-            self._continue_in(0)
+            self._schedule_run(0)
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, call: Callable[..., _T], *args: Any
@@ -68,7 +68,7 @@ class InlineLoop(asyncio.BaseEventLoop):
         return future
 
     @contextmanager
-    def _in_place_of_the_running_loop(self) -> Iterator[None]:
+    def _replace_running_loop(self) -> Iterator[None]:
         if self.is_running():
             raise RuntimeError("this event loop is already running")
         self.outer = asyncio.get_running_loop()
@@ -80,33 +80,33 @@ class InlineLoop(asyncio.BaseEventLoop):
             asyncio._set_running_loop(self.outer)
             _swap_current_task(self.outer, task)
 
-    def _continue(self) -> None:
+    def _run_due_tasks(self) -> None:
         """Run tasks that are due. Called by the page's loop."""
         if self.is_running():
             return
-        self._continuing = True
+        self._in_scheduled_run = True
         try:
-            with self._in_place_of_the_running_loop():
+            with self._replace_running_loop():
                 self.run_forever()
         finally:
-            self._continuing = False
+            self._in_scheduled_run = False
 
-    def _continue_in(self, seconds: float) -> None:
+    def _schedule_run(self, seconds: float) -> None:
         if self._idle:
-            if self._next is not None:
-                self._next.cancel()
+            if self._scheduled_run is not None:
+                self._scheduled_run.cancel()
             self._page = self._page or page_loop()
-            self._next = self._page.call_later(seconds, self._continue)
+            self._scheduled_run = self._page.call_later(seconds, self._run_due_tasks)
 
     # -- methods that the base class needs --------------------------------------------------------------
 
     def select(self, timeout: float | None) -> list[Any]:
         """Wait for this many seconds, until something is due."""
-        if self._continuing:
+        if self._in_scheduled_run:
             if timeout != 0:
                 self.stop()
                 if timeout is not None:
-                    self._continue_in(timeout)
+                    self._schedule_run(timeout)
         elif timeout is None:
             raise RuntimeError("this call waits for something that can't happen before it returns")
         elif timeout > 0:
@@ -118,4 +118,4 @@ class InlineLoop(asyncio.BaseEventLoop):
 
     def _write_to_self(self) -> None:
         if not self.is_running():
-            self._continue_in(0)
+            self._schedule_run(0)

@@ -222,7 +222,7 @@ class User(ModelDump):
             if self.is_anonymous
             else self.phone and tokens.MASK
         )
-        return f"User(id={redaction.shown(self.id, 100)!r}, {who or ''})"
+        return f"User(id={redaction.safe_text(self.id, 100)!r}, {who or ''})"
 
 
 class UserResponse(User):
@@ -279,4 +279,4 @@ def _read(wire: object) -> dict[str, Any]:
 def mask_email(email: str) -> str:
     """Shorten an address to ``a•••@example.com``, for output that is saved with a notebook."""
     name, at, host = email.rpartition("@")
-    return redaction.shown(f"{name[:1]}{tokens.MASK}{at}{host}", 100)
+    return redaction.safe_text(f"{name[:1]}{tokens.MASK}{at}{host}", 100)

@@ -12,11 +12,11 @@ from typing import Any
 from . import _http as httpx
 
 # Headers that only the browser can set.
-_BROWSERS_OWN = frozenset(
+_FORBIDDEN_HEADERS = frozenset(
     {"accept-encoding", "connection", "content-length", "cookie", "host", "transfer-encoding", "user-agent"}
 )
-# The browser has already decoded the body.
-_OF_THE_WIRE = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+# Headers about the body as it was sent. The browser has already decoded it.
+_TRANSFER_HEADERS = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
 class XHRTransport(httpx.BaseTransport):
@@ -29,7 +29,7 @@ class XHRTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request."""
         request.read()
-        return _served_here(request) or _send(request)[0]
+        return _response_of_page_app(request) or _send(request)[0]
 
 
 class AsyncXHRTransport(httpx.AsyncBaseTransport):
@@ -41,9 +41,9 @@ class AsyncXHRTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send the request. Blocks everything else."""
         await request.aread()
-        here = _served_here(request)
-        if here is not None:
-            return here
+        response = _response_of_page_app(request)
+        if response is not None:
+            return response
         response, url = _send(request)
         if url and httpx.URL(url).copy_with(fragment=None) != request.url.copy_with(fragment=None):
             return httpx.Response(307, headers={"location": url})
@@ -62,16 +62,16 @@ class FetchTransport(httpx.AsyncBaseTransport):
         from pyodide.ffi import JsException
 
         await request.aread()
-        here = _served_here(request)
-        if here is not None:
-            return here
+        response = _response_of_page_app(request)
+        if response is not None:
+            return response
         aborting = AbortController.new()
         try:
-            return await asyncio.wait_for(_fetch(request, aborting.signal), _patience(request))
+            return await asyncio.wait_for(_fetch(request, aborting.signal), _total_timeout(request))
         except asyncio.TimeoutError:
-            failure = _timed_out(request)
+            failure = _timeout_error(request)
         except JsException:
-            failure = _unreachable(request)
+            failure = _connect_error(request)
         finally:
             aborting.abort()  # has no effect after the response
         raise failure
@@ -87,12 +87,12 @@ def _send(request: httpx.Request) -> tuple[httpx.Response, str]:
     try:
         xhr.open(request.method, str(request.url), False)
         xhr.responseType = "arraybuffer"
-        xhr.timeout = round((_patience(request) or 0) * 1000)
+        xhr.timeout = round((_total_timeout(request) or 0) * 1000)
         for name, value in _headers(request).items():
             xhr.setRequestHeader(name, value)
         xhr.send(to_js(request.content) if request.content else None)
     except JsException as error:
-        failure = _timed_out(request) if error.name == "TimeoutError" else _unreachable(request)
+        failure = _timeout_error(request) if error.name == "TimeoutError" else _connect_error(request)
     else:
         lines = (line.partition(":") for line in xhr.getAllResponseHeaders().splitlines())
         pairs = [(name, value.strip()) for name, _, value in lines]
@@ -114,10 +114,10 @@ async def _fetch(request: httpx.Request, signal: Any) -> httpx.Response:
 
 
 def _headers(request: httpx.Request) -> dict[str, str]:
-    return {name: value for name, value in request.headers.items() if name not in _BROWSERS_OWN}
+    return {name: value for name, value in request.headers.items() if name not in _FORBIDDEN_HEADERS}
 
 
-def _patience(request: httpx.Request) -> float | None:
+def _total_timeout(request: httpx.Request) -> float | None:
     """The timeout of the whole request in seconds; ``None``: no limit."""
     timeout = request.extensions.get("timeout") or {}
     connect, read = timeout.get("connect"), timeout.get("read")
@@ -129,17 +129,17 @@ def _response(status: int, headers: list[tuple[str, str]], body: bytes) -> httpx
     kept = [
         (name.encode("latin-1"), value.encode("latin-1"))
         for name, value in headers
-        if name.lower() not in _OF_THE_WIRE
+        if name.lower() not in _TRANSFER_HEADERS
     ]
     return httpx.Response(status, headers=kept, content=body)
 
 
-def _timed_out(request: httpx.Request) -> httpx.RequestError:
+def _timeout_error(request: httpx.Request) -> httpx.RequestError:
     return httpx.TimeoutException(f"{request.url.host} did not respond in time", request=request)
 
 
-def _unreachable(request: httpx.Request) -> httpx.RequestError:
-    # A browser doesn't distinguish these.
+def _connect_error(request: httpx.Request) -> httpx.RequestError:
+    # A browser reports both in the same way.
     text = f"{request.url.host} could not be reached, or it does not allow requests from this page (CORS)"
     return httpx.ConnectError(text, request=request)
 
@@ -147,12 +147,12 @@ def _unreachable(request: httpx.Request) -> httpx.RequestError:
 # -- servers in the page itself ---------------------------------------------------------------------------
 
 #: Scheme, host and port -> the ASGI application in this process that serves them.
-served: dict[tuple[str, str, int | None], Any] = {}
+apps_in_page: dict[tuple[str, str, int | None], Any] = {}
 
 
-def _served_here(request: httpx.Request) -> httpx.Response | None:
+def _response_of_page_app(request: httpx.Request) -> httpx.Response | None:
     """The response of a server in this page; ``None``: the address is elsewhere."""
-    app = served.get((request.url.scheme, request.url.host, request.url.port))
+    app = apps_in_page.get((request.url.scheme, request.url.host, request.url.port))
     return None if app is None else call_app(app, request)
 
 

@@ -150,9 +150,9 @@ class AuthError(Exception):
 
 def redacted_traceback(error: BaseException) -> list[str]:
     """A traceback with its frames and without locals; tokens in quoted source lines are masked."""
-    from .redaction import hide
+    from .redaction import scrub
 
-    return hide("".join(traceback.format_exception(type(error), error, error.__traceback__))).splitlines()
+    return scrub("".join(traceback.format_exception(type(error), error, error.__traceback__))).splitlines()
 
 
 def _rebuild(kind: type[AuthError], state: dict[str, object]) -> AuthError:

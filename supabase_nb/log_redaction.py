@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterable
 
 from . import tokens
-from .redaction import hide
+from .redaction import scrub
 
 #: The loggers whose records can contain tokens. All are listed, because a filter doesn't apply to child
 # loggers.
@@ -42,10 +42,10 @@ LOGGERS = (
 )
 logger = logging.getLogger("supabase_nb")
 # Attributes that `logging` itself sets on a record. Others come from `extra`.
-_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
-# What was typed into a form, in the message that brings it (`notebook/static/channel.mjs`): a password or a
-# code is not known by its value or its shape, and a kernel at DEBUG logs messages before anyone reads them.
-_TYPED = re.compile(
+_STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+# The fields of a form, in the message that sends them (`notebook/static/channel.mjs`). A password or code has
+# no recognizable format, and with the level DEBUG, a kernel logs messages before they are handled.
+_FORM_FIELDS = re.compile(
     r"""('type': 'ask', 'what': '[^'\\]*', 'id': '[^'\\]*', 'fields': )"""
     r"""\{(?:'\w+': (?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")(?:, )?)*\}"""
 )
@@ -57,25 +57,27 @@ class RedactingFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Redact a record's message, its arguments, its traceback and its extra fields."""
         try:
-            said = record.getMessage()
-        except Exception:  # noqa: BLE001  (arguments that do not fit: `logging` would print them as they are)
-            said = f"{record.msg} {record.args!r}"
-        clean = _hidden(said)
-        if clean != said:
+            text = record.getMessage()
+        except Exception:  # noqa: BLE001  (the arguments don't match, so `logging` would print them unmasked)
+            text = f"{record.msg} {record.args!r}"
+        clean = _redacted(text)
+        if clean != text:
             record.msg, record.args = clean, ()
         if record.exc_info and not record.exc_text:
-            said = "".join(traceback.format_exception(*record.exc_info))
-            clean = _hidden(said)
-            if clean != said:
+            text = "".join(traceback.format_exception(*record.exc_info))
+            clean = _redacted(text)
+            if clean != text:
                 record.exc_info, record.exc_text = None, clean.rstrip("\n")
         for name, value in record.__dict__.items():
-            if isinstance(value, str) and (name not in _OWN or name in ("exc_text", "stack_info")):
-                record.__dict__[name] = _hidden(value)
+            if isinstance(value, str) and (
+                name not in _STANDARD_ATTRIBUTES or name in ("exc_text", "stack_info")
+            ):
+                record.__dict__[name] = _redacted(value)
         return True
 
 
-def _hidden(text: str) -> str:
-    return _TYPED.sub(rf"\1{{{tokens.MASK}}}", hide(text))
+def _redacted(text: str) -> str:
+    return _FORM_FIELDS.sub(rf"\1{{{tokens.MASK}}}", scrub(text))
 
 
 _FILTER = RedactingFilter()
@@ -87,8 +89,8 @@ def install(loggers: Iterable[str | logging.Logger] = LOGGERS) -> None:
     Args:
         loggers: Loggers or their names; by default, all that log our requests.
     """
-    for named in loggers:
-        (logging.getLogger(named) if isinstance(named, str) else named).addFilter(_FILTER)
+    for target in loggers:
+        (logging.getLogger(target) if isinstance(target, str) else target).addFilter(_FILTER)
 
 
 def log_without_text(message: str) -> None:

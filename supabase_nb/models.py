@@ -87,7 +87,7 @@ class Session(ModelDump):
     expires_in: int
     token_type: str
     user: User
-    _extra: _Hidden = field(compare=False)
+    _extra: _SecretFields = field(compare=False)
     _claims: Mapping[str, Any] = field(compare=False)
 
     def __init__(
@@ -112,7 +112,7 @@ class Session(ModelDump):
             "expires_in": int(min(expires_in, 2**53)),
             "token_type": token_type,
             "user": user,
-            "_extra": _Hidden(extra or {}),
+            "_extra": _SecretFields(extra or {}),
             "_claims": FrozenDict(claims or {}),
         }
         self.__dict__.update(fields)
@@ -257,7 +257,7 @@ class Session(ModelDump):
         return f"Session({self.user!r}, expires_at={self.expires_at}, tokens={tokens.MASK})"
 
 
-class _Hidden(Secret):
+class _SecretFields(Secret):
     """Unknown fields of a session, hidden because they can contain a provider's token."""
 
     __slots__ = ()

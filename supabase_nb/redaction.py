@@ -18,24 +18,23 @@ from functools import cache
 from urllib.parse import quote, quote_plus
 
 from . import token_shapes
-from ._background import run_soon
-from .token_search import beside, shapes
+from ._background import run_in_background
+from .token_search import refresh_token_after, shapes
 from .tokens import MASK, Secret, is_jwt, is_key, is_opaque, is_refresh_token
 
 #: Replaces each character of a secret. One byte, so that columns and carets stay aligned.
 MASK_CHARACTER = "*"
 #: Shorter values could be part of ordinary words.
-SHORTEST = 12
+MIN_TOKEN_LENGTH = 12
 #: Minimum length of a masked password or code with letters and non-letters. Numbers and words could be part
-# of
-#: other text.
-SHORTEST_PASSWORD = 8
+#: of other text.
+MIN_PASSWORD_LENGTH = 8
 #: Minimum length of a masked password that consists of letters only.
-SHORTEST_PASSWORD_OF_LETTERS = 16
+MIN_PASSWORD_LENGTH_OF_LETTERS = 16
 #: How many values are remembered. The oldest are forgotten.
-AT_MOST = 512
+MAX_REMEMBERED = 512
 # Shorter secrets could be part of ordinary words.
-_SHORT = 8
+_MIN_SUBSTRING_LENGTH = 8
 
 Listener = Callable[[tuple[Secret, ...], bool], object]
 
@@ -49,10 +48,10 @@ _passwords: set[Secret] = set()
 _known: tuple[Secret, ...] = ()
 _listeners: list[Listener] = []
 
-_RUN = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
+_TOKEN_CHARACTERS = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 # Other servers' refresh tokens can have any format. With this length and a digit, they aren't words.
-_LONG = 20
-_STAND_IN = re.compile("token|refresh|dummy|example|secret|holder|session")
+_MIN_OPAQUE_LENGTH = 20
+_PLACEHOLDER = re.compile("token|refresh|dummy|example|secret|holder|session")
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -63,7 +62,9 @@ def remember(*values: str | Secret, given: bool = False) -> None:
         values: Tokens. Values that are too short or don't look like tokens are ignored.
         given: Whether the user passed them in, so that they may be in a cell.
     """
-    secrets = tuple(secret for secret in map(Secret, values) if secret in _remembered or _is_token(secret))
+    secrets = tuple(
+        secret for secret in map(Secret, values) if secret in _remembered or _may_be_token(secret)
+    )
     if not given and all(secret in _remembered for secret in secrets):
         return
     new = _add(secrets, given=given)
@@ -72,7 +73,7 @@ def remember(*values: str | Secret, given: bool = False) -> None:
     elif new and _listeners:
         # Tokens from a server arrive on the owner loop, which must not wait until records are cleaned.
         try:
-            run_soon(_notify, secrets, given, name="supabase-nb-redaction")
+            run_in_background(_notify, secrets, given, name="supabase-nb-redaction")
         except RuntimeError:  # the interpreter is shutting down
             _notify(secrets, given)
 
@@ -88,8 +89,8 @@ def remember_passwords(values: Iterable[Secret]) -> None:
 def _is_long_password(text: str) -> bool:
     letters = sum(map(str.isalpha, text))
     if letters == len(text):
-        return letters >= SHORTEST_PASSWORD_OF_LETTERS
-    return letters > 0 and len(text) >= SHORTEST_PASSWORD
+        return letters >= MIN_PASSWORD_LENGTH_OF_LETTERS
+    return letters > 0 and len(text) >= MIN_PASSWORD_LENGTH
 
 
 def is_password(secret: Secret) -> bool:
@@ -104,7 +105,7 @@ def _add(secrets: tuple[Secret, ...], *, given: bool) -> bool:
         new = [secret for secret in secrets if secret not in _remembered]
         for secret in secrets:
             _remembered[secret] = _remembered.pop(secret, False) or given
-        while len(_remembered) > AT_MOST:
+        while len(_remembered) > MAX_REMEMBERED:
             oldest = next(iter(_remembered))
             del _remembered[oldest]
             _passwords.discard(oldest)
@@ -126,10 +127,10 @@ def was_given(secret: Secret) -> bool:
     return _remembered.get(secret, False)
 
 
-def given(at_most: int = 64) -> tuple[Secret, ...]:
+def given_values(limit: int = 64) -> tuple[Secret, ...]:
     """The values that the user passed in, newest last."""
     with _lock:
-        return tuple(secret for secret, given in _remembered.items() if given)[-at_most:]
+        return tuple(secret for secret, given in _remembered.items() if given)[-limit:]
 
 
 def remember_pair(access_token: Secret, refresh_token: Secret) -> None:
@@ -162,9 +163,9 @@ def remember_words(text: str, names: Container[str] = ()) -> None:
         text: The arguments.
         names: Names of variables, which aren't tokens.
     """
-    sessions = [Secret(text[each.start : each.end]) for each in shapes(text) if each.is_session]
+    sessions = [Secret(text[shape.start : shape.end]) for shape in shapes(text) if shape.is_session]
     if sessions:
-        words = [Secret(word) for word in _RUN.findall(text)]
+        words = [Secret(word) for word in _TOKEN_CHARACTERS.findall(text)]
         others = [word for word in words if is_refresh_token(word) and word.reveal() not in names]
         remember(*sessions, *others, given=True)
 
@@ -175,12 +176,12 @@ def is_session_token(token: Secret) -> bool:
     return any(shape.is_session and (shape.start, shape.end) == (0, len(text)) for shape in shapes(text))
 
 
-def _is_token(secret: Secret) -> bool:
+def _may_be_token(secret: Secret) -> bool:
     """Whether a value can be a token. A placeholder such as ``"dummy"`` must not be masked."""
     text = secret.reveal()
-    if len(text) < SHORTEST or (text.isalpha() and _STAND_IN.search(text)):
+    if len(text) < MIN_TOKEN_LENGTH or (text.isalpha() and _PLACEHOLDER.search(text)):
         return False
-    long = len(text) >= _LONG and is_opaque(secret) and any(map(str.isdigit, text))
+    long = len(text) >= _MIN_OPAQUE_LENGTH and is_opaque(secret) and any(map(str.isdigit, text))
     return is_jwt(secret) or is_refresh_token(secret) or long
 
 
@@ -229,13 +230,13 @@ def mask_colored(text: str) -> str:
     return masked if _COLOR.sub("", masked) == clean else clean
 
 
-def hide(text: str) -> str:
-    """`text` for logs and errors: without secret values, and without values with a secret name."""
+def scrub(text: str) -> str:
+    """`text` for logs and errors: without secret values, and without values that have a secret name."""
     return mask(redact(text))
 
 
 @cache
-def _in_text() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+def _redaction_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     """The pattern for `redact`, compiled on first use because that is slow."""
     jwt = re.compile(r"eyJ[A-Za-z0-9_=-]{5,}(?:\.[A-Za-z0-9_=-]*){0,2}", re.ASCII)
     key = re.compile(rf"{token_shapes.KEY.pattern}|(?<=earer )[^\s\"',;•]{{8,}}", re.ASCII)
@@ -257,20 +258,20 @@ def _in_text() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
 
 def redact(text: str) -> str:
     """`text` without tokens, keys and passwords, and without anything that looks like one."""
-    jwt, key, named = _in_text()
+    jwt, key, named = _redaction_patterns()
     parts, end = [], 0
     for match in jwt.finditer(text):
         if match.start() >= end:
             parts += [text[end : match.start()], MASK]
             end = match.end()
-            if span := beside(text, end):
+            if span := refresh_token_after(text, end):
                 parts += [text[end : span[0]], MASK]
                 end = span[1]
     text = "".join(parts) + text[end:]
     return named.sub(lambda m: f"{m['head']}{MASK}", key.sub(MASK, text))
 
 
-def without(text: str, secrets: Iterable[Secret]) -> str:
+def mask_secrets(text: str, secrets: Iterable[Secret]) -> str:
     """`text` with these secrets masked, also where they are URL-encoded, HTML-escaped or JSON-escaped."""
     forms: set[str] = set()
     for secret in secrets:
@@ -281,21 +282,21 @@ def without(text: str, secrets: Iterable[Secret]) -> str:
             forms |= {form, once, ascii_only, json.dumps(once)[1:-1], json.dumps(ascii_only)[1:-1]}
     # Short secrets are masked only as whole words: the password "a" must not break every sentence.
     patterns = [
-        re.escape(form) if len(form) >= _SHORT else rf"(?<!\w){re.escape(form)}(?!\w)"
+        re.escape(form) if len(form) >= _MIN_SUBSTRING_LENGTH else rf"(?<!\w){re.escape(form)}(?!\w)"
         for form in sorted(forms - {""}, key=len, reverse=True)
     ]
     return re.sub("|".join(patterns), MASK, text, flags=re.IGNORECASE) if patterns else text
 
 
-def shown(text: str, longest: int = 300, *, secrets: Iterable[Secret] = ()) -> str:
+def safe_text(text: str, limit: int = 300, *, secrets: Iterable[Secret] = ()) -> str:
     """Make text from a server or page safe to show: remove tokens and control characters.
 
     Args:
         text: The text.
-        longest: How many characters to keep.
+        limit: How many characters to keep.
         secrets: Secrets that were sent to the server, which its text may repeat.
     """
     # Before truncating, because half a secret isn't recognized.
-    text = redact(without(text, secrets)[: 4 * longest])
+    text = redact(mask_secrets(text, secrets)[: 4 * limit])
     text = "".join(char if char.isprintable() else " " for char in text)
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 from urllib.parse import urlsplit
 
 from ._background import IN_BROWSER
-from ._file_storage import LOCK_TIMEOUT, FileStorage, home_folder
+from ._file_storage import LOCK_TIMEOUT, FileStorage, data_folder
 from ._fork import renew_after_fork
 from ._urls import is_this_machine
 from .binder import on_binder
@@ -23,11 +23,11 @@ __all__ = [
     "KeyringStorage",
     "MemoryStorage",
     "SessionStorage",
-    "ask_storage",
+    "call_storage",
     "default_storage",
-    "failure_of_storage",
     "older_storage_keys",
     "project_key",
+    "storage_error",
     "storage_key",
 ]
 
@@ -205,25 +205,25 @@ class KeyringStorage:
         self._keyring = keyring
         self._service = service
         # A keyring has no locks and no versions, so these are in files.
-        self._beside = FileStorage(home_folder(None, "keyring"))
+        self._files = FileStorage(data_folder(None, "keyring"))
 
     def get(self, key: str) -> str | None:
         """The value, or ``None``."""
-        return self._ask("read", lambda: self._keyring.get_password(self._service, key))
+        return self._call_keyring("read", lambda: self._keyring.get_password(self._service, key))
 
     def set(self, key: str, value: str) -> None:
         """Store the value."""
         text, value = Secret(value), ""
-        self._ask("saved", lambda: self._keyring.set_password(self._service, key, text.reveal()))
-        self._beside.set(key, str(time.time_ns()))
+        self._call_keyring("saved", lambda: self._keyring.set_password(self._service, key, text.reveal()))
+        self._files.set(key, str(time.time_ns()))
 
     def remove(self, key: str) -> None:
         """Remove the value."""
         if self.get(key) is not None:
-            self._ask("removed", lambda: self._keyring.delete_password(self._service, key))
-        self._beside.set(key, str(time.time_ns()))
+            self._call_keyring("removed", lambda: self._keyring.delete_password(self._service, key))
+        self._files.set(key, str(time.time_ns()))
 
-    def _ask(self, done: str, question: Callable[[], str | None]) -> str | None:
+    def _call_keyring(self, done: str, question: Callable[[], str | None]) -> str | None:
         # Backends raise their own errors, whose frames hold the value, so these aren't passed on.
         try:
             return question()
@@ -235,16 +235,16 @@ class KeyringStorage:
 
     def version(self, key: str) -> object:
         """A value that changes when the stored value does."""
-        return self._beside.version(key)
+        return self._files.version(key)
 
     @contextmanager
     def lock(self, key: str, timeout: float = LOCK_TIMEOUT) -> Iterator[bool]:
         """Lock the key against other threads and kernels."""
-        with self._beside.lock(key, timeout) as locked:
+        with self._files.lock(key, timeout) as locked:
             yield locked
 
 
-def failure_of_storage(error: BaseException, done: str) -> AuthStorageError:
+def storage_error(error: BaseException, done: str) -> AuthStorageError:
     """Convert a storage's exception to an `AuthStorageError`.
 
     The text and frames of other exceptions may contain the value, so only the exception's type is passed on.
@@ -257,7 +257,7 @@ def failure_of_storage(error: BaseException, done: str) -> AuthStorageError:
     )
 
 
-def ask_storage(done: str, call: Callable[[], _T]) -> _T:
+def call_storage(done: str, call: Callable[[], _T]) -> _T:
     """Call a storage, and convert any exception to an `AuthStorageError` without its frames.
 
     Args:
@@ -265,10 +265,10 @@ def ask_storage(done: str, call: Callable[[], _T]) -> _T:
         call: The call.
 
     Raises:
-        AuthStorageError: See `failure_of_storage`.
+        AuthStorageError: See `storage_error`.
     """
     try:
         return call()
     except BaseException as error:  # noqa: BLE001  (also a prompt that was cancelled by Ctrl-C)
-        failure = failure_of_storage(error, done)
+        failure = storage_error(error, done)
     raise failure

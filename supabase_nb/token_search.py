@@ -127,8 +127,8 @@ def decoded_base64(data: str) -> bytes:
     return base64.b64decode(data + "=" * (-len(data) % 4))
 
 
-def beside(text: str, end: int) -> tuple[int, int] | None:
-    """Where the refresh token after an access token that ends here is, if there is one.
+def refresh_token_after(text: str, end: int) -> tuple[int, int] | None:
+    """The span of a refresh token that follows an access token, if there is one.
 
     A version 1 refresh token without digits looks like a word. It counts only as the second argument of a
     call.
@@ -137,7 +137,7 @@ def beside(text: str, end: int) -> tuple[int, int] | None:
     if match is None:
         return None
     gap, value = text[end : match.start("value")], match["value"]
-    if has_shape(value) or (token_shapes.V1.fullmatch(value) and _is_second(match, gap)):
+    if looks_like_refresh_token(value) or (token_shapes.V1.fullmatch(value) and _is_second(match, gap)):
         return match.span("value")
     return None
 
@@ -151,15 +151,15 @@ def _is_second(match: re.Match[str], gap: str) -> bool:
     return match["last"] is not None and gap.strip(" \t") == ""
 
 
-def has_shape(value: str) -> bool:
+def looks_like_refresh_token(value: str) -> bool:
     """Whether a text looks like a refresh token, not like a word or name."""
     if token_shapes.V1.fullmatch(value):
         return not value.isalpha() and not value.isdigit()
     if token_shapes.LEGACY.fullmatch(value):
-        return is_mixed(value)
+        return has_mixed_characters(value)
     return session_id_of(Secret(value)) is not None
 
 
-def is_mixed(value: str) -> bool:
+def has_mixed_characters(value: str) -> bool:
     """Whether a text has lowercase letters, uppercase letters and digits, like base64 and unlike names."""
     return value.upper() != value != value.lower() and any(map(str.isdigit, value))

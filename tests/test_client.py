@@ -456,7 +456,7 @@ def test_ctrl_c_while_a_refused_request_waits_leaves_no_connection_open(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(answers, "handle_request", lambda _: httpx.Response(401, stream=Body()))
-    monkeypatch.setattr(mocked._bearer, "refresh", interrupted)
+    monkeypatch.setattr(mocked._session_tokens, "refresh", interrupted)
     with pytest.raises(KeyboardInterrupt):
         mocked.http.get("/rest/v1/trips")
     assert closed.is_set()
@@ -640,7 +640,14 @@ def test_a_failure_holds_no_token(mocked: Client, answers: made.Answers, kind: t
 def test_views_of_a_client_hold_no_token(mocked: Client) -> None:
     session = mocked.auth.session
     assert session is not None
-    for part in (mocked, mocked.http, mocked._bearer, SessionAuth(mocked), mocked.storage, mocked.postgrest):
+    for part in (
+        mocked,
+        mocked.http,
+        mocked._session_tokens,
+        SessionAuth(mocked),
+        mocked.storage,
+        mocked.postgrest,
+    ):
         shown = f"{part!r} {part} {vars(part)}"
         assert session.access_token not in shown
         assert session.refresh_token not in shown

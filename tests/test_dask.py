@@ -26,7 +26,7 @@ from supabase_nb.tokens import Secret
 
 distributed = pytest.importorskip("distributed")
 
-from supabase_nb.client.dask import RemoteTokens, _Known, on_worker  # noqa: E402
+from supabase_nb.client.dask import RemoteTokens, _CachedToken, on_worker  # noqa: E402
 from supabase_nb.distributed import share  # noqa: E402
 
 pytestmark = [pytest.mark.timeout(120)]
@@ -197,12 +197,12 @@ def test_in_threads_of_this_process_there_is_no_detour(supabase: Client) -> None
 
 def test_an_unknown_session_on_the_scheduler_is_an_error(cluster: Any) -> None:
     shared_as = ("no-such-name", (("http", "127.0.0.1", 9),))
-    auth = SessionAuth._shared(RemoteTokens(*shared_as), on_worker, shared_as)
+    auth = SessionAuth._picklable(RemoteTokens(*shared_as), on_worker, shared_as)
 
     def ask_nobody(auth: SessionAuth) -> None:
         from supabase_nb.client import dask as ours
 
-        ours._PATIENCE = 0.2
+        ours._TIMEOUT = 0.2
         with httpx.Client(auth=auth) as client:
             client.get("http://127.0.0.1:9/rest/v1/trips")
 
@@ -213,9 +213,9 @@ def test_an_unknown_session_on_the_scheduler_is_an_error(cluster: Any) -> None:
 def test_a_worker_asks_the_scheduler_again_in_time() -> None:
     remote = RemoteTokens("shared", [])
     assert remote.current() is None
-    remote.known = _Known(1, Secret(made.jwt()), NO_TOKEN, time.monotonic() + 5.0)
-    assert remote.current() is remote.known.token
-    remote.known = remote.known._replace(until=time.monotonic())
+    remote.cached = _CachedToken(1, Secret(made.jwt()), NO_TOKEN, time.monotonic() + 5.0)
+    assert remote.current() is remote.cached.token
+    remote.cached = remote.cached._replace(until=time.monotonic())
     assert remote.current() is None
 
 

@@ -71,7 +71,7 @@ def test_changes_that_no_thread_delivers_are_told_by_the_background(
 def test_a_call_that_takes_long_notifies_of_what_changes_meanwhile(
     make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("supabase_nb.auth._waiting_call.LONGEST_WAIT", 600.0)  # it is woken for this
+    monkeypatch.setattr("supabase_nb.auth._blocking_call.LONGEST_WAIT", 600.0)  # it is woken for this
     auth = make_auth(proxy.auth_url)
     pair = server.sign_in()
     auth.set_session(pair["access_token"], pair["refresh_token"])
@@ -177,7 +177,7 @@ def test_before_flush_returns_it_is_delivered_even_by_another_thread(told: Told)
 
 
 def test_a_callback_that_blocks_holds_nobody_up_for_ever(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("supabase_nb.auth._session.change_queue._LONGEST_WAIT", 0.05)
+    monkeypatch.setattr("supabase_nb.auth._session.change_queue._FLUSH_TIMEOUT", 0.05)
     go_on = threading.Event()
     told.subscribe("blocked", lambda: go_on.wait(30))
     told.change(1)
@@ -196,7 +196,7 @@ def test_a_callback_may_wait_for_a_task_that_changes_something(
     told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In its context, so that it is known to be inside: nothing waits for what waits for it."""
-    monkeypatch.setattr("supabase_nb.auth._session.change_queue._LONGEST_WAIT", 30.0)
+    monkeypatch.setattr("supabase_nb.auth._session.change_queue._FLUSH_TIMEOUT", 30.0)
 
     def in_a_thread() -> None:
         context = contextvars.copy_context()
@@ -245,10 +245,10 @@ def test_what_ctrl_c_left_undone_is_done_next_time(told: Told, monkeypatch: pyte
     with pytest.raises(KeyboardInterrupt):
         told.changes.flush()
     assert told.order == ["traits 1"]
-    assert told.changes.overdue
+    assert told.changes.is_stalled
     told.changes.flush()
     assert told.order == ["traits 1", "a", "b"]
-    assert not told.changes.overdue
+    assert not told.changes.is_stalled
 
 
 # -- a client's callbacks may call any method ---------------------------------------------------------------
@@ -284,7 +284,7 @@ def test_a_callback_may_call_any_method(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     # If one of them had to wait for the delivery that it is called by, this would time out.
-    monkeypatch.setattr("supabase_nb.auth._session.change_queue._LONGEST_WAIT", 60.0)
+    monkeypatch.setattr("supabase_nb.auth._session.change_queue._FLUSH_TIMEOUT", 60.0)
     monkeypatch.setattr("supabase_nb.auth._session.scheduler.TICK", 0.05)
     auth = make_auth(auto_refresh=background)
     pair, other = server.sign_in(), server.sign_in("grace@example.com")

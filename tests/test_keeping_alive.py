@@ -253,7 +253,7 @@ def test_yesterdays_tokens_after_two_rotations_do_no_harm(kind: str, version: in
 def made_pair(access_token: str, refresh_token: str) -> Any:
     from supabase_nb.auth._session.stored_session import TokenPair
 
-    return TokenPair.of(access_token, refresh_token)
+    return TokenPair.from_tokens(access_token, refresh_token)
 
 
 def test_used_tokens_are_bounded_and_both_ends_are_kept(world: World) -> None:
@@ -379,7 +379,7 @@ def test_a_server_that_hangs_is_waited_for_no_longer_than_its_limit(
 ) -> None:
     """Byte by byte, or not at all: the call ends, the lock is free, and what the server did is not lost."""
     monkeypatch.setattr("supabase_nb.auth._api.endpoints.REQUEST_TIMEOUT", 0.4)
-    monkeypatch.setattr("supabase_nb.auth._session.retry.PATIENCE", 0.8)
+    monkeypatch.setattr("supabase_nb.auth._session.retry.FOREGROUND_TIMEOUT", 0.8)
     before = signed_in.session
     for fault in (drip, hang, hang_after):
         proxy.always(fault)

@@ -21,8 +21,7 @@ from waiting import wait_until
 from supabase_nb import log_redaction, redaction
 from supabase_nb.errors import AuthError
 from supabase_nb.redaction import (
-    AT_MOST,
-    hide,
+    MAX_REMEMBERED,
     known_in,
     listen,
     mask,
@@ -30,6 +29,7 @@ from supabase_nb.redaction import (
     redact,
     remember,
     remember_pair,
+    scrub,
 )
 from supabase_nb.scan.secret_kinds import find
 from supabase_nb.token_search import shapes
@@ -146,7 +146,7 @@ def test_a_value_that_is_part_of_another(shorter_first):
 
 
 def test_the_oldest_are_forgotten():
-    first, values = word(), [word() for _ in range(AT_MOST)]
+    first, values = word(), [word() for _ in range(MAX_REMEMBERED)]
     remember(first)
     remember(*values)
     assert mask(first) == first
@@ -212,13 +212,13 @@ def test_logs_and_tracebacks_know_the_values(caplog, monkeypatch):
     monkeypatch.setattr(AuthError, "show_traceback", True)
     assert value not in "".join(caught.value._render_traceback_())
     assert value in "".join(traceback.format_exception(caught.value)), "or there was nothing to mask"
-    assert hide(f"refresh_token={value}").count(value) == 0
+    assert scrub(f"refresh_token={value}").count(value) == 0
 
 
 def test_values_are_in_no_view_of_the_module():
     value = word()
     remember(value, given=True)
-    assert value not in repr(vars(redaction)) + repr(redaction.given()) + str(known_in(value))
+    assert value not in repr(vars(redaction)) + repr(redaction.given_values()) + str(known_in(value))
 
 
 @given(st.text(max_size=200), st.text(max_size=50))
@@ -247,8 +247,8 @@ def test_a_logged_message_hides_a_refresh_token_of_letters(written, rest):
     """A kernel at DEBUG logs a cell inside of the message that asked to run it."""
     at, rt = jwt(**SESSION), word()
     logged = written({"code": f"%supabase_set_session {at} {rt}{rest}", "silent": False})
-    assert at not in hide(logged)
-    assert rt not in hide(logged)
+    assert at not in scrub(logged)
+    assert rt not in scrub(logged)
 
 
 def test_tokens_that_are_passed_again_are_looked_for_again():
@@ -268,5 +268,5 @@ def test_a_forgotten_password_is_no_password_any_more():
     password = Secret(word(20))
     redaction.remember_passwords([password])
     assert redaction.is_password(password)
-    remember(*(jwt(**SESSION) for _ in range(AT_MOST)))
+    remember(*(jwt(**SESSION) for _ in range(MAX_REMEMBERED)))
     assert not redaction.is_password(password)

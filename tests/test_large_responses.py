@@ -72,7 +72,7 @@ def test_a_given_transport_whose_response_never_ends_is_read_no_further(
     """The call gives up in time, and so does the thread that reads."""
     for module in ("endpoints", "threaded_transport"):
         monkeypatch.setattr(f"supabase_nb.auth._api.{module}.REQUEST_TIMEOUT", 0.3)
-    monkeypatch.setattr("supabase_nb.auth._session.retry.PATIENCE", 0.5)
+    monkeypatch.setattr("supabase_nb.auth._session.retry.FOREGROUND_TIMEOUT", 0.5)
     stream = Endless(b" ", threading.Event())
     auth = AuthClient(URL, storage=MemoryStorage(), transport=Answering(stream), auto_refresh=False)
     with pytest.raises(AuthRetryableError):

@@ -14,7 +14,7 @@ import pytest
 from waiting import wait_until
 
 from supabase_nb import AuthClient, MemoryStorage
-from supabase_nb.auth._loop import owner_loop
+from supabase_nb.auth._owner_loop import owner_loop
 from supabase_nb.auth._session.scheduler import RefreshScheduler
 from supabase_nb.demo import DemoServer
 
@@ -39,7 +39,7 @@ class Work:
     def is_behind(self, version: object) -> bool:
         return version is not None
 
-    async def work(self) -> None:
+    async def run_due(self) -> None:
         self.due, self.version = self.then, None
         await self.during()
         self.done += 1
@@ -48,7 +48,7 @@ class Work:
 @pytest.fixture
 def scheduler(monkeypatch: pytest.MonkeyPatch) -> Iterator[RefreshScheduler]:
     monkeypatch.setattr("supabase_nb.auth._session.scheduler.TICK", 0.05)
-    owner_loop._ensure()
+    owner_loop._ensure_loop()
     made = RefreshScheduler()
     yield made
     last = Work(None)  # clients may have been collected, which ends the timer only at its next look
@@ -168,7 +168,7 @@ def test_clients_that_are_dropped_are_collected(scheduler: RefreshScheduler) -> 
 def test_a_bounded_number_of_clients_works_at_a_time(
     scheduler: RefreshScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("supabase_nb.auth._session.scheduler._MOST_AT_WORK", 4)
+    monkeypatch.setattr("supabase_nb.auth._session.scheduler._MAX_RUNNING", 4)
     running, most = [0], [0]
 
     async def during() -> None:
@@ -196,7 +196,7 @@ def test_work_without_effect_is_not_repeated_at_once(monkeypatch: pytest.MonkeyP
         pauses.append(known.not_before - now)  # type: ignore[attr-defined]
 
     monkeypatch.setattr(made, "_start", watched)
-    owner_loop._ensure()
+    owner_loop._ensure_loop()
     work = Work(then=0.0)
     made.register(work)
     wait_until(lambda: len(pauses) >= 5)

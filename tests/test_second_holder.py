@@ -28,7 +28,7 @@ class App:
         self.pair = pair
 
     def tokens(self) -> TokenPair:
-        return TokenPair.of(self.pair["access_token"], self.pair["refresh_token"])
+        return TokenPair.from_tokens(self.pair["access_token"], self.pair["refresh_token"])
 
 
 def make_world(version: int = 1, reuse_interval: float = 10.0) -> World:
@@ -242,7 +242,7 @@ def test_a_killed_kernel_is_not_another_program(version: int, fault: str) -> Non
     world.time += 600
     for name in ("", "second", "third"):
         new = Kernel(world, name=name)
-        new.set_session(TokenPair.of_session(kernel.session))  # type: ignore[arg-type]
+        new.set_session(TokenPair.from_session(kernel.session))  # type: ignore[arg-type]
         new.refresh()
         assert not says(new), name
     until_refreshed(world, new)

@@ -65,7 +65,7 @@ def rotate(kernel: Kernel) -> Session:
 
 
 def pair_of(session: Session) -> TokenPair:
-    return TokenPair.of(session.access_token, session.refresh_token)
+    return TokenPair.from_tokens(session.access_token, session.refresh_token)
 
 
 def stored(world: World) -> Session | None:
@@ -280,7 +280,7 @@ class Watched(MemoryStorage):
 @pytest.mark.parametrize("slow", ["GET /auth/v1/user", "POST /auth/v1/token"])
 def test_a_call_that_was_given_up_changes_nothing(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The response arrives when nothing waits for it: no refresh token is used, no session starts."""
-    monkeypatch.setattr("supabase_nb.auth._session.retry.PATIENCE", 0.2)
+    monkeypatch.setattr("supabase_nb.auth._session.retry.FOREGROUND_TIMEOUT", 0.2)
     answer, storage = threading.Event(), Watched()
 
     def user(_: object) -> httpx.Response:
@@ -374,7 +374,7 @@ def test_whose_name_another_user_has_taken_keeps_the_session_until_it_is_signed_
     one.sign_in("grace")
     two.restore()
     pair = world.server.sign_in("ada")
-    two.set_session(TokenPair.of(pair["access_token"], pair["refresh_token"]))
+    two.set_session(TokenPair.from_tokens(pair["access_token"], pair["refresh_token"]))
     one.tick()
     assert one.session is not None
     assert (one.session.user.id, one.snapshot.detached) == ("grace", True)
@@ -442,7 +442,7 @@ def test_a_set_session_that_is_given_up_saves_the_tokens_that_it_was_issued(worl
     """Ctrl-C while the server exchanges them: the cell can be run again, long after."""
     kernel = Kernel(world)
     pair = world.server.sign_in()
-    cell = TokenPair.of(made.expired(sub=pair["user"]["id"]), pair["refresh_token"])
+    cell = TokenPair.from_tokens(made.expired(sub=pair["user"]["id"]), pair["refresh_token"])
     manager = kernel.manager
 
     async def give_up() -> None:
@@ -472,7 +472,7 @@ def test_a_wrong_refresh_token_does_not_end_the_session_of_the_access_token_besi
     world.time += 60
     claims = {**session.claims, "exp": 1}
     with pytest.raises(AuthApiError, match="Invalid Refresh Token"):
-        kernel.set_session(TokenPair.of(made.jwt(claims), "mistypedtokn"))
+        kernel.set_session(TokenPair.from_tokens(made.jwt(claims), "mistypedtokn"))
     assert kernel.session == session == stored(world)
 
 
@@ -482,15 +482,15 @@ def test_a_sign_out_does_not_end_what_a_later_call_began(world: World) -> None:
     sign_in(world, kernel)
     pair = world.server.sign_in("grace")
     sync = kernel.manager.sync
-    catch_up = sync.catch_up
+    reload = sync.reload
 
     async def slowly(**options: Any) -> None:
-        sync.catch_up = catch_up  # type: ignore[method-assign]
-        await catch_up(**options)
-        tokens = TokenPair.of(pair["access_token"], pair["refresh_token"])
+        sync.reload = reload  # type: ignore[method-assign]
+        await reload(**options)
+        tokens = TokenPair.from_tokens(pair["access_token"], pair["refresh_token"])
         await kernel.manager.set_session.from_tokens(tokens)
 
-    sync.catch_up = slowly  # type: ignore[method-assign]
+    sync.reload = slowly  # type: ignore[method-assign]
     kernel.sign_out("local")
     assert kernel.session is not None
     assert kernel.session.user.id == "grace"
@@ -517,6 +517,6 @@ def test_background_changes_are_delivered_without_a_call(world: World) -> None:
     kernel = Kernel(world)
     sign_in(world, kernel)
     world.time += 3580
-    world.loop.run_until_complete(kernel.manager.work())
+    world.loop.run_until_complete(kernel.manager.run_due())
     assert kernel.session is not None
     assert kernel.traits["session"] == kernel.session

@@ -621,7 +621,7 @@ def test_an_abandoned_call_sends_no_refresh_token(
     scripted: AuthClient, answers: made.Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The wait is over while the token is verified; that it has expired is learnt too late."""
-    monkeypatch.setattr("supabase_nb.auth._session.retry.PATIENCE", 0.2)
+    monkeypatch.setattr("supabase_nb.auth._session.retry.FOREGROUND_TIMEOUT", 0.2)
     over = threading.Event()
 
     def user(request: httpx.Request) -> Any:

@@ -183,7 +183,7 @@ def as_earlier_versions_stored_it(
     storage: FileStorage, key: str, session: dict[str, Any], spent: str
 ) -> None:
     """One file per name: the session, with the salted hashes of its used tokens."""
-    record = StoredSession.begin(Session.from_wire(session), spent=Secret(spent))
+    record = StoredSession.new(Session.from_wire(session), spent=Secret(spent))
     storage.set(key, record.to_text())
 
 

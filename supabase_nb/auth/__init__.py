@@ -9,11 +9,11 @@
 - `token_source`: the access token for requests.
 - `_session`: the session: its state, storage, refreshes and sign-out.
 - `_api`: the auth server's endpoints, its clock, its public keys.
-- `_loop`: the event loop that runs all sessions, in a thread (`_thread_loop`) or in a browser
-  (`_pyodide_loop`). `_waiting_call`: a call that waits for it.
+- `_owner_loop`: the event loop that runs all sessions, in a thread (`_thread_loop`) or in a browser
+  (`_pyodide_loop`). `_blocking_call`: a call that waits for it.
 """
 
-from ._loop import owner_loop
+from ._owner_loop import owner_loop
 from ._session.scheduler import scheduler
 from .client import AuthClient as AuthClient
 

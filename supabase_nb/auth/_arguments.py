@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol, TypedDict
 
 from .. import errors, redaction
 from ..models import Session
-from ..redaction import shown
+from ..redaction import safe_text
 from ..tokens import Secret
 from ._session.stored_session import TokenPair
 
@@ -20,7 +20,7 @@ Scope = Literal["global", "local", "others"]
 SCOPES: tuple[Scope, ...] = ("global", "local", "others")
 #: Marks a missing second token.
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
-ONE_SESSION = (
+PASS_BOTH_TOKENS = (
     "Pass both tokens, as in set_session(access_token, refresh_token), or one whole session: a dictionary or "
     "an object with access_token and refresh_token."
 )
@@ -35,7 +35,7 @@ _PASSWORDS = _SECRET_FIELDS - {"refresh_token", "jwt"}
 # Other names in supabase_auth's dictionaries.
 _ALIASES = {"email_redirect_to": "redirect_to"}
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_SHORTEST_TOKEN = 12  # length of a refresh token
+_MIN_TOKEN_LENGTH = 12  # length of a refresh token
 _MISSING_FIELDS = {
     "token": "The one-time code (token) is missing.",
     "auth_code": "The code (auth_code) is missing.",
@@ -63,11 +63,11 @@ class _SessionResponse(Protocol):
 
 
 #: A session in one value: ours, supabase_auth's, a response with one, or its JSON object.
-WholeSession = Mapping[str, Any] | _SessionTokens | _SessionResponse | None
+SessionLike = Mapping[str, Any] | _SessionTokens | _SessionResponse | None
 
 
-class Given:
-    """The fields that were passed to a method. Secrets are wrapped.
+class Arguments:
+    """The arguments of a method. Secrets are wrapped.
 
     Args:
         method: The method's name, for messages.
@@ -97,7 +97,7 @@ class Given:
         for key, value in flat.items():
             name = _ALIASES.get(key, key)
             if name not in named:
-                self._problem = f"Unknown key {shown(repr(key), 100)}. Valid keys: {', '.join(named)}."
+                self._problem = f"Unknown key {safe_text(repr(key), 100)}. Valid keys: {', '.join(named)}."
             elif value is not None:
                 self._fields[name] = value
         self._fields |= {name: value for name, value in named.items() if value is not None}
@@ -152,7 +152,7 @@ def require_contact(fields: Mapping[str, Any], *names: str) -> None:
     require(fields, *names)
 
 
-def scope_of(scope: object, options: object) -> Scope | errors.AuthError | TypeError:
+def parse_scope(scope: object, options: object) -> Scope | errors.AuthError | TypeError:
     """The scope of a sign-out, or the error to raise.
 
     The caller raises it after deleting its arguments, because users may pass an access token, as for
@@ -163,7 +163,7 @@ def scope_of(scope: object, options: object) -> Scope | errors.AuthError | TypeE
         for key in given:
             if key != "scope":
                 return TypeError(
-                    f'Unknown key {shown(repr(key), 100)}. The only key is scope: {{"scope": "local"}}.'
+                    f'Unknown key {safe_text(repr(key), 100)}. The only key is scope: {{"scope": "local"}}.'
                 )
         given = given.get("scope")
     if given is None:
@@ -173,7 +173,7 @@ def scope_of(scope: object, options: object) -> Scope | errors.AuthError | TypeE
     for known in SCOPES:
         if known == given:
             return known
-    named = f"scope {given!r}" if len(given) < _SHORTEST_TOKEN else "such scope"
+    named = f"scope {given!r}" if len(given) < _MIN_TOKEN_LENGTH else "such scope"
     return errors.AuthError(f'There is no {named}. Use "global", "local" or "others".')
 
 
@@ -190,15 +190,15 @@ def token_pair(access_token: object, refresh_token: object, known: Session | Non
     Raises:
         AuthSessionMissing: The argument is ``None`` or a response without a session.
     """
-    whole = _field(access_token, "session", access_token)
-    pair = _field(whole, "access_token"), _field(whole, "refresh_token")
+    whole = _get_field(access_token, "session", access_token)
+    pair = _get_field(whole, "access_token"), _get_field(whole, "refresh_token")
     if refresh_token is not MISSING:
         is_whole = whole is not access_token or pair != (MISSING, MISSING)
-        return None if is_whole else TokenPair.of(access_token, refresh_token, known)
+        return None if is_whole else TokenPair.from_tokens(access_token, refresh_token, known)
     if whole is None:
         raise errors.AuthSessionMissing("The value contains no session. Sign in with that client first.")
-    return None if MISSING in pair else TokenPair.of(*pair, known)
+    return None if MISSING in pair else TokenPair.from_tokens(*pair, known)
 
 
-def _field(value: object, name: str, default: object = MISSING) -> object:
+def _get_field(value: object, name: str, default: object = MISSING) -> object:
     return value.get(name, default) if isinstance(value, Mapping) else getattr(value, name, default)

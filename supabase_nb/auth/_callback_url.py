@@ -1,4 +1,4 @@
-"""Parses the addresses that a browser returns to from links and providers."""
+"""Parses callback URLs: the addresses to which links and providers send the browser."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
 from .. import errors
-from ..redaction import shown
+from ..redaction import safe_text
 from ..tokens import Secret
 
 # The secrets in such an address.
-_SECRET = (
+_SECRET_FIELDS = (
     "access_token",
     "code",
     "provider_refresh_token",
@@ -20,8 +20,8 @@ _SECRET = (
 )
 
 
-def fields_of(address: Secret) -> dict[str, Secret]:
-    """The parameters after ``?`` and ``#``."""
+def parse_callback(address: Secret) -> dict[str, Secret]:
+    """A callback URL's parameters, after ``?`` and ``#``."""
     try:
         parts = urlsplit(address.reveal().strip().strip("\"'<>"))
         found = parse_qs(parts.query) | parse_qs(parts.fragment.lstrip("/?"))
@@ -30,13 +30,13 @@ def fields_of(address: Secret) -> dict[str, Secret]:
     return {name: Secret(values[0]) for name, values in found.items()}
 
 
-def refusal_in(fields: Mapping[str, Secret]) -> errors.AuthApiError | None:
-    """The error in the address, if any."""
+def callback_error(fields: Mapping[str, Secret]) -> errors.AuthApiError | None:
+    """The error in a callback URL's parameters, if any."""
     if not any(fields.get(name) for name in ("error_description", "error_code", "error")):
         return None
-    secrets = [value for name, value in fields.items() if name in _SECRET]
+    secrets = [value for name, value in fields.items() if name in _SECRET_FIELDS]
     said, code, kind = (
-        shown(fields[name].reveal(), secrets=secrets) if name in fields else ""
+        safe_text(fields[name].reveal(), secrets=secrets) if name in fields else ""
         for name in ("error_description", "error_code", "error")
     )
     code = code or kind
@@ -46,8 +46,8 @@ def refusal_in(fields: Mapping[str, Secret]) -> errors.AuthApiError | None:
     return errors.AuthImplicitGrantRedirectError(message, {"error": kind, "code": code}, code=code)
 
 
-def nothing_to_sign_in_with() -> errors.AuthError:
-    """The error for an address without tokens or a code."""
+def no_credentials_error() -> errors.AuthError:
+    """The error for a callback URL without tokens or a code."""
     return errors.AuthError(
         "This address contains neither a code nor tokens. Copy the whole address, including everything "
         "after the ? or #.",

@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
 from .._inline_loop import InlineLoop
+from ._blocking_call import BlockingCall, Changes
 from ._thread_loop import OwnerLoop, called_on_the_loop, log_without_values
-from ._waiting_call import Changes, Waiter
 
 _T = TypeVar("_T")
 
 
-class PageLoop(OwnerLoop):
+class PyodideLoop(OwnerLoop):
     """Runs the session's tasks while a call waits for them, and between cells."""
 
     @property
@@ -22,27 +22,27 @@ class PageLoop(OwnerLoop):
         """Always true: scheduled work runs when the page is idle."""
         return True
 
-    def _ensure(self) -> asyncio.AbstractEventLoop:
+    def _ensure_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
             self._loop = InlineLoop(idle=True)
             self._loop.set_exception_handler(log_without_values)
         return self._loop
 
-    def call(self, make: Callable[[], Coroutine[Any, Any, _T]], changes: Changes) -> _T:
+    def run(self, async_fn: Callable[[], Coroutine[Any, Any, _T]], changes: Changes) -> _T:
         """Run a coroutine to completion.
 
         Raises:
             AuthError: Called on the loop itself.
         """
-        loop = self._ensure()
+        loop = self._ensure_loop()
         if loop.is_running():
             raise called_on_the_loop()
-        waiter = Waiter()
+        call = BlockingCall()
         try:
-            loop.run_until_complete(waiter.run(make))
+            loop.run_until_complete(call.run(async_fn))
         finally:
             changes.flush()
-        result: _T = waiter.result()
+        result: _T = call.result()
         return result
 
     async def in_thread(self, call: Callable[[], Any]) -> Any:
@@ -50,7 +50,9 @@ class PageLoop(OwnerLoop):
         return call()
 
     @asynccontextmanager
-    async def hold(self, make: Callable[[], AbstractContextManager[Any]]) -> AsyncIterator[Any]:
+    async def context_in_thread(
+        self, make_context: Callable[[], AbstractContextManager[Any]]
+    ) -> AsyncIterator[Any]:
         """Enter and leave a context manager that may block, here."""
-        with make() as value:
+        with make_context() as value:
             yield value

@@ -1,4 +1,4 @@
-"""The owner loop in a daemon thread, started by the first call."""
+"""OwnerLoop: the owner loop in a daemon thread, started by the first call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from .._thread_executor import daemon_threads, in_thread
 from ..errors import AuthError
-from ._waiting_call import LONGEST_WAIT, Changes, Waiter
+from ._blocking_call import LONGEST_WAIT, BlockingCall, Changes
 
 logger = logging.getLogger("supabase_nb")
 
@@ -29,24 +29,24 @@ class OwnerLoop:
 
     def after_fork(self) -> None:
         """In a forked child: forget the loop, whose thread exists only in the parent."""
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def running(self) -> bool:
-        """Whether its thread is alive. A loop may claim to be running without its thread."""
+        """Whether its thread is alive. `loop.is_running()` stays true when the thread has died."""
         return self._thread is not None and self._thread.is_alive()
 
-    def _ensure(self) -> asyncio.AbstractEventLoop:
+    def _ensure_loop(self) -> asyncio.AbstractEventLoop:
         """The loop, running in its thread. If no thread can be started, a loop that isn't running."""
-        with self._guard:
+        with self._lock:
             if self._loop is not None and self.running:
                 return self._loop
             if sys.is_finalizing():
                 raise _shutting_down()
-            if self._loop is None or self._loop.is_running():  # it may claim so although its thread is dead
+            if self._loop is None or self._loop.is_running():  # its thread has died
                 self._loop = asyncio.new_event_loop()
                 self._loop.set_default_executor(daemon_threads)
                 self._loop.set_exception_handler(log_without_values)
@@ -59,11 +59,11 @@ class OwnerLoop:
 
     # -- from any other thread ----------------------------------------------------------------------------
 
-    def call(self, make: Callable[[], Coroutine[Any, Any, _T]], changes: Changes) -> _T:
+    def run(self, async_fn: Callable[[], Coroutine[Any, Any, _T]], changes: Changes) -> _T:
         """Run a coroutine on the loop and wait for it. Ctrl-C cancels it.
 
         Args:
-            make: Creates the coroutine.
+            async_fn: A function that returns the coroutine.
             changes: Delivers its changes before this returns.
 
         Raises:
@@ -72,66 +72,66 @@ class OwnerLoop:
         """
         if threading.current_thread() is self._thread:
             raise called_on_the_loop()
-        waiter, loop = Waiter(), self._ensure()
+        call, loop = BlockingCall(), self._ensure_loop()
         if not self.running:
             if running_loop() is not None:
                 raise AuthError(
                     "Threads are not available here, so this call can't wait inside the running event loop. "
                     "Await it instead, as in: await supabase.auth.aio.set_session(...)"
                 )
-            with self._guard:
-                loop.run_until_complete(waiter.run(make))
+            with self._lock:
+                loop.run_until_complete(call.run(async_fn))
             changes.flush()
-            result: _T = waiter.result()
+            result: _T = call.result()
             return result
         try:
-            loop.call_soon_threadsafe(waiter.begin, make)
-            result = waiter.wait(changes.flush, self._ensure)
+            loop.call_soon_threadsafe(call.start, async_fn)
+            result = call.wait(changes.flush, self._ensure_loop)
         except BaseException:
-            waiter.leave()
+            call.abandon()
             if self.running:
-                loop.call_soon_threadsafe(waiter.cancel)
+                loop.call_soon_threadsafe(call.cancel)
             changes.flush_soon()
             raise
         return result
 
-    async def wait(self, make: Callable[[], Coroutine[Any, Any, _T]], changes: Changes) -> _T:
+    async def run_async(self, async_fn: Callable[[], Coroutine[Any, Any, _T]], changes: Changes) -> _T:
         """Run a coroutine on the owner loop and await it on another. Cancelling one cancels the other."""
-        loop = self._ensure()
+        loop = self._ensure_loop()
         if not self.running:  # no thread could be started
             try:
-                return await make()
+                return await async_fn()
             finally:
                 changes.flush()
         try:
             # Changes are delivered in another thread, so that an observer can't block this one.
-            return await _awake(asyncio.run_coroutine_threadsafe(self._tracked(make), loop))
+            return await _awake(asyncio.run_coroutine_threadsafe(self._run_tracked(async_fn), loop))
         finally:
             if changes.pending:
                 await asyncio.shield(in_thread(changes.flush))
 
-    async def _tracked(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    async def _run_tracked(self, async_fn: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Run a coroutine. `stop` waits for it."""
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
         try:
-            return await make()
+            return await async_fn()
         finally:
             self._tasks.discard(task)
 
-    def stop(self, needed: Callable[[], bool]) -> None:
-        """Let the thread end, unless it is `needed` or works. The next call starts it again."""
+    def stop(self, is_needed: Callable[[], bool]) -> None:
+        """End the thread, unless it is needed or busy. The next call starts it again."""
         loop, thread = self._loop, self._thread
         if loop is not None and thread is not None and self.running:
             with suppress(TimeoutError, concurrent.futures.TimeoutError):
-                if asyncio.run_coroutine_threadsafe(self._stop(needed), loop).result(2 * LONGEST_WAIT):
+                if asyncio.run_coroutine_threadsafe(self._stop(is_needed), loop).result(2 * LONGEST_WAIT):
                     thread.join(2 * LONGEST_WAIT)
 
-    async def _stop(self, needed: Callable[[], bool]) -> bool:
+    async def _stop(self, is_needed: Callable[[], bool]) -> bool:
         if self._tasks:
             await asyncio.wait(tuple(self._tasks), timeout=LONGEST_WAIT)  # connections are being closed
-        if needed() or self._tasks:
+        if is_needed() or self._tasks:
             return False
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.stop)
@@ -147,14 +147,14 @@ class OwnerLoop:
 
     # -- on the loop (`Runtime`) --------------------------------------------------------------------------
 
-    def start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a coroutine in its own task."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)  # the loop keeps only weak references
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._task_done)
         return task
 
-    def _done(self, task: asyncio.Task[Any]) -> None:
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # retrieved, even if nothing is waiting any more
@@ -164,7 +164,9 @@ class OwnerLoop:
         return await asyncio.get_running_loop().run_in_executor(daemon_threads, call)
 
     @asynccontextmanager
-    async def hold(self, make: Callable[[], AbstractContextManager[Any]]) -> AsyncIterator[Any]:
+    async def context_in_thread(
+        self, make_context: Callable[[], AbstractContextManager[Any]]
+    ) -> AsyncIterator[Any]:
         """Enter and leave a blocking context manager in the same thread, as locks require."""
         loop = asyncio.get_running_loop()
         entered: asyncio.Future[Any] = loop.create_future()
@@ -174,19 +176,19 @@ class OwnerLoop:
         def enter_and_leave() -> None:
             failure: Exception | None = None
             try:
-                with make() as value:
-                    loop.call_soon_threadsafe(_settle, entered, value)
+                with make_context() as value:
+                    loop.call_soon_threadsafe(_set_result, entered, value)
                     release.wait()
             except Exception as error:  # noqa: BLE001  (raised where this is awaited)
                 failure = error
             except BaseException as error:  # noqa: BLE001  (raised there, it would end the event loop)
                 failure = RuntimeError(type(error).__name__)
-            loop.call_soon_threadsafe(_settle, left, failure)
+            loop.call_soon_threadsafe(_set_result, left, failure)
 
         try:
             threading.Thread(target=enter_and_leave, name="supabase-nb-lock", daemon=True).start()
         except RuntimeError:  # in an `atexit` function, or too many threads
-            with make() as value:
+            with make_context() as value:
                 yield value
             return
         try:
@@ -235,7 +237,7 @@ def _run_forever(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_forever()
 
 
-def _settle(future: asyncio.Future[Any], value: Any) -> None:
+def _set_result(future: asyncio.Future[Any], value: Any) -> None:
     if not future.done():
         future.set_result(value)
 

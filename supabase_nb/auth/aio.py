@@ -16,7 +16,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-def _awaited(
+def _as_coroutine(
     method: Callable[Concatenate[Any, _P], _T],
 ) -> Callable[Concatenate[Any, _P], Coroutine[Any, Any, _T]]:
     @functools.wraps(method)
@@ -32,8 +32,8 @@ def _awaited(
     return cast("Callable[Concatenate[Any, _P], Coroutine[Any, Any, _T]]", call)
 
 
-class _Awaiting:
-    """The client, except that it returns coroutines instead of waiting for them."""
+class _AsyncClient:
+    """Stands in for the client in its methods: returns their coroutines instead of waiting for them."""
 
     def __init__(self, auth: AuthClient) -> None:
         self._auth = auth
@@ -44,10 +44,10 @@ class _Awaiting:
     def set_session(self, *tokens: Any) -> Any:
         return session_methods.set_session(cast("AuthClient", self), *tokens)
 
-    def _run(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> Coroutine[Any, Any, _T]:
-        return self._auth._await(make)
+    def _run(self, async_fn: Callable[[], Coroutine[Any, Any, _T]]) -> Coroutine[Any, Any, _T]:
+        return self._auth._await(async_fn)
 
-    async def _answer(self, value: _T) -> _T:
+    async def _return(self, value: _T) -> _T:
         return value
 
 
@@ -65,33 +65,33 @@ class AuthAio:
     """
 
     def __init__(self, auth: AuthClient) -> None:
-        self._client = _Awaiting(auth)
+        self._client = _AsyncClient(auth)
 
     # One line per method that waits. It takes over the method's signature and docstring.
-    set_session = _awaited(session_methods.set_session)
-    get_session = _awaited(session_methods.get_session)
-    refresh_session = _awaited(session_methods.refresh_session)
-    get_user = _awaited(user_methods.get_user)
-    update_user = _awaited(user_methods.update_user)
-    get_claims = _awaited(user_methods.get_claims)
-    sign_out = _awaited(session_methods.sign_out)
-    sign_up = _awaited(sign_in.sign_up)
-    sign_in_with_password = _awaited(sign_in.sign_in_with_password)
-    sign_in_anonymously = _awaited(sign_in.sign_in_anonymously)
-    sign_in_with_otp = _awaited(sign_in.sign_in_with_otp)
-    verify_otp = _awaited(sign_in.verify_otp)
-    sign_in_with_id_token = _awaited(sign_in.sign_in_with_id_token)
-    sign_in_with_oauth = _awaited(providers.sign_in_with_oauth)
-    sign_in_with_sso = _awaited(providers.sign_in_with_sso)
-    sign_in_with_url = _awaited(providers.sign_in_with_url)
-    exchange_code_for_session = _awaited(providers.exchange_code_for_session)
-    get_user_identities = _awaited(providers.get_user_identities)
-    link_identity = _awaited(providers.link_identity)
-    unlink_identity = _awaited(providers.unlink_identity)
-    reset_password_for_email = _awaited(emails.reset_password_for_email)
-    reset_password_email = _awaited(emails.reset_password_for_email)
-    resend = _awaited(emails.resend)
-    reauthenticate = _awaited(emails.reauthenticate)
+    set_session = _as_coroutine(session_methods.set_session)
+    get_session = _as_coroutine(session_methods.get_session)
+    refresh_session = _as_coroutine(session_methods.refresh_session)
+    get_user = _as_coroutine(user_methods.get_user)
+    update_user = _as_coroutine(user_methods.update_user)
+    get_claims = _as_coroutine(user_methods.get_claims)
+    sign_out = _as_coroutine(session_methods.sign_out)
+    sign_up = _as_coroutine(sign_in.sign_up)
+    sign_in_with_password = _as_coroutine(sign_in.sign_in_with_password)
+    sign_in_anonymously = _as_coroutine(sign_in.sign_in_anonymously)
+    sign_in_with_otp = _as_coroutine(sign_in.sign_in_with_otp)
+    verify_otp = _as_coroutine(sign_in.verify_otp)
+    sign_in_with_id_token = _as_coroutine(sign_in.sign_in_with_id_token)
+    sign_in_with_oauth = _as_coroutine(providers.sign_in_with_oauth)
+    sign_in_with_sso = _as_coroutine(providers.sign_in_with_sso)
+    sign_in_with_url = _as_coroutine(providers.sign_in_with_url)
+    exchange_code_for_session = _as_coroutine(providers.exchange_code_for_session)
+    get_user_identities = _as_coroutine(providers.get_user_identities)
+    link_identity = _as_coroutine(providers.link_identity)
+    unlink_identity = _as_coroutine(providers.unlink_identity)
+    reset_password_for_email = _as_coroutine(emails.reset_password_for_email)
+    reset_password_email = _as_coroutine(emails.reset_password_for_email)
+    resend = _as_coroutine(emails.resend)
+    reauthenticate = _as_coroutine(emails.reauthenticate)
 
     @property
     def mfa(self) -> MFAAio:
@@ -112,10 +112,10 @@ class MFAAio:
     def __init__(self, auth: AuthClient) -> None:
         self._client = MFA(auth)
 
-    enroll = _awaited(MFA.enroll)
-    challenge = _awaited(MFA.challenge)
-    verify = _awaited(MFA.verify)
-    challenge_and_verify = _awaited(MFA.challenge_and_verify)
-    unenroll = _awaited(MFA.unenroll)
-    list_factors = _awaited(MFA.list_factors)
-    get_authenticator_assurance_level = _awaited(MFA.get_authenticator_assurance_level)
+    enroll = _as_coroutine(MFA.enroll)
+    challenge = _as_coroutine(MFA.challenge)
+    verify = _as_coroutine(MFA.verify)
+    challenge_and_verify = _as_coroutine(MFA.challenge_and_verify)
+    unenroll = _as_coroutine(MFA.unenroll)
+    list_factors = _as_coroutine(MFA.list_factors)
+    get_authenticator_assurance_level = _as_coroutine(MFA.get_authenticator_assurance_level)

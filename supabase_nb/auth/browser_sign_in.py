@@ -16,9 +16,9 @@ from .. import errors
 from .._model_base import optional_text
 from ..models import AuthChangeEvent, SessionResponse
 from ..tokens import Secret
-from ._callback_url import fields_of, nothing_to_sign_in_with, refusal_in
+from ._callback_url import callback_error, no_credentials_error, parse_callback
 from ._session import sign_in_requests as requests
-from .pkce import challenge_of, new_verifier
+from .pkce import challenge_for, new_verifier
 
 if TYPE_CHECKING:
     from ._session.manager import SessionManager
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 # parameters whose names contain "state".
 _NONCE = "supabase_nb_state"
 _CLIENT_NAME = "supabase-nb"
-#: How long the auth server keeps a sign-in that was begun, in seconds.
+#: How long the auth server keeps an unfinished sign-in, in seconds.
 LIFETIME = 300.0
 
-_Exchange = Callable[["SessionManager", Secret], Coroutine[Any, Any, SessionResponse]]
+_ExchangeCode = Callable[["SessionManager", Secret], Coroutine[Any, Any, SessionResponse]]
 
 
 class BrowserSignIn:
@@ -50,14 +50,14 @@ class BrowserSignIn:
     """
 
     def __init__(
-        self, auth: AuthClient, url: str, redirect_to: str, nonce: tuple[str, Secret], exchange: _Exchange
+        self, auth: AuthClient, url: str, redirect_to: str, nonce: tuple[str, Secret], exchange: _ExchangeCode
     ) -> None:
         self.url, self.redirect_to = url, redirect_to
         self._auth, self._nonce, self._exchange = auth, nonce, exchange
 
     @property
     def nonce(self) -> Secret:
-        """What the address that the browser is sent back to has to contain."""
+        """The value that the returned address must contain."""
         return self._nonce[1]
 
     def __repr__(self) -> str:
@@ -74,24 +74,24 @@ class BrowserSignIn:
             AuthError: The address belongs to another sign-in (``state_mismatch``), or contains no code.
         """
         secret, address = Secret(address), ""
-        fields = fields_of(secret)
-        if not self._is_ours(secret, fields):
+        fields = parse_callback(secret)
+        if not self._has_nonce(secret, fields):
             raise errors.AuthError(
                 "This address belongs to another sign-in. Start again, and finish in the window that opens.",
                 code="state_mismatch",
             )
-        refused = refusal_in(fields)
+        refused = callback_error(fields)
         if refused is not None:
             try:
                 raise refused
             finally:
-                del refused  # else its traceback and this frame would keep each other, and the sign-in, alive
+                del refused  # otherwise its traceback and this frame would keep each other alive
         code = fields.get("code")
         if not code:
-            raise nothing_to_sign_in_with()
+            raise no_credentials_error()
         return self._auth._run(lambda: self._exchange(self._auth._manager, code))
 
-    def _is_ours(self, address: Secret, fields: Mapping[str, Secret]) -> bool:
+    def _has_nonce(self, address: Secret, fields: Mapping[str, Secret]) -> bool:
         """Whether the address has the right nonce.
 
         If `redirect_to` isn't among the project's redirect URLs, the server redirects to the site URL
@@ -148,7 +148,7 @@ def begin_with_provider(
     async def exchange(manager: SessionManager, code: Secret) -> SessionResponse:
         return await requests.exchange_code(manager, {"auth_code": code, "code_verifier": verifier})
 
-    url = f"{auth.url}/authorize?{requests.provider_query(fields, challenge_of(verifier))}"
+    url = f"{auth.url}/authorize?{requests.provider_query(fields, challenge_for(verifier))}"
     return BrowserSignIn(auth, url, redirect_to, (_NONCE, nonce), exchange)
 
 
@@ -182,12 +182,12 @@ def begin_with_oauth_server(
         "redirect_uri": redirect_to,
         "scope": scope,
         "state": state.reveal(),
-        **challenge_of(verifier),
+        **challenge_for(verifier),
     }
 
     async def exchange(manager: SessionManager, code: Secret) -> SessionResponse:
-        request = manager.state.new_request()
-        session = await manager.api.client_session(
+        operation = manager.state.new_operation()
+        session = await manager.api.oauth_client_session(
             {
                 "grant_type": "authorization_code",
                 "client_id": known,
@@ -197,7 +197,7 @@ def begin_with_oauth_server(
             }
         )
         cause = "signed in at the project's OAuth server"
-        await manager.set_session.to_issued(session, AuthChangeEvent.SIGNED_IN, cause, request)
+        await manager.set_session.from_response(session, AuthChangeEvent.SIGNED_IN, cause, operation)
         return SessionResponse(session.user, session)
 
     url = f"{auth.url}/oauth/authorize?{urlencode(fields)}"
@@ -207,7 +207,9 @@ def begin_with_oauth_server(
 async def _client_id(manager: SessionManager, given: str | None, name: str, redirect_to: str) -> str:
     """The given client id, or that of a newly registered client."""
     discovery = "/.well-known/oauth-authorization-server"
-    registers = await manager.api.ask("GET", discovery, lambda answer: "registration_endpoint" in answer)
+    registers = await manager.api.request_object(
+        "GET", discovery, lambda answer: "registration_endpoint" in answer
+    )
     if given is not None:
         return given
     if not registers:
@@ -222,6 +224,6 @@ async def _client_id(manager: SessionManager, given: str | None, name: str, redi
         "token_endpoint_auth_method": "none",
         "grant_types": ["authorization_code", "refresh_token"],
     }
-    return await manager.api.ask(
+    return await manager.api.request_object(
         "POST", "/oauth/clients/register", lambda answer: optional_text(answer, "client_id"), body=asked
     )

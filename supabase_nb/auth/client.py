@@ -28,8 +28,8 @@ from . import emails, providers, session_methods, sign_in, user_methods
 from ._api.endpoints import AuthAPI
 from ._api.limits import CALL_TIMEOUT, in_time
 from ._api.server_clock import Clock, ServerClock
-from ._api.verified_claims import Verifier
-from ._loop import owner_loop
+from ._api.token_verifier import TokenVerifier
+from ._owner_loop import owner_loop
 from ._session.change_queue import Change, run_awaitable
 from ._session.manager import SessionManager
 from ._session.scheduler import scheduler
@@ -129,7 +129,7 @@ class AuthClient(traitlets.HasTraits):
         clock: Clock | None = None,
     ) -> None:
         super().__init__()
-        self._unnotified: deque[Any] = deque()
+        self._pending_notifications: deque[Any] = deque()
         server_clock = ServerClock(clock or Clock())
         hidden = {name: Secret(value) for name, value in (headers or {}).items()}
         headers = None  # this frame can appear in a traceback with local variables
@@ -139,11 +139,11 @@ class AuthClient(traitlets.HasTraits):
             storage or default_storage(),
             storage_key or key_of(api.url, name),
             storage_key or project_key(api.url),
-            self._apply,
+            self._apply_change,
             older_keys={} if storage_key else older_storage_keys(api.url, name),
         )
-        self._manager.refresher.background = auto_refresh
-        self._verifier = Verifier(api)
+        self._manager.refresher.auto_refresh = auto_refresh
+        self._verifier = TokenVerifier(api)
 
     def __repr__(self) -> str:
         if "_manager" not in vars(self):
@@ -157,20 +157,22 @@ class AuthClient(traitlets.HasTraits):
             name for name in super().__dir__() if not name.startswith("_") and name not in inherited
         )
 
-    def _run(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    def _run(self, async_fn: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Run a coroutine on the owner loop and wait for it (`aio` awaits it instead)."""
         self._check_open()
-        return owner_loop.call(lambda: self._in_time(make), self._manager.changes)
+        return owner_loop.run(lambda: self._in_time(async_fn), self._manager.changes)
 
-    async def _await(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    async def _await(self, async_fn: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Run a coroutine on the owner loop and await it on another event loop."""
         self._check_open()
-        return await owner_loop.wait(lambda: self._in_time(make), self._manager.changes)
+        return await owner_loop.run_async(lambda: self._in_time(async_fn), self._manager.changes)
 
-    async def _in_time(self, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    async def _in_time(self, async_fn: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         """Limit the time of a call, unless it may be waiting for the user."""
         with suppress(asyncio.TimeoutError):
-            return await in_time(None if getattr(self.storage, "prompts", False) else CALL_TIMEOUT, make())
+            return await in_time(
+                None if getattr(self.storage, "prompts", False) else CALL_TIMEOUT, async_fn()
+            )
         raise errors.AuthRetryableError(
             "The call took too long. What it has already sent may still take effect. Check the network, and "
             "try again.",
@@ -181,7 +183,7 @@ class AuthClient(traitlets.HasTraits):
         if self.closed:
             raise errors.client_closed()
 
-    def _answer(self, value: _T) -> _T:
+    def _return(self, value: _T) -> _T:
         """Return a value that needs no waiting (in `aio`, as a coroutine)."""
         return value
 
@@ -309,7 +311,7 @@ class AuthClient(traitlets.HasTraits):
         """
         self._check_open()
         self._manager.state.check_process()
-        self._manager.refresher.background = True
+        self._manager.refresher.auto_refresh = True
         if self._manager.snapshot.session is not None:
             scheduler.register(self._manager)
 
@@ -321,7 +323,7 @@ class AuthClient(traitlets.HasTraits):
         Example:
             ``supabase.auth.stop_auto_refresh()``
         """
-        self._manager.refresher.background = False
+        self._manager.refresher.auto_refresh = False
         scheduler.unregister(self._manager)
 
     def close(self) -> None:
@@ -342,8 +344,8 @@ class AuthClient(traitlets.HasTraits):
     # -- traits -------------------------------------------------------------------------------------------
 
     _interrupt: BaseException | None = None
-    # Whether traits are being set. Until all of them are, their notifications wait in `_unnotified`.
-    _setting = False
+    # Whether traits are being set. Their notifications are sent when all of them are set.
+    _setting_traits = False
 
     def set_trait(self, name: str, value: Any) -> None:
         """As in traitlets, but the error doesn't contain the value, which may be a token."""
@@ -356,26 +358,26 @@ class AuthClient(traitlets.HasTraits):
             del value  # this frame can appear in a traceback with local variables
             raise traitlets.TraitError(f"{name!r} can't have this value. Use the methods of `auth`.")
 
-    def _apply(self, change: Change) -> BaseException | None:
+    def _apply_change(self, change: Change) -> BaseException | None:
         """Set the traits. Called for one change at a time, because traitlets is not thread-safe."""
         self._interrupt = None
-        self._setting = True
+        self._setting_traits = True
         try:
             for name, value in change.traits.items():
                 if getattr(self, name) is not value:
                     getattr(AuthClient, name).set(self, value)
         finally:
-            self._setting = False
-        while self._unnotified:
-            super().notify_change(self._unnotified[0])
-            self._unnotified.popleft()  # last, so that after a Ctrl-C the next call sends it
+            self._setting_traits = False
+        while self._pending_notifications:
+            super().notify_change(self._pending_notifications[0])
+            self._pending_notifications.popleft()  # last, so that after a Ctrl-C the next call sends it
         interrupt, self._interrupt = self._interrupt, None
         return interrupt
 
     def notify_change(self, change: Any) -> None:
         """As in traitlets, but if several traits change together, only after all of them have."""
-        if self._setting:
-            self._unnotified.append(change)
+        if self._setting_traits:
+            self._pending_notifications.append(change)
         else:
             super().notify_change(change)
 

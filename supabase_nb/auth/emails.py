@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..models import AuthOtpResponse, AuthResponse
-from ._arguments import Given, require, require_contact
+from ._arguments import Arguments, require, require_contact
 from ._session import sign_in_requests as requests
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def reset_password_for_email(
     Example:
         ``supabase.auth.reset_password_for_email("ada@example.com")``
     """
-    given = Given(
+    arguments = Arguments(
         "reset_password_for_email",
         None,
         options,
@@ -56,7 +56,7 @@ def reset_password_for_email(
         captcha_token=captcha_token,
     )
     options = captcha_token = None
-    fields = given.fields()
+    fields = arguments.fields()
     require(fields, "email")
     return auth._run(lambda: _send_recovery(auth._manager, fields))
 
@@ -91,7 +91,7 @@ def resend(
     Example:
         ``supabase.auth.resend({"type": "signup", "email": "ada@example.com"})``
     """
-    given = Given(
+    arguments = Arguments(
         "resend",
         credentials,
         type=type,
@@ -101,7 +101,7 @@ def resend(
         captcha_token=captcha_token,
     )
     credentials = captcha_token = None
-    fields = given.fields()
+    fields = arguments.fields()
     require_contact(fields)
     return auth._run(lambda: requests.send_message(auth._manager, "/resend", fields))
 
@@ -131,5 +131,5 @@ async def _send_recovery(manager: SessionManager, fields: Mapping[str, Any]) -> 
 
 async def _reauthenticate(manager: SessionManager) -> AuthResponse:
     session = await manager.get_fresh_or_raise()
-    await manager.api.ask("GET", "/reauthenticate", lambda _: True, token=session.access_secret)
+    await manager.api.request_object("GET", "/reauthenticate", lambda _: True, token=session.access_secret)
     return AuthResponse(None, None)

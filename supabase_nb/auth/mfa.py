@@ -25,7 +25,7 @@ from .._mfa_responses import (
 from .._model_base import optional_text
 from ..models import Session
 from ..tokens import Secret
-from ._arguments import Given, require
+from ._arguments import Arguments, require
 
 if TYPE_CHECKING:
     from .client import AuthClient
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 # In the order of `AuthMFAEnrollResponseTotp`.
-_TOTP = ("qr_code", "secret", "uri")
+_TOTP_FIELDS = ("qr_code", "secret", "uri")
 
 
 class MFA:
@@ -80,7 +80,7 @@ class MFA:
         Example:
             ``factor = supabase.auth.mfa.enroll({"factor_type": "totp", "friendly_name": "my phone"})``
         """
-        given = Given(
+        arguments = Arguments(
             "enroll",
             params,
             factor_type=factor_type,
@@ -88,7 +88,7 @@ class MFA:
             issuer=issuer,
             phone=phone,
         )
-        fields = given.fields()
+        fields = arguments.fields()
         require(fields, "factor_type")
         return self._auth._run(lambda: self._enroll(fields))
 
@@ -116,8 +116,8 @@ class MFA:
         Example:
             ``challenge_id = supabase.auth.mfa.challenge({"factor_id": factor_id}).id``
         """
-        given = Given("challenge", params, factor_id=factor_id, channel=channel)
-        fields = given.fields()
+        arguments = Arguments("challenge", params, factor_id=factor_id, channel=channel)
+        fields = arguments.fields()
         require(fields, "factor_id")
         return self._auth._run(lambda: self._challenge(fields))
 
@@ -151,9 +151,9 @@ class MFA:
         Example:
             ``supabase.auth.mfa.verify(factor_id=factor_id, challenge_id=challenge_id, code=code)``
         """
-        given = Given("verify", params, factor_id=factor_id, challenge_id=challenge_id, code=code)
+        arguments = Arguments("verify", params, factor_id=factor_id, challenge_id=challenge_id, code=code)
         params = code = None
-        fields = given.fields()
+        fields = arguments.fields()
         require(fields, "factor_id", "challenge_id", "code")
         return self._auth._run(lambda: self._verify(fields))
 
@@ -181,9 +181,9 @@ class MFA:
         Example:
             ``supabase.auth.mfa.challenge_and_verify({"factor_id": factor_id, "code": code})``
         """
-        given = Given("challenge_and_verify", params, factor_id=factor_id, code=code)
+        arguments = Arguments("challenge_and_verify", params, factor_id=factor_id, code=code)
         params = code = None
-        fields = given.fields()
+        fields = arguments.fields()
         require(fields, "factor_id", "code")
         return self._auth._run(lambda: self._challenge_and_verify(fields))
 
@@ -207,8 +207,8 @@ class MFA:
         Example:
             ``supabase.auth.mfa.unenroll({"factor_id": factor_id})``
         """
-        given = Given("unenroll", params, factor_id=factor_id)
-        fields = given.fields()
+        arguments = Arguments("unenroll", params, factor_id=factor_id)
+        fields = arguments.fields()
         require(fields, "factor_id")
         return self._auth._run(lambda: self._unenroll(fields["factor_id"]))
 
@@ -235,30 +235,30 @@ class MFA:
         Example:
             ``supabase.auth.mfa.get_authenticator_assurance_level().current_level``
         """
-        return self._auth._run(self._level)
+        return self._auth._run(self._assurance_level)
 
     # -- requests -----------------------------------------------------------------------------------------
 
-    async def _ask(
+    async def _request(
         self,
         method: str,
         path: str,
-        read: Callable[[Mapping[str, Any]], _T | None],
+        parse: Callable[[Mapping[str, Any]], _T | None],
         body: Mapping[str, object] | None = None,
     ) -> _T:
         manager = self._auth._manager
         session = await manager.get_fresh_or_raise()
-        return await manager.api.ask(method, path, read, token=session.access_secret, body=body)
+        return await manager.api.request_object(method, path, parse, token=session.access_secret, body=body)
 
     async def _enroll(self, fields: Mapping[str, Any]) -> AuthMFAEnrollResponse:
-        enrolled = await self._ask("POST", "/factors", _enrolled, fields)
+        enrolled = await self._request("POST", "/factors", _parse_enrollment, fields)
         if enrolled.totp is not None:
             redaction.remember(Secret(enrolled.totp.secret))
         return enrolled
 
     async def _challenge(self, fields: Mapping[str, Any]) -> AuthMFAChallengeResponse:
         body = {name: value for name, value in fields.items() if name == "channel"}
-        return await self._ask("POST", f"{_path(fields['factor_id'])}/challenge", _challenged, body)
+        return await self._request("POST", f"{_path(fields['factor_id'])}/challenge", _parse_challenge, body)
 
     async def _verify(self, fields: Mapping[str, Any]) -> AuthMFAVerifyResponse:
         body = {**fields, "code": Secret("".join(fields["code"].reveal().split()))}
@@ -277,7 +277,7 @@ class MFA:
         return await self._verify({**fields, "challenge_id": challenge.id})
 
     async def _unenroll(self, factor_id: str) -> AuthMFAUnenrollResponse:
-        found = await self._ask("DELETE", _path(factor_id), lambda answer: optional_text(answer, "id"))
+        found = await self._request("DELETE", _path(factor_id), lambda answer: optional_text(answer, "id"))
         return AuthMFAUnenrollResponse(found)
 
     async def _list_factors(self) -> AuthMFAListFactorsResponse:
@@ -290,23 +290,27 @@ class MFA:
         )
         return AuthMFAListFactorsResponse(factors, totp, phone)
 
-    async def _level(self) -> AuthMFAGetAuthenticatorAssuranceLevelResponse:
+    async def _assurance_level(self) -> AuthMFAGetAuthenticatorAssuranceLevelResponse:
         session = await self._auth._manager.get_fresh()
         if session is None:
             return AuthMFAGetAuthenticatorAssuranceLevelResponse(None, None, ())
         current = tokens.text_claim(session.claims, "aal")
         verified = any(factor.status == "verified" for factor in session.user.factors)
         return AuthMFAGetAuthenticatorAssuranceLevelResponse(
-            current, "aal2" if verified else current, _methods(session)
+            current, "aal2" if verified else current, _authentication_methods(session)
         )
 
 
-def _enrolled(answer: Mapping[str, Any]) -> AuthMFAEnrollResponse | None:
+def _parse_enrollment(answer: Mapping[str, Any]) -> AuthMFAEnrollResponse | None:
     factor_id, kind = optional_text(answer, "id"), optional_text(answer, "type")
-    given = answer.get("totp")
-    secrets = [optional_text(given, name) for name in _TOTP] if isinstance(given, Mapping) else []
+    totp_fields = answer.get("totp")
+    secrets = (
+        [optional_text(totp_fields, name) for name in _TOTP_FIELDS]
+        if isinstance(totp_fields, Mapping)
+        else []
+    )
     hidden = [Secret(secret) for secret in secrets if secret is not None]
-    whole = len(hidden) == len(_TOTP)
+    whole = len(hidden) == len(_TOTP_FIELDS)
     if factor_id is None or kind is None or (kind == "totp" and not whole):
         return None
     return AuthMFAEnrollResponse(
@@ -318,7 +322,7 @@ def _enrolled(answer: Mapping[str, Any]) -> AuthMFAEnrollResponse | None:
     )
 
 
-def _challenged(answer: Mapping[str, Any]) -> AuthMFAChallengeResponse | None:
+def _parse_challenge(answer: Mapping[str, Any]) -> AuthMFAChallengeResponse | None:
     challenge_id, expires = optional_text(answer, "id"), tokens.number(answer, "expires_at")
     if challenge_id is None or expires is None:
         return None
@@ -329,7 +333,7 @@ def _path(factor_id: str) -> str:
     return f"/factors/{quote(factor_id, safe='')}"
 
 
-def _methods(session: Session) -> tuple[AMREntry, ...]:
+def _authentication_methods(session: Session) -> tuple[AMREntry, ...]:
     """The authentication methods of the session; malformed claims are ignored."""
     entries = session.claims.get("amr")
     return tuple(

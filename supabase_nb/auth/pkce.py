@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from .. import tokens
 from ..errors import AuthStorageError
-from ..storage import SessionStorage, ask_storage
+from ..storage import SessionStorage, call_storage
 from ..tokens import Secret
 
 logger = logging.getLogger("supabase_nb")
@@ -26,15 +26,15 @@ def new_verifier() -> Secret:
     return Secret(secrets.token_urlsafe(64))
 
 
-def challenge_of(verifier: Secret) -> dict[str, str]:
+def challenge_for(verifier: Secret) -> dict[str, str]:
     """The challenge for this verifier, which is sent when a code is requested."""
     digest = hashlib.sha256(verifier.reveal().encode()).digest()
     challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
     return {"code_challenge": challenge, "code_challenge_method": "s256"}
 
 
-class Pkce:
-    """The verifier of an unfinished sign-in, stored in the same place as by auth-js and supabase-py.
+class VerifierStore:
+    """Stores the verifier of an unfinished sign-in, in the same place as auth-js and supabase-py.
 
     Args:
         storage: The session's storage, so that the sign-in survives a kernel restart.
@@ -45,7 +45,7 @@ class Pkce:
         self._storage = storage
         self._key = f"{key}-code-verifier"
 
-    def challenge(self, purpose: str = "") -> dict[str, str]:
+    def create_challenge(self, purpose: str = "") -> dict[str, str]:
         """Create and store a new verifier, and return its challenge.
 
         Args:
@@ -53,26 +53,26 @@ class Pkce:
         """
         verifier = new_verifier()
         marked = Secret(f"{verifier.reveal()}/{purpose}" if purpose else verifier)
-        ask_storage("saved", lambda: self._storage.set(self._key, marked.reveal()))
-        return challenge_of(verifier)
+        call_storage("saved", lambda: self._storage.set(self._key, marked.reveal()))
+        return challenge_for(verifier)
 
-    def verifier(self) -> tuple[Secret, str]:
-        """The verifier, empty if there is none, and its purpose."""
-        stored = ask_storage("read", lambda: tokens.clean(self._storage.get(self._key) or ""))
+    def read(self) -> tuple[Secret, str]:
+        """The stored verifier, empty if there is none, and its purpose."""
+        stored = call_storage("read", lambda: tokens.clean(self._storage.get(self._key) or ""))
         verifier, _, purpose = stored.reveal().partition("/")
         return Secret(verifier), purpose
 
-    def done(self) -> None:
-        """Remove the verifier after its code was exchanged. Failing to do so is harmless."""
+    def discard(self) -> None:
+        """Remove the verifier after its code was exchanged. A failure is harmless and only logged."""
         try:
-            self.forget()
+            self.remove()
         except AuthStorageError as error:
             logger.warning("%s", error)
 
-    def forget(self) -> None:
+    def remove(self) -> None:
         """Remove the verifier.
 
         Raises:
             AuthStorageError: It can't be removed.
         """
-        ask_storage("removed", lambda: self._storage.remove(self._key))
+        call_storage("removed", lambda: self._storage.remove(self._key))

@@ -40,10 +40,10 @@ def fetch_settings(auth: AuthClient) -> ProjectSettings:
     Raises:
         AuthError: The request failed.
     """
-    return auth._run(lambda: auth._manager.api.ask("GET", "/settings", _read))
+    return auth._run(lambda: auth._manager.api.request_object("GET", "/settings", _parse))
 
 
-def _read(answer: Mapping[str, Any]) -> ProjectSettings | None:
+def _parse(answer: Mapping[str, Any]) -> ProjectSettings | None:
     external = answer.get("external")
     if not isinstance(external, Mapping):
         return None

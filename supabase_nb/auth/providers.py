@@ -23,8 +23,8 @@ from ..models import (
 )
 from ..tokens import Secret
 from . import sign_in
-from ._arguments import Given, require
-from ._callback_url import fields_of, nothing_to_sign_in_with, refusal_in
+from ._arguments import Arguments, require
+from ._callback_url import callback_error, no_credentials_error, parse_callback
 from ._session import sign_in_requests as requests
 from ._session.stored_session import TokenPair
 
@@ -62,7 +62,7 @@ def sign_in_with_oauth(
     Example:
         ``supabase.auth.sign_in_with_oauth({"provider": "github"}).url``
     """
-    given = Given(
+    arguments = Arguments(
         "sign_in_with_oauth",
         credentials,
         provider=provider,
@@ -70,7 +70,7 @@ def sign_in_with_oauth(
         scopes=scopes,
         query_params=query_params,
     )
-    fields = given.fields()
+    fields = arguments.fields()
     require(fields, "provider")
     return auth._run(lambda: _begin_oauth(auth._manager, fields))
 
@@ -134,7 +134,7 @@ def sign_in_with_sso(
     Example:
         ``supabase.auth.sign_in_with_sso({"domain": "example.com"}).url``
     """
-    given = Given(
+    arguments = Arguments(
         "sign_in_with_sso",
         credentials,
         domain=domain,
@@ -144,7 +144,7 @@ def sign_in_with_sso(
         captcha_token=captcha_token,
     )
     credentials = captcha_token = None
-    fields = given.fields()
+    fields = arguments.fields()
     if not fields.get("domain") and not fields.get("provider_id"):
         raise errors.AuthInvalidCredentials("Pass either domain or provider_id.", code="validation_failed")
     return auth._run(lambda: _begin_sso(auth._manager, fields))
@@ -166,22 +166,22 @@ def sign_in_with_url(auth: AuthClient, address: str | Secret) -> AuthResponse:
     Example:
         ``supabase.auth.sign_in_with_url(address).user``
     """
-    given = Given("sign_in_with_url", address=address)
+    arguments = Arguments("sign_in_with_url", address=address)
     address = ""  # this frame can appear in a traceback with local variables
-    fields = fields_of(Secret(given.fields().get("address", "")))
-    refused = refusal_in(fields)
+    fields = parse_callback(Secret(arguments.fields().get("address", "")))
+    refused = callback_error(fields)
     if refused is not None:
         raise refused
     kind = fields["type"].reveal() if "type" in fields else ""
     if "access_token" in fields:
-        pair = TokenPair.of(fields["access_token"], fields.get("refresh_token", ""))
-        event = requests.event_of(recovery=kind == "recovery")
+        pair = TokenPair.from_tokens(fields["access_token"], fields.get("refresh_token", ""))
+        event = requests.sign_in_event(recovery=kind == "recovery")
         return auth._run(lambda: _restore(auth._manager, pair, event))
     if "code" in fields:
         return exchange_code_for_session(auth, fields["code"])
     if "token_hash" in fields:
         return sign_in.verify_otp(auth, token_hash=fields["token_hash"], type=kind or "email")
-    raise nothing_to_sign_in_with()
+    raise no_credentials_error()
 
 
 def exchange_code_for_session(
@@ -212,7 +212,7 @@ def exchange_code_for_session(
     """
     if isinstance(params, (str, Secret)):
         auth_code, params = params, None
-    given = Given(
+    arguments = Arguments(
         "exchange_code_for_session",
         params,
         auth_code=auth_code,
@@ -220,7 +220,7 @@ def exchange_code_for_session(
         redirect_to=redirect_to,
     )
     params = auth_code = code_verifier = None
-    fields = given.fields()
+    fields = arguments.fields()
     require(fields, "auth_code")
     for name in {"auth_code", "code_verifier"} & fields.keys():
         fields[name] = tokens.clean(fields[name])
@@ -275,7 +275,7 @@ def link_identity(
     Example:
         ``supabase.auth.link_identity({"provider": "github"}).url``
     """
-    given = Given(
+    arguments = Arguments(
         "link_identity",
         credentials,
         provider=provider,
@@ -283,7 +283,7 @@ def link_identity(
         scopes=scopes,
         query_params=query_params,
     )
-    fields = given.fields()
+    fields = arguments.fields()
     require(fields, "provider")
     return auth._run(lambda: _begin_linking(auth._manager, fields))
 
@@ -317,32 +317,34 @@ def unlink_identity(auth: AuthClient, identity: UserIdentity | Mapping[str, Any]
 # -- requests ---------------------------------------------------------------------------------------------
 
 
-async def _query(manager: SessionManager, fields: Mapping[str, Any]) -> str:
+async def _provider_query(manager: SessionManager, fields: Mapping[str, Any]) -> str:
     """The query parameters for a provider's page, with a new challenge."""
-    challenge = await manager.store.run(requests.pkce_of(manager).challenge)
+    challenge = await manager.store.run(requests.verifier_store(manager).create_challenge)
     return requests.provider_query(fields, challenge)
 
 
 async def _begin_oauth(manager: SessionManager, fields: Mapping[str, Any]) -> OAuthResponse:
-    query = await _query(manager, fields)
+    query = await _provider_query(manager, fields)
     return OAuthResponse(fields["provider"], f"{manager.api.url}/authorize?{query}")
 
 
 async def _begin_sso(manager: SessionManager, fields: dict[str, Any]) -> SSOResponse:
     # In the body, because this endpoint doesn't read it from the query.
     leads_to = {"redirect_to": fields.pop("redirect_to")} if "redirect_to" in fields else {}
-    path, body = await requests.prepare(manager, "/sso", {"skip_http_redirect": True, **fields}, pkce=True)
-    return SSOResponse(await manager.api.ask("POST", path, _url_of, body={**body, **leads_to}))
+    path, body = await requests.prepare_request(
+        manager, "/sso", {"skip_http_redirect": True, **fields}, pkce=True
+    )
+    return SSOResponse(await manager.api.request_object("POST", path, _parse_url, body={**body, **leads_to}))
 
 
 async def _begin_linking(manager: SessionManager, fields: Mapping[str, Any]) -> OAuthResponse:
     session = await manager.get_fresh_or_raise()
-    path = f"/user/identities/authorize?{await _query(manager, fields)}&skip_http_redirect=true"
-    url = await manager.api.ask("GET", path, _url_of, token=session.access_secret)
+    path = f"/user/identities/authorize?{await _provider_query(manager, fields)}&skip_http_redirect=true"
+    url = await manager.api.request_object("GET", path, _parse_url, token=session.access_secret)
     return OAuthResponse(fields["provider"], url)
 
 
-def _url_of(answer: Mapping[str, Any]) -> str | None:
+def _parse_url(answer: Mapping[str, Any]) -> str | None:
     return optional_text(answer, "url")
 
 
@@ -354,7 +356,7 @@ async def _identities(manager: SessionManager) -> IdentitiesResponse:
 async def _unlink(manager: SessionManager, identity_id: str) -> None:
     session = await manager.get_fresh_or_raise()
     path = f"/user/identities/{quote(identity_id, safe='')}"
-    await manager.api.ask("DELETE", path, lambda _: True, token=session.access_secret)
+    await manager.api.request_object("DELETE", path, lambda _: True, token=session.access_secret)
 
 
 async def _restore(manager: SessionManager, pair: TokenPair, event: AuthChangeEvent) -> SessionResponse:

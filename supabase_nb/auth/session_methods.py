@@ -13,7 +13,7 @@ from .._thread_executor import in_thread
 from ..models import Session, SessionResponse
 from ..tokens import Secret
 from . import _arguments
-from ._arguments import MISSING, Given, Scope, SignOutOptions, WholeSession
+from ._arguments import MISSING, Arguments, Scope, SessionLike, SignOutOptions
 from ._session.stored_session import TokenPair
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ def set_session(
 
 
 @overload
-def set_session(auth: AuthClient, session: WholeSession, /) -> SessionResponse: ...
+def set_session(auth: AuthClient, session: SessionLike, /) -> SessionResponse: ...
 
 
 def set_session(
-    auth: AuthClient, access_token: str | Secret | WholeSession, refresh_token: str | Secret = MISSING
+    auth: AuthClient, access_token: str | Secret | SessionLike, refresh_token: str | Secret = MISSING
 ) -> SessionResponse:
     """Restore a session from its tokens.
 
@@ -72,7 +72,7 @@ def set_session(
     pair = _arguments.token_pair(access_token, refresh_token, in_force.session if in_force else None)
     access_token = refresh_token = ""  # this frame can appear in a traceback with local variables
     if pair is None:
-        raise TypeError(_arguments.ONE_SESSION)
+        raise TypeError(_arguments.PASS_BOTH_TOKENS)
     if in_force is None or pair != in_force.pair:  # otherwise it was checked when it was received
         _credential_checks.refuse_mixed_up_tokens(pair.access_token, pair.refresh_token, auth.url)
     return auth._run(lambda: _set_session(auth, pair))
@@ -99,7 +99,7 @@ def get_session(auth: AuthClient) -> Session | None:
         ``session = supabase.auth.get_session()``
     """
     fresh = None if auth.closed else auth._manager.session_if_fresh()
-    return auth._answer(fresh) if fresh else auth._run(auth._manager.get_fresh)
+    return auth._return(fresh) if fresh else auth._run(auth._manager.get_fresh)
 
 
 def refresh_session(auth: AuthClient, refresh_token: str | Secret | None = None) -> SessionResponse:
@@ -123,9 +123,9 @@ def refresh_session(auth: AuthClient, refresh_token: str | Secret | None = None)
     Example:
         ``supabase.auth.refresh_session().session.expires_at``
     """
-    given = Given("refresh_session", refresh_token=refresh_token)
+    arguments = Arguments("refresh_session", refresh_token=refresh_token)
     refresh_token = None  # this frame can appear in a traceback with local variables
-    fields = given.fields()
+    fields = arguments.fields()
     if fields:
         return auth.set_session("", fields["refresh_token"])
     return auth._run(lambda: session_response(auth._manager.refresh()))
@@ -157,7 +157,7 @@ def sign_out(
     Example:
         ``supabase.auth.sign_out({"scope": "local"})``
     """
-    known = _arguments.scope_of(scope, options)
+    known = _arguments.parse_scope(scope, options)
     scope = options = None  # this frame can appear in a traceback with local variables
     if isinstance(known, Exception):
         raise known

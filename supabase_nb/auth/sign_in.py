@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..models import AuthOtpResponse, AuthResponse, SessionResponse
 from ..tokens import Secret
-from ._arguments import Given, require, require_contact
+from ._arguments import Arguments, require, require_contact
 from ._session import sign_in_requests as requests
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def sign_up(
     Example:
         ``supabase.auth.sign_up({"email": "ada@example.com", "password": password}).user``
     """
-    given = Given(
+    arguments = Arguments(
         "sign_up",
         credentials,
         email=email,
@@ -69,7 +69,7 @@ def sign_up(
         captcha_token=captcha_token,
     )
     credentials = password = captcha_token = None
-    fields = given.fields()
+    fields = arguments.fields()
     require_contact(fields, "password")
     body = {**fields, "data": dict(fields.get("data", {}))}
     if "phone" in body:
@@ -110,7 +110,7 @@ def sign_in_with_password(
     Example:
         ``supabase.auth.sign_in_with_password({"email": "ada@example.com", "password": password}).session``
     """
-    given = Given(
+    arguments = Arguments(
         "sign_in_with_password",
         credentials,
         email=email,
@@ -120,7 +120,7 @@ def sign_in_with_password(
         captcha_token=captcha_token,
     )
     credentials = password = captcha_token = None
-    fields = given.fields()
+    fields = arguments.fields()
     require_contact(fields, "password")
     path = "/token?grant_type=password"
     return auth._run(lambda: requests.sign_in(auth._manager, path, fields, "signed in with a password"))
@@ -149,9 +149,9 @@ def sign_in_anonymously(
     Example:
         ``supabase.auth.sign_in_anonymously(data={"name": "Visitor"}).user.is_anonymous``
     """
-    given = Given("sign_in_anonymously", credentials, data=data, captcha_token=captcha_token)
+    arguments = Arguments("sign_in_anonymously", credentials, data=data, captcha_token=captcha_token)
     credentials = captcha_token = None
-    fields = given.fields()
+    fields = arguments.fields()
     body = {**fields, "data": dict(fields.get("data", {}))}
     return auth._run(lambda: requests.sign_in(auth._manager, "/signup", body, "signed in anonymously"))
 
@@ -192,7 +192,7 @@ def sign_in_with_otp(
     Example:
         ``supabase.auth.sign_in_with_otp({"email": "ada@example.com"})``
     """
-    given = Given(
+    arguments = Arguments(
         "sign_in_with_otp",
         credentials,
         email=email,
@@ -204,7 +204,7 @@ def sign_in_with_otp(
         captcha_token=captcha_token,
     )
     credentials = captcha_token = None
-    fields = given.fields()
+    fields = arguments.fields()
     require_contact(fields)
     create_user = fields.pop("should_create_user", True)
     body = {**fields, "create_user": create_user}
@@ -249,7 +249,7 @@ def verify_otp(
     Example:
         ``supabase.auth.verify_otp({"email": "ada@example.com", "token": code, "type": "email"}).session``
     """
-    given = Given(
+    arguments = Arguments(
         "verify_otp",
         params,
         email=email,
@@ -261,7 +261,7 @@ def verify_otp(
         captcha_token=captcha_token,
     )
     params = token = token_hash = captcha_token = None
-    fields = given.fields()
+    fields = arguments.fields()
     if "token_hash" not in fields:
         require_contact(fields, "token")
         fields["token"] = Secret("".join(fields["token"].reveal().replace("-", " ").split()))
@@ -301,7 +301,7 @@ def sign_in_with_id_token(
     Example:
         ``supabase.auth.sign_in_with_id_token({"provider": "google", "token": token}).user``
     """
-    given = Given(
+    arguments = Arguments(
         "sign_in_with_id_token",
         credentials,
         provider=provider,
@@ -311,7 +311,7 @@ def sign_in_with_id_token(
         captcha_token=captcha_token,
     )
     credentials = token = access_token = nonce = captcha_token = None
-    fields = given.fields()
+    fields = arguments.fields()
     require(fields, "provider", "token")
     fields["id_token"] = fields.pop("token")
     path = "/token?grant_type=id_token"

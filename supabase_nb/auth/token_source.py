@@ -88,21 +88,23 @@ class TokenSource:
             )
         return NO_TOKEN
 
-    def refresh(self, seen: Secret) -> Secret | None:
-        """Another token than `seen`, which a server rejected; ``None`` if there is none. Shares one refresh.
+    def refresh(self, old_token: Secret) -> Secret | None:
+        """A newer token than `old_token`, which a server rejected; ``None`` if there is none.
+
+        Concurrent calls share one refresh.
 
         Raises:
             AuthError: In a forked child.
         """
-        return self.auth._run(lambda: self._refresh(seen))
+        return self.auth._run(lambda: self._refresh(old_token))
 
-    async def refresh_async(self, seen: Secret) -> Secret | None:
+    async def refresh_async(self, old_token: Secret) -> Secret | None:
         """The same as a coroutine."""
-        return await self.auth._await(lambda: self._refresh(seen))
+        return await self.auth._await(lambda: self._refresh(old_token))
 
-    async def _refresh(self, seen: Secret) -> Secret | None:
+    async def _refresh(self, old_token: Secret) -> Secret | None:
         try:
-            return Secret((await self._manager.refresher.refresh(seen)).access_token)
+            return Secret((await self._manager.refresher.refresh(old_token)).access_token)
         except AuthError:
             if self.forked:
                 raise  # otherwise the user wouldn't learn that only the parent process can refresh

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .. import tokens
 from ..models import ClaimsResponse, SessionResponse, UserResponse
 from ..tokens import Secret
-from ._arguments import Given
+from ._arguments import Arguments
 from .session_methods import session_response
 
 if TYPE_CHECKING:
@@ -37,17 +37,17 @@ def get_user(auth: AuthClient, jwt: str | Secret | None = None) -> UserResponse:
     Example:
         ``supabase.auth.get_user().user.email``
     """
-    given = Given("get_user", jwt=jwt)
+    arguments = Arguments("get_user", jwt=jwt)
     jwt = None  # this frame can appear in a traceback with local variables
-    fields = given.fields()
+    fields = arguments.fields()
     return auth._run(lambda: _get_user(auth, fields.get("jwt")))
 
 
 async def _get_user(auth: AuthClient, token: Secret | None) -> UserResponse:
-    return UserResponse.of(await auth._manager.api.get_user(await _token(auth, token)))
+    return UserResponse.of(await auth._manager.api.get_user(await _given_or_current_token(auth, token)))
 
 
-async def _token(auth: AuthClient, token: Secret | None) -> Secret:
+async def _given_or_current_token(auth: AuthClient, token: Secret | None) -> Secret:
     """The given token, or the session's."""
     return tokens.clean(token) or Secret((await auth._manager.get_fresh_or_raise()).access_token)
 
@@ -93,7 +93,7 @@ def update_user(
     Example:
         ``supabase.auth.update_user(data={"city": "London"}).user.user_metadata["city"]``
     """
-    given = Given(
+    arguments = Arguments(
         "update_user",
         attributes,
         options,
@@ -107,7 +107,7 @@ def update_user(
         redirect_to=redirect_to,
     )
     attributes = password = current_password = nonce = None
-    fields = given.fields()
+    fields = arguments.fields()
     leads_to = fields.pop("redirect_to", None)
     return auth._run(lambda: session_response(auth._manager.update_user(fields, leads_to)))
 
@@ -140,13 +140,13 @@ def get_claims(
     Example:
         ``supabase.auth.get_claims().claims["exp"]``: Unix seconds, by the server's clock.
     """
-    given = Given("get_claims", jwt=jwt, jwks=jwks)
+    arguments = Arguments("get_claims", jwt=jwt, jwks=jwks)
     jwt = None  # this frame can appear in a traceback with local variables
-    fields = given.fields()
+    fields = arguments.fields()
     return auth._run(lambda: _get_claims(auth, fields.get("jwt"), fields.get("jwks")))
 
 
 async def _get_claims(
     auth: AuthClient, token: Secret | None, jwks: Mapping[str, Any] | None
 ) -> ClaimsResponse:
-    return await auth._verifier.verify(await _token(auth, token), jwks)
+    return await auth._verifier.verify(await _given_or_current_token(auth, token), jwks)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 from .. import _http, log_redaction
 from .._background import IN_BROWSER
 from .._connection_pool import Pool
-from .._credential_checks import project_url
+from .._credential_checks import normalize_project_url
 from .._urls import check_url
 from ..auth import AuthClient
 from ..errors import AuthError, client_closed
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 5.0, 120.0
 
 
-class _DataRequests(_http.Client):
+class _DataClient(_http.Client):
     """Sends a client's data requests."""
 
     def send(self, request: _http.Request, **options: Any) -> _http.Response:
@@ -92,7 +92,7 @@ class Client:
         hidden = {name: Secret(value) for name, value in (headers or {}).items()}
         headers = None  # this frame can appear in a traceback with local variables
         self._key, key = Secret(Secret(key).reveal().strip()), ""
-        url = project_url(url)
+        url = normalize_project_url(url)
         check_key(self._key, url, allow_secret_key=allow_secret_key)
         self.url = check_url(url, allow_http=options.get("allow_http", False))
         self.name = name
@@ -106,19 +106,19 @@ class Client:
             **options,
         )
         log_redaction.install()
-        self._bearer = SessionTokens(self.auth, self._key, [self.url])
-        self._tables = Tables(self, self._bearer)
+        self._session_tokens = SessionTokens(self.auth, self._key, [self.url])
+        self._tables = Tables(self, self._session_tokens)
         # Redirects don't carry tokens: the transport signs each hop to the project again.
-        self.http: _http.Client = _DataRequests(
-            transport=SessionTransport(Signer(self._bearer), transport or Pool()),
+        self.http: _http.Client = _DataClient(
+            transport=SessionTransport(Signer(self._session_tokens), transport or Pool()),
             base_url=self.url,
             headers={name: value.reveal() for name, value in hidden.items()},
             timeout=_http.Timeout(_READ_TIMEOUT, connect=_CONNECT_TIMEOUT),
             follow_redirects=True,
-            event_hooks={"response": [self._tables.row_limit.look]},
+            event_hooks={"response": [self._tables.row_limit.check]},
         )
         self._default_schema = schema
-        self._closing: list[Callable[[], object]] = []
+        self._on_close: list[Callable[[], object]] = []
         self._postgrest: SyncPostgrestClient | None = None
         self._storage: SyncStorageClient | None = None
         self._functions: SyncFunctionsClient | None = None
@@ -165,8 +165,8 @@ class Client:
         Example:
             ``supabase.close()``
         """
-        while self._closing:
-            self._closing.pop()()
+        while self._on_close:
+            self._on_close.pop()()
         self.auth.close()
         self.http.close()
 
@@ -188,7 +188,7 @@ class Client:
             ``supabase.set_auth(at)``
         """
         token = None if token is None else Secret(token)
-        self._bearer.override(token)
+        self._session_tokens.override(token)
 
     # -- data, with Supabase's packages -----------------------------------------------------------------
 
@@ -328,8 +328,8 @@ class Client:
                 from .realtime import SessionRealtime
             except ImportError:
                 raise _missing("realtime") from None
-            self._realtime = SessionRealtime(self._bearer, self.url)
-            self._closing.append(self._realtime.stop)
+            self._realtime = SessionRealtime(self._session_tokens, self.url)
+            self._on_close.append(self._realtime.stop)
         return self._realtime
 
 

@@ -22,7 +22,7 @@ from ..errors import AuthError, AuthRetryableError, AuthSessionMissing
 from ..log_redaction import log_without_text
 from ..tokens import Secret
 from .redirect_guard import Origin
-from .request_tokens import Refused, SessionTokens
+from .request_tokens import RejectedToken, SessionTokens
 from .session_auth import SessionAuth
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from .client import Client
 
 # In seconds: how long a worker uses a token before it asks the scheduler again, and how long it waits for it.
-_KEEP, _PATIENCE = 5.0, 15.0
-# Sessions shared by this process. Tasks that run in it use them directly.
-_here: WeakValueDictionary[str, SessionAuth] = WeakValueDictionary()
-_on_this_worker: dict[str, SessionAuth] = {}
+_CACHE_TIME, _TIMEOUT = 5.0, 15.0
+# Sessions that this process shares. Tasks in the same process use them directly.
+_shared_here: WeakValueDictionary[str, SessionAuth] = WeakValueDictionary()
+_worker_auths: dict[str, SessionAuth] = {}
 
 
 def share(supabase: Client, cluster: distributed.Client) -> SessionAuth:
@@ -56,17 +56,17 @@ def share(supabase: Client, cluster: distributed.Client) -> SessionAuth:
     """
     if cluster.asynchronous:
         raise TypeError("share() takes a synchronous dask client: distributed.Client(…), without await.")
-    shared = _Share(supabase._bearer, cluster)
-    shared.begin()
-    supabase._closing.append(shared.end)
-    return shared.auth
+    publisher = _Publisher(supabase._session_tokens, cluster)
+    publisher.start()
+    supabase._on_close.append(publisher.stop)
+    return publisher.auth
 
 
 def on_worker(name: str, origins: Iterable[Origin]) -> SessionAuth:
     """Unpickle a `SessionAuth` on a worker."""
-    found = _here.get(name)
-    return found or _on_this_worker.setdefault(
-        name, SessionAuth._shared(RemoteTokens(name, origins), on_worker, (name, tuple(origins)))
+    found = _shared_here.get(name)
+    return found or _worker_auths.setdefault(
+        name, SessionAuth._picklable(RemoteTokens(name, origins), on_worker, (name, tuple(origins)))
     )
 
 
@@ -77,11 +77,11 @@ def _dask() -> Any:
     return distributed
 
 
-class _Share:
+class _Publisher:
     """The kernel's side: publishes each new token, and refreshes it when a worker asks.
 
     Args:
-        provider: What requests of the client carry.
+        provider: The tokens of the client's requests.
         cluster: The cluster's client.
     """
 
@@ -92,20 +92,20 @@ class _Share:
         self._published: Secret | None = None
         self._generation = 0
         self._open = True
-        self.auth = SessionAuth._shared(provider, on_worker, (self.name, tuple(provider.origins)))
-        _here[self.name] = self.auth
+        self.auth = SessionAuth._picklable(provider, on_worker, (self.name, tuple(provider.origins)))
+        _shared_here[self.name] = self.auth
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Publish the current token and each new one."""
         with contextlib.suppress(AuthError):  # tasks get the error when they ask for a token
             self._tokens.fetch()  # reads the session from storage, if needed
         failure = self._cluster.sync(self._publish)
         if failure:
             raise AuthRetryableError(f"The session could not be shared with the cluster ({failure}).")
-        self._cluster.subscribe_topic(self.name, self._asked)
-        self._stop_listening = self._tokens.listen(self._changed)
+        self._cluster.subscribe_topic(self.name, self._on_refresh_request)
+        self._stop_listening = self._tokens.on_change(self._on_token_change)
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Stop sharing; tasks get an error."""
         self._open = False
         self._stop_listening()
@@ -113,7 +113,7 @@ class _Share:
             self._cluster.sync(self._publish)
             self._cluster.unsubscribe_topic(self.name)
 
-    def _changed(self) -> None:
+    def _on_token_change(self) -> None:
         # Observers must not block, so the cluster's loop does it.
         if self._open and self._cluster.status == "running":
             self._cluster.loop.add_callback(self._publish)
@@ -145,10 +145,10 @@ class _Share:
             "token": token.reveal(),
             "key": self._tokens.key.reveal(),
             # The session is refreshed this long before the token expires.
-            "keep": min(_KEEP, (2.0 if soon is None else soon) / 2),
+            "keep": min(_CACHE_TIME, (2.0 if soon is None else soon) / 2),
         }
 
-    def _asked(self, event: tuple[float, Mapping[str, Any]]) -> None:
+    def _on_refresh_request(self, event: tuple[float, Mapping[str, Any]]) -> None:
         """A worker's token was rejected. Called in the cluster's loop."""
         token = self._published
         if token and event[1].get("generation") == self._generation:
@@ -157,7 +157,7 @@ class _Share:
             ).start()
 
 
-class _Known(NamedTuple):
+class _CachedToken(NamedTuple):
     """A worker's token, and until when (monotonic clock) it is used without asking again."""
 
     generation: int
@@ -177,19 +177,19 @@ class RemoteTokens:
     def __init__(self, name: str, origins: Iterable[Origin]) -> None:
         self._name = name
         self.origins = frozenset((scheme, host, port) for scheme, host, port in origins)
-        self.known: _Known | None = None
-        self._refused = Refused(NO_TOKEN)
-        self._asking = threading.Lock()
+        self.cached: _CachedToken | None = None
+        self._rejected = RejectedToken(NO_TOKEN)
+        self._lock = threading.Lock()
 
     @property
     def key(self) -> Secret:
         """The project's public key."""
-        return self.known.key if self.known is not None else NO_TOKEN
+        return self.cached.key if self.cached is not None else NO_TOKEN
 
     def current(self) -> Secret | None:
         """The newest token, if the scheduler was asked recently."""
-        known = self.known
-        return known.token if known and known.token and known.until > time.monotonic() else None
+        cached = self.cached
+        return cached.token if cached and cached.token and cached.until > time.monotonic() else None
 
     def fetch(self) -> Secret:
         """The newest token, from the scheduler.
@@ -198,8 +198,8 @@ class RemoteTokens:
             AuthSessionMissing: The kernel that shared the session is signed out or has closed the client.
             AuthRetryableError: The scheduler doesn't respond.
         """
-        with self._asking:
-            token = self.current() or self._ask().token
+        with self._lock:
+            token = self.current() or self._read_from_scheduler().token
         if not token:
             raise AuthSessionMissing(
                 "The notebook that shared this session is signed out, or its client was closed. Sign in "
@@ -212,48 +212,47 @@ class RemoteTokens:
         """`fetch` as a coroutine."""
         return await in_thread(self.fetch)
 
-    async def refresh_async(self, seen: Secret) -> Secret | None:
+    async def refresh_async(self, old_token: Secret) -> Secret | None:
         """`refresh` as a coroutine."""
-        return await in_thread(lambda: self.refresh(seen))
+        return await in_thread(lambda: self.refresh(old_token))
 
-    def refresh(self, seen: Secret) -> Secret | None:
-        """Another token than `seen`, from the kernel if needed."""
-        if self._refused.is_of(seen):
+    def refresh(self, old_token: Secret) -> Secret | None:
+        """A newer token than `old_token`, from the kernel if needed."""
+        if self._rejected.matches(old_token):
             return None
         try:
-            known = self._ask()
-            if known.token == seen:
-                self._wait_for_next(known.generation)
-                known = self._ask()
+            cached = self._read_from_scheduler()
+            if cached.token == old_token:
+                self._wait_for_next(cached.generation)
+                cached = self._read_from_scheduler()
         except AuthError:
             return None
-        return known.token if known.token and known.token != seen else None
+        return cached.token if cached.token and cached.token != old_token else None
 
-    def refused(self, token: Secret) -> None:
+    def mark_rejected(self, token: Secret) -> None:
         """A token that has just been refreshed was rejected too."""
-        self._refused = Refused(token)
+        self._rejected = RejectedToken(token)
 
-    def _ask(self) -> _Known:
+    def _read_from_scheduler(self) -> _CachedToken:
         dask = _dask()
-        said: Any = None
+        published: Any = None
         try:
-            said = dask.Variable(self._name, dask.get_client()).get(timeout=_PATIENCE)
-            found = _Known(
-                said["generation"],
-                Secret(said["token"]),
-                Secret(said["key"]) or NO_TOKEN,
-                time.monotonic() + said["keep"],
+            published = dask.Variable(self._name, dask.get_client()).get(timeout=_TIMEOUT)
+            found = _CachedToken(
+                published["generation"],
+                Secret(published["token"]),
+                Secret(published["key"]) or NO_TOKEN,
+                time.monotonic() + published["keep"],
             )
         except Exception as error:  # noqa: BLE001  (whatever the cluster says, in its own kinds of errors)
             found, failure = None, type(error).__name__
-        del said
+        del published
         if found is None:
             raise AuthRetryableError(
-                f"The session could not be read from the cluster's scheduler ({failure}). Check that "
-                "this runs in "
-                "a task, and that the notebook that shared the session is still running."
+                f"The session could not be read from the cluster's scheduler ({failure}). Check that this "
+                "runs in a task, and that the notebook that shared the session is still running."
             )
-        self.known = found
+        self.cached = found
         return found
 
     def _wait_for_next(self, generation: int) -> None:
@@ -261,4 +260,4 @@ class RemoteTokens:
         dask = _dask()
         client = dask.get_client()
         client.log_event(self._name, {"generation": generation})
-        dask.Event(f"{self._name}-{generation}", client).wait(timeout=_PATIENCE)
+        dask.Event(f"{self._name}-{generation}", client).wait(timeout=_TIMEOUT)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from .. import tokens
-from .._credential_checks import project_url, refuse_token_for_key
+from .._credential_checks import normalize_project_url, refuse_token_for_key
 from .._urls import check_url
 from ..errors import AuthError
 from ..tokens import Secret
@@ -76,11 +76,11 @@ def resolve_project(
             (``invalid_url``).
     """
     environ = os.environ if environ is None else environ
-    places = [] if url and key else list(_places(environ, Path(folder) if folder is not None else None))
-    url, url_from = _first(url, (URL_VARIABLE,), places)
-    found, key_from = _first(key, KEY_VARIABLES, places)
+    sources = [] if url and key else list(_sources(environ, Path(folder) if folder is not None else None))
+    url, url_from = _first_value(url, (URL_VARIABLE,), sources)
+    found, key_from = _first_value(key, KEY_VARIABLES, sources)
     secret, key, found = Secret(found), "", ""
-    del environ, places  # they hold keys, and this frame can appear in a traceback with local variables
+    del environ, sources  # they hold keys, and this frame can appear in a traceback with local variables
     if not url:
         raise AuthError(
             f"No project URL was found. Pass one, or set {URL_VARIABLE} (in the environment or a {DOTENV}); "
@@ -93,7 +93,7 @@ def resolve_project(
             f"or a {DOTENV} (Project Settings, API keys: the publishable or anon key).",
             code="no_key",
         )
-    url = project_url(url)
+    url = normalize_project_url(url)
     for address in filter(None, (url, auth_url)):
         check_url(address, allow_http=True)  # the client decides whether to accept http://
     check_key(secret, url, allow_secret_key=allow_secret_key, found=key_from)
@@ -132,7 +132,7 @@ def check_key(key: Secret, url: str, *, allow_secret_key: bool = False, found: s
         )
 
 
-def _places(environ: Mapping[str, str], folder: Path | None) -> Iterator[tuple[str, Mapping[str, str]]]:
+def _sources(environ: Mapping[str, str], folder: Path | None) -> Iterator[tuple[str, Mapping[str, str]]]:
     """The places where variables can be set, in order of precedence, each with a description."""
     yield "", environ
     start = (folder or Path.cwd()).absolute()
@@ -150,13 +150,13 @@ def _places(environ: Mapping[str, str], folder: Path | None) -> Iterator[tuple[s
             return
 
 
-def _first(
-    given: str | None, names: tuple[str, ...], places: list[tuple[str, Mapping[str, str]]]
+def _first_value(
+    given: str | None, names: tuple[str, ...], sources: list[tuple[str, Mapping[str, str]]]
 ) -> tuple[str, str]:
     """The first value, and where it was found."""
     if given and given.strip():
         return given.strip(), "argument"
-    for where, values in places:
+    for where, values in sources:
         for name in names:
             value = (values.get(name) or "").strip()
             if value:

@@ -27,7 +27,7 @@ class SessionRealtime(AsyncRealtimeClient):
         self._tokens = provider
         self._loop: asyncio.AbstractEventLoop | None = None
         super().__init__(f"{url}/realtime/v1", token=provider.key.reveal(), **options)
-        self.stop = provider.listen(self._changed)
+        self.stop = provider.on_change(self._on_token_change)
 
     @property
     def access_token(self) -> str | None:
@@ -68,17 +68,17 @@ class SessionRealtime(AsyncRealtimeClient):
             )
         await super()._on_connect()
 
-    def _changed(self) -> None:
+    def _on_token_change(self) -> None:
         """The token has changed. Called in any thread."""
         loop = self._loop
         if loop is None or loop.is_closed():
             return  # channels join the next connection with it
         try:
-            asyncio.run_coroutine_threadsafe(self._push(), loop)
+            asyncio.run_coroutine_threadsafe(self._push_token(), loop)
         except RuntimeError:
             return  # the loop has just been closed
 
-    async def _push(self) -> None:
+    async def _push_token(self) -> None:
         try:
             await super().set_auth(MASK)
         except Exception:  # noqa: BLE001

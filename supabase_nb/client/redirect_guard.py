@@ -14,16 +14,16 @@ from typing import Any
 Origin = tuple[str, str, int | None]
 
 _SIGNED_FOR = "supabase_nb.signed_for"
-_guarded: set[type] = set()
+_patched_classes: set[type] = set()
 
 
-def sign(request: Any, origin: Origin) -> None:
+def mark_signed(request: Any, origin: Origin) -> None:
     """Record the origin for which this request (of httpx or httpx2) carries secrets."""
     kind = type(request)
-    if kind not in _guarded:
+    if kind not in _patched_classes:
         # The library's own class, not a subclass, because it builds the next request.
-        _guard(next(base for base in reversed(kind.__mro__) if "aread" in vars(base)))
-        _guarded.add(kind)
+        _patch_class(next(base for base in reversed(kind.__mro__) if "aread" in vars(base)))
+        _patched_classes.add(kind)
     request.extensions = {**request.extensions, _SIGNED_FOR: origin}
 
 
@@ -33,8 +33,8 @@ def _keeps_secrets(before: Origin, after: Origin) -> bool:
     return before == after or (before, after) == (("http", host, None), ("https", host, None))
 
 
-def _guard(kind: type) -> None:
-    """Make new requests of this class drop secrets for another origin. Can be called repeatedly."""
+def _patch_class(kind: type) -> None:
+    """Patch a request class: new requests for another origin drop the secrets."""
     original: Any = vars(kind)["__init__"]
 
     @functools.wraps(original)

@@ -7,13 +7,13 @@ from typing import Any
 
 from .. import _http
 from ..auth.token_source import NO_TOKEN
-from ..redaction import without
+from ..redaction import mask_secrets
 from ..tokens import Secret
 from . import redirect_guard
-from .request_tokens import TokenProvider, credential
+from .request_tokens import TokenProvider, bearer_token
 
 # Headers that describe a body's encoding.
-_OF_THE_BODY = (b"content-encoding", b"content-length", b"transfer-encoding")
+_BODY_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
 class Signer:
@@ -35,13 +35,13 @@ class Signer:
             token = self._tokens.fetch()
             self._sign(request, token)
         response = yield request
-        if response.status_code == 401 and _repeatable(request, token, response):
+        if response.status_code == 401 and _can_retry(request, token, response):
             refreshed = self._tokens.refresh(token)
             if refreshed is not None:
                 self._sign(request, refreshed)
                 response = yield request
                 if response.status_code == 401:
-                    self._tokens.refused(refreshed)
+                    self._tokens.mark_rejected(refreshed)
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """For an asynchronous client. Doesn't block its event loop."""
@@ -50,13 +50,13 @@ class Signer:
             token = await self._tokens.fetch_async()
             self._sign(request, token)
         response = yield request
-        if response.status_code == 401 and _repeatable(request, token, response):
+        if response.status_code == 401 and _can_retry(request, token, response):
             refreshed = await self._tokens.refresh_async(token)
             if refreshed is not None:
                 self._sign(request, refreshed)
                 response = yield request
                 if response.status_code == 401:
-                    self._tokens.refused(refreshed)
+                    self._tokens.mark_rejected(refreshed)
 
     def _sign(self, request: Any, token: Secret | None = None) -> Secret | None:
         """Add the given or current token to a request, and return it.
@@ -71,8 +71,8 @@ class Signer:
         if token is None:
             return None
         key = provider.key
-        bearer = credential(token, key)
-        redirect_guard.sign(request, origin)
+        bearer = bearer_token(token, key)
+        redirect_guard.mark_signed(request, origin)
         if key is not NO_TOKEN:
             headers["apikey"] = key.reveal()
         if bearer is not NO_TOKEN:
@@ -80,18 +80,18 @@ class Signer:
         return token
 
 
-def _repeatable(request: Any, token: Secret, response: Any) -> bool:
+def _can_retry(request: Any, token: Secret, response: Any) -> bool:
     """Whether to send the request again after a 401, with another token.
 
     A streamed body can't be sent again, and a 401 after a redirect to another origin isn't about the token.
     """
-    if token is NO_TOKEN or not _in_memory(request):
+    if token is NO_TOKEN or not _is_in_memory(request):
         return False
     carried: str | None = response.request.headers.get("Authorization")
     return carried is not None and carried == request.headers.get("Authorization")
 
 
-def _in_memory(request: Any) -> bool:
+def _is_in_memory(request: Any) -> bool:
     """Whether a request's body can be sent again."""
     try:
         request.content  # noqa: B018
@@ -132,7 +132,7 @@ class SessionTransport(_http.BaseTransport):
             stream=request.stream,
             extensions=request.extensions,
         )
-        if _in_memory(request):
+        if _is_in_memory(request):
             signed.read()
         flow = self._signer.sync_auth_flow(signed)
         sent = next(flow)
@@ -144,7 +144,7 @@ class SessionTransport(_http.BaseTransport):
                 sent = flow.send(response)
                 response.read()
             except StopIteration:
-                return _without_token(response, signed)
+                return _redact_error_response(response, signed)
             except BaseException:
                 response.close()
                 raise
@@ -154,19 +154,19 @@ class SessionTransport(_http.BaseTransport):
         self._pool.close()
 
 
-def _without_token(response: _http.Response, signed: _http.Request) -> _http.Response:
+def _redact_error_response(response: _http.Response, signed: _http.Request) -> _http.Response:
     """An error response whose text, used in exceptions, doesn't repeat the request's token or key."""
     if response.status_code < 400 and "x-relay-error" not in response.headers:
         return response
     headers = (signed.headers.get(name, "").removeprefix("Bearer ") for name in ("Authorization", "apikey"))
     secrets = [Secret(value) for value in headers if value]
     text = response.read().decode("utf-8", "surrogateescape")
-    clean = without(text, secrets)
+    clean = mask_secrets(text, secrets)
     if clean == text:
         return response
     response.close()
     # As bytes, because a proxy's own headers may be in any encoding.
-    kept = [(name, value) for name, value in response.headers.raw if name.lower() not in _OF_THE_BODY]
+    kept = [(name, value) for name, value in response.headers.raw if name.lower() not in _BODY_HEADERS]
     return _http.Response(
         response.status_code,
         headers=kept,

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 _NOTICE = "set_auth"
 # Seconds. Requests that are rejected for another reason must not cause a refresh each.
-_REFUSED_FOR = 60.0
+_REJECTED_FOR = 60.0
 
 
-class Refused:
+class RejectedToken:
     """A new token that was rejected. For a minute, this doesn't cause another refresh.
 
     Args:
@@ -30,15 +30,15 @@ class Refused:
 
     def __init__(self, token: Secret) -> None:
         self._token = token
-        self._until = time.monotonic() + _REFUSED_FOR
+        self._until = time.monotonic() + _REJECTED_FOR
 
-    def is_of(self, token: Secret) -> bool:
+    def matches(self, token: Secret) -> bool:
         """Whether this token was rejected less than a minute ago."""
         return token == self._token and time.monotonic() < self._until
 
 
-def credential(token: Secret, key: Secret) -> Secret:
-    """What to send as ``Authorization: Bearer``: the token or, without one, an older (JWT) key.
+def bearer_token(token: Secret, key: Secret) -> Secret:
+    """What to send as ``Authorization: Bearer``: the token or, without one, a legacy (JWT) key.
 
     `NO_TOKEN`: no header. Newer keys are not bearer tokens.
     """
@@ -64,13 +64,13 @@ class TokenProvider(Protocol):
     async def fetch_async(self) -> Secret:
         """The same as a coroutine."""
 
-    def refresh(self, seen: Secret) -> Secret | None:
-        """Another token than `seen`, which a server rejected; ``None`` if there is none. Waits."""
+    def refresh(self, old_token: Secret) -> Secret | None:
+        """A newer token than `old_token`, which a server rejected; ``None`` if there is none. Waits."""
 
-    async def refresh_async(self, seen: Secret) -> Secret | None:
+    async def refresh_async(self, old_token: Secret) -> Secret | None:
         """The same as a coroutine."""
 
-    def refused(self, token: Secret) -> None:
+    def mark_rejected(self, token: Secret) -> None:
         """A new token was rejected, so refreshing again would not help."""
 
 
@@ -89,7 +89,7 @@ class SessionTokens:
         self.origins = frozenset(origin_of(url) for url in origins)
         self._source = TokenSource(auth)
         self._override: Secret | None = None
-        self._refused = Refused(NO_TOKEN)
+        self._rejected = RejectedToken(NO_TOKEN)
         self._listeners: list[Callable[[], object]] = []
 
     def __repr__(self) -> str:
@@ -107,26 +107,26 @@ class SessionTokens:
         """The same as a coroutine."""
         return self._override or await self._source.fetch_async()
 
-    def refresh(self, seen: Secret) -> Secret | None:
-        """Another token for a request that was rejected with `seen`; see `TokenSource.refresh`."""
-        if self.overridden or self._refused.is_of(seen):
+    def refresh(self, old_token: Secret) -> Secret | None:
+        """A newer token than `old_token`, which was rejected; see `TokenSource.refresh`."""
+        if self.is_overridden or self._rejected.matches(old_token):
             return None
-        return self._source.refresh(seen)
+        return self._source.refresh(old_token)
 
-    async def refresh_async(self, seen: Secret) -> Secret | None:
+    async def refresh_async(self, old_token: Secret) -> Secret | None:
         """The same as a coroutine."""
-        if self.overridden or self._refused.is_of(seen):
+        if self.is_overridden or self._rejected.matches(old_token):
             return None
-        return await self._source.refresh_async(seen)
+        return await self._source.refresh_async(old_token)
 
-    def refused(self, token: Secret) -> None:
+    def mark_rejected(self, token: Secret) -> None:
         """A token that has just been refreshed was rejected too."""
-        self._refused = Refused(token)
+        self._rejected = RejectedToken(token)
 
     # -- set_auth -----------------------------------------------------------------------------------------
 
     @property
-    def overridden(self) -> bool:
+    def is_overridden(self) -> bool:
         """Whether a token was passed to `set_auth`."""
         return self._override is not None
 
@@ -146,8 +146,8 @@ class SessionTokens:
         if secret is not None:
             redaction.remember_pair(secret, Secret(""))
         self._override = secret
-        (_overriding.discard if secret is None else _overriding.add)(self)
-        self.auth.set_notice(_NOTICE, None if secret is None else _sent_as(secret))
+        (_with_override.discard if secret is None else _with_override.add)(self)
+        self.auth.set_notice(_NOTICE, None if secret is None else _notice_text(secret))
         for listener in list(self._listeners):
             listener()
 
@@ -161,7 +161,7 @@ class SessionTokens:
         """How many seconds before its expiry the session's token is refreshed; ``None``: not signed in."""
         return self._source.margin()
 
-    def listen(self, listener: Callable[[], object]) -> Callable[[], None]:
+    def on_change(self, listener: Callable[[], object]) -> Callable[[], None]:
         """Call `listener()` now and whenever the token changes. Returns a function that ends this."""
         self._listeners.append(listener)
         unsubscribe = self._source.on_change(listener)
@@ -174,19 +174,19 @@ class SessionTokens:
         return stop
 
 
-#: Those that send another token than their session's.
-_overriding: WeakSet[SessionTokens] = WeakSet()
+#: Providers that send the token of `set_auth` instead of their session's.
+_with_override: WeakSet[SessionTokens] = WeakSet()
 
 
 def stop_set_auth(auth: AuthClient) -> None:
     """End each `set_auth` of the clients that have this session."""
-    for one in list(_overriding):
-        if one.auth is auth:
-            one.override(None)
-    auth.set_notice(_NOTICE, None)  # of a client that is gone
+    for provider in list(_with_override):
+        if provider.auth is auth:
+            provider.override(None)
+    auth.set_notice(_NOTICE, None)  # left by a client that was garbage-collected
 
 
-def _sent_as(token: Secret) -> str:
+def _notice_text(token: Secret) -> str:
     claims = tokens.read_claims(token)
     who = tokens.text_claim(claims, "email") or tokens.text_claim(claims, "phone") or "another user"
     return f"Requests are sent as {who} (set_auth)."

@@ -16,13 +16,13 @@ from .request_tokens import SessionTokens, TokenProvider
 if TYPE_CHECKING:
     from .client import Client
 
-    class _AnyClientsAuth(_http.Auth): ...
+    class _AuthBase(_http.Auth): ...
 
 else:
-    _AnyClientsAuth = type("_AnyClientsAuth", _http.auth_classes(), {})
+    _AuthBase = type("_AuthBase", _http.auth_classes(), {})
 
 
-class SessionAuth(Signer, _AnyClientsAuth):
+class SessionAuth(Signer, _AuthBase):
     """Sends requests of httpx and httpx2 clients, sync and async, as the user of a session.
 
     Each request carries the newest access token. If the token is about to expire, the request waits for the
@@ -47,7 +47,7 @@ class SessionAuth(Signer, _AnyClientsAuth):
     """
 
     def __init__(self, session: Client | AuthClient, *, origins: Iterable[str] = ()) -> None:
-        own: SessionTokens | None = getattr(session, "_bearer", None)
+        own: SessionTokens | None = getattr(session, "_session_tokens", None)
         if own is not None and not origins:
             provider: TokenProvider = own
         else:
@@ -63,7 +63,7 @@ class SessionAuth(Signer, _AnyClientsAuth):
         self._pickled: tuple[Callable[..., SessionAuth], tuple[str, tuple[Origin, ...]]] | None = None
 
     @classmethod
-    def _shared(
+    def _picklable(
         cls,
         provider: TokenProvider,
         on_worker: Callable[..., SessionAuth],

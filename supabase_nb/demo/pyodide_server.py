@@ -30,7 +30,7 @@ class InPageServer(DemoServer):
     def _exchange(
         self, method: str, path: str, data: str | None, headers: dict[str, str], timeout: float
     ) -> tuple[int, bytes]:
-        app = browser.served.get(_ORIGIN)
+        app = browser.apps_in_page.get(_ORIGIN)
         if app is None:
             raise DemoServerError("the demo server was stopped; start another with %supabase_connect --demo")
         headers = {"host": urlsplit(self.url).netloc, **headers}
@@ -76,7 +76,7 @@ def _start(folder: Path, options: Options) -> InPageServer:
     project.url = _URL
     project.keys.save(port=_HERE.port or 0)
     project.stop = partial(_stop, project)
-    browser.served[_ORIGIN] = build(project)
+    browser.apps_in_page[_ORIGIN] = build(project)
     return InPageServer(
         url=_URL,
         auth_url=f"{_URL}/auth/v1",
@@ -101,5 +101,5 @@ def stop() -> bool:
 def _stop(project: Any) -> None:
     global _server
     _server = None
-    browser.served.pop(_ORIGIN, None)
+    browser.apps_in_page.pop(_ORIGIN, None)
     project.store.close()

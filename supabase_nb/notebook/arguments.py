@@ -15,7 +15,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser
 
 from ..tokens import Secret, is_jwt, is_key, is_opaque
-from .token_values import text_of
+from .token_values import to_secret
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
@@ -40,9 +40,9 @@ class MagicParser(MagicArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Say what is wrong with the arguments, without repeating them."""
         usage = " ".join(self.format_usage().replace("::", "").split())
-        raise SupabaseUsageError(f"{self._what(message)} Usage: {usage}")
+        raise SupabaseUsageError(f"{self._explain(message)} Usage: {usage}")
 
-    def _what(self, message: str) -> str:
+    def _explain(self, message: str) -> str:
         named = re.match(r"argument ([^:\s]+)", message)
         option = next(
             (
@@ -63,7 +63,7 @@ class MagicParser(MagicArgumentParser):
             return f"{name} can't be combined with the other options."
         return "There are too many arguments, or an option is unknown."
 
-    def read(self, line: str) -> argparse.Namespace:
+    def parse_line(self, line: str) -> argparse.Namespace:
         """Parse the text after the magic's name.
 
         Raises:
@@ -121,7 +121,7 @@ def split(line: str) -> list[str]:
     return words
 
 
-def unquoted(word: str) -> str | None:
+def unquote(word: str) -> str | None:
     """The text of a quoted string, or ``None`` if the word isn't quoted."""
     if len(word) >= 2 and word[0] == word[-1] and word[0] in "\"'":
         return word[1:-1]
@@ -143,7 +143,7 @@ def resolve(
         SupabaseUsageError: The name is unknown. The message suggests similar names, and repeats no value.
     """
     environ = os.environ if environ is None else environ
-    literal = unquoted(word)
+    literal = unquote(word)
     if literal is not None:
         if not is_reference(literal, scope):
             return Secret(literal)
@@ -153,12 +153,12 @@ def resolve(
         if name in environ:
             return Secret(environ[name])
         if name in scope:
-            raise SupabaseUsageError(f"{named(name)} is a variable of the notebook: write it without the $.")
-        raise SupabaseUsageError(_unknown(name, environ, what, "environment variable"))
+            raise SupabaseUsageError(f"{label(name)} is a variable of the notebook: write it without the $.")
+        raise SupabaseUsageError(_unknown_name(name, environ, what, "environment variable"))
     if word.startswith("{") and word.endswith("}"):
         word = word[1:-1].strip()
     if is_path(word) and root_of(word) in scope:
-        return _follow(word, scope, what)
+        return _evaluate_path(word, scope, what)
     if _is_bare_literal(word, what):
         return Secret(word)  # a literal without quotation marks
     if not is_path(word):
@@ -167,7 +167,7 @@ def resolve(
             f"This is not a variable. Assign {what} to a variable and pass its name"
             f"{paste if 'token' in what else ''}."
         )
-    return _follow(word, scope, what)
+    return _evaluate_path(word, scope, what)
 
 
 def is_reference(text: str, scope: Container[str]) -> bool:
@@ -184,8 +184,8 @@ def resolve_text(
         SupabaseUsageError: The name is unknown, or the value is empty or not a string.
     """
     value = resolve(word, scope, what=what, environ=environ)
-    name = named(word, otherwise=what.capitalize())
-    secret = text_of(value)
+    name = label(word, otherwise=what.capitalize())
+    secret = to_secret(value)
     if secret is None:
         raise SupabaseUsageError(f"{name} is of type {type(value).__name__}, but {what} is a string.")
     if not secret.reveal().strip():
@@ -193,7 +193,7 @@ def resolve_text(
     return secret
 
 
-def without_names(words: list[str]) -> list[str]:
+def strip_keywords(words: list[str]) -> list[str]:
     """Strip names, as in ``access_token=at refresh_token=rt``, and put the access token first.
 
     Raises:
@@ -210,7 +210,7 @@ def without_names(words: list[str]) -> list[str]:
 
 def is_path(word: str) -> bool:
     """Whether a word is a variable, possibly with a path into it: ``pair["access_token"]``."""
-    return _parsed(word) is not None
+    return _parse_path(word) is not None
 
 
 def root_of(word: str) -> str:
@@ -224,7 +224,7 @@ def is_name(word: str) -> bool:
     return _NAME.fullmatch(word) is not None and not keyword.iskeyword(word)
 
 
-def named(word: str, *, otherwise: str = "This variable") -> str:
+def label(word: str, *, otherwise: str = "This variable") -> str:
     """A word for use in a message, hidden if it could be a token."""
     return f"`{word}`" if _is_safe_to_show(word) else otherwise
 
@@ -239,7 +239,7 @@ def _is_bare_literal(word: str, what: str) -> bool:
     return "token" in what and len(word) >= 12 and is_opaque(secret) and not is_path(word)
 
 
-def _parsed(word: str) -> ast.expr | None:
+def _parse_path(word: str) -> ast.expr | None:
     """Parse a path; ``None`` for anything else, such as a call."""
     if not _NAME.match(word) or len(word) > 1000:
         return None
@@ -275,8 +275,8 @@ def _constant(key: ast.expr) -> Any:
     return ast.literal_eval(key)
 
 
-def _follow(word: str, scope: Mapping[str, Any], what: str) -> Any:
-    node = _parsed(word)
+def _evaluate_path(word: str, scope: Mapping[str, Any], what: str) -> Any:
+    node = _parse_path(word)
     steps: list[ast.Attribute | ast.Subscript] = []
     while isinstance(node, (ast.Attribute, ast.Subscript)):
         steps.append(node)
@@ -289,7 +289,7 @@ def _follow(word: str, scope: Mapping[str, Any], what: str) -> Any:
     except KeyError:
         missing = True
     if missing:
-        raise SupabaseUsageError(_unknown(node.id, scope, what, "variable"))
+        raise SupabaseUsageError(_unknown_name(node.id, scope, what, "variable"))
     for step in reversed(steps):
         try:
             value = (
@@ -299,11 +299,11 @@ def _follow(word: str, scope: Mapping[str, Any], what: str) -> Any:
             missing = True
             break
     if missing:
-        raise SupabaseUsageError(f"{named(node.id)} has no such attribute or key. Check what it contains.")
+        raise SupabaseUsageError(f"{label(node.id)} has no such attribute or key. Check what it contains.")
     return value
 
 
-def _unknown(name: str, known: Mapping[str, Any], what: str, kind: str) -> str:
+def _unknown_name(name: str, known: Mapping[str, Any], what: str, kind: str) -> str:
     said = f"There is no {kind} `{name}`" if _is_safe_to_show(name) else f"There is no {kind} with that name"
     close = _close_names(name, known)
     if close:

@@ -16,8 +16,7 @@ _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|const|class)\b)", re.MU
 # anywidget sends one module per widget, as text. The browser can't resolve relative imports in it, and strict
 # front ends refuse `data:` imports. So imports are resolved here: each needed module is included once,
 # dependencies first, in one scope. The files are plain modules that node and tsc can read. Top-level names
-# must
-# be unique across files, which a test checks.
+# must be unique across files, which a test checks.
 @cache
 def read_esm(name: str) -> str:
     """The module `name` from ``static/`` and its imports, as one ES module."""

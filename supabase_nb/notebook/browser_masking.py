@@ -11,7 +11,7 @@ from typing import Any
 from ..tokens import Secret
 from .assets import read_esm
 from .base_widget import BaseWidget
-from .cell_notice import Notice, Report
+from .cell_notice import BrowserReport, Notice
 
 
 class BrowserMasker(BaseWidget):
@@ -25,19 +25,19 @@ class BrowserMasker(BaseWidget):
 
     _esm = read_esm("cells.mjs")
 
-    def __init__(self, report: Callable[[Notice, Report, set[Secret]], object]) -> None:
+    def __init__(self, report: Callable[[Notice, BrowserReport, set[Secret]], object]) -> None:
         self._report = report
         self._last: tuple[tuple[Secret, ...], Notice] | None = None
         self._numbers = itertools.count(1)
-        self._asked: dict[int, tuple[tuple[Secret, ...], Notice]] = {}
+        self._requests: dict[int, tuple[tuple[Secret, ...], Notice]] = {}
         super().__init__()
         self.on_msg(self._on_message)
 
-    def ask(self, values: tuple[Secret, ...], notice: Notice) -> None:
+    def mask(self, values: tuple[Secret, ...], notice: Notice) -> None:
         """Make every browser that shows the notebook mask these values, now and after a reload."""
         number, salt = next(self._numbers), secrets.token_hex(16)
-        self._asked[number] = self._last = (values, notice)
-        self._asked.pop(number - 16, None)
+        self._requests[number] = self._last = (values, notice)
+        self._requests.pop(number - 16, None)
         hashed = [
             {
                 "length": len(value.reveal()),
@@ -50,16 +50,16 @@ class BrowserMasker(BaseWidget):
     def _on_message(self, _: object, content: Any, buffers: object) -> None:
         if not isinstance(content, dict):
             return
-        asked = self._asked.get(content.get("id", 0))
+        request = self._requests.get(content.get("id", 0))
         if content.get("type") == "ready" and self._last is not None:
-            self.ask(*self._last)
-        elif content.get("type") == "cleaned" and asked is not None:
-            values, notice = asked
-            report = Report(
+            self.mask(*self._last)
+        elif content.get("type") == "cleaned" and request is not None:
+            values, notice = request
+            report = BrowserReport(
                 reachable=content.get("reachable") is True,
                 cells=_numbers(content, "cells"),
                 outputs=_numbers(content, "outputs"),
-                left=_numbers(content, "left"),
+                remaining=_numbers(content, "left"),
             )
             found = {values[number] for number in _numbers(content, "found") if number < len(values)}
             self._report(notice, report, found)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
-from .arguments import SupabaseUsageError, named
+from .arguments import SupabaseUsageError, label
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -40,12 +40,12 @@ class Scope(Mapping[str, Any]):
         self._enclosing, self._nested = _enclosing(shell, frame)
 
     @property
-    def own(self) -> Mapping[str, Any]:
+    def local_variables(self) -> Mapping[str, Any]:
         """The variables of the calling function, or of the notebook if called from a cell."""
         return self._locals
 
     @property
-    def module(self) -> Mapping[str, Any]:
+    def global_variables(self) -> Mapping[str, Any]:
         """The global variables of the calling code."""
         return self._globals
 
@@ -53,10 +53,10 @@ class Scope(Mapping[str, Any]):
         if name in self._locals:
             return self._locals[name]
         if name in self._unassigned:
-            raise SupabaseUsageError(f"{named(name)} has no value yet in this function. Assign it first.")
+            raise SupabaseUsageError(f"{label(name)} has no value yet in this function. Assign it first.")
         if name in self._enclosing or (self._nested and name not in self._builtins):
             raise SupabaseUsageError(
-                f"{named(name)} is not a variable of this function, and a magic can't see variables of the "
+                f"{label(name)} is not a variable of this function, and a magic can't see variables of the "
                 "functions or the notebook around it. Assign it to a variable of this function first: "
                 "`token = …`, then pass `token`."
             )
@@ -90,12 +90,12 @@ class Scope(Mapping[str, Any]):
 def calling_frame() -> FrameType | None:
     """The frame of the code that called a magic: the innermost one that is neither ours nor IPython's."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and _is_machinery(frame):
+    while frame is not None and _is_internal(frame):
         frame = frame.f_back
     return frame
 
 
-def _is_machinery(frame: FrameType) -> bool:
+def _is_internal(frame: FrameType) -> bool:
     module = str(frame.f_globals.get("__name__", ""))
     return module.startswith(("IPython.", f"{__package__}."))
 
@@ -118,7 +118,7 @@ def _enclosing(shell: InteractiveShell, frame: FrameType | None) -> tuple[frozen
         if frame.f_locals is frame.f_globals or frame.f_locals is shell.user_ns:
             return names, False
         frame = frame.f_back
-        while frame is not None and _is_machinery(frame):
+        while frame is not None and _is_internal(frame):
             if frame.f_code is InteractiveShell.run_code.__code__:
                 return names, False
             frame = frame.f_back

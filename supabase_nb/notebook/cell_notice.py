@@ -42,23 +42,23 @@ form_listeners: list[Callable[[], object]] = []
 
 
 @dataclass(frozen=True)
-class Report:
+class BrowserReport:
     """A browser's report.
 
     Attributes:
         reachable: Whether it can edit cells.
         cells: The numbers, from 1, of the cells whose source it cleaned.
         outputs: Those whose outputs it cleaned.
-        left: Those that still contain a value.
+        remaining: Those that still contain a value.
     """
 
     reachable: bool
     cells: frozenset[int] = frozenset()
     outputs: frozenset[int] = frozenset()
-    left: frozenset[int] = frozenset()
+    remaining: frozenset[int] = frozenset()
 
 
-class Place:
+class NoticeOutput:
     """The outputs of a notice in a notebook: its text, which can change, and its button.
 
     Args:
@@ -67,13 +67,13 @@ class Place:
 
     def __init__(self, button: SignOutButton | None) -> None:
         self.button = button
-        #: The notice that is shown here.
+        #: The notice that this output shows.
         self.notice: Notice | None = None
         self._id = uuid.uuid4().hex
         self._is_open = False
 
-    def open(self, data: dict[str, Any]) -> None:
-        """Show or update the output and the button below it."""
+    def show(self, data: dict[str, Any]) -> None:
+        """Show the output and the button below it, or update the output."""
         display(data, raw=True, display_id=self._id, update=self._is_open)  # type: ignore[no-untyped-call]
         if self.button is not None and not self._is_open:
             bundle, metadata = self.button.mimebundle()
@@ -103,13 +103,13 @@ class Notice:
         self.passwords: set[Secret] = set()
         self.failed: set[str] = set()
         self._in_kernel = True
-        self._report: Report | None = None
-        self._place: Place | None = None
+        self._report: BrowserReport | None = None
+        self._output: NoticeOutput | None = None
 
     @property
     def is_shown(self) -> bool:
         """Whether it is shown in the notebook, where it can be updated."""
-        return self._place is not None
+        return self._output is not None
 
     def write(self) -> None:
         """Show it as a line in a terminal."""
@@ -117,41 +117,41 @@ class Notice:
         sys.stderr.write(f"supabase-nb: {self.text()}\n")
         sys.stderr.flush()
 
-    def show(self, place: Place) -> None:
-        """Show it as an amber card in a notebook, replacing the previous notice in this place."""
-        earlier, place.notice = place.notice, self
-        self._place = place
+    def show(self, output: NoticeOutput) -> None:
+        """Show it as an amber card in a notebook, replacing the previous notice in this output."""
+        earlier, output.notice = output.notice, self
+        self._output = output
         if earlier is not None:
-            earlier._place = None
+            earlier._output = None
             self.tokens |= earlier.tokens
             if earlier._report is not None:
-                self._take(earlier._report)
+                self._merge(earlier._report)
         self._publish()
 
-    def add(self, report: Report, tokens: set[Secret]) -> None:
+    def add(self, report: BrowserReport, tokens: set[Secret]) -> None:
         """Add a browser's report."""
         before = (self._report, len(self.tokens))
-        self._take(report)
+        self._merge(report)
         self.tokens |= tokens
         if self.is_shown and (self._report, len(self.tokens)) != before:
             self._publish()
 
-    def _take(self, report: Report) -> None:
+    def _merge(self, report: BrowserReport) -> None:
         if self._report is not None:
-            report = Report(
+            report = BrowserReport(
                 self._report.reachable or report.reachable,
                 self._report.cells | report.cells,
                 self._report.outputs | report.outputs,
-                report.left,
+                report.remaining,
             )
         self._report = report
 
     def _publish(self) -> None:
-        if self._place is None:
+        if self._output is None:
             return
-        self._place.open({"text/plain": self.text(), "text/html": self.html()})
-        if self.tokens and self._place.button is not None:
-            self._place.button.reveal()
+        self._output.show({"text/plain": self.text(), "text/html": self.html()})
+        if self.tokens and self._output.button is not None:
+            self._output.button.reveal()
 
     # -- text ---------------------------------------------------------------------------------------------
 
@@ -166,8 +166,8 @@ class Notice:
             else f"<p>{escape(' '.join((first, *rest)))}</p>"
             for number, (first, *rest) in enumerate(self._paragraphs())
         ]  # fmt: skip
-        paragraphs = [each.replace(" Not reachable:", "<br>Not reachable:") for each in paragraphs]
-        style = _STYLE_WITH_BUTTON if self._place is not None and self._place.button is not None else _STYLE
+        paragraphs = [text.replace(" Not reachable:", "<br>Not reachable:") for text in paragraphs]
+        style = _STYLE_WITH_BUTTON if self._output is not None and self._output.button is not None else _STYLE
         return f'{style}<div class="sb-cells mathjax_ignore tex2jax_ignore">{"".join(paragraphs)}</div>'
 
     def _paragraphs(self) -> list[list[str]]:
@@ -175,7 +175,7 @@ class Notice:
         if self.tokens:
             them = "it" if len(self.tokens) == 1 else "them"
             paragraphs += [
-                [self._title(), self._what(), *self._cells(them), self._beyond()],
+                [self._title(), self._summary(), *self._cell_sentences(them), self._unreachable_copies()],
                 [
                     f"If someone may have seen {them}, run %supabase_sign_out --scope global.",
                     "Next time, run %supabase_set_session with no arguments to paste the tokens into a form.",
@@ -208,15 +208,15 @@ class Notice:
 
     @property
     def _history_failed(self) -> bool:
-        return any("history" in each for each in self.failed)
+        return any("history" in text for text in self.failed)
 
     def _title(self) -> str:
         report = self._report
-        removed = report is not None and (report.cells or report.outputs) and not report.left
+        removed = report is not None and (report.cells or report.outputs) and not report.remaining
         noun = "Token" if len(self.tokens) == 1 else "Tokens"
         return f"{noun} removed." if removed else f"{noun} in a cell."
 
-    def _what(self) -> str:
+    def _summary(self) -> str:
         number = len(self.tokens)
         count = _NUMBERS[number] if number < len(_NUMBERS) else str(number)
         subject = f"{count.capitalize()} token{'' if len(self.tokens) == 1 else 's'}"
@@ -232,7 +232,7 @@ class Notice:
             return f"{subject} {'was' if len(self.tokens) == 1 else 'were'} found."
         return f"{subject} {'was' if len(self.tokens) == 1 else 'were'} masked {_joined(places)}."
 
-    def _cells(self, them: str) -> list[str]:
+    def _cell_sentences(self, them: str) -> list[str]:
         """The sentences about the notebook's cells."""
         if not self._in_kernel:
             return []
@@ -243,20 +243,22 @@ class Notice:
             ]
         if not report.reachable:
             return [f"This front end doesn't let extensions edit cells. Delete {them} there, and save."]
-        if report.left:
-            return [f"{_listed(report.left).capitalize()} can't be edited. Delete {them} there yourself."]
+        if report.remaining:
+            return [
+                f"{_listed(report.remaining).capitalize()} can't be edited. Delete {them} there yourself."
+            ]
         if not report.cells and not report.outputs:
             return [f"No cell of this notebook contains {them} in one piece."]
         return []
 
-    def _beyond(self) -> str:
-        beyond = sorted(self.failed)
+    def _unreachable_copies(self) -> str:
+        copies = sorted(self.failed)
         if self._in_kernel:
-            beyond += ["the copy on disk until you save", "older checkpoints and copies"]
-            beyond.append("other browsers that had this notebook open")
+            copies += ["the copy on disk until you save", "older checkpoints and copies"]
+            copies.append("other browsers that had this notebook open")
         else:
-            beyond.append("text that is still on the screen")
-        return f"Not reachable: {', '.join(beyond)}."
+            copies.append("text that is still on the screen")
+        return f"Not reachable: {', '.join(copies)}."
 
 
 def _listed(cells: Collection[int]) -> str:

@@ -17,7 +17,7 @@ from .. import log_redaction, redaction
 from ..token_search import shapes, tokens_in_cookie
 from ..tokens import Secret
 from . import ipython_records
-from .cell_notice import Notice, Place, Report, form_listeners
+from .cell_notice import BrowserReport, Notice, NoticeOutput, form_listeners
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("supabase_nb")
 
 #: Kernel messages with a cell's outputs.
-_OUTPUTS = {"stream", "display_data", "update_display_data", "execute_result"}
+_OUTPUT_MESSAGES = {"stream", "display_data", "update_display_data", "execute_result"}
 #: Kernel messages that quote a cell.
-_QUOTES = {"execute_input", "error", "execute_reply"}
+_QUOTING_MESSAGES = {"execute_input", "error", "execute_reply"}
 
 
 class CellRedaction:
@@ -41,25 +41,25 @@ class CellRedaction:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
-        self._on = False
+        self._is_installed = False
         self._undo: list[Callable[[], object]] = []
         self._lock = threading.RLock()
-        self._cell: str | None = None  # the running cell
+        self._running_code: str | None = None  # the running cell
         #: Values that were in a cell. They are masked in outputs.
         self._in_cells: set[Secret] = set()
-        self._told: set[Secret] = set()
-        self._cleaner: BrowserMasker | None = None
-        self._asked: set[Secret] = set()
-        self._ask = False  # whether the browser has values to look for
+        self._announced: set[Secret] = set()
+        self._browser_masker: BrowserMasker | None = None
+        self._sent_to_browser: set[Secret] = set()
+        self._has_values_for_browser = False  # whether the browser has values to look for
         self._notice = Notice()  # the next notice
-        self._below_form: Place | None = None
-        self._places: list[Place] = []
+        self._below_form: NoticeOutput | None = None
+        self._outputs: list[NoticeOutput] = []
 
     # -- on and off ---------------------------------------------------------------------------------------
 
     def install(self) -> None:
         """Install the hooks. Some aren't public API, so missing ones are skipped."""
-        self._on = True
+        self._is_installed = True
         shell, history = self.shell, self.shell.history_manager
         kernel = getattr(shell, "kernel", None)
         self._wrap(getattr(kernel, "session", None), "send", self._send)
@@ -68,12 +68,12 @@ class CellRedaction:
         self._wrap(shell.compile, "cache", self._cache)
         self._wrap(shell.logger, "log", self._log)
         self._wrap(shell, "_showtraceback", self._show_traceback)
-        for event, hook in (("pre_run_cell", self._before), ("post_run_cell", self._after)):
+        for event, hook in (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell)):
             shell.events.register(event, hook)
             self._undo.append(functools.partial(shell.events.unregister, event, hook))
         self._undo.append(redaction.listen(self._on_new_secret))
-        form_listeners.append(self._form_is_shown)
-        self._undo.append(functools.partial(form_listeners.remove, self._form_is_shown))
+        form_listeners.append(self._reserve_output_below_form)
+        self._undo.append(functools.partial(form_listeners.remove, self._reserve_output_below_form))
         log = getattr(kernel, "log", None)
         if isinstance(log, logging.Logger):
             log_redaction.install()
@@ -84,21 +84,21 @@ class CellRedaction:
         code = (self._request().get("content") or {}).get("code")
         if not isinstance(code, str):
             code = history.input_hist_raw[-1] if history is not None else ""
-        self._look_at(code)
-        if earlier := redaction.given():
+        self._scan_cell(code)
+        if earlier := redaction.given_values():
             self._on_new_secret(earlier, True)
 
     def uninstall(self) -> None:
         """Remove all hooks."""
-        self._on = False
+        self._is_installed = False
         while self._undo:
             self._undo.pop()()
-        if self._cleaner is not None:
-            self._cleaner.close()
-            self._cleaner = None
+        if self._browser_masker is not None:
+            self._browser_masker.close()
+            self._browser_masker = None
         self._below_form = None
-        while self._places:
-            self._places.pop().close()
+        while self._outputs:
+            self._outputs.pop().close()
 
     def _wrap(self, owner: Any, name: str, replacement: Callable[..., Any]) -> None:
         """Replace an object's method with `replacement(original, ...)`."""
@@ -109,7 +109,7 @@ class CellRedaction:
 
         @functools.wraps(original)
         def wrapped(*args: Any, **more: Any) -> Any:
-            return replacement(original, *args, **more) if self._on else original(*args, **more)
+            return replacement(original, *args, **more) if self._is_installed else original(*args, **more)
 
         def restore() -> None:
             # If other code has wrapped it in the meantime, it stays but does nothing.
@@ -145,15 +145,15 @@ class CellRedaction:
         # Like the displayed traceback: `%xmode Verbose` quotes variables.
         exceptions = getattr(history, "exceptions", {})
         if line_num in exceptions:
-            exceptions[line_num] = _masked(exceptions[line_num], redaction.mask_colored)
+            exceptions[line_num] = _mask_nested(exceptions[line_num], redaction.mask_colored)
         if not self._in_cells:
             return
         if line_num in history.output_hist_reprs:
-            history.output_hist_reprs[line_num] = _masked(
+            history.output_hist_reprs[line_num] = _mask_nested(
                 history.output_hist_reprs[line_num], self._mask_output
             )
         for output in getattr(history, "outputs", {}).get(line_num, []):
-            output.bundle = _masked(output.bundle, self._mask_output)
+            output.bundle = _mask_nested(output.bundle, self._mask_output)
 
     def _cache(self, original: Any, transformed_code: str, *args: Any, **more: Any) -> Any:
         import linecache
@@ -182,20 +182,20 @@ class CellRedaction:
                 clean = self._clean_message(kind, message.get("content"))
                 if clean is not message.get("content"):
                     message = {**message, "content": clean}
-        except Exception as error:  # noqa: BLE001 - whatever a kernel sends: it must be sent
+        except Exception as error:  # noqa: BLE001 - the kernel's message must be sent in any case
             logger.debug("a message could not be searched for tokens: %s", type(error).__name__)
         return original(stream, message, content, *args, **more)
 
     def _clean_message(self, kind: str | None, content: Any) -> Any:
-        if kind in _OUTPUTS and self._in_cells:
-            return _masked(content, self._mask_output)
-        if kind in _QUOTES and isinstance(content, dict):
+        if kind in _OUTPUT_MESSAGES and self._in_cells:
+            return _mask_nested(content, self._mask_output)
+        if kind in _QUOTING_MESSAGES and isinstance(content, dict):
             # These are neither run nor stored, so anything that looks like a token can be masked.
             clean: Callable[[str], str] = (
-                redaction.hide if kind == "execute_input" else redaction.mask_colored
+                redaction.scrub if kind == "execute_input" else redaction.mask_colored
             )
             kept = content.get("user_expressions")
-            return {**_masked(content, clean), **({} if kept is None else {"user_expressions": kept})}
+            return {**_mask_nested(content, clean), **({} if kept is None else {"user_expressions": kept})}
         return content
 
     def _mask_output(self, text: str) -> str:
@@ -203,12 +203,12 @@ class CellRedaction:
 
     # -- new values --------------------------------------------------------------------------------------
 
-    def _before(self, info: ExecutionInfo) -> None:
-        self._look_at(info.raw_cell or "")
+    def _before_cell(self, info: ExecutionInfo) -> None:
+        self._scan_cell(info.raw_cell or "")
 
-    def _look_at(self, code: str) -> None:
-        """Check a cell that is about to run or running."""
-        self._cell = code
+    def _scan_cell(self, code: str) -> None:
+        """Search a cell for secrets before it runs, or while it is running."""
+        self._running_code = code
         found = [
             (shape, Secret(code[shape.start : shape.end])) for shape in shapes(code) if not shape.is_public
         ]
@@ -217,92 +217,94 @@ class CellRedaction:
         inside = [token for value in cookies for token in tokens_in_cookie(value.reveal())]
         redaction.remember(*sessions, *inside)
         keys = {value for shape, value in found if not shape.is_session}
-        here = redaction.known_in(code) | set(inside)
+        in_cells = redaction.known_in(code) | set(inside)
         with self._lock:
-            self._in_cells |= here | keys
-            self._notice.passwords |= set(filter(redaction.is_password, here)) - self._told
-            self._notice.keys |= keys - self._told
-            if again := here & set(redaction.given()):
-                self._notice.tokens |= again
-                self._ask = True
-        if here or keys:
-            ipython_records.clean_memory(self.shell, here | keys)
+            self._in_cells |= in_cells | keys
+            self._notice.passwords |= set(filter(redaction.is_password, in_cells)) - self._announced
+            self._notice.keys |= keys - self._announced
+            if seen_again := in_cells & set(redaction.given_values()):
+                self._notice.tokens |= seen_again
+                self._has_values_for_browser = True
+        if in_cells or keys:
+            ipython_records.clean_memory(self.shell, in_cells | keys)
 
     def _on_new_secret(self, values: tuple[Secret, ...], given: bool) -> None:
         """New values are known: clean earlier records. Called in any thread."""
         with self._lock:
-            here = ipython_records.values_in_memory(self.shell, values) | (self._in_cells & set(values))
-            here |= {value for value in values if value.reveal() in (self._cell or "")}
-            self._in_cells |= here
-            if here:
-                ipython_records.clean_memory(self.shell, here)
+            in_cells = ipython_records.values_in_memory(self.shell, values) | (self._in_cells & set(values))
+            in_cells |= {value for value in values if value.reveal() in (self._running_code or "")}
+            self._in_cells |= in_cells
+            if in_cells:
+                ipython_records.clean_memory(self.shell, in_cells)
             passwords = set(filter(redaction.is_password, values))
-            if not (given or here or passwords):
+            if not (given or in_cells or passwords):
                 return
             found, failed = ipython_records.clean_files(self.shell, values)
-            self._notice.passwords |= (passwords & here) - self._told
-            if passwords & here:
+            self._notice.passwords |= (passwords & in_cells) - self._announced
+            if passwords & in_cells:
                 self._notice.failed |= set(failed)
             if given:
                 self._notice.failed |= set(failed)
-                news = (here | found) - self._told
-                self._notice.tokens |= news
-                self._ask |= bool(news) or not self._asked.issuperset(values)
-        if given and self._cell is None:  # from the form
-            self._ask_browser()
-            self._tell_below_form()
+                new_tokens = (in_cells | found) - self._announced
+                self._notice.tokens |= new_tokens
+                self._has_values_for_browser |= bool(new_tokens) or not self._sent_to_browser.issuperset(
+                    values
+                )
+        if given and self._running_code is None:  # from the form
+            self._send_values_to_browser()
+            self._show_notice_below_form()
 
-    def _after(self, result: ExecutionResult | None) -> None:
-        self._cell = None
+    def _after_cell(self, result: ExecutionResult | None) -> None:
+        self._running_code = None
         if result is not None:
             if self._in_cells:
                 ipython_records.clean_result(self.shell, result, tuple(self._in_cells))
             self._clean_output(getattr(result, "execution_count", None) or 0)
-        self._tell()
+        self._show_notice()
 
     # -- notices ------------------------------------------------------------------------------------------
 
-    def _tell(self) -> None:
+    def _show_notice(self) -> None:
         with self._lock:
-            self._ask_browser()
+            self._send_values_to_browser()
             if self._notice.tokens or self._notice.keys or self._notice.passwords or self._notice.failed:
-                self._told |= self._notice.tokens | self._notice.keys | self._notice.passwords
+                self._announced |= self._notice.tokens | self._notice.keys | self._notice.passwords
                 if self._in_kernel:
-                    self._notice.show(self._place())
+                    self._notice.show(self._new_output())
                 else:
                     self._notice.write()
                 self._notice = Notice()
 
-    def _place(self) -> Place:
-        """A place for a notice, with its button if widgets are available."""
-        place = Place(None)
-        self._places.append(place)
+    def _new_output(self) -> NoticeOutput:
+        """An output for a notice, with its button if widgets are available."""
+        output = NoticeOutput(None)
+        self._outputs.append(output)
 
         def sign_out() -> str:
             from .sign_out_button import sign_out_everywhere
 
-            tokens = place.notice.tokens if place.notice is not None else set()
+            tokens = output.notice.tokens if output.notice is not None else set()
             return sign_out_everywhere(list(self.shell.user_ns.values()), tokens)
 
         try:
             from .sign_out_button import SignOutButton
 
-            place.button = SignOutButton(sign_out)
+            output.button = SignOutButton(sign_out)
         except Exception as error:  # noqa: BLE001 - a broken widget stack must not keep the notice from being shown
             logger.debug("no widget to sign out with: %s", type(error).__name__)
-        return place
+        return output
 
-    def _form_is_shown(self) -> None:
-        """A form is shown: reserve a place for a notice below it, as its tokens arrive between cells."""
+    def _reserve_output_below_form(self) -> None:
+        """Reserve an output for a notice below a form, because the form's tokens arrive between cells."""
         if self._in_kernel:
-            self._below_form = self._place()
-            self._below_form.open({"text/plain": "", "text/html": "<div hidden></div>"})
+            self._below_form = self._new_output()
+            self._below_form.show({"text/plain": "", "text/html": "<div hidden></div>"})
 
-    def _tell_below_form(self) -> None:
+    def _show_notice_below_form(self) -> None:
         """Show the notice at once, unless a cell is running and will show it at its end."""
         with self._lock:
-            if self._cell is None and self._notice.tokens and self._below_form is not None:
-                self._told |= self._notice.tokens
+            if self._running_code is None and self._notice.tokens and self._below_form is not None:
+                self._announced |= self._notice.tokens
                 self._notice.show(self._below_form)
                 self._notice = Notice()
 
@@ -310,23 +312,23 @@ class CellRedaction:
     def _in_kernel(self) -> bool:
         return getattr(self.shell, "kernel", None) is not None
 
-    def _ask_browser(self) -> None:
+    def _send_values_to_browser(self) -> None:
         with self._lock:
-            ask, self._ask = self._ask, False
+            ask, self._has_values_for_browser = self._has_values_for_browser, False
             if not ask or not self._in_kernel:
                 return
             try:
-                if self._cleaner is None:
+                if self._browser_masker is None:
                     from .browser_masking import BrowserMasker
 
-                    self._cleaner = BrowserMasker(self._reported)
-                values = redaction.given()
-                self._asked.update(values)
-                self._cleaner.ask(values, self._notice)
+                    self._browser_masker = BrowserMasker(self._on_browser_report)
+                values = redaction.given_values()
+                self._sent_to_browser.update(values)
+                self._browser_masker.mask(values, self._notice)
             except Exception as error:  # noqa: BLE001 - a broken widget stack must not keep cells from running
                 logger.debug("no widget to clean cells with: %s", type(error).__name__)
 
-    def _reported(self, notice: Notice, report: Report, found: set[Secret]) -> None:
+    def _on_browser_report(self, notice: Notice, report: BrowserReport, found: set[Secret]) -> None:
         """Handle a browser's report. If there is no notice yet, the next cell shows it."""
         with self._lock:
             if not notice.is_shown and notice is not self._notice:
@@ -334,16 +336,16 @@ class CellRedaction:
                     return
                 notice = self._notice
             notice.add(report, found)
-            self._tell_below_form()
+            self._show_notice_below_form()
 
 
-def _masked(value: Any, clean: Callable[[str], str]) -> Any:
+def _mask_nested(value: Any, clean: Callable[[str], str]) -> Any:
     """A copy of the data with masked texts."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, Mapping):
-        return {_masked(key, clean): _masked(item, clean) for key, item in value.items()}
+        return {_mask_nested(key, clean): _mask_nested(item, clean) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        items = [_masked(item, clean) for item in value]
+        items = [_mask_nested(item, clean) for item in value]
         return items if isinstance(value, list) else tuple(items)
     return value

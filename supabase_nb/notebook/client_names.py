@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..auth import AuthClient
 
 
-def name_of(auth: AuthClient) -> str | None:
+def client_name(auth: AuthClient) -> str | None:
     """The variable that holds this client, if there are several clients or it isn't the default name."""
     shell = get_ipython()
     names: dict[int, str] = {}

@@ -28,9 +28,11 @@ def matcher(magics: SupabaseMagics) -> Callable[[CompletionContext], SimpleMatch
             return cast(SimpleMatcherResult, {"completions": []})
         words = found[2].split()
         begun = "" if not words or found[2].endswith(" ") else words.pop()
-        offers = _offers(parser, words, begun, magics)
+        suggestions = _suggestions(parser, words, begun, magics)
         completions = [
-            SimpleCompletion(text=offer, type="magic") for offer in offers if offer.startswith(begun)
+            SimpleCompletion(text=suggestion, type="magic")
+            for suggestion in suggestions
+            if suggestion.startswith(begun)
         ]
         return cast(
             SimpleMatcherResult,
@@ -41,7 +43,7 @@ def matcher(magics: SupabaseMagics) -> Callable[[CompletionContext], SimpleMatch
     return matching
 
 
-def _offers(parser: MagicParser, words: list[str], begun: str, magics: SupabaseMagics) -> Iterator[str]:
+def _suggestions(parser: MagicParser, words: list[str], begun: str, magics: SupabaseMagics) -> Iterator[str]:
     actions = parser._option_string_actions
     before = actions.get(words[-1]) if words else None
     if before is not None and before.dest == "name":

@@ -34,8 +34,7 @@ _COLORS: Mapping[str, str] = {
 
 # A display has two outputs: this snapshot and the widget. The snapshot hides the widget until the kernel has
 # responded to it once (`.sb-shown`), then hides itself. In a notebook opened without its kernel, front ends
-# show
-# an error instead of the widget, or a widget that looks live. Other outputs aren't hidden.
+# show an error instead of the widget, or a widget that looks live. Other outputs aren't hidden.
 STYLE = """<style>
 .jp-OutputArea-child:has(.sb-snap)
   + .jp-OutputArea-child:not(:has(.sb-shown, .jp-RenderedText pre:not(:empty))),
@@ -63,12 +62,12 @@ def line(view: View, *, color: bool = False) -> str:
     """
     status = view["status"]
     state = f"{SHAPES[status]} {word(f'status.{status}')}"
-    return _joined(view, f"\x1b[{_COLORS[status]}m{state}\x1b[0m" if color else state)
+    return _join_parts(view, f"\x1b[{_COLORS[status]}m{state}\x1b[0m" if color else state)
 
 
 def plain(view: View) -> str:
     """A snapshot as one line of text with its time, for tools that show only text."""
-    return f"{word('snapshot.title')}: {_joined(view, _then(view))}"
+    return f"{word('snapshot.title')}: {_join_parts(view, _status_at_snapshot(view))}"
 
 
 def html(view: View, *, one_line: bool = False) -> str:
@@ -82,8 +81,8 @@ def html(view: View, *, one_line: bool = False) -> str:
     """
     view = masked(view)
     user = view["user"]
-    who, host = escape(name(user) if user else word("panel.signed_out")), escape(_project(view))
-    state = escape(_then(view))
+    who, host = escape(user_name(user) if user else word("panel.signed_out")), escape(_project(view))
+    state = escape(_status_at_snapshot(view))
     if one_line:
         lines = [f"<strong>{who}</strong>", state]
     else:
@@ -103,23 +102,23 @@ def snapshot(lines: Iterable[str], *, one_line: bool = False) -> str:
     return f'{STYLE}<div class="{kind} mathjax_ignore tex2jax_ignore">{body}</div>'
 
 
-def _joined(view: View, state: str) -> str:
+def _join_parts(view: View, state: str) -> str:
     view = masked(view)
     hint = next_step(view)
     return " · ".join(
-        (state, *_facts(view), *([hint] if hint else []), *_sentences(view, "set_auth", "shared"))
+        (state, *_details(view), *([hint] if hint else []), *_sentences(view, "set_auth", "shared"))
     )
 
 
-def _then(view: View) -> str:
+def _status_at_snapshot(view: View) -> str:
     """The status at the time of the snapshot, so that it doesn't look current later."""
     now = time.strftime("%Y-%m-%d %H:%M")
     return "○ " + word("snapshot.status", status=word(f"status.{view['status']}"), time=now)
 
 
-def _facts(view: View) -> list[str]:
+def _details(view: View) -> list[str]:
     user, expires = view["user"], expiry(view)
-    return [*([name(user)] if user else []), *([expires] if expires else []), _project(view)]
+    return [*([user_name(user)] if user else []), *([expires] if expires else []), _project(view)]
 
 
 def _project(view: View) -> str:
@@ -132,7 +131,7 @@ def _sentences(view: View, *names: str) -> list[str]:
     return secret + [each["text"] for each in view["notices"] if not names or each["name"] in names]
 
 
-def name(user: UserView) -> str:
+def user_name(user: UserView) -> str:
     """The user's short name."""
     return user["name"] or unnamed(anonymous=user["anonymous"])
 
@@ -143,7 +142,8 @@ def expiry(view: View) -> str | None:
     if left is None:
         return None
     return word(
-        "snapshot.expires" if left > 0 else "snapshot.expired", time=_moment(time.time() + left, date=False)
+        "snapshot.expires" if left > 0 else "snapshot.expired",
+        time=_format_time(time.time() + left, date=False),
     )
 
 
@@ -158,7 +158,7 @@ def wants_color() -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and sys.stdout.isatty()
 
 
-def _moment(at: float, *, date: bool) -> str:
+def _format_time(at: float, *, date: bool) -> str:
     # A huge `exp` is not a valid date.
     try:
         local = time.localtime(at)

@@ -240,13 +240,13 @@ def _clean_history(history: HistoryManager, values: Iterable[str]) -> tuple[set[
             # A persistent journal would contain the old rows.
             db.execute("PRAGMA journal_mode = DELETE")
             db.execute(f"PRAGMA journal_mode = {mode}")
-        if _holds(path, values):
+        if _file_contains(path, values):
             db.execute("VACUUM")
     except sqlite3.Error:
         return found, failed
     finally:
         db.close()
-    return found, failed if _holds(path, values) else []
+    return found, failed if _file_contains(path, values) else []
 
 
 def _clean_table(db: Any, table: str, columns: tuple[str, ...], values: list[str]) -> set[str]:
@@ -268,7 +268,7 @@ def _clean_table(db: Any, table: str, columns: tuple[str, ...], values: list[str
     return found
 
 
-def _holds(path: Path, values: list[str]) -> bool:
+def _file_contains(path: Path, values: list[str]) -> bool:
     """Whether the file, or one next to it, contains any of these values."""
     needles = [value.encode() for value in values]
     for side in ("", "-journal", "-wal", "-shm"):

@@ -60,7 +60,7 @@ class LoopbackListener:
         self._outcome: SessionResponse | AuthError | None = None
         self._ended = threading.Event()
         self._finishing = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._page_for))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._handle_return))
         self._server.daemon_threads = True
         threading.Thread(
             target=self._server.serve_forever, args=(0.1,), name="supabase-nb-sign-in", daemon=True
@@ -104,7 +104,7 @@ class LoopbackListener:
         self._server.shutdown()
         self._server.server_close()
 
-    def _page_for(self, path: str) -> tuple[int, str, str]:
+    def _handle_return(self, path: str) -> tuple[int, str, str]:
         """Finish the sign-in. Returns the status, title and text of the page to show."""
         if urlsplit(path).path != "/":
             return 404, word("browser.other"), ""
@@ -126,13 +126,13 @@ class LoopbackListener:
         return 200, word("browser.done", who=name_of_user(self._outcome.user)), word("browser.back")
 
 
-def _handler(page_for: Callable[[str], tuple[int, str, str]]) -> type[BaseHTTPRequestHandler]:
+def _handler(handle_return: Callable[[str], tuple[int, str, str]]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 10  # seconds; browsers open connections without using them
         server_version, sys_version = "supabase-nb", ""
 
         def do_GET(self) -> None:
-            status, title, text = page_for(self.path)
+            status, title, text = handle_return(self.path)
             body = _PAGE.format(title=escape(title), text=escape(text)).encode()
             self.send_response(status)
             for name, value in _HEADERS.items():

@@ -19,7 +19,7 @@ from . import arguments, prompts
 from .arguments import MagicParser, SupabaseUsageError
 from .calling_scope import DEFAULT_NAME, Scope
 from .text import WORDS
-from .token_values import holds_no_session, text_of, token_pair
+from .token_values import has_no_session, to_secret, token_pair
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -31,15 +31,15 @@ logger = logging.getLogger("supabase_nb")
 STORAGES = ("file", "memory", "keyring")
 
 
-def name_argument(parser: MagicParser) -> None:
+def add_name_argument(parser: MagicParser) -> None:
     """Add ``--name``, which selects the client."""
     parser.add_argument(
         "--name", metavar="N", help=f"variable that holds the client (default: {DEFAULT_NAME})"
     )
 
 
-def _connect_arguments(parser: MagicParser) -> None:
-    name_argument(parser)
+def _add_connect_arguments(parser: MagicParser) -> None:
+    add_name_argument(parser)
     parser.add_argument("url", nargs="?", metavar="URL", help="the project's URL (default: SUPABASE_URL)")
     parser.add_argument("--key", metavar="K", help="its publishable or anon key (default: SUPABASE_KEY, …)")
     parser.add_argument("--auth-url", metavar="U", help="the auth server's address, if not URL/auth/v1")
@@ -63,20 +63,20 @@ def _connect_arguments(parser: MagicParser) -> None:
     )
 
 
-def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
+def _connect(magics: SupabaseMagics, args: argparse.Namespace) -> Client:
     """Connect to a Supabase project; the variable `supabase` holds the client.
 
     For example:
 
         %supabase_connect https://abcd.supabase.co --key $SUPABASE_KEY
     """
-    name = given.name or DEFAULT_NAME
+    name = args.name or DEFAULT_NAME
     if not arguments.is_name(name):
         raise SupabaseUsageError("--name must be a valid variable name: letters, digits and underscores.")
-    storage = _storage_kind(given.storage)
-    url, key, auth_url = given.url, given.key, given.auth_url
+    storage = _storage_kind(args.storage)
+    url, key, auth_url = args.url, args.key, args.auth_url
     namespace = magics.shell.user_ns
-    if given.demo:
+    if args.demo:
         if url or key or auth_url:
             raise SupabaseUsageError("--demo has its own URL and key. Leave out yours.")
         from ..demo import ensure_server
@@ -84,29 +84,29 @@ def _connect(magics: SupabaseMagics, given: argparse.Namespace) -> Client:
         server = ensure_server()
         url, key, auth_url = server.url, server.anon_key, server.auth_url
     else:
-        url, auth_url = (_address(given.variables, word) for word in (url, auth_url))
-        key = _project_key(given.variables, key)
+        url, auth_url = (_resolve_url(args.variables, word) for word in (url, auth_url))
+        key = _resolve_key(args.variables, key)
     from ..client.project_lookup import resolve_project
 
-    project = resolve_project(url, key, auth_url=auth_url, allow_secret_key=given.allow_secret_key)
+    project = resolve_project(url, key, auth_url=auth_url, allow_secret_key=args.allow_secret_key)
     if project.origin:
         print(f"{project.url} ({project.origin})")  # noqa: T201
-    made_from = (project.url, Secret(project.key), project.auth_url, storage)
+    settings = (project.url, Secret(project.key), project.auth_url, storage)
     connection = magics.connections.get(name)
     if (
         connection is None
         or connection.client.closed
-        or connection.made_from != made_from
+        or connection.settings != settings
         or namespace.get(name) is not connection.client
     ):
-        insisted = {option: True for option in ("allow_secret_key", "allow_http") if getattr(given, option)}
-        if not given.allow_http and _is_local_http(project.url):
-            insisted["allow_http"] = True
+        allowed = {option: True for option in ("allow_secret_key", "allow_http") if getattr(args, option)}
+        if not args.allow_http and _is_local_http(project.url):
+            allowed["allow_http"] = True
             print(f"The connection to {project.url} is not encrypted. This is fine between containers.")  # noqa: T201
-        client = _make_client(project.url, project.key, project.auth_url, storage, name, **insisted)
+        client = _make_client(project.url, project.key, project.auth_url, storage, name, **allowed)
         if connection is None and name in namespace:
             print(f"The variable `{name}` had another value. It now holds the client.")  # noqa: T201
-        magics.connect(name, client, made_from)
+        magics.connect(name, client, settings)
     else:
         client = connection.client
     if on_binder():
@@ -129,22 +129,22 @@ def _is_local_http(url: str) -> bool:
     )
 
 
-def _storage_kind(given: str | None) -> str:
+def _storage_kind(requested: str | None) -> str:
     """The kind of storage. On Binder, only memory."""
-    if IN_BROWSER and given == "keyring":
+    if IN_BROWSER and requested == "keyring":
         raise SupabaseUsageError("A browser has no keyring. Leave out --storage, or use --storage file.")
     if not on_binder():
-        return given or ("memory" if IN_BROWSER else "file")
-    if given not in (None, "memory"):
+        return requested or ("memory" if IN_BROWSER else "file")
+    if requested not in (None, "memory"):
         raise SupabaseUsageError("On Binder, sessions are kept in memory only. Leave out --storage.")
     return "memory"
 
 
-def _address(scope: Scope, word: str | None) -> str | None:
+def _resolve_url(scope: Scope, word: str | None) -> str | None:
     """An address, written literally or as a reference."""
     if word is None:
         return None
-    text = arguments.unquoted(word) or word
+    text = arguments.unquote(word) or word
     if "://" in text:
         return text
     if "$" in text or "{" in text or "[" in text or arguments.is_reference(text, scope):
@@ -152,13 +152,11 @@ def _address(scope: Scope, word: str | None) -> str | None:
     return text
 
 
-def _project_key(scope: Scope, word: str | None) -> str | None:
+def _resolve_key(scope: Scope, word: str | None) -> str | None:
     return None if word is None else arguments.resolve_text(word, scope, what="the project's key").reveal()
 
 
-def _make_client(
-    url: str, key: str, auth_url: str | None, storage: str, name: str, **insisted: Any
-) -> Client:
+def _make_client(url: str, key: str, auth_url: str | None, storage: str, name: str, **allowed: Any) -> Client:
     from ..storage import FileStorage, KeyringStorage, MemoryStorage
     from .client import NotebookClient
 
@@ -169,7 +167,7 @@ def _make_client(
         auth_url=auth_url,
         storage=kinds[storage](),
         name="" if name == DEFAULT_NAME else name,
-        **insisted,
+        **allowed,
     )
 
 
@@ -187,13 +185,13 @@ def _restore(client: Client) -> None:
         logger.info("the stored session could not be resumed: %s", error)
 
 
-def _set_session_arguments(parser: MagicParser) -> None:
-    name_argument(parser)
+def _add_set_session_arguments(parser: MagicParser) -> None:
+    add_name_argument(parser)
     parser.add_argument("tokens", nargs="*", metavar="at rt", help="the access token and the refresh token")
     parser.add_argument("--prompt", action="store_true", help="ask with hidden prompts instead of a form")
 
 
-def _set_session(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse | None:
+def _set_session(magics: SupabaseMagics, args: argparse.Namespace) -> AuthResponse | None:
     """Restore a session from its access token and refresh token.
 
     Pass two variables, or one that contains both tokens. Without arguments, a form opens.
@@ -203,11 +201,11 @@ def _set_session(magics: SupabaseMagics, given: argparse.Namespace) -> AuthRespo
         %supabase_set_session at rt
         %supabase_set_session response.session
     """
-    client = magics.client(given)
-    words = arguments.without_names(given.tokens)
-    scope: Scope = given.variables
+    client = magics.select_client(args)
+    words = arguments.strip_keywords(args.tokens)
+    scope: Scope = args.variables
     if not words:
-        return _ask(magics, client, prompt=given.prompt)
+        return _ask_for_tokens(magics, client, prompt=args.prompt)
     if len(words) == 1:
         access_token, refresh_token = _whole_session(words[0], scope)
     elif len(words) == 2:
@@ -238,16 +236,16 @@ def _whole_session(word: str, scope: Scope) -> tuple[Secret, Secret]:
             return first, second
     value = arguments.resolve(word, scope, what="the access token")
     pair = token_pair(value)
-    if pair is None and (text := text_of(value)) is not None:
+    if pair is None and (text := to_secret(value)) is not None:
         refuse_key_for_token(text, "access token")
         from .paste import read_paste  # imported only if needed, so that `%load_ext` is fast
 
         pair = read_paste(text)
     if pair is not None and pair[1]:
         return pair
-    if holds_no_session(value):
+    if has_no_session(value):
         raise SupabaseUsageError(
-            f"{arguments.named(word)} contains no session: its session is None. Sign in first "
+            f"{arguments.label(word)} contains no session: its session is None. Sign in first "
             "(after a sign-up, confirm the address first)."
         )
     raise SupabaseUsageError(
@@ -255,7 +253,7 @@ def _whole_session(word: str, scope: Scope) -> tuple[Secret, Secret]:
     )
 
 
-def _ask(magics: SupabaseMagics, client: Client, *, prompt: bool) -> AuthResponse | None:
+def _ask_for_tokens(magics: SupabaseMagics, client: Client, *, prompt: bool) -> AuthResponse | None:
     """Ask with a form if there is a browser, otherwise with hidden prompts."""
     if not prompt and prompts.can_show_form():
         magics.show(client, open_form=True)
@@ -265,33 +263,33 @@ def _ask(magics: SupabaseMagics, client: Client, *, prompt: bool) -> AuthRespons
     return response
 
 
-def _session(magics: SupabaseMagics, given: argparse.Namespace) -> Session | None:
+def _session(magics: SupabaseMagics, args: argparse.Namespace) -> Session | None:
     """Show the session: its status, user and next refresh.
 
     For example:
 
         %supabase_session
     """
-    client = magics.client(given)
-    magics.show(client, whole=True)
+    client = magics.select_client(args)
+    magics.show(client, always_panel=True)
     return client.auth.session
 
 
-def _refresh(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse:
+def _refresh(magics: SupabaseMagics, args: argparse.Namespace) -> AuthResponse:
     """Refresh the session now, instead of shortly before the access token expires.
 
     For example:
 
         %supabase_refresh
     """
-    client = magics.client(given)
+    client = magics.select_client(args)
     response = client.auth.refresh_session()
     magics.show(client)
     return response
 
 
-def _sign_out_arguments(parser: MagicParser) -> None:
-    name_argument(parser)
+def _add_sign_out_arguments(parser: MagicParser) -> None:
+    add_name_argument(parser)
     parser.add_argument(
         "--scope",
         choices=("local", "global", "others"),
@@ -300,37 +298,37 @@ def _sign_out_arguments(parser: MagicParser) -> None:
     )
 
 
-def _sign_out(magics: SupabaseMagics, given: argparse.Namespace) -> None:
+def _sign_out(magics: SupabaseMagics, args: argparse.Namespace) -> None:
     """Sign out of this session, or of all of the user's sessions.
 
     For example:
 
         %supabase_sign_out --scope global
     """
-    client = magics.client(given)
-    client.auth.sign_out(scope=given.scope)
+    client = magics.select_client(args)
+    client.auth.sign_out(scope=args.scope)
     magics.show(client)
 
 
-def _debug_arguments(parser: MagicParser) -> None:
+def _add_debug_arguments(parser: MagicParser) -> None:
     parser.add_argument("state", choices=("on", "off"), help="on: show errors with their traceback")
 
 
-def _debug(magics: SupabaseMagics, given: argparse.Namespace) -> None:
+def _debug(magics: SupabaseMagics, args: argparse.Namespace) -> None:
     """Show errors with their traceback, without tokens, or only their message.
 
     For example:
 
         %supabase_debug on
     """
-    AuthError.show_traceback = given.state == "on"
+    AuthError.show_traceback = args.state == "on"
 
 
 COMMANDS: dict[str, tuple[Callable[[MagicParser], object], Callable[..., Any]]] = {
-    "supabase_connect": (_connect_arguments, _connect),
-    "supabase_set_session": (_set_session_arguments, _set_session),
-    "supabase_session": (name_argument, _session),
-    "supabase_refresh": (name_argument, _refresh),
-    "supabase_sign_out": (_sign_out_arguments, _sign_out),
-    "supabase_debug": (_debug_arguments, _debug),
+    "supabase_connect": (_add_connect_arguments, _connect),
+    "supabase_set_session": (_add_set_session_arguments, _set_session),
+    "supabase_session": (add_name_argument, _session),
+    "supabase_refresh": (add_name_argument, _refresh),
+    "supabase_sign_out": (_add_sign_out_arguments, _sign_out),
+    "supabase_debug": (_add_debug_arguments, _debug),
 }

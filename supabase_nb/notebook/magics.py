@@ -16,9 +16,9 @@ from IPython.core.extensions import ExtensionManager
 from IPython.core.magic import no_var_expand
 
 from ..errors import AuthError, redacted_traceback
-from ..redaction import hide, remember_words
+from ..redaction import remember_words, scrub
 from ..tokens import Secret
-from .arguments import MagicParser, SupabaseUsageError, named
+from .arguments import MagicParser, SupabaseUsageError, label
 from .calling_scope import DEFAULT_NAME, Scope, calling_frame
 from .cell_redaction import CellRedaction
 
@@ -44,7 +44,7 @@ class MagicFailed(RuntimeError):
 
     def __init__(self, error: Exception) -> None:
         what = str(error).rstrip(".")
-        super().__init__(hide(f"{type(error).__name__}: {what}" if what else type(error).__name__))
+        super().__init__(scrub(f"{type(error).__name__}: {what}" if what else type(error).__name__))
         self._lines = redacted_traceback(error)
 
     def _render_traceback_(self, *_: object) -> list[str]:
@@ -57,7 +57,7 @@ class Connection(NamedTuple):
     """A client that `%supabase_connect` created, and its settings."""
 
     client: Client
-    made_from: tuple[object, ...]
+    settings: tuple[object, ...]
 
 
 class SupabaseMagics:
@@ -73,7 +73,7 @@ class SupabaseMagics:
         self.parsers: dict[str, MagicParser] = {}
         self.cell_redaction = CellRedaction(shell)
         self._undo: list[Callable[[], object]] = []
-        self._made: WeakSet[Client] = WeakSet()
+        self._created_clients: WeakSet[Client] = WeakSet()
 
     # -- loading and unloading ----------------------------------------------------------------------------
 
@@ -103,7 +103,7 @@ class SupabaseMagics:
         @functools.wraps(run)
         def magic(line: str) -> Any:
             text, line = Secret(line), ""  # this frame can appear in a traceback with local variables
-            return self._call(run, parser, text)
+            return self._run_magic(run, parser, text)
 
         magic.__doc__ = parser.format_help()
         magic.__name__ = name
@@ -124,12 +124,12 @@ class SupabaseMagics:
         AuthError.show_traceback = False
         if keep_clients:
             return
-        for client in list(self._made):
+        for client in list(self._created_clients):
             client.close()
         for name, connection in self.connections.items():
             if self.shell.user_ns.get(name) is connection.client:
                 del self.shell.user_ns[name]
-        if self._made:
+        if self._created_clients:
             from ..auth import stop_owner_loop
 
             stop_owner_loop()
@@ -142,10 +142,10 @@ class SupabaseMagics:
 
             view_sender.stop()
 
-    def connect(self, name: str, client: Client, made_from: tuple[object, ...]) -> None:
+    def connect(self, name: str, client: Client, settings: tuple[object, ...]) -> None:
         """Assign a client to a variable. A replaced client stays open if other code refers to it."""
-        self._made.add(client)
-        self.connections[name] = Connection(client, made_from)
+        self._created_clients.add(client)
+        self.connections[name] = Connection(client, settings)
         self.shell.user_ns[name] = client
         if getattr(self.shell, "kernel", None) is not None:
             from .status_bar import status_bar
@@ -155,7 +155,7 @@ class SupabaseMagics:
     def adopt_clients(self, previous: SupabaseMagics) -> None:
         """Take over the clients of previously loaded magics."""
         self.connections.update(previous.connections)
-        self._made.update(previous._made)
+        self._created_clients.update(previous._created_clients)
 
     def _add_completions(self) -> None:
         from .completions import matcher
@@ -174,28 +174,28 @@ class SupabaseMagics:
 
     # -- common to all magics ----------------------------------------------------------------------------
 
-    def _call(self, run: Callable[..., Any], parser: MagicParser, line: Secret) -> Any:
+    def _run_magic(self, run: Callable[..., Any], parser: MagicParser, line: Secret) -> Any:
         failure: BaseException | None = None
-        given = None
+        args = None
         remember_words(line.reveal(), self.shell.user_ns)
         try:
-            given = parser.read(line.reveal())
-            given.variables = Scope(self.shell, calling_frame())
-            result = run(self, given)
+            args = parser.parse_line(line.reveal())
+            args.variables = Scope(self.shell, calling_frame())
+            result = run(self, args)
         except KeyboardInterrupt:
             failure = Interrupted()
         except (AuthError, UsageError) as error:
-            given = None
+            args = None
             _clear_own_frames(error)
             raise
-        except Exception as error:  # noqa: BLE001 - told short, like every other failure
+        except Exception as error:  # noqa: BLE001 - shown in one line, like every other failure
             failure = MagicFailed(error)
         if failure is not None:
             # Raised again, because the original frames hold the arguments and unfinished requests.
             raise failure
-        return None if self._stands_alone() else result
+        return None if self._is_whole_statement() else result
 
-    def _stands_alone(self) -> bool:
+    def _is_whole_statement(self) -> bool:
         """Whether the magic is a whole statement, so that the panel is enough and no `Out` is needed."""
         import ast
         import linecache
@@ -215,18 +215,18 @@ class SupabaseMagics:
             for statement in tree.body
         )
 
-    def client(self, given: argparse.Namespace) -> Client:
+    def select_client(self, args: argparse.Namespace) -> Client:
         """The client for a magic.
 
         Args:
-            given: The magic's arguments: ``name``, the variable given with --name, if any.
+            args: The magic's arguments: ``name``, the variable given with --name, if any.
 
         Raises:
             SupabaseUsageError: There is no client, none with that name, or several to choose from.
         """
-        name: str | None = given.name
+        name: str | None = args.name
         known = self.clients()
-        own = self._own_client(given.variables, name or DEFAULT_NAME)
+        own = self._client_in_caller(args.variables, name or DEFAULT_NAME)
         if own is not None:
             return own
         if name is not None:
@@ -248,24 +248,24 @@ class SupabaseMagics:
             "Not connected yet. Run %supabase_connect first (with --demo to try it out)."
         )
 
-    def _own_client(self, scope: Scope, name: str) -> Client | None:
+    def _client_in_caller(self, scope: Scope, name: str) -> Client | None:
         """The client in a variable of the calling function or module, if called from outside a cell.
 
         Raises:
             SupabaseUsageError: The function's variable contains something else.
         """
-        if scope.own is self.shell.user_ns:
+        if scope.local_variables is self.shell.user_ns:
             return None
         known = list(self.clients().values())
-        for names in (scope.own, scope.module):
+        for names in (scope.local_variables, scope.global_variables):
             value = names.get(name) if names is not self.shell.user_ns else None
             if _is_client(value) or any(value is client for client in known):
                 return cast("Client", value)
         # After `import supabase`, the name is a module.
-        if name not in scope.own or isinstance(scope.own[name], ModuleType):
+        if name not in scope.local_variables or isinstance(scope.local_variables[name], ModuleType):
             return None
         raise SupabaseUsageError(
-            f"{named(name)} is a variable of this function, but not a client. "
+            f"{label(name)} is a variable of this function, but not a client. "
             "Pass the client's variable: --name …"
         )
 
@@ -288,7 +288,7 @@ class SupabaseMagics:
         self,
         client: Client,
         *,
-        whole: bool = False,
+        always_panel: bool = False,
         open_form: bool = False,
         provider: str | None = None,
     ) -> None:
@@ -296,13 +296,13 @@ class SupabaseMagics:
 
         Args:
             client: The client.
-            whole: Show the panel in any case.
+            always_panel: Show the panel in any case.
             open_form: Open the panel's form.
             provider: The provider that the form offers first.
         """
         from .show import show_change, show_panel
 
-        if whole or open_form:
+        if always_panel or open_form:
             show_panel(client.auth, open_form=open_form, provider=provider)
         else:
             show_change(client.auth)

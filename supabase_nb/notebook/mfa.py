@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import AuthApiError, AuthError
 from . import arguments, prompts
 from .arguments import MagicParser, SupabaseUsageError
-from .magic_commands import name_argument
+from .magic_commands import add_name_argument
 from .one_time_codes import grouped
 
 if TYPE_CHECKING:
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from ..models import AuthMFAVerifyResponse, Factor
     from .magics import SupabaseMagics
 
-_TRIES = 3
+_MAX_ATTEMPTS = 3
 _MAGIC = "%supabase_mfa"
 
 
 def add_arguments(parser: MagicParser) -> None:
     """The arguments of `%supabase_mfa`."""
-    name_argument(parser)
+    add_name_argument(parser)
     parser.add_argument(
         "factor", nargs="?", metavar="FACTOR", help="name of the authenticator app, if you have several"
     )
     parser.add_argument("--enroll", action="store_true", help="add an authenticator app, by a QR code")
 
 
-def verify(magics: SupabaseMagics, given: argparse.Namespace) -> AuthMFAVerifyResponse | None:
+def verify(magics: SupabaseMagics, args: argparse.Namespace) -> AuthMFAVerifyResponse | None:
     """Verify your second factor with the six-digit code of your authenticator app.
 
     This raises the session to aal2 and ends your other sessions that are at aal1. If the session is already
@@ -44,9 +44,9 @@ def verify(magics: SupabaseMagics, given: argparse.Namespace) -> AuthMFAVerifyRe
         %supabase_mfa
         %supabase_mfa --enroll "my phone"
     """
-    client = magics.client(given)
-    auth, name = client.auth, _plain(given)
-    if given.enroll:
+    client = magics.select_client(args)
+    auth, name = client.auth, _factor_name(args)
+    if args.enroll:
         response: AuthMFAVerifyResponse | None = _enroll(auth, name)
     elif auth.mfa.get_authenticator_assurance_level().current_level == "aal2":
         response = None
@@ -56,14 +56,14 @@ def verify(magics: SupabaseMagics, given: argparse.Namespace) -> AuthMFAVerifyRe
     return response
 
 
-def _plain(given: argparse.Namespace) -> str | None:
+def _factor_name(args: argparse.Namespace) -> str | None:
     """The factor's name: the value of the variable with this name, or the word itself."""
-    word: str | None = given.factor
+    word: str | None = args.factor
     if word is None:
         return None
     quoted = word[:1] in ("'", '"')
-    if not quoted and arguments.is_name(word) and word in given.variables:
-        return arguments.resolve_text(word, given.variables, what="the factor's name").reveal()
+    if not quoted and arguments.is_name(word) and word in args.variables:
+        return arguments.resolve_text(word, args.variables, what="the factor's name").reveal()
     return word.strip("\"'")
 
 
@@ -89,7 +89,7 @@ def _factor(auth: AuthClient, name: str | None) -> Factor:
 
 def _verify(auth: AuthClient, factor_id: str) -> AuthMFAVerifyResponse:
     """Ask for a code, up to three times."""
-    for left in reversed(range(_TRIES)):
+    for left in reversed(range(_MAX_ATTEMPTS)):
         code = prompts.ask("Six-digit code of your authenticator app (not shown): ", _MAGIC)
         try:
             response = auth.mfa.challenge_and_verify(factor_id=factor_id, code=code)
@@ -104,9 +104,9 @@ def _verify(auth: AuthClient, factor_id: str) -> AuthMFAVerifyResponse:
 
 
 def _enroll(auth: AuthClient, name: str | None) -> AuthMFAVerifyResponse:
-    if prompts.prompt() is None:
-        raise prompts.no_input()
-    show = _display()
+    if prompts.get_prompt() is None:
+        raise prompts.no_input_error()
+    show = _qr_code_display()
     factor = auth.mfa.enroll(factor_type="totp", friendly_name=name)
     assert factor.totp is not None
     hide = show(factor.totp)
@@ -117,17 +117,17 @@ def _enroll(auth: AuthClient, name: str | None) -> AuthMFAVerifyResponse:
     finally:
         hide(done)
         if not done:
-            _forget(auth, factor.id)
+            _remove_unverified(auth, factor.id)
     return response
 
 
-def _forget(auth: AuthClient, factor_id: str) -> None:
+def _remove_unverified(auth: AuthClient, factor_id: str) -> None:
     """Remove a factor that was not verified. The next attempt creates a new one."""
     with suppress(AuthError):  # an unverified factor is harmless, and is removed when another is verified
         auth.mfa.unenroll(factor_id=factor_id)
 
 
-def _display() -> Callable[[Any], Callable[[bool], None]]:
+def _qr_code_display() -> Callable[[Any], Callable[[bool], None]]:
     """A function that shows a QR code without saving it.
 
     Raises:
@@ -136,7 +136,7 @@ def _display() -> Callable[[Any], Callable[[bool], None]]:
     from .publishing import in_terminal
 
     if in_terminal():
-        return _print
+        return _print_qr_code
     if not prompts.can_show_form():
         raise SupabaseUsageError(
             "The QR code can't be shown here without being saved. Install anywidget, or run "
@@ -147,7 +147,7 @@ def _display() -> Callable[[Any], Callable[[bool], None]]:
     return show_enrolment
 
 
-def _print(totp: Any) -> Callable[[bool], None]:
+def _print_qr_code(totp: Any) -> Callable[[bool], None]:
     """In a terminal: the key, and if segno is installed, the QR code."""
     shown = io.StringIO()
     try:
@@ -157,7 +157,7 @@ def _print(totp: Any) -> Callable[[bool], None]:
     else:
         segno.make(totp.uri).terminal(out=shown, compact=True)
     shown.write(f"Add this key to your authenticator app: {grouped(totp.secret)}\n")
-    # IPython keeps what is written by the stream's own `write`, which it replaces, and %notebook saves it.
+    # IPython replaces `sys.stdout.write` to record outputs, which %notebook saves. The class's method isn't.
     type(sys.stdout).write(sys.stdout, shown.getvalue())
     sys.stdout.flush()
     return lambda done: None

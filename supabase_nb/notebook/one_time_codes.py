@@ -1,4 +1,4 @@
-"""One-time codes: signing in with one, and the key that an authenticator app makes them from."""
+"""One-time codes: signing in with one, and showing the key of an authenticator app."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ..models import AuthResponse
 
 
-def identifier_of(who: str) -> dict[str, str]:
+def email_or_phone(who: str) -> dict[str, str]:
     """An email address or phone number as a keyword for the sign-in methods."""
     return {"email" if "@" in who else "phone": who}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import AuthApiError, AuthError, copy_error
 from ..tokens import Secret
-from .one_time_codes import identifier_of, sign_in_with_code
+from .one_time_codes import email_or_phone, sign_in_with_code
 from .text import name_of_user, word
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def _refresh(auth: AuthClient, fields: Fields) -> str:
 
 
 def _sign_out(auth: AuthClient, fields: Fields) -> str:
-    # As the magic does: this notebook's session, not the user's others.
+    # Like the magic, this ends only this notebook's session.
     auth.sign_out("local")
     return word("panel.signed_out_now")
 
@@ -81,18 +81,18 @@ def _verify_factor(auth: AuthClient, fields: Fields) -> str:
 
 
 def _identifier(fields: Fields) -> dict[str, str]:
-    return identifier_of(fields.get("who", Secret("")).reveal().strip())
+    return email_or_phone(fields.get("who", Secret("")).reveal().strip())
 
 
 def signed_in(response: AuthResponse) -> str:
-    """What the form says after a sign-in."""
+    """The form's text after a sign-in."""
     user, session = response.user, response.session
     lasts = session is None or session.refresh_token
     return word("form.signed_in" if lasts else "form.signed_in_once", who=name_of_user(user))
 
 
-#: By the name that the page gives. Each is done in a thread of its own; what it returns is shown.
-REQUESTS: Mapping[str, Callable[[AuthClient, Fields], str]] = {
+#: Request -> its handler, called in its own thread. The panel shows the text that it returns.
+HANDLERS: Mapping[str, Callable[[AuthClient, Fields], str]] = {
     "refresh": _refresh,
     "sign_out": _sign_out,
     "stop_set_auth": _stop_set_auth,

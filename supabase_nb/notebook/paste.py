@@ -46,10 +46,10 @@ from ..tokens import (
 Pair = tuple[Secret, Secret]
 
 _LONG_RUN = re.compile(r"(?<![\w.-])[\w-]{64,}(?![\w.-])", re.ASCII)
-_LARGEST = 256 * 1024
-_MOST_WORDS = 200
-_LONGEST_JWT = 16 * 1024
-_DEEPEST = 8  # HAR, what browsers copy of a request, is seven deep
+_MAX_SIZE = 256 * 1024
+_MAX_WORDS = 200
+_MAX_JWT = 16 * 1024
+_MAX_DEPTH = 8  # HAR, what browsers copy of a request, is seven deep
 _JSON = json.JSONDecoder(strict=False)
 # Word processors' quotes, and invisible characters that are not format characters.
 _STRAIGHT = str.maketrans("“”„‟‘’‚‛«»", '""""\'\'\'\'""')
@@ -104,7 +104,7 @@ def read_paste(text: str | Secret, other: str | Secret = "") -> Pair:
     """
     fields = [Secret(text), Secret(other)]
     text = other = ""
-    if max(len(each.reveal()) for each in fields) > _LARGEST:
+    if max(len(each.reveal()) for each in fields) > _MAX_SIZE:
         raise _error("This is too long. Paste only the two tokens.")
     found = _joined(fields)
     if found is None:
@@ -181,7 +181,7 @@ def _found_in(fields: list[Secret]) -> _Found:
         text = _visible(each.reveal()).strip()
         if text.strip("\"'`"):
             one = _Found()
-            _read(one, text, _DEEPEST)
+            _read(one, text, _MAX_DEPTH)
             found.merge(one)
     for name, parts in found.parts.items():
         _read_cookie(found, name, parts)
@@ -196,7 +196,7 @@ def _joined(fields: list[Secret]) -> _Found | None:
     for first, second in (texts, texts[::-1]):
         if first.startswith(("base64-", "{", "%7B")) and not _ENTRY.match(second):
             found = _Found()
-            _read_value(found, first + second, _DEEPEST)
+            _read_value(found, first + second, _MAX_DEPTH)
             if found.sessions:
                 return found
     return None
@@ -387,7 +387,7 @@ def _read_cookie(found: _Found, name: str, parts: Mapping[int, Secret]) -> None:
             decoded = _decoded("".join(each.split())[7:]) if each.startswith("base64-") else each
             value = _parsed(decoded) if decoded is not None else None
             if isinstance(value, (Mapping, list)):
-                _search(found, value, _DEEPEST)
+                _search(found, value, _MAX_DEPTH)
                 return
     count = max(*parts, missing) + 1
     found.problems.append(
@@ -447,7 +447,7 @@ def _read_address(found: _Found, text: str) -> None:
 
 def _address_problem(fields: Mapping[str, list[str]]) -> str:
     if {"error", "error_description", "error_code"} & set(fields):
-        reason = redaction.shown(fields.get("error_description", [""])[0], 200).rstrip(".")
+        reason = redaction.safe_text(fields.get("error_description", [""])[0], 200).rstrip(".")
         return (
             f"This address says that the sign-in failed{': ' if reason else ''}{reason}. "
             "Ask for a new link, or sign in again."
@@ -463,7 +463,7 @@ def _read_words(found: _Found, text: str) -> None:
     """Read unlabelled tokens, without any other text."""
     parts = [clean(part).reveal() for part in _SEPARATORS.split(text.translate(_STRAIGHT))]
     words = [part for part in parts if part and part != "Bearer"]
-    if len(words) > _MOST_WORDS:
+    if len(words) > _MAX_WORDS:
         found.problems.append(_NEITHER)
         return
     words = _rejoined(words)
@@ -509,7 +509,7 @@ def _end_of_jwt(words: list[str], start: int) -> int:
     readable, joined = 0, ""
     for end in range(start, len(words)):
         joined += words[end]
-        if len(joined) > _LONGEST_JWT or joined.count(".") > 2:
+        if len(joined) > _MAX_JWT or joined.count(".") > 2:
             break
         if joined.count(".") == 2:
             token = Secret(joined)

@@ -33,7 +33,7 @@ def ask_for_tokens() -> Pair:
         SupabaseUsageError: No interactive input is available.
         AuthError: The input isn't two tokens.
     """
-    ask = prompt()
+    ask = get_prompt()
     if ask is None:
         raise SupabaseUsageError(word("entry.no_input"))
     answered = False
@@ -63,11 +63,11 @@ def ask(question: str, magic: str = "%supabase_sign_in") -> Secret:
     Raises:
         SupabaseUsageError: No input is possible here, or nothing was entered.
     """
-    asking = prompt()
-    if asking is None:
-        raise no_input()
+    prompt = get_prompt()
+    if prompt is None:
+        raise no_input_error()
     try:
-        answer = Secret(asking(question))
+        answer = Secret(prompt(question))
     except EOFError:
         answer = Secret("")
     if not answer:
@@ -75,14 +75,14 @@ def ask(question: str, magic: str = "%supabase_sign_in") -> Secret:
     return answer
 
 
-def no_input() -> SupabaseUsageError:
+def no_input_error() -> SupabaseUsageError:
     """The error if no input is possible."""
     return SupabaseUsageError(
         "No interactive input is available here. Run this cell by hand once. The session is then stored."
     )
 
 
-def prompt() -> Any:
+def get_prompt() -> Any:
     """A function that prompts without echo, or ``None`` if no input is possible."""
     shell: Any = get_ipython()
     kernel = getattr(shell, "kernel", None)
@@ -91,9 +91,8 @@ def prompt() -> Any:
     if not (sys.stdin and sys.stdin.isatty()):
         return None
     if getattr(shell, "pt_app", None) is not None:
-        # Accepts several pasted lines as one answer, and lines longer than a terminal's limit of 4096
-        # characters.
-        # The next lines of such a paste would otherwise become IPython's next input.
+        # Accepts several pasted lines as one answer; otherwise the second line would become IPython's next
+        # input. Also accepts lines longer than a terminal's limit of 4096 characters.
         from prompt_toolkit import PromptSession
         from prompt_toolkit.history import DummyHistory
 

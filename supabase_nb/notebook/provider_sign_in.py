@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .._background import HAS_THREADS, IN_BROWSER, run_soon
+from .._background import HAS_THREADS, IN_BROWSER, run_in_background
 from .._inline_loop import page_loop
 from ..auth.browser_sign_in import LIFETIME, begin_with_provider
 from ..auth.project_settings import fetch_settings
 from ..errors import AuthError
-from ..redaction import shown
+from ..redaction import safe_text
 from ..tokens import Secret
 from .panel_requests import Fields, signed_in
 from .text import word
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .loopback_listener import LoopbackListener
 
 #: Sends a message to the pages that show the panel.
-Tell = Callable[[dict[str, Any]], object]
+SendMessage = Callable[[dict[str, Any]], object]
 
 #: Names that `str.title()` would get wrong.
 _NAMES = {
@@ -48,68 +48,68 @@ _NAMES = {
 }
 
 
-def name_of_provider(provider: str) -> str:
-    """What people call a provider."""
+def provider_label(provider: str) -> str:
+    """The provider's name for people, such as "GitHub"."""
     plain = provider.removeprefix("custom:").replace("_", " ").replace("-", " ")
-    return _NAMES.get(provider.lower()) or shown(plain.title(), 40)
+    return _NAMES.get(provider.lower()) or safe_text(plain.title(), 40)
 
 
 class _Attempt:
-    """A sign-in that waits for a browser. It times out, and then closes its listener."""
+    """A sign-in that waits for the browser. Closes its listener when it times out."""
 
     def __init__(
-        self, auth: AuthClient, sign_in: BrowserSignIn, listener: LoopbackListener | None, tell: Tell
+        self, auth: AuthClient, sign_in: BrowserSignIn, listener: LoopbackListener | None, send: SendMessage
     ) -> None:
         self.id = secrets.token_hex(8)
-        self.auth, self.sign_in, self.listener, self.tell = auth, sign_in, listener, tell
-        self.over = threading.Event()
-        self.finishing = threading.Lock()
+        self.auth, self.sign_in, self.listener, self.send = auth, sign_in, listener, send
+        self.ended = threading.Event()
+        self.finish_lock = threading.Lock()
         if listener is not None:
             listener.finish = self.finish
 
     def finish(self, address: Secret) -> SessionResponse:
-        """Sign in with the address that the browser came back to."""
-        with self.finishing:
+        """Sign in with the address that the browser returned to."""
+        with self.finish_lock:
             return self.sign_in.finish(address)
 
-    def watch(self) -> None:
-        """Wait until the browser returns to this machine, the sign-in ends, or the time is up."""
+    def wait(self) -> None:
+        """Wait until the browser returns to this machine, the sign-in ends, or it times out."""
         deadline = time.monotonic() + LIFETIME
-        while not self.over.wait(0.2) and time.monotonic() < deadline:
+        while not self.ended.wait(0.2) and time.monotonic() < deadline:
             if self.auth.closed or (self.listener is not None and self.listener.ended):
                 break
-        self.conclude()
+        self.send_result()
 
-    def conclude(self) -> None:
-        """Send the listener's result, or that the time is up."""
-        with self.finishing:
-            pass  # the browser may have come back just in time
-        if self.over.is_set():
+    def send_result(self) -> None:
+        """Send the listener's result to the panel, or that the sign-in timed out."""
+        with self.finish_lock:
+            pass  # wait, because the browser may have returned just in time
+        if self.ended.is_set():
             return  # the result was already sent
-        news: dict[str, Any] = {"type": "returned", "attempt": self.id, "ok": False}
+        message: dict[str, Any] = {"type": "returned", "attempt": self.id, "ok": False}
         try:
             if self.listener is None:
                 raise AuthError("", code="sign_in_timeout")
-            news |= {"text": signed_in(self.listener.wait(0)), "ok": True}
+            message |= {"text": signed_in(self.listener.wait(0)), "ok": True}
         except AuthError as error:
-            news["text"] = error.message
+            message["text"] = error.message
             if error.code == "sign_in_timeout":
-                news["text"] = word("form.provider.timeout")
-        _end(self)
-        self.tell(news)
+                message["text"] = word("form.provider.timeout")
+        _end_attempt(self)
+        self.send(message)
 
     def close(self) -> None:
-        self.over.set()
+        self.ended.set()
         if self.listener is not None:
             self.listener.close()
 
 
-#: Client's id -> its current sign-in, which keeps the client alive for a few minutes at most.
+#: Client's id -> its current sign-in, which refers to the client for a few minutes at most.
 _attempts: dict[int, _Attempt] = {}
 _lock = threading.Lock()
 
 
-def _end(attempt: _Attempt | None) -> None:
+def _end_attempt(attempt: _Attempt | None) -> None:
     if attempt is None:
         return
     with _lock:
@@ -118,26 +118,26 @@ def _end(attempt: _Attempt | None) -> None:
     attempt.close()
 
 
-def _attempt_of(auth: AuthClient, fields: Fields) -> _Attempt | None:
-    wanted = fields.get("attempt", Secret("")).reveal()
+def _find_attempt(auth: AuthClient, fields: Fields) -> _Attempt | None:
+    attempt_id = fields.get("attempt", Secret("")).reveal()
     with _lock:
         attempt = _attempts.get(id(auth))
-    return attempt if attempt is not None and attempt.id == wanted else None
+    return attempt if attempt is not None and attempt.id == attempt_id else None
 
 
 def _return_page(fields: Fields) -> str:
-    """The page of the notebook's server that a browser can come back to; empty if there is none."""
+    """The page of the notebook's server that the browser can return to; empty if there is none."""
     page = fields.get("return_page", Secret("")).reveal()
     return page if urlsplit(page).scheme in ("http", "https") else ""
 
 
-def sign_in_options(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
-    """What the form offers besides passwords, codes and tokens."""
+def sign_in_options(auth: AuthClient, fields: Fields, send: SendMessage) -> dict[str, Any]:
+    """The sign-in methods that the form offers besides passwords, codes and tokens."""
     settings = fetch_settings(auth)
     page = _return_page(fields)
     # A kernel in the browser can't listen on a port, so a provider needs a page to return to.
     offered = settings.providers[:40] if page or not IN_BROWSER else ()
-    providers = [{"name": name, "label": name_of_provider(name)} for name in offered]
+    providers = [{"name": name, "label": provider_label(name)} for name in offered]
     providers.sort(key=lambda provider: provider["label"].lower())
     return {
         "text": "",
@@ -147,15 +147,15 @@ def sign_in_options(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, A
     }
 
 
-def begin(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
+def begin(auth: AuthClient, fields: Fields, send: SendMessage) -> dict[str, Any]:
     """Start a sign-in with a provider. An unfinished earlier one is cancelled.
 
-    `return_page` is the page of the notebook's server that the browser comes back to, if there is one.
+    `return_page` is the page of the notebook's server that the browser returns to, if there is one.
     """
     from .loopback_listener import LoopbackListener
 
     provider, page = fields.get("provider", Secret("")).reveal(), _return_page(fields)
-    label = name_of_provider(provider)
+    label = provider_label(provider)
     # If the provider was turned off, the window would show the server's error and never return.
     if provider not in fetch_settings(auth).providers:
         raise AuthError(word("form.provider.disabled", provider=label), code="provider_disabled")
@@ -163,48 +163,48 @@ def begin(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
         raise AuthError(word("form.provider.impossible"), code="provider_disabled")
     listener = None if page else LoopbackListener()
     sign_in = begin_with_provider(auth, provider, page or listener.address)  # type: ignore[union-attr]
-    attempt = _Attempt(auth, sign_in, listener, tell)
+    attempt = _Attempt(auth, sign_in, listener, send)
     with _lock:
         earlier, _attempts[id(auth)] = _attempts.get(id(auth)), attempt
     if earlier is not None:
         earlier.close()
         text = word("form.provider.superseded")
-        earlier.tell({"type": "returned", "attempt": earlier.id, "ok": False, "text": text})
+        earlier.send({"type": "returned", "attempt": earlier.id, "ok": False, "text": text})
     if HAS_THREADS:
-        run_soon(attempt.watch, name="supabase-nb-provider")
+        run_in_background(attempt.wait, name="supabase-nb-provider")
     else:
-        page_loop().call_later(LIFETIME, attempt.conclude)
+        page_loop().call_later(LIFETIME, attempt.send_result)
     return {"text": "", "attempt": attempt.id, "url": sign_in.url, "nonce": sign_in.nonce.reveal()}
 
 
-def finish(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
-    """Sign in with the address that the browser came back to, or that was pasted."""
-    attempt = _attempt_of(auth, fields)
+def finish(auth: AuthClient, fields: Fields, send: SendMessage) -> dict[str, Any]:
+    """Sign in with the address that the browser returned to, or that the user pasted."""
+    attempt = _find_attempt(auth, fields)
     if attempt is None:
         raise AuthError(word("form.provider.over"), code="sign_in_timeout")
-    with attempt.finishing:
+    with attempt.finish_lock:
         response = attempt.sign_in.finish(fields.get("returned_address", Secret("")))
-        _end(attempt)
+        _end_attempt(attempt)
     return {"text": signed_in(response)}
 
 
-def cancel(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
+def cancel(auth: AuthClient, fields: Fields, send: SendMessage) -> dict[str, Any]:
     """Cancel a sign-in."""
-    _end(_attempt_of(auth, fields))
+    _end_attempt(_find_attempt(auth, fields))
     return {"text": ""}
 
 
-def anonymously(auth: AuthClient, fields: Fields, tell: Tell) -> dict[str, Any]:
+def sign_in_anonymously(auth: AuthClient, fields: Fields, send: SendMessage) -> dict[str, Any]:
     """Sign in as a new anonymous user."""
     response = auth.sign_in_anonymously()
     return {"text": signed_in(response)}
 
 
-#: Request -> its handler. What the handler returns becomes part of the answer.
-PROVIDER_REQUESTS: Mapping[str, Callable[[AuthClient, Fields, Tell], dict[str, Any]]] = {
+#: Request -> its handler. What it returns becomes part of the answer.
+PROVIDER_HANDLERS: Mapping[str, Callable[[AuthClient, Fields, SendMessage], dict[str, Any]]] = {
     "sign_in_options": sign_in_options,
     "begin_with_provider": begin,
     "finish_with_provider": finish,
     "cancel_with_provider": cancel,
-    "sign_in_anonymously": anonymously,
+    "sign_in_anonymously": sign_in_anonymously,
 }

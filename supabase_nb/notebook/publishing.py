@@ -17,26 +17,26 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Shown:
-    """Where a client was shown.
+class Placement:
+    """Which cells show a client, and what the last execution showed.
 
     Attributes:
-        cells: The cells that show its panel. When run again, they show it again.
-        run: The last execution that showed the panel or a line.
-        whole: Whether that execution showed the panel.
+        panel_cells: The cells that show its panel. When run again, they show it again.
+        last_execution: The last execution that showed the panel or a line.
+        showed_panel: Whether that execution showed the panel.
     """
 
-    cells: set[str] = field(default_factory=set)
-    run: str = ""
-    whole: bool = False
+    panel_cells: set[str] = field(default_factory=set)
+    last_execution: str = ""
+    showed_panel: bool = False
 
 
-_shown: WeakKeyDictionary[AuthClient, Shown] = WeakKeyDictionary()
+_placements: WeakKeyDictionary[AuthClient, Placement] = WeakKeyDictionary()
 
 
-def where_shown(auth: AuthClient) -> Shown:
-    """Where this client was shown."""
-    return _shown.setdefault(auth, Shown())
+def placement_of(auth: AuthClient) -> Placement:
+    """Which cells show this client."""
+    return _placements.setdefault(auth, Placement())
 
 
 def in_terminal() -> bool:
@@ -63,7 +63,7 @@ def publish_widget(bundle: tuple[dict[str, Any], dict[str, Any]], plain: str, ht
 
 
 def running_cell() -> tuple[str, str]:
-    """The running cell, and this execution of it, as far as they can be identified."""
+    """Ids of the running cell and of this execution of it; empty if unknown."""
     shell: Any = get_ipython()
     kernel = getattr(shell, "kernel", None)
     if kernel is None:

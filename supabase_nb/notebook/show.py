@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .publishing import in_terminal, publish_line, running_cell, where_shown
+from .publishing import in_terminal, placement_of, publish_line, running_cell
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
@@ -19,10 +19,10 @@ def show_panel(auth: AuthClient, *, open_form: bool = False, provider: str | Non
         open_form: Open its form.
         provider: The provider that the form offers first.
     """
-    shown = where_shown(auth)
+    placement = placement_of(auth)
     if in_terminal():
         publish_line(auth)
-    elif not shown.whole or shown.run != running_cell()[1]:
+    elif not placement.showed_panel or placement.last_execution != running_cell()[1]:
         _show(auth, "token_entry" if open_form else "panel", open_form=open_form, provider=provider)
     elif open_form:
         from .widgets import display_of
@@ -32,15 +32,17 @@ def show_panel(auth: AuthClient, *, open_form: bool = False, provider: str | Non
 
 def show_change(auth: AuthClient) -> None:
     """Show a magic's result: the panel, or one line if another cell already shows the panel."""
-    shown = where_shown(auth)
-    cell, run = running_cell()
+    placement = placement_of(auth)
+    cell, execution = running_cell()
     if in_terminal():
         publish_line(auth)
-    elif not shown.cells or (cell in shown.cells and shown.run != run):
+    elif not placement.panel_cells or (
+        cell in placement.panel_cells and placement.last_execution != execution
+    ):
         _show(auth, "panel")
-    elif shown.run != run:
+    elif placement.last_execution != execution:
         _show(auth, "line")
-        shown.run, shown.whole = run, False
+        placement.last_execution, placement.showed_panel = execution, False
 
 
 def _show(auth: AuthClient, kind: Kind, *, open_form: bool = False, provider: str | None = None) -> None:

@@ -14,8 +14,8 @@ from .._background import IN_BROWSER
 from . import arguments, mfa, prompts
 from .arguments import MagicParser, SupabaseUsageError
 from .calling_scope import Scope
-from .magic_commands import name_argument
-from .one_time_codes import identifier_of, sign_in_with_code
+from .magic_commands import add_name_argument
+from .one_time_codes import email_or_phone, sign_in_with_code
 from .text import word
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from .magics import SupabaseMagics
 
 
-def _sign_in_arguments(parser: MagicParser) -> None:
-    name_argument(parser)
+def _add_sign_in_arguments(parser: MagicParser) -> None:
+    add_name_argument(parser)
     parser.add_argument("who", nargs="?", metavar="EMAIL", help="email address or phone number")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--code", action="store_true", help="sign in with a one-time code, sent to you")
@@ -44,7 +44,7 @@ def _sign_in_arguments(parser: MagicParser) -> None:
     )
 
 
-def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse | None:
+def _sign_in(magics: SupabaseMagics, args: argparse.Namespace) -> AuthResponse | None:
     """Sign in. Asks for the password, code or address in a hidden prompt, so don't write it in the cell.
 
     In a notebook, --provider opens the panel's form, where you complete the sign-in.
@@ -55,31 +55,31 @@ def _sign_in(magics: SupabaseMagics, given: argparse.Namespace) -> AuthResponse 
 
         %supabase_sign_in ada@example.com
     """
-    client = magics.client(given)
-    auth, who = client.auth, _who(given.variables, given.who)
+    client = magics.select_client(args)
+    auth, who = client.auth, _resolve_identifier(args.variables, args.who)
     session = auth.get_session()
-    if session is not None and _is_wanted(session, who, given):
+    if session is not None and _matches_request(session, who, args):
         from ..models import AuthResponse
 
         response = AuthResponse(session.user, session)
-    elif given.anonymous:
+    elif args.anonymous:
         response = auth.sign_in_anonymously()
-    elif given.link:
+    elif args.link:
         response = auth.sign_in_with_url(
             prompts.ask("Address of the page that the link opened (not shown): ")
         )
-    elif given.provider and not given.paste and _can_click():
-        magics.show(client, open_form=True, provider=given.provider)
+    elif args.provider and not args.paste and _is_interactive_notebook():
+        magics.show(client, open_form=True, provider=args.provider)
         return None
-    elif given.provider or given.oauth:
-        response = _in_browser(auth, given)
+    elif args.provider or args.oauth:
+        response = _in_browser(auth, args)
     else:
-        response = _with_identifier(auth, who or _ask_who(), code=given.code)
+        response = _with_identifier(auth, who or _ask_for_email(), code=args.code)
     magics.show(client)
     return response
 
 
-def _in_browser(auth: AuthClient, given: argparse.Namespace) -> AuthResponse:
+def _in_browser(auth: AuthClient, args: argparse.Namespace) -> AuthResponse:
     """Sign in with a browser, which returns to this machine, or whose final address is pasted."""
     if IN_BROWSER:
         raise SupabaseUsageError(
@@ -91,10 +91,10 @@ def _in_browser(auth: AuthClient, given: argparse.Namespace) -> AuthResponse:
     from .loopback_listener import LoopbackListener
 
     with LoopbackListener() as listener:
-        sign_in = _begin(auth, given, listener.address)
+        sign_in = _start_sign_in(auth, args, listener.address)
         listener.finish = sign_in.finish
-        if not given.paste and _has_browser() and webbrowser.open(sign_in.url):
-            print(word("browser.open", provider=given.provider or auth.url, url=sign_in.url))  # noqa: T201
+        if not args.paste and _has_browser() and webbrowser.open(sign_in.url):
+            print(word("browser.open", provider=args.provider or auth.url, url=sign_in.url))  # noqa: T201
             print(word("browser.wait"))  # noqa: T201
             return listener.wait()
         print(word("browser.visit", url=sign_in.url))  # noqa: T201
@@ -107,17 +107,17 @@ def _in_browser(auth: AuthClient, given: argparse.Namespace) -> AuthResponse:
         return sign_in.finish(address)
 
 
-def _begin(auth: AuthClient, given: argparse.Namespace, redirect_to: str) -> BrowserSignIn:
+def _start_sign_in(auth: AuthClient, args: argparse.Namespace, redirect_to: str) -> BrowserSignIn:
     from ..auth.browser_sign_in import begin_with_oauth_server, begin_with_provider
 
-    if given.oauth:
-        return begin_with_oauth_server(auth, redirect_to, client_id=given.client_id)
-    return begin_with_provider(auth, given.provider, redirect_to)
+    if args.oauth:
+        return begin_with_oauth_server(auth, redirect_to, client_id=args.client_id)
+    return begin_with_provider(auth, args.provider, redirect_to)
 
 
-def _can_click() -> bool:
-    """Whether there is a notebook, where somebody reads along: not where it is run as a whole (papermill)."""
-    return prompts.can_show_form() and prompts.prompt() is not None
+def _is_interactive_notebook() -> bool:
+    """Whether a user works in this notebook, instead of a tool that runs it (papermill)."""
+    return prompts.can_show_form() and prompts.get_prompt() is not None
 
 
 def _has_browser() -> bool:
@@ -127,7 +127,7 @@ def _has_browser() -> bool:
 
 
 def _with_identifier(auth: AuthClient, who: str, *, code: bool) -> AuthResponse:
-    identifier = identifier_of(who)
+    identifier = email_or_phone(who)
     if not code:
         return auth.sign_in_with_password(identifier, password=prompts.ask("Password (not shown): "))
     auth.sign_in_with_otp(identifier)
@@ -139,22 +139,22 @@ def _with_identifier(auth: AuthClient, who: str, *, code: bool) -> AuthResponse:
     return sign_in_with_code(auth, identifier, answer)
 
 
-def _is_wanted(session: Session, who: str | None, given: argparse.Namespace) -> bool:
+def _matches_request(session: Session, who: str | None, args: argparse.Namespace) -> bool:
     """Whether the current session is the requested one."""
     user = session.user
-    if given.link:
+    if args.link:
         return False
-    if given.anonymous:
+    if args.anonymous:
         return user.is_anonymous
-    if given.oauth:
+    if args.oauth:
         return "client_id" in session.claims
-    if given.provider:
-        return bool(user.app_metadata.get("provider") == given.provider)
+    if args.provider:
+        return bool(user.app_metadata.get("provider") == args.provider)
     known = {value.lower().lstrip("+") for value in (user.email, user.phone) if value}
     return not user.is_anonymous if who is None else who.lower().lstrip("+") in known
 
 
-def _who(scope: Scope, word: str | None) -> str | None:
+def _resolve_identifier(scope: Scope, word: str | None) -> str | None:
     """An address or phone number, written literally or as a reference."""
     if word is None:
         return None
@@ -164,10 +164,10 @@ def _who(scope: Scope, word: str | None) -> str | None:
     return arguments.resolve_text(word, scope, what="the email address").reveal().strip()
 
 
-def _ask_who() -> str:
+def _ask_for_email() -> str:
     """Ask for the email address in a visible prompt."""
-    if prompts.prompt() is None:
-        raise prompts.no_input()
+    if prompts.get_prompt() is None:
+        raise prompts.no_input_error()
     try:
         who = builtins.input("Email address: ").strip()
     except EOFError:
@@ -177,12 +177,12 @@ def _ask_who() -> str:
     return who
 
 
-def _set_auth_arguments(parser: MagicParser) -> None:
-    name_argument(parser)
+def _add_set_auth_arguments(parser: MagicParser) -> None:
+    add_name_argument(parser)
     parser.add_argument("token", metavar="token", help="an access token; None: use the session's token again")
 
 
-def _set_auth(magics: SupabaseMagics, given: argparse.Namespace) -> None:
+def _set_auth(magics: SupabaseMagics, args: argparse.Namespace) -> None:
     """Send requests with another access token. The session doesn't change.
 
     For example:
@@ -190,17 +190,17 @@ def _set_auth(magics: SupabaseMagics, given: argparse.Namespace) -> None:
         %supabase_set_auth other_token
         %supabase_set_auth None
     """
-    client = magics.client(given)
-    if given.token == "None":
+    client = magics.select_client(args)
+    if args.token == "None":
         client.set_auth(None)
     else:
-        token = arguments.resolve_text(given.token, given.variables, what="the access token")
+        token = arguments.resolve_text(args.token, args.variables, what="the access token")
         client.set_auth(token)
     magics.show(client)
 
 
 SIGN_IN_COMMANDS: dict[str, tuple[Callable[[MagicParser], object], Callable[..., Any]]] = {
-    "supabase_sign_in": (_sign_in_arguments, _sign_in),
+    "supabase_sign_in": (_add_sign_in_arguments, _sign_in),
     "supabase_mfa": (mfa.add_arguments, mfa.verify),
-    "supabase_set_auth": (_set_auth_arguments, _set_auth),
+    "supabase_set_auth": (_add_set_auth_arguments, _set_auth),
 }

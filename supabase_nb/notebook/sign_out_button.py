@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from .._background import run_soon
+from .._background import run_in_background
 from ..errors import AuthError
-from ..redaction import shown
+from ..redaction import safe_text
 from ..tokens import Secret, read_claims
 from .assets import read_css, read_esm
 from .base_widget import BaseWidget
@@ -38,7 +38,7 @@ class SignOutButton(BaseWidget):
     def __init__(self, sign_out: Callable[[], str]) -> None:
         self._sign_out = sign_out
         self._revealed = False
-        self._at_work = threading.Lock()
+        self._in_progress = threading.Lock()
         self._answer: dict[str, Any] | None = None
         self.set_trait("words", {key: text for key, text in WORDS.items() if key.startswith("cells.")})
         super().__init__()
@@ -56,10 +56,10 @@ class SignOutButton(BaseWidget):
             self.send({"type": "show"})
             if self._answer is not None:
                 self.send(self._answer)
-        elif content.get("type") == "sign_out" and self._at_work.acquire(blocking=False):
-            run_soon(self._fulfil, name="supabase-nb-sign-out")
+        elif content.get("type") == "sign_out" and self._in_progress.acquire(blocking=False):
+            run_in_background(self._handle_sign_out, name="supabase-nb-sign-out")
 
-    def _fulfil(self) -> None:
+    def _handle_sign_out(self) -> None:
         answer = {"type": "answer", "ok": False, "text": word("cells.failed")}
         try:
             answer |= {"ok": True, "text": self._sign_out()}
@@ -69,7 +69,7 @@ class SignOutButton(BaseWidget):
             _log.warning("sign-out failed: %s", type(error).__name__)
         finally:
             self._answer = answer
-            self._at_work.release()
+            self._in_progress.release()
             self.send(answer)
 
 
@@ -94,7 +94,7 @@ def sign_out_everywhere(variables: Iterable[object], tokens: Collection[Secret])
     names = [auth.user.email or auth.user.phone or auth.user.id for auth in matching if auth.user]
     for auth in matching:
         auth.sign_out("global")
-    return word("cells.signed_out", who=shown(", ".join(dict.fromkeys(names)), 100))
+    return word("cells.signed_out", who=safe_text(", ".join(dict.fromkeys(names)), 100))
 
 
 def _auth_clients(variables: Iterable[object]) -> list[AuthClient]:

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from ..auth import AuthClient
 
 #: The comm's name and id. A kernel has only one.
-COMM = "supabase-nb.status-bar"
-#: Of several clients, the first in this order is shown.
-SERIOUS_FIRST = ("expired", "retrying", "signed_out", "restoring", "refreshing", "active")
+COMM_NAME = "supabase-nb.status-bar"
+#: Of several clients, the one whose status comes first here is shown.
+STATUS_PRIORITY = ("expired", "retrying", "signed_out", "restoring", "refreshing", "active")
 
 _log = logging.getLogger("supabase_nb")
 
 
 class StatusView(TypedDict):
-    """What is shown, without a user's name or address. Empty text: nothing."""
+    """The contents of the status bar, without the user's name. Empty text: hidden."""
 
     status: str
     text: str
@@ -46,7 +46,7 @@ class StatusBar:
         self._clients[name] = auth
         auth.observe(self._send, ["status", "closed"])
         if self._comm is None:
-            self._comm = comm.create_comm(target_name=COMM, comm_id=COMM, primary=False)
+            self._comm = comm.create_comm(target_name=COMM_NAME, comm_id=COMM_NAME, primary=False)
             self._comm.on_msg(self._send)  # a reloaded page
             comm.get_comm_manager().register_comm(self._comm)
         self._send()
@@ -59,15 +59,17 @@ class StatusBar:
     def _send(self, _: object = None) -> None:
         try:
             with self._lock:  # in order, from any thread that changes a status
-                view = view_of({name: auth.status for name, auth in self._clients.items() if not auth.closed})
+                view = status_view(
+                    {name: auth.status for name, auth in self._clients.items() if not auth.closed}
+                )
                 self._comm.send(view)
         except Exception:  # noqa: BLE001 - the session is more important than a status bar
             _log.debug("the status bar could not be updated", exc_info=True)
 
 
-def view_of(statuses: dict[str, str]) -> StatusView:
+def status_view(statuses: dict[str, str]) -> StatusView:
     """What to show for the clients in these variables."""
-    names = sorted(statuses, key=lambda name: SERIOUS_FIRST.index(statuses[name]))
+    names = sorted(statuses, key=lambda name: STATUS_PRIORITY.index(statuses[name]))
     if not names:
         return {"status": "", "text": "", "details": ""}
     details = [f"{name}: {word(f'status.{statuses[name]}')}" for name in names]

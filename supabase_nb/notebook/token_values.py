@@ -15,7 +15,7 @@ _WRAPPERS = ("session", "data", "currentSession")
 _DEPTH = 4
 
 
-def text_of(value: object) -> Secret | None:
+def to_secret(value: object) -> Secret | None:
     """A value as a string: `str`, `Secret`, bytes, `SecretStr`, or one value of pandas, numpy."""
     if isinstance(value, (str, Secret)):
         return Secret(value)
@@ -28,11 +28,11 @@ def text_of(value: object) -> Secret | None:
         return None
     revealed = getattr(value, "get_secret_value", None)
     if callable(revealed):
-        return _plain(revealed())
+        return _to_secret_if_text(revealed())
     for name in ("item", "as_py"):  # numpy, pandas and polars; pyarrow
         single = getattr(value, name, None)
-        if callable(single) and _is_one(value):
-            return _plain(single())
+        if callable(single) and _is_single_value(value):
+            return _to_secret_if_text(single())
     return None
 
 
@@ -41,10 +41,10 @@ def token_pair(value: object) -> tuple[Secret, Secret] | None:
     return next(_pairs(value, _DEPTH), None)
 
 
-def holds_no_session(value: object) -> bool:
+def has_no_session(value: object) -> bool:
     """Whether this is a response without a session, as after a sign-up that must be confirmed."""
     missing = object()
-    return _part(value, "session", missing) is None
+    return _get_field(value, "session", missing) is None
 
 
 def may_hold_tokens(value: object) -> bool:
@@ -59,35 +59,35 @@ def may_hold_tokens(value: object) -> bool:
 def _pairs(value: object, depth: int) -> Iterator[tuple[Secret, Secret]]:
     if isinstance(value, (str, Secret, bytes, bytearray, type)) or not depth:
         return
-    access_token, refresh_token = (text_of(_part(value, n)) for n in ("access_token", "refresh_token"))
+    access_token, refresh_token = (to_secret(_get_field(value, n)) for n in ("access_token", "refresh_token"))
     if access_token and refresh_token is not None:
         yield access_token, refresh_token
         return
     for name in _WRAPPERS if isinstance(value, Mapping) else ("session",):
-        inner = _part(value, name)
+        inner = _get_field(value, name)
         if inner is not None and not isinstance(inner, type):
             yield from _pairs(inner, depth - 1)
     as_list = getattr(value, "tolist", None)
     items = as_list() if callable(as_list) else value
     if isinstance(items, (tuple, list)) and len(items) == 2:
-        first, second = map(text_of, items)
+        first, second = map(to_secret, items)
         if first and second is not None:
             yield first, second
 
 
-def _part(value: object, name: str, default: Any = None) -> Any:
+def _get_field(value: object, name: str, default: Any = None) -> Any:
     if isinstance(value, Mapping):
         return value.get(name, default)
     return getattr(value, name, default)
 
 
-def _is_one(value: object) -> bool:
-    """Whether this is a single value, or holds just one."""
+def _is_single_value(value: object) -> bool:
+    """Whether this is a single value, or contains just one."""
     size = getattr(value, "size", None)
     if size is None and isinstance(value, Sized):
         size = len(value)
     return size is None or size == 1
 
 
-def _plain(value: object) -> Secret | None:
-    return text_of(value) if isinstance(value, (str, bytes)) else None
+def _to_secret_if_text(value: object) -> Secret | None:
+    return to_secret(value) if isinstance(value, (str, bytes)) else None

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
 from ..models import AuthChangeEvent, Session, Status, User, mask_email
-from ..redaction import shown
+from ..redaction import safe_text
 from ..tokens import MASK
 from .calling_scope import DEFAULT_NAME
-from .client_names import name_of
+from .client_names import client_name
 from .text import WORDS
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ class AppView(TypedDict):
 
 
 class SecondFactorView(TypedDict):
-    """What lifts a session from ``aal1`` to ``aal2``: apps to choose from, or else another kind."""
+    """The factors that raise a session from ``aal1`` to ``aal2``: apps, or else another type."""
 
     apps: list[AppView]
     other: str | None
 
 
 class EventView(TypedDict):
-    """One event; `ago` in seconds, so that clocks need not agree."""
+    """One event. `ago` is in seconds, so that the browser's clock doesn't matter."""
 
     kind: str
     ago: float
@@ -63,11 +63,11 @@ class NoticeView(TypedDict):
 
 
 class View(TypedDict):
-    """Everything that a display shows. Spans are in seconds from when this was created.
+    """Everything that a display shows. Durations are in seconds, from when this was created.
 
-    `client` is the variable that holds the client where that isn't plain; `option` names it to a magic.
-    `expires_at` and `refresh_at` are by the kernel's clock: by them, displays know that they mean the same
-    moment. The user of a session that has expired is still told.
+    `client` is the variable that holds the client, if that isn't obvious; `option` is the same as a magic's
+    option. `expires_at` and `refresh_at` are by the kernel's clock; displays compare them to see whether they
+    mean the same moment. After a session has expired, `user` is still its user.
     """
 
     status: Status | Literal["closed"]
@@ -90,11 +90,11 @@ class View(TypedDict):
 
 
 def describe(auth: AuthClient) -> View:
-    """What is known about `auth` now."""
+    """The current state of a client."""
     now = time.time()
     session, user, error = auth.session, auth.user or auth.last_user, auth.last_error
     due = None if auth.closed else auth.next_refresh_at
-    client = name_of(auth)
+    client = client_name(auth)
     events = auth.events
     refreshed = [event.time for event in events if event.kind == AuthChangeEvent.TOKEN_REFRESHED]
     view: View = {
@@ -119,17 +119,17 @@ def describe(auth: AuthClient) -> View:
             for event in reversed(events)
         ],
     }
-    # Names, metadata and messages are what others wrote.
-    cleaned: View = _cleaned(view)
+    # Names, metadata and messages may contain anything.
+    cleaned: View = _redact(view)
     return cleaned
 
 
-def _cleaned(value: Any, longest: int = 400) -> Any:
+def _redact(value: Any, longest: int = 400) -> Any:
     if isinstance(value, str):
-        return shown(value, longest)
+        return safe_text(value, longest)
     if isinstance(value, dict):
-        return {key: _cleaned(item, 100 if key == "user" else longest) for key, item in value.items()}
-    return [_cleaned(item, longest) for item in value] if isinstance(value, list) else value
+        return {key: _redact(item, 100 if key == "user" else longest) for key, item in value.items()}
+    return [_redact(item, longest) for item in value] if isinstance(value, list) else value
 
 
 def _cause_text(cause: str) -> str:
@@ -181,7 +181,7 @@ def _user(user: User, session: Session | None) -> UserView:
 
 
 def _second_factor(session: Session) -> SecondFactorView | None:
-    """What the session knows of its user's factors: nothing is asked of the server."""
+    """The factors that the session's user data contains. Sends no request."""
     verified = [factor for factor in session.user.factors if factor.status == "verified"]
     if not verified or session.claims.get("aal") != "aal1":
         return None

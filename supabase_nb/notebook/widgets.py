@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import traitlets
 
-from .._background import HAS_THREADS, run_soon
+from .._background import HAS_THREADS, run_in_background
 from .._inline_loop import page_loop
 from ..errors import AuthError
 from ..tokens import Secret
@@ -19,9 +19,9 @@ from . import fallback
 from .assets import read_css, read_esm
 from .base_widget import BaseWidget
 from .cell_notice import form_listeners
-from .panel_requests import REQUESTS, Fields
-from .provider_sign_in import PROVIDER_REQUESTS, name_of_provider
-from .publishing import in_terminal, publish_line, publish_widget, running_cell, where_shown
+from .panel_requests import HANDLERS, Fields
+from .provider_sign_in import PROVIDER_HANDLERS, provider_label
+from .publishing import in_terminal, placement_of, publish_line, publish_widget, running_cell
 from .text import WORDS
 from .view import describe
 
@@ -37,10 +37,10 @@ _log = logging.getLogger("supabase_nb")
 
 
 class Display(BaseWidget):
-    """One display of one client: `display_of` makes it.
+    """One display of one client. Create it with `display_of`.
 
-    It holds no state: it observes the client's traits and sends what they say as a message of its own. Traits
-    that sync are saved with notebooks (nbclient does so by default), so only constants are among them.
+    It has no state. It observes the client's traits and sends their values as custom messages. Synced traits
+    are saved with notebooks (by nbclient, by default), so only constants are synced.
     """
 
     _esm = read_esm("displays.mjs")
@@ -50,11 +50,11 @@ class Display(BaseWidget):
     words = traitlets.Dict(read_only=True).tag(sync=True)
 
     def __init__(self, auth: AuthClient, kind: Kind) -> None:
-        # Weak: ipywidgets keeps every widget until it is closed, and that must not keep a client alive.
+        # A weak reference, because ipywidgets keeps every widget until it is closed.
         self._auth = weakref.ref(auth, lambda _: view_sender.schedule(self))
-        self._requests: deque[str] = deque(maxlen=64)
-        self._asking = threading.Lock()
-        self._at_work = threading.Lock()
+        self._seen_requests: deque[str] = deque(maxlen=64)
+        self._seen_lock = threading.Lock()
+        self._handler_lock = threading.Lock()
         self._kind: Kind = kind
         self.set_trait("kind", kind)
         self.set_trait("words", dict(WORDS))
@@ -62,24 +62,24 @@ class Display(BaseWidget):
         self.on_msg(self._on_message)
         auth.observe(self._on_change, _TRAITS)
 
-    def push(self) -> None:
-        """Send what the client's traits say now to wherever this is displayed."""
+    def send_view(self) -> None:
+        """Send the client's current state to all views of this display."""
         view_sender.unschedule(self)
         auth = self._auth()
         if auth is None:
             self.send({"type": "closed"})
             return
         if auth.closed:
-            self._auth = weakref.ref(auth)  # after it was collected, nothing is sent
+            self._auth = weakref.ref(auth)  # without the callback, which would send another message
         self.send({"type": "view", "view": describe(auth)})
 
     def open_form(self, provider: str | None = None) -> None:
-        """Open the form where this was displayed last, or is about to be.
+        """Open the form in the view that was shown last, or is about to be.
 
         Args:
-            provider: Let it offer to sign in with this provider first.
+            provider: The provider that the form offers first.
         """
-        offered = {"name": provider, "label": name_of_provider(provider)} if provider else None
+        offered = {"name": provider, "label": provider_label(provider)} if provider else None
         self.send({"type": "open", "provider": offered})
 
     def close(self) -> None:
@@ -91,14 +91,14 @@ class Display(BaseWidget):
             auth.unobserve(self._on_change, _TRAITS)
         super().close()
 
-    def open_client(self) -> AuthClient | None:
-        """The client that a request from the page is for; ``None`` when it is closed or gone."""
+    def client_if_open(self) -> AuthClient | None:
+        """The client; ``None`` if it was closed or garbage-collected."""
         auth = self._auth()
         return None if auth is None or auth.closed else auth
 
     @property
-    def cut_off(self) -> bool:
-        """Whether its line is closed: marimo closes it when the cell that made it runs again."""
+    def is_disconnected(self) -> bool:
+        """Whether the comm was closed, as marimo does when the cell that created it runs again."""
         return self.comm is None or bool(getattr(self.comm, "_closed", False))
 
     def show(self, *, open_form: bool = False, provider: str | None = None) -> None:
@@ -115,13 +115,13 @@ class Display(BaseWidget):
             publish_line(auth)
             return
         if self._kind in ("panel", "token_entry"):
-            cell, run = running_cell()
-            shown = where_shown(auth)
-            shown.cells.add(cell)
-            shown.run, shown.whole = run, True
+            cell, execution = running_cell()
+            placement = placement_of(auth)
+            placement.panel_cells.add(cell)
+            placement.last_execution, placement.showed_panel = execution, True
         # Send the state first, because the browser can't request it while a cell is running. It keeps the
         # state for the view that it is about to draw, and doesn't redraw existing views.
-        self.push()
+        self.send_view()
         if open_form:
             self.open_form(provider)
         view = describe(auth)
@@ -135,45 +135,45 @@ class Display(BaseWidget):
         self.show(open_form=self._kind == "token_entry")
 
     def _on_change(self, change: object) -> None:
-        # In whichever thread changed the trait, in the middle of a change.
+        # Called in the thread that changed the trait, maybe before the other traits are set.
         view_sender.schedule(self)
 
     def _on_message(self, _: object, content: object, buffers: object) -> None:
-        # On the main thread (ipykernel 7.4) or on a subshell's: neither is held up by the network.
+        # Called in the main thread (ipykernel 7.4) or a subshell's. Don't block it with requests.
         if not isinstance(content, dict):
             return
         if content.get("type") == "hello":
-            self.push()
+            self.send_view()
         elif content.get("type") == "ask":
-            fields = _taken_from(content)
-            request, what = str(content.get("id")), content.get("what")
-            if (what not in REQUESTS and what not in PROVIDER_REQUESTS) or self.open_client() is None:
+            fields = _pop_fields(content)
+            request_id, name = str(content.get("id")), content.get("what")
+            if (name not in HANDLERS and name not in PROVIDER_HANDLERS) or self.client_if_open() is None:
                 return
-            with self._asking:
-                if request in self._requests:
+            with self._seen_lock:
+                if request_id in self._seen_requests:
                     return
-                self._requests.append(request)
-            run_soon(self._handle_request, request, what, fields, name="supabase-nb-ask")
+                self._seen_requests.append(request_id)
+            run_in_background(self._handle_request, request_id, name, fields, name="supabase-nb-ask")
 
-    def _handle_request(self, request: str, what: str, fields: Fields) -> None:
-        self.send({"type": "taken", "id": request})
-        answer: dict[str, Any] = {"type": "answer", "id": request, "ok": False, "text": ""}
-        auth = self.open_client()
+    def _handle_request(self, request_id: str, name: str, fields: Fields) -> None:
+        self.send({"type": "taken", "id": request_id})
+        answer: dict[str, Any] = {"type": "answer", "id": request_id, "ok": False, "text": ""}
+        auth = self.client_if_open()
         try:
-            with self._at_work:
-                if auth is not None and what in PROVIDER_REQUESTS:
-                    answer |= {**PROVIDER_REQUESTS[what](auth, fields, self.send), "ok": True}
+            with self._handler_lock:
+                if auth is not None and name in PROVIDER_HANDLERS:
+                    answer |= {**PROVIDER_HANDLERS[name](auth, fields, self.send), "ok": True}
                 elif auth is not None:
-                    answer |= {"text": REQUESTS[what](auth, fields), "ok": True}
+                    answer |= {"text": HANDLERS[name](auth, fields), "ok": True}
         except AuthError as error:
             answer["text"] = error.message
-        except Exception as error:  # noqa: BLE001 - a thread has no caller; the panel says that it failed
-            _log.warning("%s failed: %s", what, type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - the thread has no caller; the panel shows the failure
+            _log.warning("%s failed: %s", name, type(error).__name__)
         finally:
             self.send(answer)
 
 
-def _taken_from(content: dict[str, Any]) -> Fields:
+def _pop_fields(content: dict[str, Any]) -> Fields:
     """Take the form's fields out of the message, because the kernel keeps its last message."""
     fields = content.pop("fields", None)
     return {name: Secret(str(fields.pop(name))) for name in list(fields)} if isinstance(fields, dict) else {}
@@ -182,89 +182,88 @@ def _taken_from(content: dict[str, Any]) -> Fields:
 class _ViewSender:
     """Sends views to the browser, in one thread for all displays.
 
-    One change sets several traits: they go out as one message. It waits on a condition and costs nothing
-    while nothing changes.
+    A change often sets several traits, so changes are batched into one message.
     """
 
-    #: What changes within this time goes out as one view, in seconds.
-    GATHER = 0.02
+    #: Changes within this many seconds are sent as one view.
+    BATCH_TIME = 0.02
 
     def __init__(self) -> None:
-        self._wake = threading.Condition()
-        self._due: list[Display] = []
+        self._condition = threading.Condition()
+        self._scheduled: list[Display] = []
         self._thread: threading.Thread | None = None
         self._ended = False
 
     def schedule(self, display: Display) -> None:
-        """Send this display's view soon. From any thread; sends nothing itself."""
-        with self._wake:
+        """Send a display's view soon. Can be called in any thread."""
+        with self._condition:
             if self._ended:
                 return
-            if not any(display is due for due in self._due):
-                self._due.append(display)
+            if not any(display is due for due in self._scheduled):
+                self._scheduled.append(display)
             if not HAS_THREADS:
-                page_loop().call_later(self.GATHER, self.stop)
+                page_loop().call_later(self.BATCH_TIME, self.stop)
             elif self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="supabase-nb-displays", daemon=True)
                 self._thread.start()
-            self._wake.notify()
+            self._condition.notify()
 
     def unschedule(self, display: Display) -> None:
-        """Its view is being sent, so drop a pending one."""
-        with self._wake:
-            self._due = [due for due in self._due if due is not display]
+        """Drop a scheduled view, because a newer one is being sent."""
+        with self._condition:
+            self._scheduled = [due for due in self._scheduled if due is not display]
 
     def stop(self) -> None:
-        """Send what is due and end the thread; the next `schedule` starts one."""
-        with self._wake:
+        """Send the scheduled views and end the thread. The next `schedule` starts it again."""
+        with self._condition:
             thread, self._thread = self._thread, None
-            due, self._due = self._due, []
-            self._wake.notify()
+            due, self._scheduled = self._scheduled, []
+            self._condition.notify()
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout=5)
-        _push(due)
+        _send_views(due)
 
-    def end(self) -> None:
-        """Stop sending.
+    def shut_down(self) -> None:
+        """Stop sending, because the kernel is shutting down.
 
-        A kernel that ends empties its namespace, and the clients in it go. That must not close their
-        displays: they say themselves that the kernel is gone, and what was known last.
+        The kernel then deletes its variables, including clients. Their displays must not show "closed":
+        in the browser, they say that the kernel stopped, and show the last known state.
         """
-        with self._wake:
+        with self._condition:
             self._ended = True
-            self._due.clear()
+            self._scheduled.clear()
         self.stop()
 
     def _run(self) -> None:
         me = threading.current_thread()
         while True:
-            with self._wake:
-                self._wake.wait_for(lambda: self._due or self._thread is not me)
-                # Let go of the lock while the rest of the change arrives.
-                self._wake.wait_for(lambda: self._thread is not me, timeout=self.GATHER)
+            with self._condition:
+                self._condition.wait_for(lambda: self._scheduled or self._thread is not me)
+                # Wait without the lock, so that more changes can be scheduled.
+                self._condition.wait_for(lambda: self._thread is not me, timeout=self.BATCH_TIME)
                 if self._thread is not me:
                     return
-                due, self._due = self._due, []
-            _push(due)
+                due, self._scheduled = self._scheduled, []
+            _send_views(due)
             del due
 
 
-def _push(displays: list[Display]) -> None:
+def _send_views(displays: list[Display]) -> None:
     for display in displays:
         try:
-            display.push()
-        except Exception:  # noqa: BLE001 - one display's trouble is not the others'
+            display.send_view()
+        except Exception:  # noqa: BLE001 - the other displays still get theirs
             _log.debug("a display could not be updated", exc_info=True)
 
 
 view_sender = _ViewSender()
-atexit.register(view_sender.end)  # before IPython's, which was there first
+atexit.register(view_sender.shut_down)  # runs before IPython's, which was registered earlier
 _displays: weakref.WeakKeyDictionary[AuthClient, dict[str, Display]] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
 def display_of(auth: AuthClient, kind: Kind) -> Display:
-    """The display of this kind for this client: one model, however often it is shown.
+    """The display of this kind for this client: one widget, however often it is shown.
 
     Raises:
         ValueError: There is no such kind.
@@ -275,12 +274,12 @@ def display_of(auth: AuthClient, kind: Kind) -> Display:
         others = [] if auth in _displays else list(_displays.values())
         displays = _displays.setdefault(auth, {})
         display = displays.get(kind)
-        if display is not None and display.cut_off:
+        if display is not None and display.is_disconnected:
             display.close()
             display = None
         if display is None:
             displays[kind] = display = Display(auth, kind)
-    for other in others:  # one of several clients shows its name
+    for other in others:  # with several clients, each display shows its client's name
         for shown in list(other.values()):
             view_sender.schedule(shown)
     return display

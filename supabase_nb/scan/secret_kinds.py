@@ -12,7 +12,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .. import token_shapes
-from ..token_search import Shape, beside, decoded_base64, has_shape, is_mixed, shapes
+from ..token_search import (
+    Shape,
+    decoded_base64,
+    has_mixed_characters,
+    looks_like_refresh_token,
+    refresh_token_after,
+    shapes,
+)
 from ..tokens import Secret, session_id_of, text_claim
 from ..tokens import expiry as expiry_of
 from .decoded_text import View, plain, views
@@ -223,7 +230,7 @@ def _named(text: str) -> Iterator[Finding]:
         if "jwt" in name:
             if len(value) >= 32:
                 yield Finding(*match.span("value"), "JWT secret")
-        elif quoted or in_address or has_shape(value):
+        elif quoted or in_address or looks_like_refresh_token(value):
             kind = "provider token" if name.startswith("provider") else "refresh token"
             yield Finding(*match.span("value"), kind)
 
@@ -231,12 +238,12 @@ def _named(text: str) -> Iterator[Finding]:
 def _cookies(text: str, found: list[Finding]) -> Iterator[Finding]:
     for cookie in found:
         rest = _REST_OF_COOKIE.match(text, cookie.end)
-        if rest and is_mixed(rest["value"]):
+        if rest and has_mixed_characters(rest["value"]):
             yield Finding(*rest.span("value"), "session cookie", "its rest")
     for match in _COOKIE.finditer(text):
         value = match["value"]
         whole = len(value) >= 40 and value.startswith(("base64-", "eyJhY2Nlc3N", "%7B"))
-        if whole or (match["part"] and is_mixed(value)):
+        if whole or (match["part"] and has_mixed_characters(value)):
             start = match.start("value") + 7 * value.startswith("base64-")
             if not text.startswith("removed-", start):
                 yield Finding(start, match.end(), "session cookie")
@@ -258,13 +265,13 @@ def _in_base64(text: str, known: Set[Secret], depth: int, result: Search) -> Ite
 
 def _near(text: str, tokens: list[Finding]) -> Iterator[Finding]:
     for token in tokens:
-        span = beside(text, token.end)
+        span = refresh_token_after(text, token.end)
         if span and not _PLACEHOLDER.search(text, *span):
             yield Finding(*span, "refresh token", "beside an access token")
     for start, end in _neighbourhoods(tokens):
         # Beyond the end, so that no word is cut off.
         for near in _NEAR.finditer(text, start, end + 200):
-            if near.start() < end and has_shape(near[0]) and not _PLACEHOLDER.search(near[0]):
+            if near.start() < end and looks_like_refresh_token(near[0]) and not _PLACEHOLDER.search(near[0]):
                 yield Finding(*near.span(), "refresh token", "by its shape, near an access token")
         for near in _NEAR_NAMED.finditer(text, start, end + 200):
             if near.start() < end and not _PLACEHOLDER.search(near["value"]):

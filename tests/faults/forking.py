@@ -29,15 +29,15 @@ def main(url: str, kind: str, folder: str) -> None:
     before = auth.session
     # In the middle: with the lock beside the storage held, and a request under way.
     api, asked, go_on = auth._manager.api, threading.Event(), threading.Event()
-    transmit = api._transmit
+    send = api._send
 
     async def slow(*arguments: object) -> object:
         asked.set()
         while not go_on.is_set():
             await asyncio.sleep(0.01)
-        return await transmit(*arguments)  # type: ignore[arg-type]
+        return await send(*arguments)  # type: ignore[arg-type]
 
-    api._transmit = slow  # type: ignore[method-assign, assignment]
+    api._send = slow  # type: ignore[method-assign, assignment]
     refresh = threading.Thread(target=auth.refresh_session)
     refresh.start()
     asked.wait(20)

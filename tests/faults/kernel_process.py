@@ -174,8 +174,8 @@ class _Kernel:
         manager = self.auth._manager
         changes = manager.changes
         where: dict[str, tuple[Any, str, bool]] = {
-            "before the request": (manager.api, "_transmit", True),
-            "with the answer": (manager.api, "_transmit", False),
+            "before the request": (manager.api, "_send", True),
+            "with the answer": (manager.api, "_send", False),
             "before saving": (manager.store.storage, "set", True),
             "before replacing": (os, "replace", True),
             "after replacing": (os, "replace", False),

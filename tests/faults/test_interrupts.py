@@ -49,12 +49,12 @@ def renew(kernel: Kernel) -> None:
 def enter(kernel: Kernel) -> None:
     assert kernel.session is not None
     pair = kernel.session.to_wire()
-    kernel.set_session(TokenPair.of("expired", pair["refresh_token"]))
+    kernel.set_session(TokenPair.from_tokens("expired", pair["refresh_token"]))
 
 
 def enter_another(kernel: Kernel) -> None:
     pair = kernel.world.server.sign_in()
-    kernel.set_session(TokenPair.of(pair["access_token"], pair["refresh_token"]))
+    kernel.set_session(TokenPair.from_tokens(pair["access_token"], pair["refresh_token"]))
 
 
 CALLS: dict[str, Callable[[Kernel], object]] = {

@@ -165,7 +165,7 @@ def test_patience_ends_while_another_kernel_is_busy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The foreground says so in time, and nothing changes; later it works."""
-    monkeypatch.setattr("supabase_nb.auth._session.retry.PATIENCE", 0.5)
+    monkeypatch.setattr("supabase_nb.auth._session.retry.FOREGROUND_TIMEOUT", 0.5)
     pair = server.sign_in()
     holder, other = start_kernel(proxy.auth_url, auto_refresh=False), make_auth(proxy.auth_url)
     holder.do("set_session", pair["access_token"], pair["refresh_token"])

@@ -69,7 +69,7 @@ class World:
 class InOneThread:
     """Runs what would block on the loop itself: here nothing does."""
 
-    def start(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(coroutine)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
@@ -78,8 +78,10 @@ class InOneThread:
         return call()
 
     @asynccontextmanager
-    async def hold(self, make: Callable[[], AbstractContextManager[Any]]) -> AsyncIterator[Any]:
-        with make() as value:
+    async def context_in_thread(
+        self, make_context: Callable[[], AbstractContextManager[Any]]
+    ) -> AsyncIterator[Any]:
+        with make_context() as value:
             yield value
 
 
@@ -138,21 +140,21 @@ class Kernel:
             runtime=owner_loop or InOneThread(),
             schedule=lambda manager: None,  # the test says when a kernel looks for what is due
         )
-        self.manager.refresher.background = True
+        self.manager.refresher.auto_refresh = True
         if owner_loop is None:
             self.manager.changes.flush_soon = self.manager.changes.flush  # type: ignore[method-assign]
 
-    def run(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    def run(self, async_fn: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """What `AuthClient` does with a coroutine."""
         changes, loop = self.manager.changes, self.world.loop
         if self._owner_loop is not None:
-            return self._owner_loop.call(make, changes)
+            return self._owner_loop.run(async_fn, changes)
         try:
             if not loop.is_running():
-                return loop.run_until_complete(make())
+                return loop.run_until_complete(async_fn())
             # While another kernel's request is under way, which waits for this.
             with ThreadPoolExecutor(1) as another_thread:
-                return another_thread.submit(lambda: asyncio.run(make())).result()
+                return another_thread.submit(lambda: asyncio.run(async_fn())).result()
         finally:
             changes.flush()
 
@@ -166,9 +168,9 @@ class Kernel:
         manager = self.manager
 
         async def sign_in() -> Session:
-            request = manager.state.new_request()
+            operation = manager.state.new_operation()
             session = await self.api.session("/token?grant_type=password", {"email": user} if user else {})
-            return await manager.set_session.to_issued(session, AuthChangeEvent.SIGNED_IN, "", request)
+            return await manager.set_session.from_response(session, AuthChangeEvent.SIGNED_IN, "", operation)
 
         return self.run(sign_in)  # type: ignore[no-any-return]
 
@@ -269,7 +271,7 @@ class Kernel:
             due = self.due_in()
             if due is None or due > 0:
                 break
-            self.run(self.manager.work)
+            self.run(self.manager.run_due)
 
     def stop_in_exchange(self) -> None:
         """Begin a refresh, and stop (as by SIGSTOP) when the server has acted."""

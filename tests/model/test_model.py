@@ -187,10 +187,10 @@ class Rotation(RuleBasedStateMachine):
             if kind == "unreadable":
                 access_token = "nonsense"
             elif kind == "expired":
-                claims = {**TokenPair.of(access_token, "").claims, "exp": 1}  # type: ignore[dict-item]
+                claims = {**TokenPair.from_tokens(access_token, "").claims, "exp": 1}  # type: ignore[dict-item]
                 access_token = made.jwt(claims)
             with suppress(AuthRetryableError):
-                kernel.set_session(TokenPair.of(access_token, pair["refresh_token"]))
+                kernel.set_session(TokenPair.from_tokens(access_token, pair["refresh_token"]))
             self.note(kernel.session)
 
     @precondition(lambda self: not self.signed_out)
@@ -352,8 +352,8 @@ MUTANTS: dict[str, tuple[type, str, Any]] = {
     "nothing is saved": (SessionStore, "save", lambda self, *_, **__: None),
     "an outage ends the session": (
         TokenRefresher,
-        "note_failure",
-        lambda self, error, generation: self.state.end(error),
+        "record_failure",
+        lambda self, error, generation: self.state.end_session(error),
     ),
     "the machine's clock counts": (ServerClock, "now", lambda self: self.clock.wall()),
     "a token is taken to be sent for the first time": (

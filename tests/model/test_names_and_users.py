@@ -60,8 +60,8 @@ class Copied:
         if kind == "unreadable":
             access_token = "nonsense"
         elif kind == "expired":
-            access_token = made.jwt({**TokenPair.of(access_token, "").claims, "exp": 1})  # type: ignore[dict-item]
-        return TokenPair.of(access_token, self.pair["refresh_token"])
+            access_token = made.jwt({**TokenPair.from_tokens(access_token, "").claims, "exp": 1})  # type: ignore[dict-item]
+        return TokenPair.from_tokens(access_token, self.pair["refresh_token"])
 
 
 class Sharing(RuleBasedStateMachine):
@@ -198,7 +198,7 @@ class Sharing(RuleBasedStateMachine):
         """A name's copy, which Supabase's other clients use, has the same tokens as the session's record."""
         for kernel in getattr(self, "kernels", ()):
             store = kernel.manager.store
-            copy, _ = store._read(store.key)
+            copy, _ = store._read_record(store.key)
             if copy is not None:
                 own = store.read_by_id(copy.id).record
                 assert own is not None

@@ -91,7 +91,7 @@ class FakeAuth:
         return self.session
 
     def set_session(self, access_token: str | Secret, refresh_token: str | Secret) -> AuthResponse:
-        TokenPair.of(access_token, refresh_token)  # they are masked from now on
+        TokenPair.from_tokens(access_token, refresh_token)  # they are masked from now on
         self._call("set_session", clean(access_token), clean(refresh_token))
         refuse_mixed_up_tokens(clean(access_token), clean(refresh_token), "https://abcd.supabase.co/auth/v1")
         self.session = Session(

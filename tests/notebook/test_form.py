@@ -266,7 +266,7 @@ def answers(monkeypatch, *given: str | BaseException) -> list[str]:
             raise answer
         return answer
 
-    monkeypatch.setattr(prompts, "prompt", lambda: ask)
+    monkeypatch.setattr(prompts, "get_prompt", lambda: ask)
     return asked
 
 
@@ -290,7 +290,7 @@ def test_nothing_given(monkeypatch, given):
 
 
 def test_nobody_to_ask(monkeypatch):
-    monkeypatch.setattr(prompts, "prompt", lambda: None)
+    monkeypatch.setattr(prompts, "get_prompt", lambda: None)
     with pytest.raises(SupabaseUsageError, match="No interactive input is available here"):
         ask_for_tokens()
 
@@ -301,7 +301,7 @@ def test_the_magic_asks_in_a_shell_and_says_what_to_do_where_it_cannot(connected
     assert ran.ok
     assert len(asked) == 2
     assert connected.ns["supabase"].auth.calls[-1] == ("set_session", Secret(AT), Secret(RT))
-    monkeypatch.setattr(prompts, "prompt", lambda: None)
+    monkeypatch.setattr(prompts, "get_prompt", lambda: None)
     ran = connected.run("%supabase_set_session --prompt")
     assert not ran.ok
     assert ran.text.startswith("UsageError: No interactive input is available here.")

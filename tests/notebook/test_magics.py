@@ -153,7 +153,7 @@ def test_the_parser_itself_repeats_nothing(connected, line):
     parser.add_argument("--names", type=int)
     parser.add_argument("--nature")
     with pytest.raises(SupabaseUsageError) as caught:
-        parser.read(line)
+        parser.parse_line(line)
     assert TOKEN not in str(caught.value)
     assert caught.value.__context__ is None or TOKEN not in repr(caught.value.__context__)
 

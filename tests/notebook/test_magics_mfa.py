@@ -28,7 +28,7 @@ def server() -> Iterator[DemoServer]:
 @pytest.fixture
 def person(monkeypatch: pytest.MonkeyPatch) -> Person:
     person = Person()
-    monkeypatch.setattr(prompts, "prompt", lambda: person)
+    monkeypatch.setattr(prompts, "get_prompt", lambda: person)
     return person
 
 
@@ -154,7 +154,7 @@ def test_of_several_apps_one_is_named(here: Shell, server: DemoServer, person: P
 
 
 def test_where_no_input_is_possible(here: Shell, server: DemoServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompts, "prompt", lambda: None)
+    monkeypatch.setattr(prompts, "get_prompt", lambda: None)
     assert not here.run("%supabase_mfa --enroll").ok
     assert auth(here).mfa.list_factors().all == ()
 

@@ -21,7 +21,7 @@ from shells import USER, FakeClient
 from wire_tokens import make_jwt, make_refresh_token
 
 from supabase_nb import models
-from supabase_nb.notebook.arguments import MagicParser, SupabaseUsageError, resolve, without_names
+from supabase_nb.notebook.arguments import MagicParser, SupabaseUsageError, resolve, strip_keywords
 from supabase_nb.tokens import Secret
 
 #: The notebook's user, whose tokens have the names that the functions below use too.
@@ -309,7 +309,7 @@ def test_any_text_is_understood_or_refused(text):
     parser.add_argument("words", nargs="*")
     names = {"at": MY_AT, "rt": MY_RT, "a": {"t": [MY_AT]}}
     with contextlib.suppress(SupabaseUsageError):
-        for word in without_names(parser.read(text).words):
+        for word in strip_keywords(parser.parse_line(text).words):
             resolve(word, names, what="the access token", environ={})
 
 
@@ -490,7 +490,7 @@ def test_none_of_these_packages_is_imported():
 
     code = (
         "import sys, supabase_nb.notebook.token_values as v\n"
-        "v.token_pair({'session': (1, 2)}), v.text_of(b'x')\n"
+        "v.token_pair({'session': (1, 2)}), v.to_secret(b'x')\n"
         "print(sorted({'pandas', 'numpy', 'pydantic', 'supabase_auth'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -36,7 +36,7 @@ class Person:
 @pytest.fixture
 def person(monkeypatch: pytest.MonkeyPatch) -> Person:
     person = Person()
-    monkeypatch.setattr(prompts, "prompt", lambda: person)
+    monkeypatch.setattr(prompts, "get_prompt", lambda: person)
     monkeypatch.setattr("builtins.input", person)
     return person
 
@@ -147,7 +147,7 @@ def test_a_wrong_password_is_one_line(here: Shell, person: Person) -> None:
 
 @pytest.mark.parametrize("line", ["", " ada@example.com", " --link", " ada@example.com --code"])
 def test_where_nobody_can_be_asked(here: Shell, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
-    monkeypatch.setattr(prompts, "prompt", lambda: None)
+    monkeypatch.setattr(prompts, "get_prompt", lambda: None)
     ran = here.run(f"%supabase_sign_in{line}")
     assert not ran.ok
     assert "UsageError: No interactive input is available here. Run this cell by hand once" in ran.text
@@ -169,13 +169,13 @@ def test_a_password_is_no_argument(here: Shell) -> None:
 
 
 def test_the_form_takes_an_address_with_a_code_too(here: Shell, server: DemoServer) -> None:
-    from supabase_nb.notebook.panel_requests import REQUESTS
+    from supabase_nb.notebook.panel_requests import HANDLERS
 
     auth = here.ns["supabase"].auth  # type: ignore[attr-defined]
     auth.sign_in_with_otp(email="ada@example.com")
     address = httpx.get(server.outbox("ada@example.com")[-1]["action_link"]).headers["location"]
     assert "?code=" in address
-    assert REQUESTS["set_session"](auth, {"access_token": Secret(address)}) == "Signed in as ada@example.com."
+    assert HANDLERS["set_session"](auth, {"access_token": Secret(address)}) == "Signed in as ada@example.com."
 
 
 # -- set auth -----------------------------------------------------------------------------------------------

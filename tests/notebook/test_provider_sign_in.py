@@ -18,7 +18,7 @@ from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
 from supabase_nb.notebook import provider_sign_in
 from supabase_nb.notebook.client import NotebookClient
-from supabase_nb.notebook.provider_sign_in import name_of_provider
+from supabase_nb.notebook.provider_sign_in import provider_label
 
 PAGE = "http://127.0.0.1:8888/user/ada/lab/extensions/supabase-nb/static/returned.html"
 
@@ -143,7 +143,7 @@ def test_without_an_answer_the_form_stays_as_it_is():
     ],
 )
 def test_names_of_providers(name, label):
-    assert name_of_provider(name) == label
+    assert provider_label(name) == label
 
 
 # -- a sign-in ----------------------------------------------------------------------------------------------

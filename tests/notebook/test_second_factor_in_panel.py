@@ -120,7 +120,7 @@ def test_the_panel_knows_it_from_the_session_without_a_request(
     client: NotebookClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = client.auth._manager.api
-    monkeypatch.setattr(api, "ask", lambda *_: pytest.fail("the server was asked"))
+    monkeypatch.setattr(api, "request_object", lambda *_: pytest.fail("the server was asked"))
     monkeypatch.setattr(api, "get_user", lambda *_: pytest.fail("the server was asked"))
     assert asked(client.auth)["apps"][0]["name"] == "my phone"
 

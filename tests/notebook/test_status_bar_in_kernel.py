@@ -10,7 +10,7 @@ from test_kernel import Kernel
 
 from supabase_nb.demo import DemoServer
 
-COMM = "supabase-nb.status-bar"
+COMM_NAME = "supabase-nb.status-bar"
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def connect(server: DemoServer) -> str:
 
 def told(kernel: Kernel) -> list[dict[str, Any]]:
     """What the kernel sent to the status bar since the last call."""
-    said = [message for message in kernel.said if message["content"].get("comm_id") == COMM]
+    said = [message for message in kernel.said if message["content"].get("comm_id") == COMM_NAME]
     kernel.said.clear()
     # A front end that doesn't know it drops a message, but logs an error for an opened or closed comm.
     assert {message["msg_type"] for message in said} <= {"comm_msg"}
@@ -35,7 +35,7 @@ def told(kernel: Kernel) -> list[dict[str, Any]]:
 
 
 def comms(kernel: Kernel) -> list[str]:
-    reply = kernel.client.comm_info(COMM, reply=True, timeout=20)
+    reply = kernel.client.comm_info(COMM_NAME, reply=True, timeout=20)
     return list(reply["content"]["comms"])
 
 
@@ -51,7 +51,7 @@ def test_the_messages_to_the_status_bar(kernel: Kernel, server: DemoServer, conn
         "text": "Supabase: Signed out",
         "details": "supabase: Signed out",
     }
-    assert comms(kernel) == [COMM]
+    assert comms(kernel) == [COMM_NAME]
     pair = server.sign_in()
     kernel.run(f"supabase.auth.set_session({pair['access_token']!r}, {pair['refresh_token']!r});")
     news = told(kernel)
@@ -84,7 +84,7 @@ def test_a_page_that_is_loaded_anew_asks(kernel: Kernel, connect: str) -> None:
     kernel.run("%load_ext supabase_nb")
     kernel.run(connect)
     told(kernel)
-    message = kernel.client.session.msg("comm_msg", {"comm_id": COMM, "data": {}})
+    message = kernel.client.session.msg("comm_msg", {"comm_id": COMM_NAME, "data": {}})
     kernel.client.shell_channel.send(message)
     while not (news := told(kernel)):
         kernel.said.append(kernel.client.get_iopub_msg(timeout=20))

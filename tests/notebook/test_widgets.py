@@ -113,7 +113,7 @@ def test_a_thousand_reruns_leave_one_model(auth: FakeAuth, shell: Shell) -> None
     # As a statement: IPython warns when its cache of 1,000 outputs is full.
     for _ in range(1000):
         assert shell.run("from IPython.display import display; display(client.panel)").ok
-    assert [display.kind for display in displays_alive() if display.open_client() is auth] == ["panel"]
+    assert [display.kind for display in displays_alive() if display.client_if_open() is auth] == ["panel"]
     assert len(every_widget) == models
     assert threading.active_count() <= threads
 
@@ -208,9 +208,9 @@ def test_one_change_of_many_traits_is_one_message(auth: FakeAuth) -> None:
 def test_a_view_that_is_sent_need_not_be_carried_too(auth: FakeAuth) -> None:
     panel, badge = display_of(auth, "panel"), display_of(auth, "badge")
     view_sender.stop()
-    view_sender._due = [panel, badge]
-    panel.push()
-    assert view_sender._due == [badge]
+    view_sender._scheduled = [panel, badge]
+    panel.send_view()
+    assert view_sender._scheduled == [badge]
 
 
 def test_without_a_change_nothing_is_sent(auth: FakeAuth) -> None:
@@ -375,7 +375,7 @@ def test_a_display_that_fails_does_not_stop_the_others(
 ) -> None:
     page = Page(display_of(auth, "badge"))
     broken = display_of(auth, "expiry")
-    monkeypatch.setattr(broken, "push", lambda: 1 / 0)
+    monkeypatch.setattr(broken, "send_view", lambda: 1 / 0)
     auth.sign_in()
     page.wait_view(status="active")
     monkeypatch.undo()
@@ -430,4 +430,4 @@ def test_one_thread_sends_all_views(auth: FakeAuth) -> None:
     Page(display_of(auth, "badge")).wait_view(status="active")
     names = [thread.name for thread in threading.enumerate()]
     assert names.count("supabase-nb-displays") == 1
-    assert widgets.view_sender._due == []
+    assert widgets.view_sender._scheduled == []

@@ -3,5 +3,5 @@
 - `endpoints`: one method per endpoint. `responses`: interprets responses.
 - `threaded_transport`: runs requests in threads. `limits`: timeouts and sizes.
 - `server_clock`: the server's time, derived from its responses.
-- `verified_claims`: verifies access tokens with its public keys.
+- `token_verifier`: verifies access tokens with its public keys.
 """

@@ -24,14 +24,14 @@ from ...tokens import Secret
 from .limits import CONNECT_TIMEOUT, LARGEST_RESPONSE, READ_TIMEOUT, REQUEST_TIMEOUT, in_time
 from .responses import (
     Response,
-    half_confirmed,
-    not_a_url,
-    outage,
-    read,
-    read_object,
-    refusal,
-    timed_out,
-    unexpected_response,
+    connection_error,
+    error_from_response,
+    invalid_url_error,
+    needs_second_confirmation,
+    parse_object,
+    parse_session_or_user,
+    timeout_error,
+    unexpected_response_error,
 )
 from .server_clock import ServerClock
 
@@ -79,7 +79,7 @@ class AuthAPI:
         for name, value in self._headers.items():
             check_header(name, value)
         self.uses_secret_key = tokens.is_secret(self._headers.get("apikey", Secret("")))
-        self._given = transport
+        self._custom_transport = transport
         self._transport: httpx.AsyncBaseTransport | None = None
         self._pool: Pool | None = None
         self._closed = False
@@ -88,17 +88,17 @@ class AuthAPI:
 
     async def get_user(self, access_token: Secret) -> User:
         """``GET /user``: verifies the token with the server (``tests/wire/sessions-es256.json``)."""
-        return _user(await self._request("GET", "/user", token=access_token))
+        return _read_user(await self._request("GET", "/user", token=access_token))
 
     async def update_user(
         self, access_token: Secret, attributes: Mapping[str, object], redirect_to: str | None = None
     ) -> User:
         """``PUT /user`` (``tests/wire/users.json``)."""
         path = "/user" if redirect_to is None else f"/user?redirect_to={quote(redirect_to, safe='')}"
-        return _user(await self._request("PUT", path, token=access_token, body=attributes))
+        return _read_user(await self._request("PUT", path, token=access_token, body=attributes))
 
     async def refresh(
-        self, refresh_token: Secret, claims: Mapping[str, Any] | None, known: User | None = None
+        self, refresh_token: Secret, claims: Mapping[str, Any] | None, known_user: User | None = None
     ) -> Session:
         """``POST /token?grant_type=refresh_token`` (``tests/wire/rotation.json``).
 
@@ -107,20 +107,20 @@ class AuthAPI:
         Args:
             refresh_token: The refresh token.
             claims: The access token's claims, which name the client, if any.
-            known: The session's user, if known.
+            known_user: The session's user, if known.
         """
         client_id = tokens.text_claim(claims, "client_id")
         if client_id is not None:
             body = {"grant_type": "refresh_token", "refresh_token": refresh_token, "client_id": client_id}
-            return await self._refresh_of_client(body, known)
+            return await self._refresh_oauth_client(body, known_user)
         session = await self.session("/token?grant_type=refresh_token", {"refresh_token": refresh_token})
         if not session.refresh_token:
-            raise unexpected_response()
+            raise unexpected_response_error()
         return session
 
-    async def _refresh_of_client(self, body: Mapping[str, object], known: User | None) -> Session:
+    async def _refresh_oauth_client(self, body: Mapping[str, object], known_user: User | None) -> Session:
         try:
-            return await self.client_session(body, known)
+            return await self.oauth_client_session(body, known_user)
         except errors.AuthApiError as error:
             if error.code not in ("invalid_client", "invalid_credentials"):
                 raise
@@ -130,7 +130,9 @@ class AuthAPI:
         message = errors.with_next_step("The auth server refreshes this session only for its app", code)
         raise errors.AuthApiError(message, status=refused.status, code=code)
 
-    async def client_session(self, body: Mapping[str, object], known: User | None = None) -> Session:
+    async def oauth_client_session(
+        self, body: Mapping[str, object], known_user: User | None = None
+    ) -> Session:
         """``POST /oauth/token``: a session of a client of the OAuth server.
 
         The response has no user. The result has the known user, updated from the token's claims. If the user
@@ -139,13 +141,13 @@ class AuthAPI:
 
         Args:
             body: The request body.
-            known: Whose session it is, if that is known.
+            known_user: The session's user, if known.
         """
-        session = await self.session_or_user("/oauth/token", body, of_client=True)
+        session = await self.session_or_user("/oauth/token", body, from_oauth_server=True)
         if not isinstance(session, Session) or not session.refresh_token:
-            raise unexpected_response()
-        if known is not None:
-            return session.with_user(User.from_wire({**known.to_wire(), **session.user.to_wire()}))
+            raise unexpected_response_error()
+        if known_user is not None:
+            return session.with_user(User.from_wire({**known_user.to_wire(), **session.user.to_wire()}))
         try:
             return session.with_user(await self.get_user(session.access_secret))
         except errors.AuthError:
@@ -161,7 +163,7 @@ class AuthAPI:
         """
         found = await self.session_or_user(path, body, token)
         if not isinstance(found, Session):
-            raise unexpected_response()
+            raise unexpected_response_error()
         return found
 
     async def session_or_user(
@@ -170,15 +172,15 @@ class AuthAPI:
         body: Mapping[str, object],
         token: Secret | None = None,
         *,
-        of_client: bool = False,
+        from_oauth_server: bool = False,
     ) -> Session | User | None:
-        """The same, if something may have to be confirmed first.
+        """The same, for requests that may have to be confirmed first.
 
         Args:
             path: The endpoint's path.
             body: The request body.
             token: The session's access token, if any.
-            of_client: Whether this is the OAuth server, whose response has no user: use the token's claims.
+            from_oauth_server: Whether the OAuth server responds. It sends no user: use the token's claims.
 
         Returns:
             A user without a session: of a sign-up that must be confirmed. ``None``: one of two addresses is
@@ -187,18 +189,18 @@ class AuthAPI:
         steady = self.clock.clock.steady
         sent = steady()
         response = await self._request("POST", path, token=token, body=body)
-        found = read(response, self.clock.now(), of_client=of_client)
-        if found is None and not half_confirmed(response):
-            raise unexpected_response(response.status)
+        found = parse_session_or_user(response, self.clock.now(), from_oauth_server=from_oauth_server)
+        if found is None and not needs_second_confirmation(response):
+            raise unexpected_response_error(response.status)
         if isinstance(found, Session):
             self.clock.learn_issued(found.issued_at, sent, steady())
         return found
 
-    async def ask(
+    async def request_object(
         self,
         method: str,
         path: str,
-        read: Callable[[Mapping[str, Any]], _T | None],
+        parse: Callable[[Mapping[str, Any]], _T | None],
         *,
         token: Secret | None = None,
         body: Mapping[str, object] | None = None,
@@ -208,29 +210,28 @@ class AuthAPI:
         Args:
             method: The HTTP method.
             path: The endpoint's path.
-            read: Parses the response; ``None``: it isn't the expected one. The response may contain anything,
-                so the frames that raise don't hold it.
+            parse: Parses the response, or returns ``None`` if it isn't the expected one.
             token: The session's access token, if any.
             body: The request body.
         """
         response = await self._request(method, path, token=token, body=body)
-        found = read_object(response, read)
+        found = parse_object(response, parse)
         if found is None:
-            raise unexpected_response(response.status)
+            raise unexpected_response_error(response.status)
         return found
 
     async def logout(self, access_token: Secret, scope: str) -> None:
         """``POST /logout`` (``tests/wire/sign-out.json``)."""
         response = await self._request("POST", f"/logout?scope={scope}", token=access_token)
         if response.status != 204 and not isinstance(response.json(), dict):
-            raise unexpected_response(response.status)
+            raise unexpected_response_error(response.status)
 
     async def jwks(self) -> Mapping[str, Any]:
         """``GET /.well-known/jwks.json``: the public keys."""
         keys = (await self._request("GET", "/.well-known/jwks.json")).json()
         if not isinstance(keys, dict) or not isinstance(keys.get("keys"), list):
             del keys  # may contain anything, and this frame can appear in a traceback with local variables
-            raise unexpected_response()
+            raise unexpected_response_error()
         return keys
 
     def close(self) -> None:
@@ -254,17 +255,17 @@ class AuthAPI:
         sent = self.clock.clock.steady()
         try:
             # The HTTP library limits each step, but not the number of steps of a slow response.
-            response = await in_time(REQUEST_TIMEOUT, self._transmit(method, path, token, body))
+            response = await in_time(REQUEST_TIMEOUT, self._send(method, path, token, body))
         except asyncio.TimeoutError:
-            response = timed_out(self.url)
+            response = timeout_error(self.url)
         if isinstance(response, Exception):
             raise response
         self.clock.learn(response.headers.get("date"), sent, self.clock.clock.steady())
         if 200 <= response.status < 300:
             return response
-        raise refusal(response, self.url, self.clock.now())
+        raise error_from_response(response, self.url, self.clock.now())
 
-    async def _transmit(
+    async def _send(
         self, method: str, path: str, token: Secret | None, body: Mapping[str, object] | None
     ) -> Response | Exception:
         """Send and receive. Failures are returned, not raised, because the frames below hold tokens."""
@@ -273,7 +274,7 @@ class AuthAPI:
         content = None
         if body is not None:
             try:
-                content = json.dumps(body, default=_plain, allow_nan=False).encode()
+                content = json.dumps(body, default=_reveal, allow_nan=False).encode()
             except (TypeError, ValueError, RecursionError) as error:
                 return TypeError(f"This can't be sent as JSON: {error}")
         headers = _HEADERS | {name: value.reveal() for name, value in self._headers.items()}
@@ -283,9 +284,9 @@ class AuthAPI:
             headers["Content-Type"] = "application/json;charset=UTF-8"
         try:
             request = httpx.Request(
-                method, _parsed(self.url + path), headers=headers, content=content, extensions=_time_outs()
+                method, _parse_url(self.url + path), headers=headers, content=content, extensions=_timeouts()
             )
-            response = await self._open().handle_async_request(request)
+            response = await self._get_transport().handle_async_request(request)
             try:
                 received = bytearray()
                 async for chunk in response.aiter_bytes():
@@ -296,19 +297,19 @@ class AuthAPI:
                         )
             finally:
                 await response.aclose()
-            sent = [*self._headers.values(), *_secrets(body), *([] if token is None else [token])]
+            sent = [*self._headers.values(), *_secrets_in(body), *([] if token is None else [token])]
             return Response(response.status_code, response.headers, bytes(received), sent)
         except errors.AuthError as error:
             return errors.copy_error(error)  # without these frames
         except httpx.HTTPError as error:
-            return outage(error, self.url)
+            return connection_error(error, self.url)
         except (httpx.InvalidURL, UnicodeError):
-            return not_a_url(self.url)
+            return invalid_url_error(self.url)
         except Exception as error:  # noqa: BLE001  (raised anew, without these frames)
             kind = type(error).__name__
         return errors.AuthUnknownError(f"The request could not be sent ({kind}). Check the URL and the key.")
 
-    def _open(self) -> httpx.AsyncBaseTransport:
+    def _get_transport(self) -> httpx.AsyncBaseTransport:
         """The transport: the given one, or our own connection pool."""
         if self._transport is None:
             log_redaction.install()
@@ -319,8 +320,8 @@ class AuthAPI:
         from ... import _http as httpx
         from .threaded_transport import ThreadedTransport
 
-        if self._given is not None:
-            given = self._given
+        if self._custom_transport is not None:
+            given = self._custom_transport
             return ThreadedTransport(given) if isinstance(given, httpx.BaseTransport) else given
         if IN_BROWSER:
             from ...browser import AsyncXHRTransport
@@ -329,42 +330,42 @@ class AuthAPI:
         from ..._connection_pool import Pool
 
         self._pool = Pool()
-        # Closed with an API that is dropped; when the interpreter ends, it goes anyway.
+        # Close the pool when this object is garbage-collected, but not at interpreter exit.
         weakref.finalize(self, self._pool.close).atexit = False
         if self._closed:
             self._pool.close()  # in the meantime, by another thread
         return ThreadedTransport(self._pool)
 
 
-def _time_outs() -> dict[str, object]:
+def _timeouts() -> dict[str, object]:
     others = dict.fromkeys(("read", "write", "pool"), READ_TIMEOUT)
     return {"timeout": {"connect": CONNECT_TIMEOUT, **others}}
 
 
 @lru_cache(maxsize=64)
-def _parsed(url: str) -> httpx.URL:
+def _parse_url(url: str) -> httpx.URL:
     from ... import _http as httpx
 
     return httpx.URL(url)
 
 
-def _user(response: Response) -> User:
-    found = read(response, 0.0)
+def _read_user(response: Response) -> User:
+    found = parse_session_or_user(response, 0.0)
     if not isinstance(found, User):
-        raise unexpected_response(response.status)
+        raise unexpected_response_error(response.status)
     return found
 
 
-def _secrets(value: object) -> Iterator[Secret]:
+def _secrets_in(value: object) -> Iterator[Secret]:
     """The secrets in a request's body."""
     if isinstance(value, Secret):
         yield value
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from _secrets(item)
+            yield from _secrets_in(item)
 
 
-def _plain(value: object) -> object:
+def _reveal(value: object) -> object:
     if isinstance(value, Secret):
         return value.reveal()
     raise TypeError(f"a value is a {type(value).__name__}")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from ... import errors, tokens
 from ...models import Session, User
-from ...redaction import shown
+from ...redaction import safe_text
 from ...tokens import Secret
 
 if TYPE_CHECKING:
@@ -59,22 +59,22 @@ class Response:
         status: The HTTP status.
         headers: The headers.
         body: The body.
-        sent: The request's secrets, which the server's text may repeat.
+        request_secrets: The request's secrets, which the server's text may repeat.
     """
 
-    __slots__ = ("body", "headers", "sent", "status")
+    __slots__ = ("body", "headers", "request_secrets", "status")
 
     def __init__(
-        self, status: int, headers: Mapping[str, str], body: bytes, sent: Iterable[Secret] = ()
+        self, status: int, headers: Mapping[str, str], body: bytes, request_secrets: Iterable[Secret] = ()
     ) -> None:
         self.status = status
         self.headers = headers
         self.body: Callable[[], bytes] = lambda: body
-        self.sent = tuple(sent)
+        self.request_secrets = tuple(request_secrets)
 
-    def shown(self, text: str) -> str:
+    def redacted(self, text: str) -> str:
         """Make text from this response safe to show. Used for every server text in an error."""
-        return shown(text, secrets=self.sent)
+        return safe_text(text, secrets=self.request_secrets)
 
     def json(self) -> Any:
         """The body's JSON, or ``None`` if it isn't JSON."""
@@ -87,19 +87,21 @@ class Response:
         return f"Response({self.status})"
 
 
-def read(response: Response, now: float, *, of_client: bool = False) -> Session | User | None:
+def parse_session_or_user(
+    response: Response, now: float, *, from_oauth_server: bool = False
+) -> Session | User | None:
     """The value in a 200; ``None`` if it isn't the expected one.
 
     Args:
         response: The response.
         now: The server's time in Unix seconds.
-        of_client: Whether it is the answer of the OAuth server, which names no user: the token's claims do.
+        from_oauth_server: Whether the OAuth server responded. It sends no user: use the token's claims.
     """
     wire = response.json()
     try:
         if isinstance(wire, dict) and "access_token" in wire:
-            if of_client:
-                wire = {**wire, "user": _user_in(wire["access_token"])}
+            if from_oauth_server:
+                wire = {**wire, "user": _user_from_claims(wire["access_token"])}
                 wire.pop("id_token", None)
             return Session.from_wire(wire, now=now)
         # PUT /user and sign-up return the user itself; some versions wrap it.
@@ -110,26 +112,26 @@ def read(response: Response, now: float, *, of_client: bool = False) -> Session 
         return None
 
 
-def read_object(response: Response, read: Callable[[Mapping[str, Any]], _T | None]) -> _T | None:
-    """Parse a JSON object with `read`; ``None`` if it isn't the expected one."""
+def parse_object(response: Response, parse: Callable[[Mapping[str, Any]], _T | None]) -> _T | None:
+    """Parse a JSON object with `parse`; ``None`` if it isn't the expected one."""
     wire = response.json()
-    return read(wire) if isinstance(wire, dict) else None
+    return parse(wire) if isinstance(wire, dict) else None
 
 
-def _user_in(access_token: object) -> dict[str, Any]:
+def _user_from_claims(access_token: object) -> dict[str, Any]:
     """The user's fields in an access token's claims."""
     claims = tokens.read_claims(tokens.clean(access_token)) or {}
     names = ("aud", "role", "email", "phone", "app_metadata", "user_metadata", "is_anonymous")
     return {"id": claims.get("sub"), **{name: claims[name] for name in names if name in claims}}
 
 
-def half_confirmed(response: Response) -> bool:
+def needs_second_confirmation(response: Response) -> bool:
     """Whether a 200 means that a change of address must be confirmed at the other address too."""
     wire = response.json()
     return isinstance(wire, dict) and wire.get("code") == "200"
 
 
-def unexpected_response(status: int = 200) -> errors.AuthUnknownError:
+def unexpected_response_error(status: int = 200) -> errors.AuthUnknownError:
     """The error for a 200 with unexpected contents."""
     return errors.AuthUnknownError(
         f"Unexpected response (HTTP {status}): this does not look like a Supabase Auth server. Is a proxy or "
@@ -138,7 +140,7 @@ def unexpected_response(status: int = 200) -> errors.AuthUnknownError:
     )
 
 
-def timed_out(url: str) -> errors.AuthRetryableError:
+def timeout_error(url: str) -> errors.AuthRetryableError:
     """The error for a timeout."""
     return errors.AuthRetryableError(
         f"{host_of(url)} did not respond in time. The session is unchanged; check the network and the "
@@ -147,7 +149,7 @@ def timed_out(url: str) -> errors.AuthRetryableError:
     )
 
 
-def not_a_url(url: str) -> errors.AuthError:
+def invalid_url_error(url: str) -> errors.AuthError:
     """The error for a URL that the HTTP library rejects."""
     return errors.AuthError(f"{host_of(url)} is not a valid URL. Check it.")
 
@@ -157,13 +159,13 @@ def host_of(url: str) -> str:
     return urlsplit(url).netloc
 
 
-def outage(error: httpx.HTTPError, url: str) -> errors.AuthError:
-    """Why there was no response."""
+def connection_error(error: httpx.HTTPError, url: str) -> errors.AuthError:
+    """The error for a request without a response."""
     from ... import _http as httpx
 
     host = host_of(url)
     if isinstance(error, httpx.TimeoutException):
-        return timed_out(url)
+        return timeout_error(url)
     if isinstance(error, httpx.ProxyError):
         what = f"The proxy refused to connect to {host}"
     elif isinstance(error, httpx.ConnectError) and "CERTIFICATE" in str(error).upper():
@@ -175,7 +177,7 @@ def outage(error: httpx.HTTPError, url: str) -> errors.AuthError:
             code="network",
         )
     elif isinstance(error, httpx.UnsupportedProtocol):
-        return not_a_url(url)
+        return invalid_url_error(url)
     else:
         what = f"{host} could not be reached"
     return errors.AuthRetryableError(
@@ -183,7 +185,7 @@ def outage(error: httpx.HTTPError, url: str) -> errors.AuthError:
     )
 
 
-def refusal(response: Response, url: str, now: float) -> errors.AuthError:
+def error_from_response(response: Response, url: str, now: float) -> errors.AuthError:
     """The error for an error response, of the auth server (in both formats) or of something else."""
     status = response.status
     if 300 <= status < 400:
@@ -204,7 +206,7 @@ def refusal(response: Response, url: str, now: float) -> errors.AuthError:
         ),
         "",
     )
-    said, code = response.shown(said), code and response.shown(code)
+    said, code = response.redacted(said), code and response.redacted(code)
     if status in _RETRYABLE or status >= 500:
         wait = retry_after(response.headers.get("retry-after"), now)
         busy = said or {429: "Too many requests"}.get(status, "The auth server has a problem")
@@ -241,12 +243,12 @@ def refusal(response: Response, url: str, now: float) -> errors.AuthError:
             message,
             status=status,
             code=code,
-            reasons=[response.shown(str(r)) for r in reasons] if isinstance(reasons, list) else [],
+            reasons=[response.redacted(str(r)) for r in reasons] if isinstance(reasons, list) else [],
         )
     error = kind(message, status=status, code=code)
     # The id of the rejected session (``tests/wire/rotation.json``, family 4). It is not a token.
     session_id = response.headers.get("sb-auth-session-id")
-    error.session_id = session_id and response.shown(session_id)
+    error.session_id = session_id and response.redacted(session_id)
     return error
 
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 # A slow response is imprecise: the server may have written its date at any moment before.
 _LONGEST_ROUND_TRIP = 2.0
 # This machine's two clocks drift apart by less than this. A larger difference is a jump.
-_JUMP = 5.0
+_MIN_JUMP = 5.0
 # A `Date` that differs by more from the times in the auth server's tokens is another machine's.
-_FOREIGN = 60.0
+_MAX_DATE_DIFFERENCE = 60.0
 
 
 if sys.platform == "linux":
@@ -41,11 +41,11 @@ class Clock:
 
 
 # Sources of the time: an earlier session, a `Date` (perhaps a proxy's), the auth server itself.
-_HINT, _DATE, _ISSUED = 0, 1, 2
+_FROM_HINT, _FROM_DATE, _FROM_TOKEN = 0, 1, 2
 
 
 @lru_cache(maxsize=8)
-def _seconds(date: str) -> float | None:
+def _parse_date(date: str) -> float | None:
     """Parse a ``Date`` to Unix seconds. Cached, because responses of the same second share it."""
     try:
         return parsedate_to_datetime(date).timestamp()
@@ -53,7 +53,7 @@ def _seconds(date: str) -> float | None:
         return None
 
 
-class _Learnt(NamedTuple):
+class _Estimate(NamedTuple):
     """Bounds of the server's time minus the steady clock, in seconds."""
 
     low: float
@@ -63,7 +63,7 @@ class _Learnt(NamedTuple):
     source: int  # higher is better
 
     @classmethod
-    def of(cls, low: float, high: float, wall: float, source: int) -> _Learnt:
+    def between(cls, low: float, high: float, wall: float, source: int) -> _Estimate:
         """If the bounds are far apart (a slow response), use the later time, which is the safe one."""
         return cls(low, high, max((low + high) / 2, high - 1.0), wall, source)
 
@@ -77,13 +77,13 @@ class ServerClock:
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
-        self._learnt: _Learnt | None = None
+        self._estimate: _Estimate | None = None
 
     @property
     def jumped(self) -> bool:
         """Whether the wall clock was set, or the machine slept unnoticed, since the last update."""
-        learnt = self._learnt
-        return learnt is not None and abs(self._wall() - learnt.wall) > _JUMP
+        estimate = self._estimate
+        return estimate is not None and abs(self._wall() - estimate.wall) > _MIN_JUMP
 
     @property
     def offset(self) -> float:
@@ -92,27 +92,27 @@ class ServerClock:
 
     def hint(self, offset: float | None, *, not_before: float | None = None) -> None:
         """Start from an earlier session's offset, and from a time in the past (a token's ``iat``)."""
-        learnt, wall = self._learnt, self._wall()
-        if learnt is not None and learnt.source > _HINT:
+        estimate, wall = self._estimate, self._wall()
+        if estimate is not None and estimate.source > _FROM_HINT:
             return
         least = offset or 0.0
         if not_before is not None:
             least = max(least, not_before - self.clock.wall())
-        if learnt is not None:
+        if estimate is not None:
             # Overestimating a token's age costs a refresh. Underestimating it leads to a rejected request.
-            least = max(least, learnt.low - wall)
-        self._learnt = _Learnt.of(wall + least, wall + least, wall, _HINT)
+            least = max(least, estimate.low - wall)
+        self._estimate = _Estimate.between(wall + least, wall + least, wall, _FROM_HINT)
 
     def now(self) -> float:
         """The server's time in Unix seconds, or this machine's if it isn't known yet."""
-        learnt, clock = self._learnt, self.clock
+        estimate, clock = self._estimate, self.clock
         wall = clock.wall()
-        if learnt is None:
+        if estimate is None:
             return wall
         steady = clock.steady()
-        gone = wall - steady - learnt.wall
+        jump = wall - steady - estimate.wall
         # If the clocks no longer agree, either may have jumped. The later time is the safe one.
-        return steady + learnt.best + (gone if gone > _JUMP else 0.0)
+        return steady + estimate.best + (jump if jump > _MIN_JUMP else 0.0)
 
     def learn(self, date: str | None, sent: float, received: float) -> None:
         """Learn from a response's ``Date`` header.
@@ -124,18 +124,18 @@ class ServerClock:
         """
         seconds = None
         if date is not None and received - sent <= _LONGEST_ROUND_TRIP:
-            seconds = _seconds(date)
-        learnt, jumped = self._learnt, self.jumped
+            seconds = _parse_date(date)
+        estimate, jumped = self._estimate, self.jumped
         if seconds is None:
-            if learnt is not None and jumped:
+            if estimate is not None and jumped:
                 # The response is too slow, so use the safe bound.
                 middle, wall = self.now() - self.clock.steady(), self._wall()
-                self._learnt = _Learnt.of(middle, middle, wall, _HINT)
+                self._estimate = _Estimate.between(middle, middle, wall, _FROM_HINT)
             return
-        own = learnt is not None and learnt.source == _ISSUED and not jumped
-        if learnt is not None and own and abs(seconds - received - learnt.best) > _FOREIGN:
+        own = estimate is not None and estimate.source == _FROM_TOKEN and not jumped
+        if estimate is not None and own and abs(seconds - received - estimate.best) > _MAX_DATE_DIFFERENCE:
             return
-        self._take(seconds, sent, received, _DATE)
+        self._narrow(seconds, sent, received, _FROM_DATE)
 
     def learn_issued(self, issued_at: float | None, sent: float, received: float) -> None:
         """Learn from the ``iat`` of a token that was issued in this response.
@@ -146,17 +146,17 @@ class ServerClock:
             received: When the response arrived, on the steady clock.
         """
         if issued_at is not None:
-            self._take(issued_at, sent, received, _ISSUED)
+            self._narrow(issued_at, sent, received, _FROM_TOKEN)
 
-    def _take(self, seconds: float, sent: float, received: float, source: int) -> None:
+    def _narrow(self, seconds: float, sent: float, received: float, source: int) -> None:
         low, high = seconds - received, seconds + 1 - sent
-        learnt = self._learnt
-        if learnt is not None and learnt.source > _HINT and not self.jumped:
-            source = max(source, learnt.source)
-            if low <= learnt.high and high >= learnt.low:
-                low, high = max(low, learnt.low), min(high, learnt.high)
+        estimate = self._estimate
+        if estimate is not None and estimate.source > _FROM_HINT and not self.jumped:
+            source = max(source, estimate.source)
+            if low <= estimate.high and high >= estimate.low:
+                low, high = max(low, estimate.low), min(high, estimate.high)
         # Otherwise the server's clock was set, or ours stopped: use only the newest response.
-        self._learnt = _Learnt.of(low, high, self._wall(), source)
+        self._estimate = _Estimate.between(low, high, self._wall(), source)
 
     def _wall(self) -> float:
         return self.clock.wall() - self.clock.steady()

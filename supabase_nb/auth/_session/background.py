@@ -1,4 +1,4 @@
-"""BackgroundWork: what a session does without a call, when the scheduler wakes it."""
+"""BackgroundWork: refreshes, verifies and saves a session when the scheduler calls it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 from ...errors import FINAL_CODES, AuthApiError, AuthError
 from .._api.endpoints import AuthAPI
-from .refresher import RefreshAttempt, TokenRefresher, same_user
+from .refresher import RefreshAttempt, TokenRefresher, require_same_user
 from .session_store import SessionStore
 from .snapshot import Freshness, SessionSnapshot
 from .state import SessionState
@@ -37,27 +37,27 @@ class BackgroundWork:
     ) -> None:
         self._api, self._state, self._store, self._clock = api, state, store, state.clock
         self._sync, self._refresher = sync, refresher
-        self._saved_at = float("-inf")
+        self._last_save_attempt = float("-inf")
 
     def due_in(self) -> float | None:
-        """Seconds until `work` has something to do; ``None``: nothing, or it is already running."""
+        """Seconds until `run_due` has something to do; ``None``: nothing, or it is already running."""
         snapshot = self._state.snapshot
         if self._refresher.attempt is not None or snapshot.session is None:
             return None
         waits = []
         if not snapshot.saved:
-            waits.append(self._saved_at + _SAVE_PAUSE - self._clock.clock.steady())
+            waits.append(self._last_save_attempt + _SAVE_PAUSE - self._clock.clock.steady())
         due = self._state.due_in(snapshot)
         if due is not None:
             waits.append(due)
         return min(waits, default=None)
 
-    async def work(self) -> None:
+    async def run_due(self) -> None:
         """Take over other kernels' changes, then refresh, verify or save as needed."""
         if await self._store.run(self._sync.stored_version) != self._sync.version:
-            await self._sync.catch_up()
+            await self._sync.reload()
         if not self._state.snapshot.saved:
-            await self._save_again()
+            await self._retry_save()
         snapshot = self._state.snapshot
         due = self._state.due_in(snapshot)
         if due is None or due > 0 or self._refresher.attempt is not None or snapshot.session is None:
@@ -66,10 +66,10 @@ class BackgroundWork:
         if unverified and self._usable_without_refresh(snapshot):
             await self._verify(snapshot)
         else:
-            await self._wait_quietly(self._refresher.start(snapshot.session.access_secret))
+            await self._wait_for(self._refresher.start(snapshot.session.access_secret))
 
-    async def _wait_quietly(self, attempt: RefreshAttempt) -> None:
-        """Wait without raising. The state has the outcome."""
+    async def _wait_for(self, attempt: RefreshAttempt) -> None:
+        """Wait for a refresh. Doesn't raise, because the state shows the outcome."""
         assert attempt.task is not None
         await asyncio.wait((attempt.task,))
 
@@ -80,27 +80,27 @@ class BackgroundWork:
             return freshness is not Freshness.EXPIRED
         return freshness is Freshness.FRESH
 
-    async def _save_again(self) -> None:
+    async def _retry_save(self) -> None:
         now = self._clock.clock.steady()
-        if now - self._saved_at >= _SAVE_PAUSE:
-            self._saved_at = now
-            async with self._sync.exclusively(self._state.session_id()):
-                await self._sync.catch_up(locked=True)
+        if now - self._last_save_attempt >= _SAVE_PAUSE:
+            self._last_save_attempt = now
+            async with self._sync.lock(self._state.session_id()):
+                await self._sync.reload(locked=True)
 
     async def _verify(self, snapshot: SessionSnapshot) -> None:
-        """Ask the server whether a stored session is still valid, or for its time."""
+        """Ask the server whether a stored session is still valid. Its response also has the time."""
         session = snapshot.session
         assert session is not None
         try:
             user = await self._api.get_user(session.access_secret)
-            same_user(user, session.user.id)
+            require_same_user(user, session.user.id)
         except AuthError as error:
             failure = error
         else:
             current = self._state.snapshot
             if current.session is session:
                 self._state.replace(
-                    _settled(current)._replace(session=session.with_user(user), status="active")
+                    _without_failures(current)._replace(session=session.with_user(user), status="active")
                 )
             return
         if self._state.snapshot.session is not session:
@@ -108,19 +108,19 @@ class BackgroundWork:
         if failure.code == "bad_jwt" and session.refresh_token and self._refresher.attempt is None:
             # Expired after all, or signed with a removed key: use the refresh token.
             self._state.replace(self._state.snapshot._replace(verified=True, next_try=None))
-            await self._wait_quietly(self._refresher.start(session.access_secret))
+            await self._wait_for(self._refresher.start(session.access_secret))
         elif (failure.code == "bad_jwt" and not session.refresh_token) or (
             isinstance(failure, AuthApiError) and failure.code in FINAL_CODES
         ):
-            async with self._sync.exclusively(self._state.session_id()):
-                await self._sync.catch_up(locked=True)
+            async with self._sync.lock(self._state.session_id()):
+                await self._sync.reload(locked=True)
                 if self._state.snapshot.session is session:
-                    await self._refresher.end(failure, snapshot.generation)
+                    await self._refresher.end_session(failure, snapshot.generation)
         else:
-            self._refresher.note_failure(failure, snapshot.generation)
+            self._refresher.record_failure(failure, snapshot.generation)
 
 
-def _settled(snapshot: SessionSnapshot) -> SessionSnapshot:
+def _without_failures(snapshot: SessionSnapshot) -> SessionSnapshot:
     """Clear failures and errors after a success, except that of an unsaved session."""
     error = snapshot.error if not snapshot.saved else None
     return snapshot._replace(verified=True, next_try=None, failures=0, error=error)

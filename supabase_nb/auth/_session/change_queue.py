@@ -12,7 +12,7 @@ from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from ..._background import run_soon
+from ..._background import run_in_background
 from ..._fork import renew_after_fork
 from ...log_redaction import log_without_text
 from ...models import AuthCallback, AuthEvent, Session, Subscription
@@ -21,7 +21,7 @@ from .._thread_loop import running_loop
 logger = logging.getLogger("supabase_nb")
 
 # A blocking subscriber must not block the call whose change is delivered after it.
-_LONGEST_WAIT = 2.0
+_FLUSH_TIMEOUT = 2.0
 
 
 @dataclass(eq=False)
@@ -32,17 +32,17 @@ class Change:
         traits: Their new values.
         event: The event for subscribers, if any.
         session: The session for subscribers.
-        left: The subscribers still to be called, in order; ``None`` means the traits' observers.
+        remaining: The subscribers still to be called, in order; ``None`` means the traits' observers.
     """
 
     traits: Mapping[str, object]
     event: AuthEvent | None
     session: Session | None
-    left: deque[Subscription | None]
+    remaining: deque[Subscription | None]
 
 
 class ChangeQueue:
-    """A queue of changes. A thread that waits for a delivery empties it.
+    """A queue of changes. The thread that calls `flush` delivers them.
 
     Changes caused by a callback are queued behind the current one, so that all subscribers see the same
     order.
@@ -57,7 +57,7 @@ class ChangeQueue:
         self._make_locks()
         self._queue: deque[Change] = deque()
         self._subscriptions: dict[Subscription, None] = {}  # in order, compared by identity
-        self._put = self._delivered = 0
+        self._queued_count = self._delivered_count = 0
         # The call of `flush` that is delivering.
         self._owner: object = None
         renew_after_fork(self)
@@ -69,8 +69,8 @@ class ChangeQueue:
 
     def _make_locks(self) -> None:
         # Uses the lock itself, because a Ctrl-C in a condition's `__exit__` could leave it locked.
-        self._guard = threading.Lock()
-        self._ready = threading.Condition(self._guard)
+        self._lock = threading.Lock()
+        self._ready = threading.Condition(self._lock)
 
     @property
     def pending(self) -> bool:
@@ -78,7 +78,7 @@ class ChangeQueue:
         return bool(self._queue)
 
     @property
-    def overdue(self) -> bool:
+    def is_stalled(self) -> bool:
         """Whether something is queued that no thread is delivering, after a Ctrl-C."""
         return bool(self._queue) and self._owner is None
 
@@ -86,10 +86,10 @@ class ChangeQueue:
         self, traits: Mapping[str, object], event: AuthEvent | None = None, session: Session | None = None
     ) -> None:
         """Queue a change for the current subscribers. Called on the owner loop."""
-        with self._guard:
+        with self._lock:
             to = self._subscriptions if event else ()
             self._queue.append(Change(traits, event, session, deque([None, *to])))
-            self._put += 1
+            self._queued_count += 1
 
     def subscribe(
         self,
@@ -100,104 +100,104 @@ class ChangeQueue:
     ) -> Subscription:
         """Add a subscriber, and queue its first event."""
         subscription = Subscription(callback, self._unsubscribe, loop)
-        with self._guard:
+        with self._lock:
             self._subscriptions[subscription] = None
             self._queue.append(Change({}, event, session, deque([subscription])))
-            self._put += 1
+            self._queued_count += 1
         return subscription
 
     def _unsubscribe(self, subscription: Subscription) -> None:
-        with self._guard:
+        with self._lock:
             self._subscriptions.pop(subscription, None)
 
     def flush_soon(self) -> None:
         """Deliver in another thread, so that a blocking subscriber doesn't block a refresh."""
-        with self._guard:
+        with self._lock:
             if self._owner is not None or not self._queue:
                 return
         with suppress(RuntimeError):  # the interpreter is shutting down, so no thread can be started
-            run_soon(self.flush, name="supabase-nb-events")
+            run_in_background(self.flush, name="supabase-nb-events")
 
     def flush(self) -> None:
         """Deliver the queue, or wait up to 2 s for the thread that is delivering it.
 
         Inside a callback this returns at once, because changes caused by the callback are delivered later.
         """
-        turn = object()
+        this_flush = object()
         interrupt: BaseException | None = None
         try:
-            with self._guard:
-                mine = self._put
-                if self not in _inside.get():
+            with self._lock:
+                mine = self._queued_count
+                if self not in _delivering.get():
                     self._ready.wait_for(
-                        lambda: self._owner is None or self._delivered >= mine, _LONGEST_WAIT
+                        lambda: self._owner is None or self._delivered_count >= mine, _FLUSH_TIMEOUT
                     )
                 if self._owner is not None:
                     return
-                self._owner = turn
+                self._owner = this_flush
             while True:
-                with self._guard:
+                with self._lock:
                     if not self._queue:
-                        self._release(turn)  # in the same step, so that a later `put` finds no owner
+                        self._release(this_flush)  # in the same step, so that a later `put` finds no owner
                         break
                     change = self._queue[0]
                 interrupt = self._deliver(change) or interrupt
-                with self._guard:
+                with self._lock:
                     # Last, so that after a Ctrl-C the next flush does the rest.
                     if self._queue and self._queue[0] is change:
                         self._queue.popleft()
-                        self._delivered += 1
+                        self._delivered_count += 1
                     self._ready.notify_all()
         finally:
-            with self._guard:
-                self._release(turn)
+            with self._lock:
+                self._release(this_flush)
         if interrupt is not None:
             raise interrupt
 
-    def _release(self, turn: object) -> None:
-        if self._owner is turn:
+    def _release(self, this_flush: object) -> None:
+        if self._owner is this_flush:
             self._owner = None
             self._ready.notify_all()
 
     def _deliver(self, change: Change) -> BaseException | None:
-        """Call everyone, even if one raises. Returns a Ctrl-C that was raised."""
+        """Call all observers and subscribers, even if one raises. Returns a Ctrl-C that was raised."""
         interrupt: BaseException | None = None
-        inside = _inside.set((*_inside.get(), self))
+        outer = _delivering.set((*_delivering.get(), self))
         try:
-            while change.left:
-                interrupt = self._notify(change, change.left[0]) or interrupt
+            while change.remaining:
+                interrupt = self._notify(change, change.remaining[0]) or interrupt
         finally:
-            _inside.reset(inside)
+            _delivering.reset(outer)
         return interrupt
 
     def _notify(self, change: Change, subscription: Subscription | None) -> BaseException | None:
         """Set the traits, or call the remaining subscribers until one raises a Ctrl-C.
 
-        Each is removed from the list in a way that a Ctrl-C can't interrupt.
+        A Ctrl-C can't interrupt the removal of a subscriber from the list.
         """
-        left, known, session = change.left, self._subscriptions, change.session
+        remaining, subscriptions, session = change.remaining, self._subscriptions, change.session
         if subscription is None:
             interrupt = self._set_traits(change)  # can be called again; set traits don't notify twice
-            left.popleft()
+            remaining.popleft()
             return interrupt
         if change.event is None:
-            left.clear()
+            remaining.clear()
             return None
-        kind, cross_off = change.event.kind, left.popleft
-        while left:
-            subscription = left[0]
-            if subscription not in known:
-                cross_off()
+        kind, remove_first = change.event.kind, remaining.popleft
+        while remaining:
+            subscription = remaining[0]
+            if subscription not in subscriptions:
+                remove_first()
                 continue
             returned = None
             try:
-                returned, _ = subscription.callback(kind, session), cross_off()
+                returned, _ = subscription.callback(kind, session), remove_first()
             except BaseException as error:
                 if not isinstance(error, Exception) and (
                     error.__traceback__ is None or error.__traceback__.tb_next is None
                 ):
                     raise  # raised before the subscriber was called
-                cross_off()
+                remove_first()
                 if not isinstance(error, Exception):
                     return error
                 log_without_text(
@@ -239,4 +239,4 @@ def run_awaitable(returned: object, loop: asyncio.AbstractEventLoop | None = Non
 
 
 # The deliveries whose callbacks are running in the current thread or task.
-_inside: ContextVar[tuple[ChangeQueue, ...]] = ContextVar("supabase_nb_inside", default=())
+_delivering: ContextVar[tuple[ChangeQueue, ...]] = ContextVar("supabase_nb_delivering", default=())

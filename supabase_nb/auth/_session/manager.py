@@ -18,10 +18,10 @@ from ...models import AuthCallback, AuthChangeEvent, AuthEvent, Session, Status,
 from ...storage import SessionStorage
 from ...tokens import Secret
 from .._api.endpoints import AuthAPI
-from .._loop import Runtime, owner_loop
+from .._owner_loop import Runtime, owner_loop
 from .background import BackgroundWork
 from .change_queue import Change, ChangeQueue
-from .refresher import TokenRefresher, same_user
+from .refresher import TokenRefresher, require_same_user
 from .scheduler import scheduler
 from .session_store import SessionStore
 from .set_session import SetSession
@@ -47,7 +47,7 @@ class SessionManager:
         set_traits: Sets the client's traits.
         older_keys: `storage.older_storage_keys`.
         runtime: Runs tasks and blocking calls.
-        schedule: Makes the scheduler call `work` when something is due.
+        schedule: Makes the scheduler call `run_due` when something is due.
     """
 
     def __init__(
@@ -78,13 +78,13 @@ class SessionManager:
         renew_after_fork(self)
 
     def _schedule(self) -> None:
-        if self.refresher.background:
+        if self.refresher.auto_refresh:
             self._scheduled_by(self)
 
     def after_fork(self) -> None:
         """In a forked child: drop the parent's tasks, and stop refreshing its session."""
         self.state.after_fork()
-        self.refresher.attempt, self.refresher.background = None, False
+        self.refresher.attempt, self.refresher.auto_refresh = None, False
 
     # -- the current session ------------------------------------------------------------------------------
 
@@ -142,7 +142,7 @@ class SessionManager:
         session = await self.restore()
         if session is None:
             raise not_signed_in()
-        session = await self.refresher.refresh(session.access_secret, asked=True)
+        session = await self.refresher.refresh(session.access_secret, explicit=True)
         failure = self.state.snapshot.error
         if isinstance(failure, AuthStorageError):
             raise errors.copy_error(failure)
@@ -155,10 +155,10 @@ class SessionManager:
             AuthStorageError: The stored session can't be read. (Damaged data was set aside.)
         """
         if self.state.snapshot.session is None:
-            trouble = await self._restore_stored()
+            error = await self._restore_stored()
             session = self.state.snapshot.session
-            if trouble is not None and not isinstance(trouble, StorageDamaged) and session is None:
-                raise trouble
+            if error is not None and not isinstance(error, StorageDamaged) and session is None:
+                raise error
         return self.state.snapshot.session
 
     async def _restore_stored(self) -> AuthStorageError | None:
@@ -167,43 +167,47 @@ class SessionManager:
             if before.session is not None:
                 return None
             found = await self.store.run(self.store.read)
-            if found.trouble is not None:
-                self.state.replace(before._replace(error=found.trouble))
+            if found.error is not None:
+                self.state.replace(before._replace(error=found.error))
             elif found.record is not None:
                 session = found.record.session
                 self.clock.hint(found.record.clock_offset, not_before=session.issued_at)
-                status: Status = "restoring" if self.refresher.background else "active"
-                # Subscribers were told before that there was no session.
+                status: Status = "restoring" if self.refresher.auto_refresh else "active"
+                # Subscribers have already received an event without a session.
                 event = AuthChangeEvent.SIGNED_IN if self._restored else None
-                verified = not self.refresher.background
+                verified = not self.refresher.auto_refresh
                 restored = SessionSnapshot(
                     session, status, found.record, verified, generation=self.state.new_generation()
                 )
                 self.state.replace(restored, event, "found in storage")
             self._restored = True
-            return found.trouble
+            return found.error
 
     # -- other changes ------------------------------------------------------------------------------------
 
     async def update_user(self, attributes: Mapping[str, object], redirect_to: str | None = None) -> Session:
         """Change the user. The session keeps its tokens."""
         token = Secret((await self.get_fresh_or_raise()).access_token)
-        return await asyncio.shield(self.runtime.start(self._update_user(token, attributes, redirect_to)))
+        return await asyncio.shield(
+            self.runtime.create_task(self._update_user(token, attributes, redirect_to))
+        )
 
     async def _update_user(
         self, token: Secret, attributes: Mapping[str, object], redirect_to: str | None
     ) -> Session:
         user = await self.api.update_user(token, attributes, redirect_to)
-        async with self.sync.exclusively(self.state.session_id()):
-            await self.sync.catch_up(locked=True)
+        async with self.sync.lock(self.state.session_id()):
+            await self.sync.reload(locked=True)
             async with self.state.commit:
                 snapshot = self.state.snapshot
                 if snapshot.session is None or snapshot.record is None:
                     raise not_signed_in()
-                same_user(user, snapshot.session.user.id)
+                require_same_user(user, snapshot.session.user.id)
                 session = snapshot.session.with_user(user)
                 record = snapshot.record.rotated_to(session)
-                failure = await self.store.run(lambda: self.store.save(record, use=not snapshot.detached))
+                failure = await self.store.run(
+                    lambda: self.store.save(record, assign_name=not snapshot.detached)
+                )
                 changed = snapshot._replace(
                     session=session, record=record, saved=failure is None, error=failure
                 )
@@ -220,20 +224,20 @@ class SessionManager:
         """
         await self.get_fresh_or_raise()
         # In its own task, so that the response with the new refresh token is always saved.
-        return await asyncio.shield(self.runtime.start(self._verify_factor(path, body)))
+        return await asyncio.shield(self.runtime.create_task(self._verify_factor(path, body)))
 
     async def _verify_factor(self, path: str, body: Mapping[str, object]) -> Session:
-        async with self.sync.exclusively(self.state.session_id()):
-            await self.sync.catch_up(locked=True)
+        async with self.sync.lock(self.state.session_id()):
+            await self.sync.reload(locked=True)
             before = self.state.snapshot
             current = before.session
             if current is None:
                 raise not_signed_in()
             # The server replaces the refresh token. If its response is lost, the old one is sent again.
-            token = TokenPair.of_session(current).refresh_token
+            token = TokenPair.from_session(current).refresh_token
             await self.store.run(lambda: self.store.sent.record_sending(token))
             session = await self.api.session(path, body, current.access_secret)
-            same_user(session.user, current.user.id)
+            require_same_user(session.user, current.user.id)
             event = AuthChangeEvent.MFA_CHALLENGE_VERIFIED
             session = await self.refresher.save_and_activate(session, before, event, "second factor verified")
         failure = self.state.snapshot.error
@@ -253,7 +257,7 @@ class SessionManager:
 
     async def set_notice(self, name: str, text: str | None) -> None:
         """Show a note in the panel, or remove it."""
-        self.state.note(name, text)
+        self.state.set_notice(name, text)
         self.state.replace(self.state.snapshot)
 
     async def subscribe(
@@ -269,14 +273,14 @@ class SessionManager:
             await self.restore()
         first = AuthEvent(AuthChangeEvent.INITIAL_SESSION, self.clock.clock.wall(), "subscribed")
         subscription = self.changes.subscribe(callback, first, self.state.snapshot.session, loop)
-        self.state.changed()
+        self.state.deliver_changes()
         return subscription
 
     # -- in the background (`RefreshScheduler`) -----------------------------------------------------------
 
     def due_in(self) -> float | None:
-        """Seconds until `work` has something to do; ``None``: nothing is scheduled."""
-        if not self.refresher.background:
+        """Seconds until `run_due` has something to do; ``None``: nothing is scheduled."""
+        if not self.refresher.auto_refresh:
             return None
         waits = (self.background.due_in(), self.signing_out.due_in())
         return min((wait for wait in waits if wait is not None), default=None)
@@ -287,13 +291,13 @@ class SessionManager:
 
     def is_behind(self, version: object) -> bool:
         """Whether the stored session has changed since it was last read, or changes are undelivered."""
-        if self.changes.overdue:
+        if self.changes.is_stalled:
             return True
         idle = self.refresher.attempt is None and self.snapshot.session is not None
         return idle and version != self.sync.version
 
-    async def work(self) -> None:
-        """Do what is due."""
+    async def run_due(self) -> None:
+        """Do the work that is due."""
         self.changes.flush_soon()
-        await self.background.work()
-        await self.signing_out.work()
+        await self.background.run_due()
+        await self.signing_out.send_due()

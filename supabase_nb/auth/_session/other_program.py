@@ -15,14 +15,14 @@ from datetime import datetime
 from ... import errors, tokens
 from ...errors import AuthApiError, AuthStorageError
 from ...models import Session
-from ...storage import MemoryStorage, SessionStorage, ask_storage
+from ...storage import MemoryStorage, SessionStorage, call_storage
 from ...tokens import Secret
 from .stored_session import StoredSession
 
-# If a token was issued this many seconds before the response that contains it, another program got it first.
-_LONG_BEFORE = 5.0
+# A token that was issued this many seconds before its response went to another program first.
+_ISSUED_LONG_BEFORE = 5.0
 # How many tokens to remember. Only the last one of each session matters: its response may have been lost.
-_MOST = 64
+_MAX_HASHES = 64
 
 _REFUSED = (
     "This session was refreshed by another program, so the auth server ended it here. "
@@ -56,21 +56,21 @@ class SentTokens:
                 hashed = tokens.fingerprint(token, salt)
                 if hashed in hashes:
                     return False
-                text = json.dumps({"salt": salt, "sent": [*hashes, hashed][-_MOST:]})
-                ask_storage("saved", lambda: self._storage.set(self._key, text))
+                text = json.dumps({"salt": salt, "sent": [*hashes, hashed][-_MAX_HASHES:]})
+                call_storage("saved", lambda: self._storage.set(self._key, text))
         except AuthStorageError:
             return False
         return True
 
-    def is_complete_for(self, session: StoredSession) -> bool:
-        """Whether every kernel of ours that may have sent the session's refresh token recorded it here.
+    def has_full_history(self, session: StoredSession) -> bool:
+        """Whether every kernel that may have sent the session's refresh token has recorded it here.
 
         With `MemoryStorage`, an earlier kernel may have used a token that is now pasted again.
         """
         return not isinstance(self._storage, MemoryStorage) or bool(session.spent_token_hashes)
 
     def _read(self) -> tuple[str, list[str]]:
-        text = ask_storage("read", lambda: self._storage.get(self._key))
+        text = call_storage("read", lambda: self._storage.get(self._key))
         try:
             found = json.loads(text or "")
             salt, hashes = str(found["salt"]), [str(hashed) for hashed in found["sent"]]
@@ -94,7 +94,7 @@ def refreshed_elsewhere(before: Session, after: Session) -> bool:
     seen, touched, answered = _user_updated_at(before), _user_updated_at(after), after.issued_at
     if seen is None or touched is None or answered is None:
         return False
-    return touched > seen and answered - touched > _LONG_BEFORE
+    return touched > seen and answered - touched > _ISSUED_LONG_BEFORE
 
 
 def _user_updated_at(session: Session) -> float | None:

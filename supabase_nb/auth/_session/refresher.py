@@ -1,7 +1,7 @@
 """TokenRefresher: one exchange of the refresh token for all callers, retried in outages.
 
-A refresh from top to bottom: `refresh` -> `_join_or_start` -> `_run` -> `_attempt` -> `exchange_current` ->
-`save_and_activate`.
+A refresh from top to bottom: `refresh` -> `_join_or_start` -> `_run` -> `_lock_and_refresh` ->
+`exchange_and_save` -> `save_and_activate`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from ...errors import (
 from ...models import AuthChangeEvent, Session, User
 from ...tokens import Secret
 from .._api.endpoints import AuthAPI
-from .._loop import Runtime
+from .._owner_loop import Runtime
 from .other_program import other_program_error, refreshed_elsewhere
-from .retry import asked_to_wait, pause_after, retry, time_until
+from .retry import backoff, retry, retry_after_of, time_until
 from .session_store import SessionStore
 from .snapshot import Freshness, SessionSnapshot
 from .state import SessionState, not_signed_in
@@ -34,12 +34,11 @@ from .stored_session import StoredSession, TokenPair
 
 logger = logging.getLogger("supabase_nb")
 
-# In seconds: access tokens with a shorter lifetime are useless; the pauses between exchanges that return
-# them.
-_TOO_SHORT, _FIRST_USELESS_PAUSE, _LONGEST_USELESS_PAUSE = 1.0, 2.0, 60.0
+# In seconds: access tokens with a shorter lifetime are useless. Pauses after exchanges that return them.
+_USELESS_LIFETIME, _FIRST_USELESS_PAUSE, _LONGEST_USELESS_PAUSE = 1.0, 2.0, 60.0
 _ALREADY_USED = "refresh_token_already_used"
 # For this many seconds, new callers join an attempt whose callers were all interrupted.
-_YOUNG = 2.0
+_JOINABLE_FOR = 2.0
 
 
 @dataclass(eq=False)
@@ -48,21 +47,20 @@ class RefreshAttempt:
 
     Args:
         generation: The generation of the session.
-        seen: The access token to replace.
-        began: The start time, on the steady clock.
+        old_token: The access token to replace.
+        started_at: The start time, on the steady clock.
         task: The task that runs it.
-        waiting: How many calls wait for it.
-        asked: Whether `refresh_session` requested it.
+        explicit: Whether `refresh_session` requested it.
         abandoned: Whether a call that waited for it was interrupted.
         locked: Whether it has the session's lock.
         shares_lock: Whether it replaces an abandoned attempt that has the lock and whose request hangs.
     """
 
     generation: int
-    seen: Secret
-    began: float
+    old_token: Secret
+    started_at: float
     task: asyncio.Task[Session] | None = None
-    asked: bool = False
+    explicit: bool = False
     abandoned: bool = False
     locked: bool = False
     shares_lock: bool = False
@@ -90,14 +88,14 @@ class TokenRefresher:
         self.api, self.state, self.store, self.runtime = api, state, store, runtime
         self._sync = sync
         #: Whether a scheduler refreshes in the background.
-        self.background = False
+        self.auto_refresh = False
         self.attempt: RefreshAttempt | None = None
         self._clock = state.clock
 
     # -- a refresh ----------------------------------------------------------------------------------------
 
-    async def refresh(self, seen: Secret, *, asked: bool = False) -> Session:
-        """Refresh the session, unless its access token is already another than `seen`.
+    async def refresh(self, old_token: Secret, *, explicit: bool = False) -> Session:
+        """Refresh the session, unless `old_token` was already replaced.
 
         Threads, tasks and kernels with the same token share one request.
 
@@ -106,23 +104,25 @@ class TokenRefresher:
             AuthApiError: The server has ended the session.
             AuthRetryableError: An outage. The session is kept, and the refresh is retried in the background.
         """
-        return await retry(lambda deadline: self._refresh(seen, deadline, asked=asked), self._clock.clock)
+        return await retry(
+            lambda deadline: self._refresh(old_token, deadline, explicit=explicit), self._clock.clock
+        )
 
-    async def _refresh(self, seen: Secret, deadline: float, *, asked: bool) -> Session:
+    async def _refresh(self, old_token: Secret, deadline: float, *, explicit: bool) -> Session:
         while True:
-            found = self._join_or_start(seen)
-            if isinstance(found, Session):
-                return found
-            assert found.task is not None
-            found.asked = found.asked or asked
+            attempt = self._join_or_start(old_token)
+            if isinstance(attempt, Session):
+                return attempt
+            assert attempt.task is not None
+            attempt.explicit = attempt.explicit or explicit
             patience = time_until(deadline, self._clock.clock.steady())
-            young = found.began + _YOUNG - self._clock.clock.steady()
+            young = attempt.started_at + _JOINABLE_FOR - self._clock.clock.steady()
             # Check an abandoned attempt again when it is older.
-            wait = min(patience, young) if found.abandoned and young > 0 else patience
+            wait = min(patience, young) if attempt.abandoned and young > 0 else patience
             try:
-                done, _ = await asyncio.wait((found.task,), timeout=wait)
+                done, _ = await asyncio.wait((attempt.task,), timeout=wait)
             except asyncio.CancelledError:
-                found.abandoned = True  # the attempt itself continues, and its response is saved
+                attempt.abandoned = True  # the attempt itself continues, and its response is saved
                 raise
             if done:
                 break
@@ -131,45 +131,49 @@ class TokenRefresher:
                     "The refresh is taking longer than usual and continues in the background. Try again "
                     "shortly."
                 )
-        error = found.task.exception()
+        error = attempt.task.exception()
         if isinstance(error, AuthError):
             raise errors.copy_error(error)
-        return found.task.result()
+        return attempt.task.result()
 
-    def _join_or_start(self, seen: Secret) -> Session | RefreshAttempt:
+    def _join_or_start(self, old_token: Secret) -> Session | RefreshAttempt:
         """The session, if it already has another token; else the running exchange, or a new one."""
         snapshot, attempt = self.state.snapshot, self.attempt
         if snapshot.session is None:
             raise not_signed_in()
-        if snapshot.session.access_token != seen.reveal():
+        if snapshot.session.access_token != old_token.reveal():
             return snapshot.session
         self.state.check_process()
         hangs = False
-        if attempt is not None and attempt.generation == snapshot.generation and attempt.seen == seen:
-            old = self._clock.clock.steady() - attempt.began >= _YOUNG
+        if (
+            attempt is not None
+            and attempt.generation == snapshot.generation
+            and attempt.old_token == old_token
+        ):
+            old = self._clock.clock.steady() - attempt.started_at >= _JOINABLE_FOR
             hangs = attempt.abandoned and attempt.locked and old
             if not hangs:
                 return attempt
         if snapshot.error is not None and snapshot.not_before > self._clock.clock.steady():
             raise errors.copy_error(snapshot.error)
-        return self.start(seen, shares_lock=hangs)
+        return self.start(old_token, shares_lock=hangs)
 
-    def start(self, seen: Secret, *, shares_lock: bool = False) -> RefreshAttempt:
+    def start(self, old_token: Secret, *, shares_lock: bool = False) -> RefreshAttempt:
         """Start an exchange in its own task, which isn't cancelled once its request was sent."""
         snapshot = self.state.snapshot
-        attempt = RefreshAttempt(snapshot.generation, seen, self._clock.clock.steady())
+        attempt = RefreshAttempt(snapshot.generation, old_token, self._clock.clock.steady())
         attempt.shares_lock = shares_lock
         self.attempt = attempt
         if snapshot.status in ("active", "restoring"):
             self.state.replace(snapshot._replace(status="refreshing"))
-        attempt.task = self.runtime.start(self._run(attempt))
+        attempt.task = self.runtime.create_task(self._run(attempt))
         return attempt
 
     async def _run(self, attempt: RefreshAttempt) -> Session:
         """Run an attempt, and record its outcome."""
         failure: AuthError
         try:
-            return await self._attempt(attempt)
+            return await self._lock_and_refresh(attempt)
         except AuthError as error:
             failure = error
         except Exception as error:
@@ -183,30 +187,30 @@ class TokenRefresher:
                 if attempt.generation == snapshot.generation and snapshot.status == "refreshing":
                     self.state.replace(snapshot._replace(status="active"))
         if not replaced:
-            self.note_failure(failure, attempt.generation)
+            self.record_failure(failure, attempt.generation)
         raise failure
 
-    async def _attempt(self, attempt: RefreshAttempt) -> Session:
+    async def _lock_and_refresh(self, attempt: RefreshAttempt) -> Session:
         if attempt.shares_lock:
             return await self._refresh_locked(attempt)
-        async with self._sync.exclusively(self.state.session_id()):
+        async with self._sync.lock(self.state.session_id()):
             return await self._refresh_locked(attempt)
 
     async def _refresh_locked(self, attempt: RefreshAttempt) -> Session:
         attempt.locked = True
-        await self._sync.catch_up(locked=True)
+        await self._sync.reload(locked=True)
         snapshot = self.state.snapshot
         if snapshot.session is None:
             raise errors.copy_error(snapshot.error or not_signed_in())
         overtaken = (
             snapshot.generation != attempt.generation
-            or snapshot.session.access_token != attempt.seen.reveal()
+            or snapshot.session.access_token != attempt.old_token.reveal()
         )
         if overtaken and self.state.freshness(snapshot) is Freshness.FRESH:
             return snapshot.session
-        return await self.exchange_current(snapshot)
+        return await self.exchange_and_save(snapshot)
 
-    async def exchange_current(self, snapshot: SessionSnapshot, *, last: bool = False) -> Session:
+    async def exchange_and_save(self, snapshot: SessionSnapshot, *, is_second_try: bool = False) -> Session:
         """Exchange the current session's refresh token, and save. The caller holds the session's lock."""
         assert snapshot.session is not None
         sent = snapshot.session.refresh_secret
@@ -220,57 +224,57 @@ class TokenRefresher:
                 "The access token has expired and there is no refresh token. Sign in again.",
                 code="session_missing",
             )
-            await self.end(missing, snapshot.generation)
+            await self.end_session(missing, snapshot.generation)
             raise missing
         logger.debug("refreshing the access token")
-        pair, user = TokenPair.of_session(snapshot.session), snapshot.session.user
+        pair, user = TokenPair.from_session(snapshot.session), snapshot.session.user
         try:
-            # After another kernel's refusal it is not another program's doing.
-            session, shared = await self.exchange(pair, user, None if last else snapshot.record)
+            # A token that another kernel's refusal led to was not spent by another program.
+            session, shared = await self.exchange(pair, user, None if is_second_try else snapshot.record)
         except AuthApiError as error:
             refused = error
         else:
             return await self.save_and_activate(session, snapshot, shared=shared)
         if refused.code in FINAL_CODES:
             stored = (await self._sync.read()).record
-            if stored and not last and stored.session.refresh_token != sent.reveal():
+            if stored and not is_second_try and stored.session.refresh_token != sent.reveal():
                 # Another kernel is ahead. For 10 s after the family was revoked the server still takes its
                 # last active token (``tests/wire/rotation.json``, family 4): try it at once.
-                await self._sync.catch_up(locked=True)
+                await self._sync.reload(locked=True)
                 current = self.state.snapshot
                 if current.session is not None and current.session is not snapshot.session:
-                    return await self.exchange_current(current, last=True)
-            await self.end(refused, snapshot.generation)
+                    return await self.exchange_and_save(current, is_second_try=True)
+            await self.end_session(refused, snapshot.generation)
         raise refused
 
     async def exchange(
-        self, pair: TokenPair, user: User | None = None, known: StoredSession | None = None
+        self, pair: TokenPair, user: User | None = None, record: StoredSession | None = None
     ) -> tuple[Session, bool]:
         """Send the refresh token of a pair.
 
         Args:
             pair: The tokens.
             user: The tokens' user, if known.
-            known: This session as it was stored here, if it was.
+            record: This session as it was stored here, if it was.
 
         Returns:
-            The session with its new tokens, and whether another program was seen to refresh it too.
+            The session with its new tokens, and whether another program has refreshed it too.
 
         Raises:
             AuthSessionMismatch: The response has another user.
         """
         sent = self.store.sent
         first = await self.store.run(lambda: sent.record_sending(pair.refresh_token))
-        known = known if first else None  # else what comes of it may be our own doing
+        record = record if first else None  # otherwise we may see the effect of our own earlier request
         try:
             session = await self.api.refresh(pair.refresh_token, pair.claims, user)
         except AuthApiError as error:
             refused = error
         else:
             self.state.exchanged_at = self._clock.clock.steady()
-            same_user(session.user, user.id if user else pair.user_id)
-            return session, known is not None and refreshed_elsewhere(known.session, session)
-        another = known is not None and refused.code == _ALREADY_USED and sent.is_complete_for(known)
+            require_same_user(session.user, user.id if user else pair.user_id)
+            return session, record is not None and refreshed_elsewhere(record.session, session)
+        another = record is not None and refused.code == _ALREADY_USED and sent.has_full_history(record)
         raise other_program_error(refused) if another else refused
 
     async def save_and_activate(
@@ -291,7 +295,7 @@ class TokenRefresher:
             before: The snapshot from before the request.
             event: The event for subscribers.
             cause: The cause, as shown to the user; by default, that it was refreshed.
-            shared: Another program was seen to refresh the session too.
+            shared: Whether another program has refreshed the session too.
         """
         async with self.state.commit:
             current = self.state.snapshot
@@ -300,21 +304,21 @@ class TokenRefresher:
                 if current.session is None:
                     raise not_signed_in()
                 return current.session
-            record = before.record.rotated_to(session) if before.record else StoredSession.begin(session)
+            record = before.record.rotated_to(session) if before.record else StoredSession.new(session)
             record = record._replace(shared=record.shared or shared)
             found = await self._sync.read()
             stored = found.record
-            if stored is None and found.trouble is None and before.saved:
+            if stored is None and found.error is None and before.saved:
                 self.state.signed_out_elsewhere()
                 raise not_signed_in()
             if stored and before.saved and not record.is_spent(stored.pair.refresh_token):
-                # The lock was broken because its holder hung, so what was saved since then takes precedence.
+                # Another kernel took over the lock because we hung. What it saved takes precedence.
                 await self._sync.reconcile(found, locked=True)
                 current = self.state.snapshot
                 if current.session is not None and not current.detached:
                     return current.session
             detached = self.state.snapshot.detached
-            failure = await self.store.run(lambda: self.store.save(record, use=not detached))
+            failure = await self.store.run(lambda: self.store.save(record, assign_name=not detached))
             snapshot = SessionSnapshot(
                 session,
                 "active",
@@ -324,15 +328,15 @@ class TokenRefresher:
                 error=failure,
                 generation=before.generation,
             )
-            if session.lifetime <= _TOO_SHORT:
-                snapshot = self._paused(snapshot, before.failures, failure)
+            if session.lifetime <= _USELESS_LIFETIME:
+                snapshot = self._with_pause(snapshot, before.failures, failure)
             if cause is None:
-                asked = self.attempt is not None and self.attempt.asked
-                cause = "refreshed" if asked else "refreshed automatically"
+                explicit = self.attempt is not None and self.attempt.explicit
+                cause = "refreshed" if explicit else "refreshed automatically"
             self.state.replace(snapshot, event, cause)
         return session
 
-    def _paused(
+    def _with_pause(
         self, snapshot: SessionSnapshot, failures: int, failure: AuthStorageError | None
     ) -> SessionSnapshot:
         """Delay the next exchange after useless tokens, longer each time."""
@@ -347,7 +351,7 @@ class TokenRefresher:
             error=failure or useless, next_try=then, not_before=then, failures=failures + 1
         )
 
-    def note_failure(self, error: AuthError, generation: int) -> None:
+    def record_failure(self, error: AuthError, generation: int) -> None:
         """Keep the session and schedule the next attempt."""
         snapshot = self.state.snapshot
         if (
@@ -359,30 +363,30 @@ class TokenRefresher:
         now = self._clock.clock.steady()
         since = snapshot.outage_since if snapshot.failures else now
         usable = (self.state.time_left(snapshot) or 0.0) > 0
-        pause = pause_after(error, snapshot.failures, now - since)
+        pause = backoff(error, snapshot.failures, now - since)
         logger.info("refresh failed (%s); next try in %.1f s", error.code or type(error).__name__, pause)
         self.state.replace(
             snapshot._replace(
-                status="active" if usable and not self.background else "retrying",
+                status="active" if usable and not self.auto_refresh else "retrying",
                 error=error,
                 next_try=now + pause,
                 failures=snapshot.failures + 1,
                 outage_since=since,
-                not_before=now + asked_to_wait(error),
+                not_before=now + retry_after_of(error),
             )
         )
 
-    async def end(self, error: AuthError, generation: int) -> None:
+    async def end_session(self, error: AuthError, generation: int) -> None:
         """End the session: remove it from the storage, then from memory."""
         async with self.state.commit:
             snapshot = self.state.snapshot
             if generation != snapshot.generation or snapshot.session is None:
                 return
-            await self.store.run(lambda: self.store.forget(snapshot.record))
-            self.state.end(error)
+            await self.store.run(lambda: self.store.remove(snapshot.record))
+            self.state.end_session(error)
 
 
-def same_user(user: User, expected: str | None) -> None:
+def require_same_user(user: User, expected: str | None) -> None:
     """Refuse tokens of two users.
 
     Raises:

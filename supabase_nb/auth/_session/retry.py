@@ -11,7 +11,7 @@ from .._api.limits import REQUEST_TIMEOUT
 from .._api.server_clock import Clock
 
 #: Limits of a foreground call: seconds and attempts.
-PATIENCE, TRIES = REQUEST_TIMEOUT, 3
+FOREGROUND_TIMEOUT, MAX_ATTEMPTS = REQUEST_TIMEOUT, 3
 # Background: full jitter under a cap, which is lower in the first two minutes. In seconds.
 _FIRST_PAUSE, _SHORT_CAP, _LONG_CAP, _SHORT_OUTAGE = 0.5, 4.0, 30.0, 120.0
 # After an error that doesn't come from the auth server itself.
@@ -28,8 +28,8 @@ async def retry(action: Callable[[float], Awaitable[_T]], clock: Clock) -> _T:
         action: The call to try. Its argument is the deadline, on the steady clock.
         clock: The clock, also for the pauses.
     """
-    deadline = clock.steady() + PATIENCE
-    for attempt in range(TRIES):
+    deadline = clock.steady() + FOREGROUND_TIMEOUT
+    for attempt in range(MAX_ATTEMPTS):
         started = clock.steady()
         try:
             return await action(deadline)
@@ -38,13 +38,13 @@ async def retry(action: Callable[[float], Awaitable[_T]], clock: Clock) -> _T:
         pause = _FIRST_PAUSE * 2**attempt * random.uniform(0.5, 1.0)
         pause = max(pause, failure.retry_after or 0.0)
         # An attempt that took long will take long again.
-        if attempt + 1 == TRIES or clock.steady() + pause + (clock.steady() - started) > deadline:
+        if attempt + 1 == MAX_ATTEMPTS or clock.steady() + pause + (clock.steady() - started) > deadline:
             break
         await clock.pause(pause)
     raise failure
 
 
-def pause_after(error: AuthError, failures: int, since: float) -> float:
+def backoff(error: AuthError, failures: int, since: float) -> float:
     """Seconds until the next attempt in the background.
 
     Args:
@@ -56,11 +56,11 @@ def pause_after(error: AuthError, failures: int, since: float) -> float:
         return _REFUSED_PAUSE
     cap = _SHORT_CAP if since < _SHORT_OUTAGE else _LONG_CAP
     pause = random.uniform(0.0, min(cap, _FIRST_PAUSE * 2 ** min(failures, 10)))
-    return max(pause, asked_to_wait(error))
+    return max(pause, retry_after_of(error))
 
 
-def asked_to_wait(error: AuthError | None) -> float:
-    """The server's ``Retry-After`` in seconds, at most an hour."""
+def retry_after_of(error: AuthError | None) -> float:
+    """How long the server asked to wait (``Retry-After``), in seconds, at most an hour."""
     return min(getattr(error, "retry_after", None) or 0.0, _LONGEST_RETRY_AFTER)
 
 

@@ -8,7 +8,7 @@ import weakref
 from typing import Protocol
 
 from ..._fork import renew_after_fork
-from .._loop import owner_loop
+from .._owner_loop import owner_loop
 
 logger = logging.getLogger("supabase_nb")
 
@@ -17,14 +17,14 @@ TICK = 2.0
 # Pause before a client that is due again at once. Doubled each time, up to a tick.
 _SHORTEST_PAUSE = 0.1
 # How many clients work at a time. Others wait for the next tick.
-_MOST_AT_WORK = 64
+_MAX_RUNNING = 64
 
 
-class Refreshable(Protocol):
+class ScheduledClient(Protocol):
     """A client, as the scheduler sees it."""
 
     def due_in(self) -> float | None:
-        """Seconds until `work` has something to do; ``None``: nothing is scheduled, or it is running."""
+        """Seconds until `run_due` has something to do; ``None``: nothing is scheduled, or it is running."""
 
     def stored_version(self) -> object:
         """A value that changes when another kernel changes the stored session. Called in a thread."""
@@ -32,11 +32,11 @@ class Refreshable(Protocol):
     def is_behind(self, version: object) -> bool:
         """Whether the stored session has changed since the client last read it."""
 
-    async def work(self) -> None:
-        """Do what is due."""
+    async def run_due(self) -> None:
+        """Do the work that is due."""
 
 
-class _Client:
+class _ClientState:
     """The scheduler's state of a client.
 
     Args:
@@ -58,18 +58,18 @@ class RefreshScheduler:
 
     def after_fork(self) -> None:
         """In a forked child: stop, because only the parent refreshes its tokens."""
-        self._clients: weakref.WeakKeyDictionary[Refreshable, _Client] = weakref.WeakKeyDictionary()
+        self._clients: weakref.WeakKeyDictionary[ScheduledClient, _ClientState] = weakref.WeakKeyDictionary()
         self._timer: asyncio.TimerHandle | None = None
-        self._next_look = 0.0
-        self._looking: asyncio.Future[None] | None = None
+        self._next_storage_check = 0.0
+        self._storage_check: asyncio.Future[None] | None = None
 
     # -- from any thread ----------------------------------------------------------------------------------
 
-    def register(self, client: Refreshable) -> None:
+    def register(self, client: ScheduledClient) -> None:
         """Start calling this client."""
         owner_loop.call_soon(self._register, weakref.ref(client))
 
-    def unregister(self, client: Refreshable) -> None:
+    def unregister(self, client: ScheduledClient) -> None:
         """Stop calling this client."""
         owner_loop.call_soon(self._unregister, weakref.ref(client))
 
@@ -80,13 +80,13 @@ class RefreshScheduler:
         """Whether any client is refreshed automatically."""
         return bool(self._clients)
 
-    def _register(self, reference: weakref.ref[Refreshable]) -> None:
+    def _register(self, reference: weakref.ref[ScheduledClient]) -> None:
         client = reference()
         if client is not None:
-            self._clients.setdefault(client, _Client())
+            self._clients.setdefault(client, _ClientState())
             self._wake_for(client)
 
-    def _unregister(self, reference: weakref.ref[Refreshable]) -> None:
+    def _unregister(self, reference: weakref.ref[ScheduledClient]) -> None:
         client = reference()
         if client is not None:
             self._clients.pop(client, None)
@@ -94,7 +94,7 @@ class RefreshScheduler:
             self._timer.cancel()
             self._timer = None
 
-    def _wake_for(self, client: Refreshable) -> None:
+    def _wake_for(self, client: ScheduledClient) -> None:
         """A client's due time has changed: set the timer for it, unless it is earlier."""
         due = client.due_in()
         self._wake_in(TICK if due is None else max(due, 0.0))
@@ -114,25 +114,25 @@ class RefreshScheduler:
         if not self._clients:
             return
         now = asyncio.get_running_loop().time()
-        if now >= self._next_look:
-            self._next_look = now + TICK
-            self._look_at_storage()
-        pause = self._start_what_is_due(now)
-        self._wake_in(min(max(pause, 0.01), self._next_look - now))
+        if now >= self._next_storage_check:
+            self._next_storage_check = now + TICK
+            self._start_storage_check()
+        pause = self._start_due_work(now)
+        self._wake_in(min(max(pause, 0.01), self._next_storage_check - now))
 
-    def _start_what_is_due(self, now: float) -> float:
+    def _start_due_work(self, now: float) -> float:
         """Start the work of clients that are due. Returns the seconds until the next one is."""
         soonest = TICK
-        for client, known in list(self._clients.items()):
-            wait = self._due_in(client, known, now)
+        for client, state in list(self._clients.items()):
+            wait = self._due_in(client, state, now)
             if wait is not None and wait <= 0:
-                self._start(client, known, now)
+                self._start(client, state, now)
             elif wait is not None:
                 soonest = min(soonest, wait)
         return soonest
 
-    def _due_in(self, client: Refreshable, known: _Client, now: float) -> float | None:
-        if known.working:
+    def _due_in(self, client: ScheduledClient, state: _ClientState, now: float) -> float | None:
+        if state.working:
             return None
         try:
             due = client.due_in()
@@ -140,34 +140,34 @@ class RefreshScheduler:
             logger.exception("internal error: a client could not say what is due")
             return None
         if due is None or due > 0:
-            if now >= known.not_before:
-                known.repeats = 0  # its work changed something
+            if now >= state.not_before:
+                state.repeats = 0  # its work changed something
             return due
-        return max(due, known.not_before - now)
+        return max(due, state.not_before - now)
 
-    def _start(self, client: Refreshable, known: _Client, now: float) -> None:
-        if sum(other.working for other in self._clients.values()) >= _MOST_AT_WORK:
+    def _start(self, client: ScheduledClient, state: _ClientState, now: float) -> None:
+        if sum(other.working for other in self._clients.values()) >= _MAX_RUNNING:
             return
-        known.working = True
-        known.not_before = now + min(_SHORTEST_PAUSE * 2 ** min(known.repeats, 10), TICK)
-        known.repeats += 1
-        owner_loop.start(self._work(client, known))
+        state.working = True
+        state.not_before = now + min(_SHORTEST_PAUSE * 2 ** min(state.repeats, 10), TICK)
+        state.repeats += 1
+        owner_loop.create_task(self._run(client, state))
 
-    async def _work(self, client: Refreshable, known: _Client) -> None:
+    async def _run(self, client: ScheduledClient, state: _ClientState) -> None:
         try:
-            await client.work()
-        except Exception as error:  # noqa: BLE001  (the client's state says what became of it)
+            await client.run_due()
+        except Exception as error:  # noqa: BLE001  (the client's state shows the error)
             logger.info("background work ended with %s", type(error).__name__)
         finally:
-            known.working = False
+            state.working = False
             self._wake_for(client)
 
-    def _look_at_storage(self) -> None:
-        """Find out which clients' stored sessions have changed. A slow storage delays only this."""
-        if self._looking is None or self._looking.done():
-            self._looking = owner_loop.start(self._look())
+    def _start_storage_check(self) -> None:
+        """Look for stored sessions that other kernels have changed. A slow storage delays only this."""
+        if self._storage_check is None or self._storage_check.done():
+            self._storage_check = owner_loop.create_task(self._check_storage())
 
-    async def _look(self) -> None:
+    async def _check_storage(self) -> None:
         clients = list(self._clients)
 
         def versions() -> list[object]:
@@ -176,9 +176,9 @@ class RefreshScheduler:
         found = await owner_loop.in_thread(versions)
         now = asyncio.get_running_loop().time()
         for client, version in zip(clients, found, strict=True):
-            known = self._clients.get(client)
-            if known is not None and not known.working and client.is_behind(version):
-                self._start(client, known, now)
+            state = self._clients.get(client)
+            if state is not None and not state.working and client.is_behind(version):
+                self._start(client, state, now)
 
 
 scheduler = RefreshScheduler()

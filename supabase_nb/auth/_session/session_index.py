@@ -6,20 +6,20 @@ import json
 from typing import NamedTuple
 
 
-class Entry(NamedTuple):
+class IndexEntry(NamedTuple):
     """One session.
 
     Args:
         names: The keys of the names that use it.
-        used: When it was last used, in Unix seconds of this machine's clock; to a day.
+        last_used: When it was last used, in Unix seconds of this machine's clock; to a day.
     """
 
     names: tuple[str, ...]
-    used: float
+    last_used: float
 
 
 #: By the sessions' ids.
-Index = dict[str, Entry]
+Index = dict[str, IndexEntry]
 
 
 def parse(text: str) -> Index:
@@ -29,11 +29,11 @@ def parse(text: str) -> Index:
         Exception: It is damaged.
     """
     return {
-        str(session_id): Entry(tuple(str(name) for name in entry["names"]), float(entry["used"]))
+        str(session_id): IndexEntry(tuple(str(name) for name in entry["names"]), float(entry["used"]))
         for session_id, entry in json.loads(text).items()
     }
 
 
 def to_text(index: Index) -> str:
-    """What goes into storage."""
-    return json.dumps({key: {"names": e.names, "used": round(e.used)} for key, e in index.items()})
+    """The text for the storage."""
+    return json.dumps({key: {"names": e.names, "used": round(e.last_used)} for key, e in index.items()})

@@ -5,8 +5,8 @@ clients) has a copy of the session that the name uses, so that other clients can
 which names use a record and when it was last used. So given tokens lead to their session's later rotation
 under any name, and after another user has worked in the same notebook.
 
-These calls can block, so the owner loop makes them in threads, with `run` and `hold`. Records and copies are
-changed under the index's lock. Exchanging a refresh token needs the session's own lock too.
+These calls can block, so the owner loop makes them in threads, with `run` and `lock_async`. Records and
+copies are changed under the index's lock. Exchanging a refresh token needs the session's own lock too.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..._background import HAS_THREADS
 from ...errors import AuthStorageError
-from ...storage import SessionStorage, ask_storage, failure_of_storage
+from ...storage import SessionStorage, call_storage, storage_error
 from ...tokens import Secret
 from .._api.server_clock import ServerClock
-from .._loop import Runtime
-from ..pkce import Pkce
+from .._owner_loop import Runtime
+from ..pkce import VerifierStore
 from . import session_index
 from .other_program import SentTokens
-from .session_index import Entry, Index
+from .session_index import Index, IndexEntry
 from .stored_session import StorageDamaged, StoredSession, TokenPair
 
 logger = logging.getLogger("supabase_nb")
@@ -35,26 +35,26 @@ logger = logging.getLogger("supabase_nb")
 _T = TypeVar("_T")
 
 # Sessions that no name uses: how many are kept, and for how long after their last use, in seconds.
-_MOST_UNUSED, _KEEP_UNUSED = 50, 60 * 24 * 3600.0
-_A_DAY = 24 * 3600.0
+_MAX_UNUSED, _MAX_UNUSED_AGE = 50, 60 * 24 * 3600.0
+_DAY = 24 * 3600.0
 # The index is locked only while a few small files are written.
 _INDEX_LOCK_TIMEOUT = 5.0
 # Without threads: seconds between checks of a lock that another task has.
-_LOCK_PAUSE = 0.02
+_LOCK_POLL_INTERVAL = 0.02
 
 
-class Found(NamedTuple):
-    """The stored sessions for given tokens, or for this client's name.
+class LookupResult(NamedTuple):
+    """The result of looking for stored sessions, by tokens or by this client's name.
 
     Args:
         record: The session that the name uses.
         others: More stored sessions that the tokens may belong to.
-        trouble: Why the name's session couldn't be read.
+        error: Why the name's session couldn't be read.
     """
 
     record: StoredSession | None
     others: tuple[StoredSession, ...] = ()
-    trouble: AuthStorageError | None = None
+    error: AuthStorageError | None = None
 
 
 class SessionStore:
@@ -97,8 +97,8 @@ class SessionStore:
         return await self._runtime.in_thread(call) if self._blocks else call()
 
     @asynccontextmanager
-    async def hold(self, session_id: str | None, timeout: float) -> AsyncIterator[bool]:
-        """Hold a session's lock without blocking the loop; see `lock`."""
+    async def lock_async(self, session_id: str | None, timeout: float) -> AsyncIterator[bool]:
+        """Lock a session without blocking the loop; see `lock`."""
         steady = self.clock.clock.steady
         deadline = steady() + timeout
         while not self._blocks or not HAS_THREADS:
@@ -108,9 +108,10 @@ class SessionStore:
                     return
             if HAS_THREADS or steady() >= deadline:
                 break
-            await asyncio.sleep(_LOCK_PAUSE)  # waiting inside the lock would block the task that has it
+            # Waiting inside `lock` would block the task that has the lock.
+            await asyncio.sleep(_LOCK_POLL_INTERVAL)
         timeout = timeout if HAS_THREADS else 0.0
-        async with self._runtime.hold(lambda: self.lock(session_id, timeout)) as locked:
+        async with self._runtime.context_in_thread(lambda: self.lock(session_id, timeout)) as locked:
             yield locked
 
     def _key_of(self, session_id: str) -> str:
@@ -120,14 +121,14 @@ class SessionStore:
     # -- calls of the storage: any exception becomes an `AuthStorageError` --------------------------------
 
     def _get(self, key: str) -> str | None:
-        return ask_storage("read", lambda: self.storage.get(key))
+        return call_storage("read", lambda: self.storage.get(key))
 
     def _set(self, key: str, value: str) -> None:
         text, value = Secret(value), ""
-        ask_storage("saved", lambda: self.storage.set(key, text.reveal()))
+        call_storage("saved", lambda: self.storage.set(key, text.reveal()))
 
     def _remove(self, key: str) -> None:
-        ask_storage("removed", lambda: self.storage.remove(key))
+        call_storage("removed", lambda: self.storage.remove(key))
 
     # -- locks --------------------------------------------------------------------------------------------
 
@@ -146,14 +147,14 @@ class SessionStore:
         try:
             locked = bool(stack.enter_context(self.storage.lock(key, timeout)))
         except Exception as error:  # noqa: BLE001
-            logger.warning("%s", failure_of_storage(error, "locked"))
+            logger.warning("%s", storage_error(error, "locked"))
         try:
             yield locked
         finally:
             try:
                 stack.close()
             except Exception as error:  # noqa: BLE001
-                logger.warning("%s", failure_of_storage(error, "unlocked"))
+                logger.warning("%s", storage_error(error, "unlocked"))
 
     def version(self, session_id: str | None) -> object:
         """A value that changes when another kernel changes this session's record or this name's copy."""
@@ -168,30 +169,30 @@ class SessionStore:
 
     # -- reading ------------------------------------------------------------------------------------------
 
-    def read(self) -> Found:
+    def read(self) -> LookupResult:
         """The session that this name uses, with its newest tokens."""
-        text, trouble = self._text(self.key)
+        text, error = self._read_text(self.key)
         record = None
         if text is not None:
-            record, trouble = self._parsed(self.key, text)
-        elif trouble is None:
-            record = self._read_older()
+            record, error = self._parse(self.key, text)
+        elif error is None:
+            record = self._read_older_key()
         if record is None:
-            return Found(None, trouble=trouble)
+            return LookupResult(None, error=error)
         # A name's copy can be older than the record (after a kill) or newer (from another client).
         own_key = self._key_of(record.id)
-        own, _ = self._text(own_key)
+        own, _ = self._read_text(own_key)
         if own is None or own == text:
-            return Found(record)
-        latest, _ = self._parsed(own_key, own)
-        return Found(record if latest is None else latest.merged_with(record))
+            return LookupResult(record)
+        latest, _ = self._parse(own_key, own)
+        return LookupResult(record if latest is None else latest.merged_with(record))
 
-    def read_by_id(self, session_id: str) -> Found:
+    def read_by_id(self, session_id: str) -> LookupResult:
         """A session, whether or not a name uses it."""
-        record, trouble = self._read(self._key_of(session_id))
-        return Found(record, trouble=trouble)
+        record, error = self._read_record(self._key_of(session_id))
+        return LookupResult(record, error=error)
 
-    def find(self, pair: TokenPair) -> Found:
+    def find(self, pair: TokenPair) -> LookupResult:
         """The stored sessions that a pair may belong to: this name's, the one with its id, or any."""
         found = self.read()
         if pair.session_id is not None:
@@ -199,19 +200,19 @@ class SessionStore:
                 return found
             own = self.read_by_id(pair.session_id)
             others = () if own.record is None else (own.record,)
-            return found._replace(others=others, trouble=found.trouble or own.trouble)
+            return found._replace(others=others, error=found.error or own.error)
         if found.record is not None and found.record.is_later_than(pair):
             return found
         # Without an id (version 1, and an unreadable access token), check all of them.
-        records = (self._read(self._key_of(session_id))[0] for session_id in self._index())
+        records = (self._read_record(self._key_of(session_id))[0] for session_id in self._index())
         return found._replace(others=tuple(record for record in records if record is not None))
 
-    def _read(self, key: str) -> tuple[StoredSession | None, AuthStorageError | None]:
+    def _read_record(self, key: str) -> tuple[StoredSession | None, AuthStorageError | None]:
         """A stored session, or why it can't be read. Damaged data is set aside, not deleted."""
-        text, trouble = self._text(key)
-        return self._parsed(key, text) if text is not None else (None, trouble)
+        text, error = self._read_text(key)
+        return self._parse(key, text) if text is not None else (None, error)
 
-    def _text(self, key: str) -> tuple[Secret | None, AuthStorageError | None]:
+    def _read_text(self, key: str) -> tuple[Secret | None, AuthStorageError | None]:
         try:
             text = self._get(key)
             secret, text = (None if text is None else Secret(text)), None
@@ -219,7 +220,7 @@ class SessionStore:
             return None, error
         return secret, None
 
-    def _parsed(self, key: str, text: Secret) -> tuple[StoredSession | None, AuthStorageError | None]:
+    def _parse(self, key: str, text: Secret) -> tuple[StoredSession | None, AuthStorageError | None]:
         last = self._last_read
         if last is not None and last[0] == text:
             return last[1], None
@@ -231,15 +232,15 @@ class SessionStore:
         try:
             where = f" It was kept as {aside(key)}." if aside else ""
         except Exception as error:  # noqa: BLE001
-            return None, failure_of_storage(error, "set aside")
-        trouble = StorageDamaged(f"The stored session is damaged.{where} Sign in or restore a session again.")
-        logger.warning("%s", trouble)
-        return None, trouble
+            return None, storage_error(error, "set aside")
+        damaged = StorageDamaged(f"The stored session is damaged.{where} Sign in or restore a session again.")
+        logger.warning("%s", damaged)
+        return None, damaged
 
-    def _read_older(self) -> StoredSession | None:
+    def _read_older_key(self) -> StoredSession | None:
         """The session as stored by an earlier version, if it comes from this auth server."""
         for key, issuer in self._older_keys.items():
-            record, _ = self._read(key)
+            record, _ = self._read_record(key)
             if record is not None and issuer in ("", record.session.claims.get("iss")):
                 return record
         return None
@@ -247,20 +248,25 @@ class SessionStore:
     # -- writing ------------------------------------------------------------------------------------------
 
     def save(
-        self, record: StoredSession, *, use: bool, stored: StoredSession | None = None
+        self, record: StoredSession, *, assign_name: bool, previous: StoredSession | None = None
     ) -> AuthStorageError | None:
         """Store a session.
 
         Args:
             record: The session.
-            use: Make this client's name use it. Otherwise, only the names that already use it are updated.
-            stored: The record that this name uses. If it is the same, nothing is written.
+            assign_name: Make this client's name use it. Otherwise, update only the names that already do.
+            previous: The record that this name uses. If it is the same, nothing is written.
 
         Returns:
             The error, if it could not be saved.
         """
         offset = self.clock.offset
-        if use and stored is not None and record.same_as(stored, offset) and self._is_indexed(record):
+        if (
+            assign_name
+            and previous is not None
+            and record.same_as(previous, offset)
+            and self._is_indexed(record)
+        ):
             return None
         record = record._replace(clock_offset=offset)
         text = Secret(record.to_text())
@@ -269,22 +275,22 @@ class SessionStore:
                 index = self._index()
                 self._set(self._key_of(record.id), text.reveal())
                 names = self._names_of(record.id, index) - {self.key}
-                if use or self._uses(self.key, record.id):
+                if assign_name or self._name_uses(self.key, record.id):
                     names.add(self.key)
                 for name in sorted(names):
                     self._set(name, text.reveal())
-                self._write_index(self._with(index, record.id, names), index)
+                self._write_index(self._with_session(index, record.id, names), index)
         except AuthStorageError as error:
             return error
-        self._remove_older()
+        self._remove_older_keys()
         return None
 
     def _is_indexed(self, record: StoredSession) -> bool:
         """Whether the index has the record. Earlier versions stored sessions only under names."""
         entry = self._index().get(record.id)
-        return entry is not None and self.key in entry.names and not self._is_old(entry)
+        return entry is not None and self.key in entry.names and not self._is_outdated(entry)
 
-    def has_lost_name(self, record: StoredSession) -> bool:
+    def name_was_reused(self, record: StoredSession) -> bool:
         """Whether another session has used this client's name since, which was then signed out."""
         entry = self._index().get(record.id)
         return entry is not None and self.key not in entry.names
@@ -298,30 +304,30 @@ class SessionStore:
                 names = tuple(name for name in entry.names if name != self.key)
                 self._write_index({**index, record.id: entry._replace(names=names)}, index)
 
-    def _is_old(self, entry: Entry) -> bool:
-        return abs(self.clock.clock.wall() - entry.used) > _A_DAY
+    def _is_outdated(self, entry: IndexEntry) -> bool:
+        return abs(self.clock.clock.wall() - entry.last_used) > _DAY
 
     def _names_of(self, session_id: str, index: Index) -> set[str]:
         """The names that still use a session."""
         entry = index.get(session_id)
-        return {name for name in entry.names if self._uses(name, session_id)} if entry else set()
+        return {name for name in entry.names if self._name_uses(name, session_id)} if entry else set()
 
-    def _uses(self, name: str, session_id: str) -> bool:
-        record, _ = self._read(name)
+    def _name_uses(self, name: str, session_id: str) -> bool:
+        record, _ = self._read_record(name)
         return record is not None and record.id == session_id
 
-    def _remove_older(self) -> None:
+    def _remove_older_keys(self) -> None:
         """Remove a session that was moved from an older key."""
         older, self._older_keys = self._older_keys, {}
         for key, issuer in older.items():
-            record, _ = self._read(key)
+            record, _ = self._read_record(key)
             if record is not None and issuer in ("", record.session.claims.get("iss")):
                 with suppress(Exception):
                     self._remove(key)
 
     # -- removing -----------------------------------------------------------------------------------------
 
-    def forget(self, record: StoredSession | None, *, of_user: bool = False) -> AuthStorageError | None:
+    def remove(self, record: StoredSession | None, *, of_user: bool = False) -> AuthStorageError | None:
         """Remove a session under every name, and an unfinished sign-in.
 
         Args:
@@ -344,10 +350,10 @@ class SessionStore:
             index = before = self._index()
             ended = {record.id} if record else {known for known in index if self.key in index[known].names}
             if record is not None and of_user:
-                ended |= {known for known in index if self._is_of(known, record.session.user.id)}
+                ended |= {known for known in index if self._belongs_to_user(known, record.session.user.id)}
             for session_id in ended:
                 for name in self._names_of(session_id, index) | {self.key}:
-                    if self._uses(name, session_id):
+                    if self._name_uses(name, session_id):
                         remove(name)
                 remove(self._key_of(session_id))
                 index = {known: entry for known, entry in index.items() if known != session_id}
@@ -356,16 +362,16 @@ class SessionStore:
                 if not index:
                     self._remove(self._index_key)
                     self._remove(self._sent_key)
-        if self._read(self.key) == (None, None):
+        if self._read_record(self.key) == (None, None):
             remove(self.key)  # leftovers of a damaged file or an interrupted save
-            self._remove_older()
+            self._remove_older_keys()
         try:
-            Pkce(self.storage, self.key).forget()
+            VerifierStore(self.storage, self.key).remove()
         except AuthStorageError as error:
             failure = error
         return failure
 
-    def forget_if_unused(self, record: StoredSession) -> None:
+    def remove_if_unused(self, record: StoredSession) -> None:
         """Remove a session that no name uses, because deleting its name's copy means signing out."""
         with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT), suppress(Exception):
             index = self._index()
@@ -373,8 +379,8 @@ class SessionStore:
                 self._remove(self._key_of(record.id))
                 self._write_index({known: e for known, e in index.items() if known != record.id}, index)
 
-    def _is_of(self, session_id: str, user_id: str) -> bool:
-        record, _ = self._read(self._key_of(session_id))
+    def _belongs_to_user(self, session_id: str, user_id: str) -> bool:
+        record, _ = self._read_record(self._key_of(session_id))
         return record is not None and record.session.user.id == user_id
 
     # -- the index ----------------------------------------------------------------------------------------
@@ -390,26 +396,26 @@ class SessionStore:
         if index != before:
             self._set(self._index_key, session_index.to_text(index))
 
-    def _with(self, index: Index, session_id: str, names: set[str]) -> Index:
-        """The index after saving a session. Removes sessions that are no longer kept."""
+    def _with_session(self, index: Index, session_id: str, names: set[str]) -> Index:
+        """The index with a session that was just saved. Removes sessions that are no longer kept."""
         others = {
             known: entry._replace(names=tuple(name for name in entry.names if name not in names))
             for known, entry in index.items()
             if known != session_id
         }
         entry = index.get(session_id)
-        used = self.clock.clock.wall() if entry is None or self._is_old(entry) else entry.used
+        used = self.clock.clock.wall() if entry is None or self._is_outdated(entry) else entry.last_used
         if session_id not in index:
-            others = self._without_unused(others)
-        return {**others, session_id: Entry(tuple(sorted(names)), used)}
+            others = self._remove_unused(others)
+        return {**others, session_id: IndexEntry(tuple(sorted(names)), used)}
 
-    def _without_unused(self, index: Index) -> Index:
+    def _remove_unused(self, index: Index) -> Index:
         unused = [known for known in index if not self._names_of(known, index)]
-        unused.sort(key=lambda known: index[known].used, reverse=True)
+        unused.sort(key=lambda known: index[known].last_used, reverse=True)
         now = self.clock.clock.wall()
         kept = dict(index)
         for place, known in enumerate(unused):
-            if place >= _MOST_UNUSED or now - index[known].used > _KEEP_UNUSED:
+            if place >= _MAX_UNUSED or now - index[known].last_used > _MAX_UNUSED_AGE:
                 with suppress(Exception):
                     self._remove(self._key_of(known))
                     del kept[known]

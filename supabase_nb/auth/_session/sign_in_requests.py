@@ -10,7 +10,7 @@ from ... import errors
 from ..._model_base import optional_text
 from ...models import AuthChangeEvent, AuthOtpResponse, AuthResponse, SessionResponse, User
 from ...tokens import Secret
-from ..pkce import RECOVERY, Pkce
+from ..pkce import RECOVERY, VerifierStore
 
 if TYPE_CHECKING:
     from .manager import SessionManager
@@ -25,9 +25,9 @@ async def sign_in(manager: SessionManager, path: str, body: Mapping[str, Any], c
         body: The request body.
         cause: The cause, as shown to the user.
     """
-    request = manager.state.new_request()
-    session = await manager.api.session(*await prepare(manager, path, body))
-    await manager.set_session.to_issued(session, AuthChangeEvent.SIGNED_IN, cause, request)
+    operation = manager.state.new_operation()
+    session = await manager.api.session(*await prepare_request(manager, path, body))
+    await manager.set_session.from_response(session, AuthChangeEvent.SIGNED_IN, cause, operation)
     return SessionResponse(session.user, session)
 
 
@@ -50,11 +50,11 @@ async def sign_in_or_confirm(
         pkce: Whether a link in a mail will lead to a code.
         recovery: Whether this is for a forgotten password.
     """
-    request = manager.state.new_request()
-    found = await manager.api.session_or_user(*await prepare(manager, path, body, pkce=pkce))
+    operation = manager.state.new_operation()
+    found = await manager.api.session_or_user(*await prepare_request(manager, path, body, pkce=pkce))
     if found is None or isinstance(found, User):
         return AuthResponse(found, None)
-    await manager.set_session.to_issued(found, event_of(recovery=recovery), cause, request)
+    await manager.set_session.from_response(found, sign_in_event(recovery=recovery), cause, operation)
     return SessionResponse(found.user, found)
 
 
@@ -75,8 +75,8 @@ async def send_message(
         pkce: Whether a link in the mail will lead to a code.
         recovery: Whether this is for a forgotten password.
     """
-    where, sent = await prepare(manager, path, body, pkce=pkce, recovery=recovery)
-    return await manager.api.ask(
+    where, sent = await prepare_request(manager, path, body, pkce=pkce, recovery=recovery)
+    return await manager.api.request_object(
         "POST", where, lambda answer: AuthOtpResponse(optional_text(answer, "message_id")), body=sent
     )
 
@@ -88,26 +88,26 @@ async def exchange_code(manager: SessionManager, fields: Mapping[str, Any]) -> S
         manager: The session's manager.
         fields: ``auth_code``, ``redirect_to``, and ``code_verifier`` unless it is the stored one.
     """
-    pkce, purpose = pkce_of(manager), ""
+    verifiers, purpose = verifier_store(manager), ""
     given = fields.get("code_verifier")
     verifier: Secret = given or Secret("")
     if not given:
-        verifier, purpose = await manager.store.run(pkce.verifier)
+        verifier, purpose = await manager.store.run(verifiers.read)
     if not verifier:
         raise errors.AuthError(
             "This code belongs to a sign-in that another client started, or that is already complete. "
             "Start again with sign_in_with_oauth or sign_in_with_otp.",
             code="no_code_verifier",
         )
-    request = manager.state.new_request()
+    operation = manager.state.new_operation()
     body = {**fields, "code_verifier": verifier}
-    session = await manager.api.session(*await prepare(manager, "/token?grant_type=pkce", body))
+    session = await manager.api.session(*await prepare_request(manager, "/token?grant_type=pkce", body))
     try:
-        event = event_of(recovery=purpose == RECOVERY)
-        await manager.set_session.to_issued(session, event, "signed in with a code", request)
+        event = sign_in_event(recovery=purpose == RECOVERY)
+        await manager.set_session.from_response(session, event, "signed in with a code", operation)
     finally:
         if not given:
-            await manager.store.run(pkce.done)
+            await manager.store.run(verifiers.discard)
     return SessionResponse(session.user, session)
 
 
@@ -117,21 +117,21 @@ def provider_query(fields: Mapping[str, Any], challenge: Mapping[str, str]) -> s
     return urlencode({**(fields.get("query_params") or {}), **own, **challenge})
 
 
-def pkce_of(manager: SessionManager) -> Pkce:
-    """The verifier that is stored next to the session."""
-    return Pkce(manager.store.storage, manager.store.key)
+def verifier_store(manager: SessionManager) -> VerifierStore:
+    """The store of the verifier, next to the session."""
+    return VerifierStore(manager.store.storage, manager.store.key)
 
 
-async def prepare(
+async def prepare_request(
     manager: SessionManager,
     path: str,
-    given: Mapping[str, Any],
+    fields: Mapping[str, Any],
     *,
     pkce: bool = False,
     recovery: bool = False,
 ) -> tuple[str, dict[str, object]]:
     """The path and JSON body for the given fields."""
-    body = dict(given)
+    body = dict(fields)
     redirect_to, captcha_token = body.pop("redirect_to", None), body.pop("captcha_token", None)
     if captcha_token is not None:
         body["gotrue_meta_security"] = {"captcha_token": captcha_token}
@@ -139,10 +139,10 @@ async def prepare(
         path += f"{'&' if '?' in path else '?'}redirect_to={quote(redirect_to, safe='')}"
     if pkce:
         purpose = RECOVERY if recovery else ""
-        body |= await manager.store.run(lambda: pkce_of(manager).challenge(purpose))
+        body |= await manager.store.run(lambda: verifier_store(manager).create_challenge(purpose))
     return path, body
 
 
-def event_of(*, recovery: bool) -> AuthChangeEvent:
+def sign_in_event(*, recovery: bool) -> AuthChangeEvent:
     """The event of a sign-in."""
     return AuthChangeEvent.PASSWORD_RECOVERY if recovery else AuthChangeEvent.SIGNED_IN

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from ...errors import FINAL_CODES, AuthError, AuthStorageError
 from ...models import AuthChangeEvent, Session
 from .._api.endpoints import AuthAPI
-from .._loop import Runtime
+from .._owner_loop import Runtime
 from .refresher import TokenRefresher
 from .session_store import SessionStore
-from .snapshot import Request, SessionSnapshot
+from .snapshot import SessionOperation, SessionSnapshot
 from .state import SessionState
 from .storage_sync import StorageSync
 from .stored_session import TokenPair
@@ -22,7 +22,7 @@ logger = logging.getLogger("supabase_nb")
 # Seconds to wait for another kernel that uses the stored session.
 _LOCK_TIMEOUT = 2.0
 # Seconds that `sign_out` waits for the server's response. The background continues.
-_ANSWER_TIMEOUT = 1.0
+_RESPONSE_TIMEOUT = 1.0
 # In seconds: how long, and at which interval, an unconfirmed sign-out is retried.
 _RETRY_FOR, _RETRY_PAUSE = 24 * 3600.0, 15.0
 
@@ -33,14 +33,14 @@ class PendingRevocation(NamedTuple):
     Args:
         session: The session.
         scope: The scope of the `sign_out`.
-        at: When to send the request next, on the steady clock.
-        until: When to give up.
+        send_at: When to send the request next, on the steady clock.
+        give_up_at: When to give up.
     """
 
     session: Session
     scope: str
-    at: float
-    until: float
+    send_at: float
+    give_up_at: float
 
 
 class SignOut:
@@ -74,33 +74,33 @@ class SignOut:
         Raises:
             AuthStorageError: The stored session could not be removed.
         """
-        request = self._state.new_request()
-        self._state.supersede_earlier(request)  # earlier calls are superseded
-        ending = self._runtime.start(self._end_here(request, scope, cause))
+        operation = self._state.new_operation()
+        self._state.supersede_earlier(operation)
+        ending = self._runtime.create_task(self._end_locally(operation, scope, cause))
         pending, failure = await asyncio.shield(ending)
         if pending is not None:
-            revoking = self._runtime.start(self._revoke_now(pending))
-            await asyncio.wait((revoking,), timeout=_ANSWER_TIMEOUT)
+            revoking = self._runtime.create_task(self._revoke_now(pending))
+            await asyncio.wait((revoking,), timeout=_RESPONSE_TIMEOUT)
         if failure is not None:
             raise failure
 
-    async def _end_here(
-        self, request: Request, scope: str, cause: str
+    async def _end_locally(
+        self, operation: SessionOperation, scope: str, cause: str
     ) -> tuple[PendingRevocation | None, AuthStorageError | None]:
         # Doesn't wait for our own refresh, whose response is dropped, and only briefly for another kernel.
         patience = _LOCK_TIMEOUT if self._refresher.attempt is None else 0.0
         session_id = self._state.session_id()
-        async with self._store.hold(session_id, patience):
+        async with self._store.lock_async(session_id, patience):
             # If another kernel has newer tokens, end the session with those.
-            await self._sync.catch_up()
+            await self._sync.reload()
             async with self._state.commit:
-                if self._state.is_superseded(request):
+                if self._state.is_superseded(operation):
                     return None, None
                 snapshot = self._state.snapshot
                 session, record = snapshot.session, snapshot.record
                 of_user = scope == "global"
-                failure = await self._store.run(lambda: self._store.forget(record, of_user=of_user))
-                self._state.drop_notices()
+                failure = await self._store.run(lambda: self._store.remove(record, of_user=of_user))
+                self._state.clear_session_notices()
                 pending = None
                 if session is not None:
                     # Queued before the request, so that it isn't forgotten after a Ctrl-C.
@@ -115,8 +115,8 @@ class SignOut:
         await self._revoke_or_retry(pending, expired=expired)
 
     async def _revoke_or_retry(self, pending: PendingRevocation, *, expired: bool = False) -> None:
-        if await self._revoke(pending, expired=expired) or self._now() > pending.until:
-            self._confirmed(pending)
+        if await self._revoke(pending, expired=expired) or self._now() > pending.give_up_at:
+            self._remove_pending(pending)
         else:
             self._retry_later(pending)
 
@@ -127,7 +127,7 @@ class SignOut:
             try:
                 if expired:
                     # The server rejects a sign-out with an expired token.
-                    pair = TokenPair.of_session(pending.session)
+                    pair = TokenPair.from_session(pending.session)
                     refreshed = await self._api.refresh(pair.refresh_token, pair.claims)
                     token = refreshed.access_secret
                 await self._api.logout(token, pending.scope)
@@ -152,16 +152,16 @@ class SignOut:
         return pending
 
     def due_in(self) -> float | None:
-        """Seconds until `work` has something to do; ``None``: nothing."""
-        return min((pending.at - self._now() for pending in self._pending), default=None)
+        """Seconds until `send_due` has something to do; ``None``: nothing."""
+        return min((pending.send_at - self._now() for pending in self._pending), default=None)
 
-    async def work(self) -> None:
+    async def send_due(self) -> None:
         """Send the sign-outs that are due."""
         for pending in self._pending:
-            if pending.at <= self._now():
+            if pending.send_at <= self._now():
                 await self._revoke_or_retry(pending)
 
-    def drop(self, session: Session) -> None:
+    def cancel_pending(self, session: Session) -> None:
         """A new session starts: drop earlier sign-outs that would end it."""
         self._pending = tuple(
             pending
@@ -170,21 +170,21 @@ class SignOut:
             or (pending.scope == "local" and pending.session.session_id != session.session_id)
         )
         if not self._pending:
-            self._state.note("sign_out", None)
+            self._state.set_notice("sign_out", None)
 
-    def _confirmed(self, pending: PendingRevocation) -> None:
+    def _remove_pending(self, pending: PendingRevocation) -> None:
         self._pending = tuple(known for known in self._pending if known is not pending)
         if not self._pending and "sign_out" in self._state.notices:
-            self._state.note("sign_out", None)
+            self._state.set_notice("sign_out", None)
             self._state.replace(self._state.snapshot)
 
     def _retry_later(self, pending: PendingRevocation) -> None:
         """Retry, unless the user has signed in again in the meantime."""
         if not any(known is pending for known in self._pending):
             return
-        then = pending._replace(at=self._now() + _RETRY_PAUSE)
+        then = pending._replace(send_at=self._now() + _RETRY_PAUSE)
         self._pending = tuple(then if known is pending else known for known in self._pending)
-        self._state.note("sign_out", "Signed out here. The server has not confirmed it yet; retrying.")
+        self._state.set_notice("sign_out", "Signed out here. The server has not confirmed it yet; retrying.")
         self._state.replace(self._state.snapshot)
 
     def _now(self) -> float:

@@ -53,15 +53,15 @@ class SessionSnapshot(NamedTuple):
 
 
 @dataclass(eq=False)
-class Request:
+class SessionOperation:
     """A call that replaces the session: `set_session`, a sign-in or `sign_out`.
 
     Args:
-        number: Increases with each call. A later call supersedes earlier ones.
-        withdrawn: Whether the caller has stopped waiting (Ctrl-C or timeout), so that it has no effect.
+        number: Increases with each operation. A later one supersedes earlier ones.
+        abandoned: Whether the caller has stopped waiting (Ctrl-C or timeout), so that it has no effect.
         must_finish: Whether a refresh token may have been sent, so that the response must be saved.
     """
 
     number: int
-    withdrawn: bool = False
+    abandoned: bool = False
     must_finish: bool = False

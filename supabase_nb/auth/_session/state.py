@@ -14,9 +14,9 @@ from collections.abc import Callable
 from ...errors import AuthError, AuthSessionMissing
 from ...models import AuthChangeEvent, AuthEvent, Notice, Session, User
 from .._api.server_clock import ServerClock
-from .._waiting_call import waiting_call
+from .._blocking_call import current_call
 from .change_queue import ChangeQueue
-from .snapshot import Freshness, Request, SessionSnapshot
+from .snapshot import Freshness, SessionOperation, SessionSnapshot
 
 logger = logging.getLogger("supabase_nb")
 
@@ -56,7 +56,7 @@ class SessionState:
         self.on_replace: Callable[[], object] = lambda: None
         self.commit = asyncio.Lock()
         self._pid = os.getpid()
-        self._requests = self._latest = self._generations = 0
+        self._operations = self._latest = self._generations = 0
 
     def after_fork(self) -> None:
         """In a forked child: create a new lock, because a task of the parent may hold the old one."""
@@ -102,20 +102,20 @@ class SessionState:
             return Freshness.EXPIRED
         return Freshness.FRESH if left > _MARGIN or left > margin(session) else Freshness.STALE
 
-    # -- superseded calls --------------------------------------------------------------------------------
+    # -- operations that replace the session --------------------------------------------------------------
 
-    def new_request(self) -> Request:
-        """Number a call before it sends anything. Later calls supersede it."""
-        self._requests += 1
-        return Request(self._requests)
+    def new_operation(self) -> SessionOperation:
+        """Number an operation before it sends anything. Later ones supersede it."""
+        self._operations += 1
+        return SessionOperation(self._operations)
 
-    def supersede_earlier(self, request: Request) -> None:
-        """Supersede all earlier calls."""
-        self._latest = max(self._latest, request.number)
+    def supersede_earlier(self, operation: SessionOperation) -> None:
+        """Supersede all earlier operations."""
+        self._latest = max(self._latest, operation.number)
 
-    def is_superseded(self, request: Request) -> bool:
-        """Whether a later call has finished, or the caller has stopped waiting."""
-        return request.withdrawn or request.number < self._latest
+    def is_superseded(self, operation: SessionOperation) -> bool:
+        """Whether a later operation has finished, or the caller has stopped waiting."""
+        return operation.abandoned or operation.number < self._latest
 
     def new_generation(self) -> int:
         """A number for a session that replaces another one."""
@@ -149,32 +149,32 @@ class SessionState:
             "next_refresh_at": self._next_refresh_at(snapshot),
             "notices": self._shown_notices(snapshot),
         }
-        happened = None
+        auth_event = None
         if event is not None:
-            happened = AuthEvent(event, self.clock.clock.wall(), cause)
-            self.events.append(happened)
-            traits["last_event"] = happened
-        self.changes.put(traits, happened, snapshot.session)
-        self.changed()
+            auth_event = AuthEvent(event, self.clock.clock.wall(), cause)
+            self.events.append(auth_event)
+            traits["last_event"] = auth_event
+        self.changes.put(traits, auth_event, snapshot.session)
+        self.deliver_changes()
         self.on_replace()
 
-    def changed(self) -> None:
-        """Deliver queued changes, in the waiting call that caused them, or else in a thread."""
-        call = waiting_call()
+    def deliver_changes(self) -> None:
+        """Deliver queued changes, in the waiting call that caused them or in another thread."""
+        call = current_call()
         if call is not None:
-            call.changed()
+            call.deliver_soon()
         else:
             self.changes.flush_soon()
 
-    def end(self, error: AuthError) -> None:
+    def end_session(self, error: AuthError) -> None:
         """The session has ended on the server, or can't be refreshed any more."""
-        self.drop_notices()
+        self.clear_session_notices()
         ended = SessionSnapshot(status="expired", error=error, generation=self.new_generation())
         self.replace(ended, AuthChangeEvent.SIGNED_OUT, error.message)
 
     def signed_out_elsewhere(self) -> None:
         """Another kernel has signed out, or the stored session was removed."""
-        self.drop_notices()
+        self.clear_session_notices()
         signed_out = SessionSnapshot(generation=self.new_generation())
         self.replace(signed_out, AuthChangeEvent.SIGNED_OUT, "signed out in another notebook")
 
@@ -210,14 +210,14 @@ class SessionState:
             shown = shown | {"shared": _SHARED}
         return tuple(Notice(text, name) for name, text in shown.items())
 
-    def note(self, name: str, text: str | None) -> None:
+    def set_notice(self, name: str, text: str | None) -> None:
         """Set or remove a notice. The next `replace` shows it."""
         if text is None:
             self.notices.pop(name, None)
         else:
             self.notices[name] = text
 
-    def drop_notices(self) -> None:
+    def clear_session_notices(self) -> None:
         """Remove our notices about a session that has ended, but not those set by the user."""
         for name in ("detached", "sign_out", "storage"):
             self.notices.pop(name, None)

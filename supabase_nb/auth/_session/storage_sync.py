@@ -1,4 +1,4 @@
-"""StorageSync: takes over other kernels' changes to the stored session, and locks it."""
+"""StorageSync: locks the stored session, and takes over other kernels' changes to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from ...errors import AuthRetryableError, AuthStorageError
 from ...models import AuthChangeEvent
 from ...storage import LOCK_TIMEOUT
-from .session_store import Found, SessionStore
+from .session_store import LookupResult, SessionStore
 from .snapshot import SessionSnapshot
 from .state import SessionState
 from .stored_session import StorageDamaged
@@ -29,20 +29,18 @@ class StorageSync:
         self.version: object = None
 
     @asynccontextmanager
-    async def exclusively(
-        self, session_id: str | None, patience: float = LOCK_TIMEOUT
-    ) -> AsyncIterator[None]:
+    async def lock(self, session_id: str | None, timeout: float = LOCK_TIMEOUT) -> AsyncIterator[None]:
         """Lock a session, so that other kernels don't exchange its refresh token.
 
         A kernel that hangs with the lock doesn't block others forever: after waiting for `LOCK_TIMEOUT`
         seconds, in one call or several, this continues without the lock.
 
         Raises:
-            AuthRetryableError: Another kernel had the lock for all of `patience`, in seconds.
+            AuthRetryableError: Another kernel had the lock for all of `timeout`, in seconds.
         """
         steady = self._clock.clock.steady
-        wait, began = max(min(patience, LOCK_TIMEOUT - self._waited), 0.0), steady()
-        async with self._store.hold(session_id, wait) as locked:
+        wait, began = max(min(timeout, LOCK_TIMEOUT - self._waited), 0.0), steady()
+        async with self._store.lock_async(session_id, wait) as locked:
             if locked:
                 self._waited = 0.0
             else:
@@ -54,7 +52,7 @@ class StorageSync:
                     )
             yield
 
-    async def catch_up(self, *, locked: bool = False) -> None:
+    async def reload(self, *, locked: bool = False) -> None:
         """Read the stored session, and take over another kernel's changes.
 
         Args:
@@ -65,43 +63,43 @@ class StorageSync:
             self.version = await self._store.run(self.stored_version)
             await self.reconcile(await self.read(), locked=locked)
 
-    async def read(self) -> Found:
+    async def read(self) -> LookupResult:
         """The stored record of the current session, by this client's name or else by its id.
 
-        If the name now uses another user's session, that is in `Found.others`.
+        If the name now uses another user's session, that is in `LookupResult.others`.
         """
         mine = self._state.snapshot.record
         found = await self._store.run(self._store.read)
         theirs = found.record
-        if mine is None or found.trouble is not None:
+        if mine is None or found.error is not None:
             return found
         if theirs is not None and theirs.session.user.id == mine.session.user.id:
             return found
-        if theirs is None and not await self._store.run(lambda: self._store.has_lost_name(mine)):
+        if theirs is None and not await self._store.run(lambda: self._store.name_was_reused(mine)):
             return found  # signed out
         own = await self._store.run(lambda: self._store.read_by_id(mine.id))
         return own._replace(others=() if theirs is None else (theirs,))
 
-    async def reconcile(self, found: Found, *, locked: bool) -> None:
+    async def reconcile(self, found: LookupResult, *, locked: bool) -> None:
         """Take over another kernel's changes. The caller holds `SessionState.commit`."""
         snapshot, stored = self._state.snapshot, found.record
         if snapshot.session is None or snapshot.record is None:
             return
-        if found.trouble is not None:
+        if found.error is not None:
             # Unreadable doesn't mean signed out: keep the session in memory, and save it later.
-            if isinstance(found.trouble, StorageDamaged):
-                await self._save_ours(snapshot, locked, found.trouble)
+            if isinstance(found.error, StorageDamaged):
+                await self._save_ours(snapshot, locked, found.error)
             return
         if stored is None and snapshot.saved:
             record = snapshot.record
-            await self._store.run(lambda: self._store.forget_if_unused(record))
+            await self._store.run(lambda: self._store.remove_if_unused(record))
             self._state.signed_out_elsewhere()
             return
         if found.others and not snapshot.detached:
             lost = snapshot.record
             await self._store.run(lambda: self._store.note_lost_name(lost))
         if bool(found.others) != snapshot.detached:
-            snapshot = self._detach(snapshot) if found.others else self._attach(snapshot)
+            snapshot = self._mark_detached(snapshot) if found.others else self._mark_attached(snapshot)
             self._state.replace(snapshot)
         if stored is None or snapshot.record is None or snapshot.session is None:
             await self._save_ours(snapshot, locked)
@@ -123,18 +121,20 @@ class StorageSync:
         elif not snapshot.saved:
             self._state.replace(snapshot._replace(saved=True, error=None))
 
-    def _detach(self, snapshot: SessionSnapshot) -> SessionSnapshot:
+    def _mark_detached(self, snapshot: SessionSnapshot) -> SessionSnapshot:
         """Another user's session is now used under this client's name."""
-        self._state.note("detached", "Another notebook now uses another user's session under this name.")
+        self._state.set_notice(
+            "detached", "Another notebook now uses another user's session under this name."
+        )
         error = AuthStorageError(
             "Another notebook has stored another user's session under the same name. This notebook keeps its "
             "own, but would restore the other one after a restart. Connect with --name to keep both."
         )
         return snapshot._replace(detached=True, error=error)
 
-    def _attach(self, snapshot: SessionSnapshot) -> SessionSnapshot:
+    def _mark_attached(self, snapshot: SessionSnapshot) -> SessionSnapshot:
         """The other user's session isn't used under this client's name any more."""
-        self._state.note("detached", None)
+        self._state.set_notice("detached", None)
         return snapshot._replace(detached=False, error=None)
 
     async def _save_ours(
@@ -144,7 +144,7 @@ class StorageSync:
         record = snapshot.record
         assert record is not None
         if locked:
-            error = await self._store.run(lambda: self._store.save(record, use=not snapshot.detached))
+            error = await self._store.run(lambda: self._store.save(record, assign_name=not snapshot.detached))
             self._state.replace(snapshot._replace(saved=error is None, error=error))
         elif snapshot.saved:
             self._state.replace(snapshot._replace(saved=False, error=error or snapshot.error))

@@ -13,9 +13,9 @@ from ...models import Session
 from ...tokens import Secret
 
 # Our own field in the stored object, which Supabase's other clients ignore.
-_OURS = "supabase_nb"
+_OWN_FIELD = "supabase_nb"
 # How many hashes to keep: the oldest tokens are in notebooks, the newest in other kernels.
-_FIRST, _LAST = 128, 384
+_OLDEST_KEPT, _NEWEST_KEPT = 128, 384
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -27,7 +27,9 @@ class TokenPair(NamedTuple):
     claims: Mapping[str, Any] | None
 
     @classmethod
-    def of(cls, access_token: object, refresh_token: object, known: Session | None = None) -> TokenPair:
+    def from_tokens(
+        cls, access_token: object, refresh_token: object, known: Session | None = None
+    ) -> TokenPair:
         """Clean both tokens (`tokens.clean`). If they are the `known` session's, reuse its claims."""
         access, refresh = tokens.clean(access_token), tokens.clean(refresh_token)
         redaction.remember_pair(access, refresh)
@@ -36,7 +38,7 @@ class TokenPair(NamedTuple):
         return cls(access, refresh, claims)
 
     @classmethod
-    def of_session(cls, session: Session) -> TokenPair:
+    def from_session(cls, session: Session) -> TokenPair:
         """The tokens of a session."""
         return cls(session.access_secret, session.refresh_secret, session.claims)
 
@@ -76,10 +78,10 @@ class StoredSession(NamedTuple):
     @property
     def pair(self) -> TokenPair:
         """The session's tokens."""
-        return TokenPair.of_session(self.session)
+        return TokenPair.from_session(self.session)
 
     @classmethod
-    def begin(cls, session: Session, *, spent: Secret | None = None) -> StoredSession:
+    def new(cls, session: Session, *, spent: Secret | None = None) -> StoredSession:
         """A record for a session that isn't stored yet.
 
         Args:
@@ -107,8 +109,8 @@ class StoredSession(NamedTuple):
         if hashed in self.spent_token_hashes:
             return self
         hashes = (*self.spent_token_hashes, hashed)
-        if len(hashes) > _FIRST + _LAST:
-            hashes = hashes[:_FIRST] + hashes[-_LAST:]
+        if len(hashes) > _OLDEST_KEPT + _NEWEST_KEPT:
+            hashes = hashes[:_OLDEST_KEPT] + hashes[-_NEWEST_KEPT:]
         return self._replace(spent_token_hashes=hashes)
 
     def is_spent(self, refresh_token: Secret) -> bool:
@@ -174,29 +176,29 @@ class StoredSession(NamedTuple):
             "clock_offset": round(self.clock_offset, 3),
             **({"shared": True} if self.shared else {}),
         }
-        return _ENCODER.encode({**self.session.to_wire(), _OURS: ours})
+        return _ENCODER.encode({**self.session.to_wire(), _OWN_FIELD: ours})
 
     @classmethod
     def from_text(cls, text: Secret) -> StoredSession | None:
         """Parse a session stored by this or another Supabase client; ``None`` if it is damaged."""
         try:
             wire = json.loads(text.reveal())
-            ours = wire.pop(_OURS, None) if isinstance(wire, dict) else None
+            ours = wire.pop(_OWN_FIELD, None) if isinstance(wire, dict) else None
             session = Session.from_wire(wire)
         except (TypeError, ValueError, RecursionError):  # TypeError: the storage didn't return a string
             return None
         if not isinstance(ours, dict):
-            return cls.begin(session)
+            return cls.new(session)
         salt, ancestors, offset = ours.get("salt"), ours.get("ancestors"), tokens.number(ours, "clock_offset")
         if not isinstance(salt, str) or len(salt) != 16 or not isinstance(ancestors, list):
-            return cls.begin(session)
+            return cls.new(session)
         try:
             bytes.fromhex(salt)
         except ValueError:
-            return cls.begin(session)
+            return cls.new(session)
         hashes = tuple(item for item in ancestors if isinstance(item, str))
         shared = ours.get("shared") is True
-        return cls(session, salt, hashes[-_FIRST - _LAST :], offset or 0.0, shared)
+        return cls(session, salt, hashes[-_OLDEST_KEPT - _NEWEST_KEPT :], offset or 0.0, shared)
 
 
 class StorageDamaged(AuthStorageError):

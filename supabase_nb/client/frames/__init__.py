@@ -1,7 +1,7 @@
 """Complete tables as DataFrames.
 
 `frame` is the entry point. `query` reads a query of Supabase's query builder. `reading` fetches all of its
-rows: `pages` sends a request, `position` defines where the next page starts, `schema` gets keys and types
+rows: `pages` sends a request, `keyset` defines where the next page starts, `schema` gets keys and types
 from the server. `columns` packs each page, and `pandas`, `polars` and `arrow` build the frame.
 `truncation_warning` warns if a response was cut off.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .columns import as_json, decimals, digits, flat_lists, missing, without_offset
+from .columns import are_flat_lists, as_json, decimals, digits, missing_package_error, without_time_zone
 
 
 class Arrow:
@@ -22,7 +22,7 @@ class Arrow:
         try:
             import pyarrow
         except ImportError:
-            raise missing("pyarrow") from None
+            raise missing_package_error("pyarrow") from None
         pa: Any = pyarrow
         self._pa = pa
         self._pd: Any = None
@@ -30,7 +30,7 @@ class Arrow:
             try:
                 import pandas
             except ImportError:
-                raise missing("pandas") from None
+                raise missing_package_error("pandas") from None
             self._pd = pandas
         self._types = {
             "null": pa.null(),
@@ -51,7 +51,7 @@ class Arrow:
         if kind not in self._types:
             return values
         if kind in ("date", "timestamp", "timestamptz"):
-            texts = without_offset(values) if kind == "timestamptz" else values
+            texts = without_time_zone(values) if kind == "timestamptz" else values
             day_or_time = pa.date32() if kind == "date" else pa.timestamp("us")
             return pa.array(texts, pa.string()).cast(day_or_time).cast(self._types[kind])
         if kind == "float":
@@ -76,7 +76,7 @@ class Arrow:
                 make = pa.decimal128 if needed[0] <= 38 else pa.decimal256
                 return pa.array(exact, make(38 if needed[0] <= 38 else 76, needed[1]))
             return pa.array([value if value is None else str(value) for value in exact], pa.string())
-        if flat_lists(values):
+        if are_flat_lists(values):
             return pa.array(values)
         return pa.array(as_json(values), pa.string())
 
@@ -89,7 +89,7 @@ class Arrow:
             return self._pd.DataFrame(index=self._pd.RangeIndex(rows))
         return table.to_pandas(types_mapper=self._pd.ArrowDtype)
 
-    def note(self, frame: Any, attrs: dict[str, Any]) -> Any:
+    def set_attrs(self, frame: Any, attrs: dict[str, Any]) -> Any:
         """Store notes in the schema's metadata, as JSON; for pandas, in `DataFrame.attrs`."""
         if self._pd is None:
             return frame.replace_schema_metadata({"supabase": json.dumps(attrs)})

@@ -9,10 +9,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Protocol
 
-# The kinds of a page of values; "null" if it has none. "bigint" needs more digits than a float has.
-# "special" are
-# numbers that JSON doesn't have and Postgres writes as text, or ordinary words.
-_OF_TYPE = {
+# The kinds of a page of values; "null" if it has none. "bigint" needs more digits than a float has. "special"
+# are texts such as "NaN", which Postgres writes for numbers that JSON doesn't have, or ordinary words.
+_KIND_OF_TYPE = {
     bool: "bool",
     int: "int",
     float: "float",
@@ -27,7 +26,7 @@ _NOT_FINITE = {"NaN", "Infinity", "-Infinity"}
 # Exactly as Postgres writes them in JSON, with years that Python supports.
 _DAY = r"(?!0000)\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])"
 _TIME = rf"{_DAY}T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d(?:\.\d{{0,5}}[1-9])?"
-_MOMENTS = {
+_TIME_PATTERNS = {
     "date": re.compile(_DAY, re.ASCII),
     "timestamp": re.compile(_TIME, re.ASCII),
     "timestamptz": re.compile(rf"{_TIME}\+00:00", re.ASCII),
@@ -56,7 +55,7 @@ class Library(Protocol):
     def frame(self, columns: dict[str, Any], rows: int) -> Any:
         """The frame."""
 
-    def note(self, frame: Any, attrs: dict[str, Any]) -> Any:
+    def set_attrs(self, frame: Any, attrs: dict[str, Any]) -> Any:
         """Add notes to the frame, if the library supports that."""
 
 
@@ -72,7 +71,7 @@ def pack(library: Library, values: list[Any], hint: str | None) -> Part:
     try:
         return kind, library.pack(kind, values)
     except ValueError:
-        if kind not in _MOMENTS:
+        if kind not in _TIME_PATTERNS:
             raise
         return "text", library.pack("text", values)  # not a valid day
 
@@ -80,13 +79,13 @@ def pack(library: Library, values: list[Any], hint: str | None) -> Part:
 def join(library: Library, parts: Sequence[Part], hint: str | None) -> Any:
     """Join the pages of a column, in a type that represents all values exactly."""
     kinds = {kind for kind, _ in parts} - {"null"}
-    target = _together(kinds) if kinds else {"number": "float"}.get(hint or "null", hint or "null")
+    target = _common_kind(kinds) if kinds else {"number": "float"}.get(hint or "null", hint or "null")
     packed = []
     for kind, values in parts:
         if kind == target or {kind, target} == {"special", "text"} or {kind, target} == {"int", "bigint"}:
             packed.append(values)
         else:
-            packed.append(library.pack(target, _as(target, library.unpack(kind, values))))
+            packed.append(library.pack(target, _convert(target, library.unpack(kind, values))))
     return library.join(target, packed)
 
 
@@ -99,22 +98,22 @@ def _classify(values: list[Any], hint: str | None) -> str:
     if hint == "float" and kind in ("int", "bigint", "special"):
         return "float"
     if kind == "text":
-        for name in _MOMENTS if hint is None else ():
+        for name in _TIME_PATTERNS if hint is None else ():
             if _all_match(name, values):
                 return name
-        if hint in _MOMENTS and _all_match(hint, values):
+        if hint in _TIME_PATTERNS and _all_match(hint, values):
             return hint
     return kind
 
 
 def _all_match(name: str, values: Iterable[Any]) -> bool:
-    match = _MOMENTS[name].fullmatch
+    match = _TIME_PATTERNS[name].fullmatch
     return all(value is None or match(value) for value in values)
 
 
 def _kind(values: list[Any]) -> str:
     types = set(map(type, values)) - {type(None)}
-    kinds = {_OF_TYPE[kind] for kind in types}
+    kinds = {_KIND_OF_TYPE[kind] for kind in types}
     if kinds == {"int"}:
         largest = max(abs(value) for value in values if value is not None)
         return "int" if largest <= _EXACT_IN_A_FLOAT else "bigint" if largest < _INT64 else "decimal"
@@ -124,10 +123,10 @@ def _kind(values: list[Any]) -> str:
         kinds.add("bigint")
     if kinds == {"special"}:
         return "special"
-    return _together(kinds) if kinds else "null"
+    return _common_kind(kinds) if kinds else "null"
 
 
-def _together(kinds: set[str]) -> str:
+def _common_kind(kinds: set[str]) -> str:
     if "special" in kinds:  # numbers if there are other numbers, else words
         kinds = kinds - {"special"} | ({"float"} if kinds & _NUMBERS else {"text"})
     if len(kinds) == 1:
@@ -138,20 +137,20 @@ def _together(kinds: set[str]) -> str:
         return "float"
     if kinds <= _NUMBERS:
         return "decimal"
-    if kinds <= {"text", *_MOMENTS}:
+    if kinds <= {"text", *_TIME_PATTERNS}:
         return "text"
     return "mixed"
 
 
-def _as(kind: str, values: list[Any]) -> list[Any]:
+def _convert(kind: str, values: list[Any]) -> list[Any]:
     if kind == "text":
-        return [written(value) for value in values]
+        return [postgres_text(value) for value in values]
     if kind == "mixed":
-        return [written(value) if isinstance(value, date) else value for value in values]
+        return [postgres_text(value) if isinstance(value, date) else value for value in values]
     return values
 
 
-def written(value: Any) -> Any:
+def postgres_text(value: Any) -> Any:
     """A time as Postgres writes it in JSON; anything else unchanged."""
     if not isinstance(value, date):
         return value
@@ -186,7 +185,7 @@ def as_json(values: Iterable[Any]) -> list[str | None]:
     return [None if value is None else json.dumps(value, ensure_ascii=False, default=str) for value in values]
 
 
-def flat_lists(values: Iterable[Any]) -> bool:
+def are_flat_lists(values: Iterable[Any]) -> bool:
     """Whether these are lists of simple values of one type, which other libraries have a type for."""
     types = set()
     for value in values:
@@ -198,11 +197,11 @@ def flat_lists(values: Iterable[Any]) -> bool:
     return len(types) <= 1 and not types & {dict, list, Decimal}
 
 
-def without_offset(values: Iterable[Any]) -> list[Any]:
+def without_time_zone(values: Iterable[Any]) -> list[Any]:
     """Times in UTC without a time zone."""
     return [None if value is None else value[:-6] for value in values]
 
 
-def missing(package: str) -> ImportError:
+def missing_package_error(package: str) -> ImportError:
     """The error for a library that isn't installed."""
     return ImportError(f"This needs {package}: pip install {package}", name=package)

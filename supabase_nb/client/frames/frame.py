@@ -12,13 +12,13 @@ from postgrest.exceptions import APIError
 
 from ...errors import AuthError
 from ...tokens import read_claims, text_claim
-from . import position, schema
-from .pages import Source
-from .position import Term
+from . import keyset, schema
+from .keyset import Term
+from .pages import PageSource
 from .progress import Progress
-from .query import Query, read
-from .reading import NotOrdered, Order, Reading, now
-from .truncation_warning import DataWarning, outside
+from .query import Query, parse_query
+from .reading import NotOrdered, Order, Reading, utc_now
+from .truncation_warning import DataWarning, caller_stacklevel
 
 if TYPE_CHECKING:
     from .columns import Library
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 _BACKENDS = (None, "numpy_nullable", "pyarrow")
 #: Postgres error codes: for a column that is missing, forbidden or can't be sorted; for a missing privilege;
 #: for a type that can't be sorted, such as `json`.
-_CANNOT_BE_ASKED, _NOT_ALLOWED, _HAS_NO_ORDER = "42", "42501", "42883"
+_SYNTAX_OR_ACCESS_ERROR, _INSUFFICIENT_PRIVILEGE, _UNDEFINED_FUNCTION = "42", "42501", "42883"
 _KINDS_WITHOUT_ORDER = {"json", "mixed", "null"}
-_NOBODY, _SECRET = "a signed-out user", "the secret key"
+_SIGNED_OUT, _SECRET_KEY = "a signed-out user", "the secret key"
 
 
 def frame(
     tables: Tables,
-    asked: Any,
+    query: Any,
     as_: str,
     dtype_backend: str | None,
     key: str | Sequence[str] | None,
@@ -42,7 +42,7 @@ def frame(
 ) -> Any:
     """Implements `Client.frame`."""
     library = _library(as_, dtype_backend)
-    return _Frame(tables, read(tables.client, asked), library, key, progress=progress).make()
+    return _FrameBuilder(tables, parse_query(tables.client, query), library, key, progress=progress).build()
 
 
 def _library(as_: str, dtype_backend: str | None) -> Library:
@@ -63,7 +63,7 @@ def _library(as_: str, dtype_backend: str | None) -> Library:
     raise ValueError('as_ is "pandas", "polars" or "pyarrow".')
 
 
-class _Frame:
+class _FrameBuilder:
     """One call of `frame`."""
 
     def __init__(
@@ -79,10 +79,10 @@ class _Frame:
             query = replace(query, limit=2)  # a second row is enough to know that there are too many
         self._tables, self._query, self._library = tables, query, library
         self._stop = threading.Event()
-        self._source = Source(tables.client, query.url, query.headers, self._stop)
+        self._source = PageSource(tables.client, query.url, query.headers, self._stop)
         self._progress = Progress(query.name, shown=progress)
         self._who: tuple[str | None, str] | None = None
-        known = None if query.is_function else tables.known(query.headers).get(query.name)
+        known = None if query.is_function else tables.schemas(query.headers).get(query.name)
         self._known = known
         self._hints = _hints(query, known)
         self._key: tuple[str, ...] = ()
@@ -97,14 +97,14 @@ class _Frame:
         elif not query.aggregates:
             self._key, self._guessed = ("id",), True
 
-    def make(self) -> Any:
+    def build(self) -> Any:
         """Read the rows, and build the frame."""
-        at = now()
+        at = utc_now()
         try:
             reading, order, note = self._read()
             known: Sequence[str] = list(self._hints) or list(self._query.columns() or ())
             if not reading.rows:
-                note, columns = self._why_empty(reading)
+                note, columns = self._explain_empty(reading)
                 known = known or columns
         finally:
             self._stop.set()
@@ -120,7 +120,7 @@ class _Frame:
             "order": order.text,
             "note": note,
         }
-        return self._library.note(made, attrs)
+        return self._library.set_attrs(made, attrs)
 
     # -- reading -------------------------------------------------------------------------------------------
 
@@ -128,40 +128,40 @@ class _Frame:
         query = self._query
         if query.method == "POST":
             return self._call()
-        order, reading = self._by_key()
+        order, reading = self._read_by_key()
         if reading is None:
-            order, reading = self._by_all()
-        self._check_number_of_rows(reading)
-        skipped = reading.by_position and self._has_skipped(reading, order)
+            order, reading = self._read_by_all_columns()
+        self._check_row_count(reading)
+        skipped = reading.by_keyset and self._has_skipped_rows(reading, order)
         # If pages start after a row, changes don't cost rows unnoticed: all counted rows have arrived.
-        if not reading.several or (reading.by_position and reading.rows == reading.total and not skipped):
+        if not reading.several or (reading.by_keyset and reading.rows == reading.total and not skipped):
             return reading, order, ""
         after = self._count()
         if skipped and reading.counted == after:
             # Nothing changed, but rows are missing, so several rows have the same key.
             self._kinds = reading.kinds
             self._progress.restart()
-            order, reading = self._by_all()
-        return reading, order, self._about_changes(reading, after) or self._about_order()
+            order, reading = self._read_by_all_columns()
+        return reading, order, self._warn_of_changes(reading, after) or self._warn_of_order()
 
-    def _has_skipped(self, reading: Reading, order: Order) -> bool:
+    def _has_skipped_rows(self, reading: Reading, order: Order) -> bool:
         """Whether rows were skipped. With a limit, others take their place: count the rows up to the last."""
         if self._query.limit is None or self._key_is_primary:
             return reading.rows < reading.total
-        up_to_the_last = position.up_to(order.terms or (), reading.end)
+        up_to_the_last = keyset.up_to(order.terms or (), reading.end)
         return self._count(("and", f"({up_to_the_last})")) != self._query.offset + reading.rows
 
-    def _by_key(self) -> tuple[Order, Reading | None]:
+    def _read_by_key(self) -> tuple[Order, Reading | None]:
         order = self._order(self._key)
         try:
-            return order, self._attempt(order)
+            return order, self._read_in_order(order)
         except APIError as error:
-            if not (self._guessed and str(error.code).startswith(_CANNOT_BE_ASKED)):
-                raise self._explained(error) from None
+            if not (self._guessed and str(error.code).startswith(_SYNTAX_OR_ACCESS_ERROR)):
+                raise self._with_hint(error) from None
         self._key, self._guessed = (), False  # the key doesn't exist
-        return self._by_key()
+        return self._read_by_key()
 
-    def _attempt(self, order: Order) -> Reading | None:
+    def _read_in_order(self, order: Order) -> Reading | None:
         """Read the rows. Returns ``None`` if there are several pages, but no order for them yet."""
         reading = Reading(
             self._source,
@@ -171,7 +171,7 @@ class _Frame:
             self._hints,
             self._progress,
             self._stop,
-            self._check,
+            self._check_same_user,
         )
         try:
             reading.read()
@@ -183,40 +183,40 @@ class _Frame:
             self._tables.row_limit.maximum = reading.max_rows
         return reading
 
-    def _explained(self, error: APIError) -> APIError:
+    def _with_hint(self, error: APIError) -> APIError:
         """An error, with the next step if no user is signed in."""
-        if error.code == _NOT_ALLOWED and self._identity()[1] == _NOBODY:
+        if error.code == _INSUFFICIENT_PRIVILEGE and self._identity()[1] == _SIGNED_OUT:
             said = {name: getattr(error, name) for name in ("message", "code", "details")}
             return APIError({**said, "hint": "You aren't signed in. Sign in or restore a session first."})
         return error
 
     def _order(self, key: Sequence[str]) -> Order:
         """The query's order, then the key, so that the order is unique."""
-        terms = position.parse(self._query.order)
+        terms = keyset.parse(self._query.order)
         added = [name for name in key if terms is None or name not in [term.column for term in terms]]
         # A primary key has no nulls. If a guessed key has some, rows are missing, so another order is used.
         of_key = [Term(name, nullable=False) for name in added]
         text = ",".join([*([self._query.order] if self._query.order else []), *map(str, of_key)])
         return Order(None if terms is None else [*terms, *of_key], text, unique=bool(key))
 
-    def _by_all(self) -> tuple[Order, Reading]:
+    def _read_by_all_columns(self) -> tuple[Order, Reading]:
         """Read in the order of all columns. Rows that are equal in these are identical."""
-        order = self._order_by_all(self._kinds)
+        order = self._all_columns_order(self._kinds)
         try:
-            reading = self._attempt(order)
+            reading = self._read_in_order(order)
         except APIError as error:
             plain = [name for name, kind in self._kinds.items() if kind not in _KINDS_WITHOUT_ORDER]
-            if error.code != _HAS_NO_ORDER or len(plain) == len(self._kinds):
+            if error.code != _UNDEFINED_FUNCTION or len(plain) == len(self._kinds):
                 raise
             self._unordered = [name for name in self._kinds if name not in plain]
-            order = self._order_by_all(plain)
-            reading = self._attempt(order)
+            order = self._all_columns_order(plain)
+            reading = self._read_in_order(order)
         assert reading is not None
         return order, reading
 
-    def _order_by_all(self, names: Iterable[str]) -> Order:
-        """The user's order, then these columns, as far as the server can order by them."""
-        ordered = [term.column for term in position.parse(self._query.order) or ()]
+    def _all_columns_order(self, names: Iterable[str]) -> Order:
+        """The user's order, then those of these columns that the server can order by."""
+        ordered = [term.column for term in keyset.parse(self._query.order) or ()]
         terms = [Term(name) for name in names if name not in ordered and self._query.may_order_by(name)]
         text = ",".join([*([self._query.order] if self._query.order else []), *map(str, terms)])
         return Order(None, text, unique=False, complete=True)
@@ -235,7 +235,7 @@ class _Frame:
             if value:
                 parameters.append((name, str(value)))
         page = self._source.page(parameters, count=True, method="POST", body=query.body)
-        self._check()
+        self._check_same_user()
         wanted = max(0, (page.total or 0) - query.offset)
         wanted = wanted if query.limit is None else min(wanted, query.limit)
         sent = len(page.rows())
@@ -247,13 +247,20 @@ class _Frame:
             )
         order = Order(None, query.order, unique=False)
         reading = Reading(
-            self._source, query, order, self._library, self._hints, self._progress, self._stop, self._check
+            self._source,
+            query,
+            order,
+            self._library,
+            self._hints,
+            self._progress,
+            self._stop,
+            self._check_same_user,
         )
-        reading.take(page)
-        self._check_number_of_rows(reading)
+        reading.add_page(page)
+        self._check_row_count(reading)
         return reading, order, ""
 
-    def _check_number_of_rows(self, reading: Reading) -> None:
+    def _check_row_count(self, reading: Reading) -> None:
         fewest, most = self._query.rows or (0, reading.rows)
         if not fewest <= reading.rows <= most:
             wanted = "exactly one row" if fewest else "at most one row"
@@ -263,7 +270,7 @@ class _Frame:
 
     # -- user ----------------------------------------------------------------------------------------------
 
-    def _check(self) -> None:
+    def _check_same_user(self) -> None:
         """Check that the user hasn't changed since the first page."""
         who = self._identity()
         if self._who is None:
@@ -271,45 +278,43 @@ class _Frame:
         elif who != self._who:
             raise AuthError(
                 f"The user changed while {self._query.name} was loading: {self._who[1]} before, {who[1]} "
-                "now. "
-                "Run it again.",
+                "now. Run it again.",
                 code="user_changed",
             )
 
     def _identity(self) -> tuple[str | None, str]:
         tokens, auth = self._tables.tokens, self._tables.client.auth
-        if tokens.overridden:
+        if tokens.is_overridden:
             subject = text_claim(read_claims(tokens.newest()), "sub")
             return subject, f"the user of set_auth ({subject})"
         user = auth.user
         if user is None:
-            return None, _SECRET if auth.uses_secret_key else _NOBODY
+            return None, _SECRET_KEY if auth.uses_secret_key else _SIGNED_OUT
         name = user.email or user.id
         return name, name
 
     # -- messages ------------------------------------------------------------------------------------------
 
-    def _about_changes(self, reading: Reading, after: int) -> str:
+    def _warn_of_changes(self, reading: Reading, after: int) -> str:
         # With a limit, rows that are equal to the last one are read too, and cut off later.
-        as_many = reading.rows == reading.total or (self._query.limit is not None and reading.by_position)
+        as_many = reading.rows == reading.total or (self._query.limit is not None and reading.by_keyset)
         if reading.counted == after and as_many:
             return ""
         text = (
             f"{self._query.name} changed while it was loading: {reading.counted:,} rows before, "
             f"{after:,} after, {reading.rows:,} read. "
         )
-        if reading.by_position:
+        if reading.by_keyset:
             text += "Rows that existed the whole time are in the frame exactly once."
         else:
             text += (
-                "Rows may be missing or repeated, because the server doesn't reveal the primary key. Run "
-                "it again, "
-                'or pass columns that are unique together: frame(…, key=["day", "id"]).'
+                "Rows may be missing or repeated, because the server doesn't reveal the primary key. Run it "
+                'again, or pass columns that are unique together: frame(…, key=["day", "id"]).'
             )
-        warnings.warn(text, DataWarning, stacklevel=outside())
+        warnings.warn(text, DataWarning, stacklevel=caller_stacklevel())
         return text
 
-    def _about_order(self) -> str:
+    def _warn_of_order(self) -> str:
         if not self._unordered:
             return ""
         text = (
@@ -317,13 +322,13 @@ class _Frame:
             "reveal its primary key: rows that differ only there may be missing or repeated. Pass columns "
             'that are unique together, frame(…, key=["day", "id"]).'
         )
-        warnings.warn(text, DataWarning, stacklevel=outside())
+        warnings.warn(text, DataWarning, stacklevel=caller_stacklevel())
         return text
 
-    def _why_empty(self, reading: Reading) -> tuple[str, list[str]]:
-        """Why there are no rows, as far as known, and the columns if a row is visible."""
+    def _explain_empty(self, reading: Reading) -> tuple[str, list[str]]:
+        """Why there may be no rows, and the columns if a row is visible."""
         query, name = self._query, self._query.name
-        who = self._who[1] if self._who is not None else _NOBODY
+        who = self._who[1] if self._who is not None else _SIGNED_OUT
         if query.is_function:
             return "", []
         columns: list[str] = []
@@ -333,9 +338,9 @@ class _Frame:
                 columns = list(row)
                 text = f"Of the {page.total or 1:,} rows that {who} may read, none match the filters."
                 return "" if reading.counted else text, columns
-        if who == _SECRET:
+        if who == _SECRET_KEY:
             return f"{name} has no such rows (a secret key can read all rows).", []
-        if who == _NOBODY:
+        if who == _SIGNED_OUT:
             text = (
                 f"{name} has no rows for this request, and you aren't signed in: most policies show rows to "
                 "signed-in users only. Sign in or restore a session, then run it again."
@@ -345,11 +350,11 @@ class _Frame:
                 f"{name} has no rows that {who} may read: it is empty, or no Row Level Security policy "
                 "matches. The server's response is the same in both cases."
             )
-        warnings.warn(text, DataWarning, stacklevel=outside())
+        warnings.warn(text, DataWarning, stacklevel=caller_stacklevel())
         return text, []
 
 
-def _hints(query: Query, known: schema.Known | None) -> dict[str, str]:
+def _hints(query: Query, known: schema.TableSchema | None) -> dict[str, str]:
     """Column of the response -> the kind of its values according to the server."""
     if known is None:
         return {}

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from ..client import Client
 
 #: Marks our own requests, for which a full page needs no warning.
-MARK = "supabase_nb.frame"
-_TRIES, _FIRST_PAUSE, _LONGEST_PAUSE = 6, 0.5, 30.0
-_PASSING = frozenset({408, 429, 502, 503, 504, 520, 521, 522, 523, 524})
+OWN_REQUEST = "supabase_nb.frame"
+_MAX_ATTEMPTS, _FIRST_PAUSE, _LONGEST_PAUSE = 6, 0.5, 30.0
+_TEMPORARY_STATUSES = frozenset({408, 429, 502, 503, 504, 520, 521, 522, 523, 524})
 
 
 class Page:
@@ -48,7 +48,7 @@ class Stopped(Exception):
     """Reading was stopped."""
 
 
-class Source:
+class PageSource:
     """Sends the requests for a query.
 
     Args:
@@ -78,10 +78,10 @@ class Source:
             Stopped: Reading was stopped.
         """
         headers = {**self._headers, "prefer": "count=exact,timezone=UTC" if count else "timezone=UTC"}
-        for tries_left in reversed(range(_TRIES if method != "POST" else 1)):
+        for tries_left in reversed(range(_MAX_ATTEMPTS if method != "POST" else 1)):
             if self._stop.is_set():
                 raise Stopped
-            pause = _FIRST_PAUSE * 2 ** (_TRIES - 1 - tries_left) * random.uniform(0.5, 1.0)
+            pause = _FIRST_PAUSE * 2 ** (_MAX_ATTEMPTS - 1 - tries_left) * random.uniform(0.5, 1.0)
             try:
                 response = self._client.http.request(
                     method,
@@ -89,15 +89,15 @@ class Source:
                     params=list(parameters),
                     headers=headers,
                     json=body,
-                    extensions={MARK: True},
+                    extensions={OWN_REQUEST: True},
                 )
             except (httpx.TransportError, AuthRetryableError):
                 if not tries_left:
                     raise
             else:
-                if response.status_code not in _PASSING or not tries_left:
+                if response.status_code not in _TEMPORARY_STATUSES or not tries_left:
                     return _read(response)
-                pause = max(pause, _asked_to_wait(response))
+                pause = max(pause, _retry_after(response))
             self._stop.wait(pause)
         raise Stopped
 
@@ -107,16 +107,16 @@ def _read(response: httpx.Response) -> Page:
     if response.status_code == 204 or (response.status_code == 416 and total is not None):
         return Page(b"[]", total)  # a function without a result, or an offset after the last row
     if not response.is_success:
-        raise _refusal(response)
+        raise _error_from_response(response)
     if response.request.method == "HEAD":
         return Page(b"[]", total)
     if "json" not in response.headers.get("content-type", ""):
-        raise _refusal(response)  # a captive portal's page
+        raise _error_from_response(response)  # a captive portal's page
     return Page(response.content, total)
 
 
 def _number(text: str) -> float | Decimal:
-    """A number with a fraction: a float if that is the same number."""
+    """Parse a number with a fraction: as a float if that is exact, or else as a decimal."""
     value = float(text)
     if len(text) <= 16 or repr(value) == text:  # a float preserves 15 digits
         return value
@@ -129,21 +129,21 @@ def _total(response: httpx.Response) -> int | None:
     return int(match[1]) if match else None
 
 
-def _refusal(response: httpx.Response) -> Exception:
+def _error_from_response(response: httpx.Response) -> Exception:
     try:
-        said = response.json()
+        body = response.json()
     except ValueError:
-        said = None
-    if not isinstance(said, dict) or "message" not in said:
-        said = {
+        body = None
+    if not isinstance(body, dict) or "message" not in body:
+        body = {
             "message": f"The server answered with HTTP {response.status_code}.",
             "code": str(response.status_code),
         }
     from postgrest.exceptions import APIError
 
-    return APIError({name: said.get(name) for name in ("message", "code", "hint", "details")})
+    return APIError({name: body.get(name) for name in ("message", "code", "hint", "details")})
 
 
-def _asked_to_wait(response: httpx.Response) -> float:
+def _retry_after(response: httpx.Response) -> float:
     text = response.headers.get("retry-after", "")
     return min(float(text), _LONGEST_PAUSE) if text.isdecimal() else 0.0

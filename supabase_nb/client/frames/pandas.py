@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .columns import decimals, missing, without_offset
+from .columns import decimals, missing_package_error, without_time_zone
 
 _NULLABLE = {"bool": "boolean", "int": "Int64", "bigint": "Int64", "float": "Float64", "text": "string"}
 
@@ -24,7 +24,7 @@ class Pandas:
             import numpy
             import pandas
         except ImportError:
-            raise missing("pandas") from None
+            raise missing_package_error("pandas") from None
         self._np: Any = numpy
         self._pd: Any = pandas
         self._nullable = nullable
@@ -47,7 +47,7 @@ class Pandas:
         if kind == "float":
             return np.array([np.nan if value is None else float(value) for value in values], dtype="float64")
         if kind == "timestamptz":
-            return np.array(without_offset(values), dtype="datetime64[us]")
+            return np.array(without_time_zone(values), dtype="datetime64[us]")
         if kind in ("timestamp", "date"):
             return np.array(values, dtype="datetime64[us]")
         if kind in ("text", "special") and self._text is not None:
@@ -93,7 +93,7 @@ class Pandas:
         """The frame."""
         return self._pd.DataFrame(columns, index=self._pd.RangeIndex(rows), copy=False)
 
-    def note(self, frame: Any, attrs: dict[str, Any]) -> Any:
+    def set_attrs(self, frame: Any, attrs: dict[str, Any]) -> Any:
         """Store notes in `DataFrame.attrs`."""
         frame.attrs["supabase"] = attrs
         return frame

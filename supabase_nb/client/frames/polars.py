@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .columns import as_json, decimals, digits, flat_lists, missing, without_offset
+from .columns import are_flat_lists, as_json, decimals, digits, missing_package_error, without_time_zone
 
 _TIME = "%Y-%m-%dT%H:%M:%S%.f"
 
@@ -20,7 +20,7 @@ class Polars:
         try:
             import polars
         except ImportError:
-            raise missing("polars") from None
+            raise missing_package_error("polars") from None
         pl: Any = polars
         self._pl = pl
         self._types = {
@@ -42,7 +42,7 @@ class Polars:
         if kind not in self._types:
             return values
         if kind in ("date", "timestamp", "timestamptz"):
-            texts = without_offset(values) if kind == "timestamptz" else values
+            texts = without_time_zone(values) if kind == "timestamptz" else values
             series = pl.Series(texts, dtype=pl.String)
             try:
                 if kind == "date":
@@ -72,7 +72,7 @@ class Polars:
             if needed is not None and needed[0] <= 38:
                 return pl.Series(exact, dtype=pl.Decimal(38, needed[1]))
             return pl.Series([value if value is None else str(value) for value in exact], dtype=pl.String)
-        if flat_lists(values):
+        if are_flat_lists(values):
             return pl.Series(values)
         return pl.Series(as_json(values), dtype=pl.String)
 
@@ -80,6 +80,6 @@ class Polars:
         """The frame."""
         return self._pl.DataFrame(columns)
 
-    def note(self, frame: Any, attrs: dict[str, Any]) -> Any:
+    def set_attrs(self, frame: Any, attrs: dict[str, Any]) -> Any:
         """Does nothing, because polars frames can't have notes."""
         return frame

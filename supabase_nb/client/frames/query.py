@@ -87,16 +87,16 @@ class Query:
 
 
 def _names_of(part: str) -> list[str]:
-    """What a part of `select` that is no plain column, such as an embedded table, is called in the answer."""
+    """The possible names in the response of a part of `select` that isn't a plain column."""
     found = [name.strip() for name in _NAME.findall(part.partition("::")[0])]
     if part.startswith("..."):
-        return found  # one of those in the parentheses
+        return found  # a spread: its columns are in the parentheses
     if ("->" in part or part.endswith("()")) and not _ALIASED.match(part):
         return found[-1:]
     return found[:1]
 
 
-def read(client: Client, asked: Any) -> Query:
+def parse_query(client: Client, query: Any) -> Query:
     """Read a table's name or a query.
 
     Only this function accesses postgrest's query builder, through public attributes.
@@ -105,13 +105,13 @@ def read(client: Client, asked: Any) -> Query:
         TypeError: The argument is something else, or a query that changes rows.
         ValueError: It belongs to another project.
     """
-    if isinstance(asked, str):
-        asked = client.table(asked)
-    if not hasattr(asked, "request") and hasattr(asked, "select"):
-        asked = asked.select("*")
-    request = getattr(asked, "request", None)
+    if isinstance(query, str):
+        query = client.table(query)
+    if not hasattr(query, "request") and hasattr(query, "select"):
+        query = query.select("*")
+    request = getattr(query, "request", None)
     if request is None or not hasattr(request, "params") or not hasattr(request, "http_method"):
-        kind = type(asked).__name__
+        kind = type(query).__name__
         raise TypeError(
             f'frame takes a table\'s name or a query, as supabase.table("trips").select("*"); not {kind}.'
         )
@@ -130,7 +130,7 @@ def read(client: Client, asked: Any) -> Query:
     rows = None
     if accept.startswith(_OBJECT):
         rows = (1, 1)
-    elif "MaybeSingle" in type(asked).__name__:
+    elif "MaybeSingle" in type(query).__name__:
         rows = (0, 1)
     headers.pop("authorization", None)
     headers.pop("prefer", None)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ..._background import HAS_THREADS
-from . import columns, position
-from .pages import Page, Source, Stopped
-from .position import Term
+from . import columns, keyset
+from .keyset import Term
+from .pages import Page, PageSource, Stopped
 
 if TYPE_CHECKING:
     from .columns import Library, Part
@@ -21,17 +21,19 @@ if TYPE_CHECKING:
     from .query import Query
 
 #: Rows per request. The server sends fewer if its maximum is lower (at Supabase, 1,000).
-PAGE = 5_000
+PAGE_SIZE = 5_000
 #: Concurrent requests, as many as a browser sends. They hide latency without overloading the database.
-AT_ONCE = 6
-_LONG = 1_000
+MAX_CONCURRENT = 6
+_MAX_URL_VALUE = 1_000
 _ALIAS = "supabase_nb_{}"
 
 Parameters = list[tuple[str, str]]
 # A page's number of rows, and the last row's values in the order's columns.
-_Taken = tuple[int, Sequence[Any]]
-_Handed = tuple[int, Page, "queue.SimpleQueue[_Taken]"]
-_Event = _Handed | BaseException | None
+_PackedPage = tuple[int, Sequence[Any]]
+# A page that a job has received: its part, the page, and where to put the result of packing it.
+_ReceivedPage = tuple[int, Page, "queue.SimpleQueue[_PackedPage]"]
+# A received page, the exception that ended a job, or ``None``: a job is done.
+_Event = _ReceivedPage | BaseException | None
 
 
 class NotOrdered(Exception):
@@ -44,7 +46,7 @@ class Order:
     Args:
         terms: Its columns; ``None`` if some aren't plain columns.
         text: The order in PostgREST's syntax.
-        unique: Whether no two rows have the same place in it, as far as known.
+        unique: Whether it is assumed that no two rows have the same values in its columns.
         complete: Whether there is no better order.
     """
 
@@ -54,8 +56,8 @@ class Order:
         self.terms, self.text, self.unique, self.complete = terms, text, unique, unique or complete
 
     @property
-    def by_position(self) -> bool:
-        """Whether pages can start after a row instead of at an offset."""
+    def by_keyset(self) -> bool:
+        """Whether pages can start after a row (keyset pagination) instead of at an offset."""
         return self.unique and bool(self.terms)
 
 
@@ -75,7 +77,7 @@ class Reading:
 
     def __init__(
         self,
-        source: Source,
+        source: PageSource,
         query: Query,
         order: Order,
         library: Library,
@@ -90,26 +92,26 @@ class Reading:
         #: The kind of value in each column, from the first page.
         self.kinds: dict[str, str] = {}
         self._ends: dict[int, Sequence[Any]] = {}
-        self._places: list[str] = []
+        self._keyset_columns: list[str] = []
         self._select = query.select
-        if order.by_position:
-            self._select_places(order.terms or ())
+        if order.by_keyset:
+            self._select_keyset_columns(order.terms or ())
         self.names: list[str] | None = None
         self.counted = self.total = 0
-        self.several = self.by_position = False
+        self.several = self.by_keyset = False
         self.max_rows: int | None = None
         self._pages: dict[int, list[tuple[int, list[Part]]]] = {}
 
-    def _select_places(self, terms: Sequence[Term]) -> None:
+    def _select_keyset_columns(self, terms: Sequence[Term]) -> None:
         """Add the order's columns that aren't selected, under other names."""
         named = self._query.columns()
         for number, term in enumerate(terms):
             if (named or {}).get(term.column) == term.column or self._query.select.strip() == "*":
-                self._places.append(term.column)
+                self._keyset_columns.append(term.column)
             else:
                 alias = _ALIAS.format(number)
-                self._select += f",{alias}:{position.quoted(term.column)}"
-                self._places.append(alias)
+                self._select += f",{alias}:{keyset.quoted(term.column)}"
+                self._keyset_columns.append(alias)
 
     # -- parts ---------------------------------------------------------------------------------------------
 
@@ -120,7 +122,7 @@ class Reading:
             postgrest.APIError: The server rejected the request.
         """
         query = self._query
-        size = PAGE if query.limit is None else min(PAGE, query.limit)
+        size = PAGE_SIZE if query.limit is None else min(PAGE_SIZE, query.limit)
         offset = [("offset", str(query.offset))] if query.offset else []
         first = self._source.page([*self._parameters(size), *offset], count=True)
         self._check()
@@ -131,7 +133,7 @@ class Reading:
         if query.limit is not None:
             self.total = min(self.total, query.limit)
         self._progress.begin(self.total)
-        taken, place = self._take(0, first)
+        taken, last_key = self._pack(0, first)
         left = self.total - taken
         if left <= 0 or not taken:
             return
@@ -141,10 +143,10 @@ class Reading:
             raise NotOrdered
         if taken < size:
             self.max_rows = taken
-        self.by_position = self._order.by_position
-        self._check_place(place)
-        rest = self._by_position if self.by_position else self._by_number
-        self._all_at_once(rest(taken, left, place))
+        self.by_keyset = self._order.by_keyset
+        self._check_keyset(last_key)
+        rest = self._read_by_keyset if self.by_keyset else self._read_by_offset
+        self._run_concurrently(rest(taken, left, last_key))
 
     def _parameters(self, size: int) -> Parameters:
         found = [("select", self._select), *self._query.filters]
@@ -152,37 +154,37 @@ class Reading:
             found.append(("order", self._order.text))
         return [*found, ("limit", str(size))]
 
-    def _by_number(self, size: int, left: int, place: Sequence[Any]) -> list[Callable[[], None]]:
+    def _read_by_offset(self, size: int, left: int, last_key: Sequence[Any]) -> list[Callable[[], None]]:
         """Read pages by offset. Rows that are inserted in the meantime shift the others."""
         start = self._query.offset + size
 
         def job(part: int) -> None:
-            for begun in range(start + (part - 1) * size, start + left, AT_ONCE * size):
+            for begun in range(start + (part - 1) * size, start + left, MAX_CONCURRENT * size):
                 parameters = self._parameters(min(size, start + left - begun))
-                self._hand_over(begun, self._source.page([*parameters, ("offset", str(begun))]))
+                self._pack_in_caller(begun, self._source.page([*parameters, ("offset", str(begun))]))
 
-        return [lambda part=part: job(part) for part in range(1, AT_ONCE + 1)]  # type: ignore[misc]
+        return [lambda part=part: job(part) for part in range(1, MAX_CONCURRENT + 1)]  # type: ignore[misc]
 
-    def _by_position(self, size: int, left: int, place: Sequence[Any]) -> list[Callable[[], None]]:
+    def _read_by_keyset(self, size: int, left: int, last_key: Sequence[Any]) -> list[Callable[[], None]]:
         """Read pages that start after the last row of the previous page.
 
         The rows are divided into parts at some boundary rows, so that each row is in exactly one part. Rows
         that were added after the last boundary are a part too.
         """
-        terms, first = self._order.terms or (), place
+        terms, first = self._order.terms or (), last_key
         limited = self._query.limit is not None
-        parts = min(AT_ONCE, -(-left // size))
+        parts = min(MAX_CONCURRENT, -(-left // size))
         last: dict[int, Sequence[Any]] = {}
 
-        def look(part: int) -> None:
+        def find_boundary(part: int) -> None:
             number = left * (part + 1) // parts - 1
-            behind = [("and", f"({position.after(terms, first)})"), ("offset", str(number))]
+            behind = [("and", f"({keyset.after(terms, first)})"), ("offset", str(number))]
             for row in self._source.page([*self._parameters(1), *behind]).rows():
-                last[part] = self._place(row)
-                self._check_place(last[part])
+                last[part] = self._keyset_of(row)
+                self._check_keyset(last[part])
 
         if parts > 1:
-            self._all_at_once([lambda part=part: look(part) for part in range(parts)])  # type: ignore[misc]
+            self._run_concurrently([lambda part=part: find_boundary(part) for part in range(parts)])  # type: ignore[misc]
         # Ignore a boundary row that has been deleted.
         ends: list[Sequence[Any] | None] = [last[part] for part in sorted(last)]
         if not limited or parts - 1 not in last:
@@ -191,14 +193,16 @@ class Reading:
 
         def job(part: int) -> None:
             at, end = starts[part] or (), ends[part]
-            up_to = [] if end is None else [position.up_to(terms, end)]
+            up_to = [] if end is None else [keyset.up_to(terms, end)]
             asked = min(size, left) if limited else size
             while True:
-                behind = ("and", f"({','.join([position.after(terms, at), *up_to])})")
-                taken, at = self._hand_over(part + 1, self._source.page([*self._parameters(asked), behind]))
+                behind = ("and", f"({','.join([keyset.after(terms, at), *up_to])})")
+                taken, at = self._pack_in_caller(
+                    part + 1, self._source.page([*self._parameters(asked), behind])
+                )
                 done = taken < asked or at == end or (limited and parts == 1)
                 if limited or not done:  # with a limit, the rows up to the last one are counted
-                    self._check_place(at)
+                    self._check_keyset(at)
                 if done:
                     return
 
@@ -206,7 +210,7 @@ class Reading:
 
     # -- pages ---------------------------------------------------------------------------------------------
 
-    def _take(self, part: int, page: Page) -> _Taken:
+    def _pack(self, part: int, page: Page) -> _PackedPage:
         """Pack a page. Returns its number of rows, and the last row's values in the order's columns."""
         self._check()
         rows = page.rows()
@@ -219,8 +223,10 @@ class Reading:
             dict.fromkeys(name for row in rows for name in row) if self._query.is_function else rows[0]
         )
         if self.names is None:
-            self.names = [name for name in names if name not in self._places or self._is_asked(name)]
-        elif self._query.is_function and not set(names) <= {*self.names, *self._places}:
+            self.names = [
+                name for name in names if name not in self._keyset_columns or self._is_selected(name)
+            ]
+        elif self._query.is_function and not set(names) <= {*self.names, *self._keyset_columns}:
             raise ValueError(
                 f"The rows of {self._query.name} have different columns, so they don't form a table."
             )
@@ -229,30 +235,30 @@ class Reading:
             for name in self.names
         ]
         self.kinds = self.kinds or {name: kind for name, (kind, _) in zip(self.names, packed, strict=True)}
-        self._ends[part] = self._place(rows[-1])
+        self._ends[part] = self._keyset_of(rows[-1])
         self._pages.setdefault(part, []).append((len(rows), packed))
         self._progress.add(len(rows))
         return len(rows), self._ends[part]
 
-    def _is_asked(self, name: str) -> bool:
+    def _is_selected(self, name: str) -> bool:
         return not name.startswith(_ALIAS.format(""))
 
     @property
     def end(self) -> Sequence[Any]:
-        """The order's columns of the last row."""
+        """The last row's values in the order's columns."""
         return self._ends[max(self._ends)]
 
-    def _check_place(self, place: Sequence[Any]) -> None:
+    def _check_keyset(self, last_key: Sequence[Any]) -> None:
         """Raise `NotOrdered` if these values don't fit into a URL, so no page can start after their row."""
-        if self.by_position and not all(map(_can_be_sent, place)):
+        if self.by_keyset and not all(map(_can_be_sent, last_key)):
             raise NotOrdered
 
-    def _place(self, row: dict[str, Any]) -> Sequence[Any]:
-        return [row[name] for name in self._places]
+    def _keyset_of(self, row: dict[str, Any]) -> Sequence[Any]:
+        return [row[name] for name in self._keyset_columns]
 
-    def take(self, page: Page) -> None:
-        """Take all rows of a function's result."""
-        taken, _ = self._take(0, page)
+    def add_page(self, page: Page) -> None:
+        """Add the only page of a function's result."""
+        taken, _ = self._pack(0, page)
         self.counted = self.total = taken
 
     @property
@@ -274,7 +280,7 @@ class Reading:
 
     # -- concurrency --------------------------------------------------------------------------------------
 
-    def _all_at_once(self, jobs: Sequence[Callable[[], None]]) -> None:
+    def _run_concurrently(self, jobs: Sequence[Callable[[], None]]) -> None:
         """Run jobs in threads that wait for the server, and pack their pages in this thread.
 
         The first failure or Ctrl-C ends this. The jobs then stop after their current request.
@@ -307,15 +313,15 @@ class Reading:
                 left -= 1
             else:
                 part, page, answer = event
-                answer.put(self._take(part, page))
+                answer.put(self._pack(part, page))
                 del event, page
             self._progress.show()
 
-    def _hand_over(self, part: int, page: Page) -> _Taken:
-        """Pass a page to the packing thread. Called in a job."""
+    def _pack_in_caller(self, part: int, page: Page) -> _PackedPage:
+        """Let the thread that called `read` pack a page, and wait for it. Called in a job."""
         if not HAS_THREADS:
-            return self._take(part, page)
-        answer: queue.SimpleQueue[_Taken] = queue.SimpleQueue()
+            return self._pack(part, page)
+        answer: queue.SimpleQueue[_PackedPage] = queue.SimpleQueue()
         self._events.put((part, page, answer))
         del page
         while not self._stop.is_set():
@@ -326,9 +332,9 @@ class Reading:
 
 def _can_be_sent(value: Any) -> bool:
     """Whether a value can be used in a URL: not if it is JSON, or long."""
-    return not isinstance(value, (dict, list)) and len(quote(str(value))) < _LONG
+    return not isinstance(value, (dict, list)) and len(quote(str(value))) < _MAX_URL_VALUE
 
 
-def now() -> str:
+def utc_now() -> str:
     """The current time in UTC."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -33,8 +33,8 @@ _KINDS = {
 }
 
 
-class Known(NamedTuple):
-    """A known table.
+class TableSchema(NamedTuple):
+    """What the server reveals about a table.
 
     Args:
         key: The columns of its primary key; empty for a view.
@@ -46,48 +46,54 @@ class Known(NamedTuple):
 
 
 class Tables:
-    """A client's tables, as far as reading them needs it.
+    """The schemas of a client's tables.
 
     Args:
-        client: What sends the requests.
-        tokens: As whom.
+        client: Sends the requests.
+        tokens: The tokens to send them with.
 
     Attributes:
-        row_limit: How many rows come at a time.
+        row_limit: Knows the most rows that the server sends per request.
     """
 
     def __init__(self, client: Client, tokens: SessionTokens) -> None:
         self.client, self.tokens, self.row_limit = client, tokens, RowLimit()
-        self._schemas: dict[str, dict[str, Known]] = {}
+        self._schemas: dict[str, dict[str, TableSchema]] = {}
 
-    def known(self, headers: Mapping[str, str]) -> dict[str, Known]:
+    def schemas(self, headers: Mapping[str, str]) -> dict[str, TableSchema]:
         """The server's description of the tables in these headers' schema; requested once."""
         profile = headers.get("accept-profile", "public")
         if profile not in self._schemas:
-            self._schemas[profile] = _look(self.client, headers)
+            self._schemas[profile] = _fetch(self.client, headers)
         return self._schemas[profile]
 
 
-def _look(client: Client, headers: Mapping[str, str]) -> dict[str, Known]:
+def _fetch(client: Client, headers: Mapping[str, str]) -> dict[str, TableSchema]:
     """The tables that the server reveals, if any."""
     if str(urlsplit(client.url).hostname).endswith(".supabase.co") and not client.auth.uses_secret_key:
         return {}  # since March 2026
     try:
-        response = client.http.get("/rest/v1/", headers=_asked(headers))
+        response = client.http.get("/rest/v1/", headers=_request_headers(headers))
         definitions = response.json()["definitions"] if response.status_code == 200 else {}
-        return {name: _known(table["properties"]) for name, table in definitions.items()}
+        return {name: _parse_table(table["properties"]) for name, table in definitions.items()}
     except (AuthError, httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
         return {}  # not needed for reading; if something is wrong, the request for the rows will fail
 
 
-def _asked(headers: Mapping[str, str]) -> dict[str, str]:
+def _request_headers(headers: Mapping[str, str]) -> dict[str, str]:
     profile = headers.get("accept-profile")
     return {"accept": "application/openapi+json"} | ({"accept-profile": profile} if profile else {})
 
 
-def _known(properties: Mapping[str, Mapping[str, Any]]) -> Known:
-    key = tuple(name for name, said in properties.items() if "<pk/>" in said.get("description", ""))
+def _parse_table(properties: Mapping[str, Mapping[str, Any]]) -> TableSchema:
+    key = tuple(
+        name for name, description in properties.items() if "<pk/>" in description.get("description", "")
+    )
     kinds = {}
-    for name, said in properties.items():
-        kinds[name] = "json" if said.get("type") == "array" else _KINDS.get(said.get("format", ""), "text")
-    return Known(key, kinds)
+    for name, description in properties.items():
+        kinds[name] = (
+            "json"
+            if description.get("type") == "array"
+            else _KINDS.get(description.get("format", ""), "text")
+        )
+    return TableSchema(key, kinds)

@@ -21,23 +21,23 @@ _T = TypeVar("_T")
 class Runtime(Protocol):
     """What a session runs on: an event loop, and threads for blocking calls."""
 
-    def start(self, coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+    def create_task(self, coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         """Run a coroutine in its own task. Called on the loop."""
 
     async def in_thread(self, call: Callable[[], _T]) -> _T:
         """Make a blocking call without blocking the loop. If cancelled, the call still runs to its end."""
 
-    def hold(self, make: Callable[[], AbstractContextManager[_T]]) -> Any:
+    def context_in_thread(self, make_context: Callable[[], AbstractContextManager[_T]]) -> Any:
         """Enter and leave a blocking context manager without blocking the loop."""
 
 
-def _make() -> OwnerLoop:
+def _create_loop() -> OwnerLoop:
     if IN_BROWSER:
-        from ._pyodide_loop import PageLoop
+        from ._pyodide_loop import PyodideLoop
 
-        return PageLoop()
+        return PyodideLoop()
     return OwnerLoop()
 
 
-owner_loop = _make()
+owner_loop = _create_loop()
 renew_after_fork(owner_loop)

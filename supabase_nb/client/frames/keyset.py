@@ -1,7 +1,6 @@
-"""Where a page starts: after a row, in an order, as a filter for the server.
+"""Keyset pagination: a page starts after the last row of the previous one, with a filter for the server.
 
-If pages start after a row instead of at an offset, inserted or deleted rows don't cause skipped or repeated
-rows.
+Unlike with offsets, rows that are inserted or deleted in the meantime don't cause skipped or repeated rows.
 """
 
 from __future__ import annotations
@@ -64,26 +63,26 @@ def quoted(name: str) -> str:
 
 def after(terms: Sequence[Term], row: Sequence[Any]) -> str:
     """The filter for rows after this one."""
-    return _any(_ways(terms, row, or_at=False))
+    return _any(_alternatives(terms, row, inclusive=False))
 
 
 def up_to(terms: Sequence[Term], row: Sequence[Any]) -> str:
     """The filter for this row and the rows before it."""
-    return _any(_ways([term.reversed for term in terms], row, or_at=True))
+    return _any(_alternatives([term.reversed for term in terms], row, inclusive=True))
 
 
-def _ways(terms: Sequence[Term], row: Sequence[Any], *, or_at: bool) -> Iterator[str]:
-    """A row is after another if its first different term is after the other one's."""
+def _alternatives(terms: Sequence[Term], row: Sequence[Any], *, inclusive: bool) -> Iterator[str]:
+    """The conditions of which one must be true. A row is after another if its first different term is."""
     for place, (term, value) in enumerate(zip(terms, row, strict=True)):
         same = [_equal(*pair) for pair in zip(terms[:place], row[:place], strict=True)]
-        name, at_too = quoted(term.column), "e" if or_at and place + 1 == len(terms) else ""
+        name, or_equal = quoted(term.column), "e" if inclusive and place + 1 == len(terms) else ""
         if value is None:
             if term.nulls_first:
                 yield _all([*same, f"{name}.not.is.null"])
-            if at_too:
+            if or_equal:
                 yield _all([*same, f"{name}.is.null"])
             continue
-        yield _all([*same, f"{name}.{'lt' if term.descending else 'gt'}{at_too}.{_text(value)}"])
+        yield _all([*same, f"{name}.{'lt' if term.descending else 'gt'}{or_equal}.{_text(value)}"])
         if term.nullable and not term.nulls_first:
             yield _all([*same, f"{name}.is.null"])
 

@@ -16,21 +16,21 @@ from .endpoints import AuthAPI
 
 logger = logging.getLogger("supabase_nb")
 
-# In seconds: how long keys are cached, and how long to wait before fetching them again for an unknown key.
-_KEEP, _AGAIN = 600.0, 5.0
+# In seconds: how long keys are cached; how soon they can be fetched again for an unknown key.
+_CACHE_TIME, _REFETCH_INTERVAL = 600.0, 5.0
 _ALGORITHMS = ["ES256", "RS256", "EdDSA"]
 # Clocks can differ slightly.
 _LEEWAY = 10.0
 
 
-class Verifier:
+class TokenVerifier:
     """Verifies signatures with an auth server's keys."""
 
     def __init__(self, api: AuthAPI) -> None:
         self._api = api
         self._fetching: asyncio.Task[None] | None = None
         self._keys: dict[str, Any] = {}
-        self._fetched = self._tried = float("-inf")
+        self._fetched = self._last_fetch = float("-inf")
         renew_after_fork(self)
 
     def after_fork(self) -> None:
@@ -60,15 +60,19 @@ class Verifier:
         symmetric = str(header.get("alg", "")).startswith("HS")
         kid = str(header.get("kid", ""))
         key = None if symmetric else _usable(jwks).get(kid) or await self._key(kid)
-        problem = await self._ask(token) if key is None else _check(token, key, self._api.clock.now())
+        problem = (
+            await self._verify_on_server(token)
+            if key is None
+            else _find_problem(token, key, self._api.clock.now())
+        )
         if problem:
             raise AuthInvalidJwt(
                 f"The access token can't be verified: {problem}. Refresh, or sign in again.", code="bad_jwt"
             )
         return ClaimsResponse(claims, header, token)
 
-    async def _ask(self, token: Secret) -> str | None:
-        """Ask the auth server about a token: what is wrong with it, or ``None``."""
+    async def _verify_on_server(self, token: Secret) -> str | None:
+        """Verify a token with the auth server. Returns what is wrong with it, or ``None``."""
         try:
             await self._api.get_user(token)
         except AuthError as error:
@@ -78,16 +82,16 @@ class Verifier:
         return None
 
     async def _key(self, kid: str) -> Any:
-        if kid not in self._current():
+        if kid not in self._cached_keys():
             # Concurrent calls share a fetch.
-            if self._fetching is None and self._now() - self._tried >= _AGAIN:
+            if self._fetching is None and self._now() - self._last_fetch >= _REFETCH_INTERVAL:
                 self._fetching = asyncio.ensure_future(self._fetch())
             if self._fetching is not None:
                 await asyncio.shield(self._fetching)
-        return self._current().get(kid)
+        return self._cached_keys().get(kid)
 
-    def _current(self) -> Mapping[str, Any]:
-        return self._keys if self._now() - self._fetched < _KEEP else {}
+    def _cached_keys(self) -> Mapping[str, Any]:
+        return self._keys if self._now() - self._fetched < _CACHE_TIME else {}
 
     def _now(self) -> float:
         return self._api.clock.clock.steady()
@@ -105,10 +109,10 @@ class Verifier:
             published = await self._api.jwks()
         except (ImportError, AuthError) as error:
             logger.info("no public keys to verify tokens with; asking the auth server instead: %s", error)
-            self._tried = self._now()
+            self._last_fetch = self._now()
             return
         self._keys, self._fetched = _usable(published), self._now()
-        self._tried = self._fetched
+        self._last_fetch = self._fetched
 
 
 def _usable(jwks: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -127,8 +131,11 @@ def _usable(jwks: Mapping[str, Any] | None) -> dict[str, Any]:
     return found
 
 
-def _check(token: Secret, key: Any, now: float) -> str | None:
-    """What is wrong with a token, or ``None``. Never raises, because the frames below hold the token."""
+def _find_problem(token: Secret, key: Any, now: float) -> str | None:
+    """Verify a token with a key. Returns what is wrong with it, or ``None``.
+
+    Never raises, because the frames below hold the token.
+    """
     import jwt
 
     options = {"verify_aud": False, "verify_exp": False, "verify_iat": False, "verify_nbf": False}
