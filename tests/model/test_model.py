@@ -331,6 +331,8 @@ SETTINGS = settings(
     print_blob=True,
     derandomize=False,
 )
+#: To notice a fault: any schedule that shows it will do, the shortest isn't looked for.
+NOTICES = settings(SETTINGS, max_examples=600, phases=[Phase.generate], report_multiple_bugs=False)
 
 
 @pytest.mark.timeout(900)
@@ -368,9 +370,8 @@ MUTANTS: dict[str, tuple[type, str, Any]] = {
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_client_that_does_it_wrong_is_noticed(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(*MUTANTS[mutant])
-    few = settings(SETTINGS, max_examples=600, phases=[Phase.generate], report_multiple_bugs=False)
     with pytest.raises((AssertionError, AuthError)):  # or an error where there should be none
-        run_state_machine_as_test(Rotation, settings=few)
+        run_state_machine_as_test(Rotation, settings=NOTICES)
 
 
 # -- the model itself ---------------------------------------------------------------------------------------
