@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 os.environ["PATH"] += os.pathsep + str(Path(sys.executable).parent)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the files that take long, so that no worker runs one alone at the end."""
+    long = {item.path for item in items if any(map(item.get_closest_marker, ("browser", "slow")))}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing of the person who runs the tests is read or written."""
