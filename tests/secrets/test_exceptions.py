@@ -13,7 +13,7 @@ import sys
 import traceback
 import warnings
 from html import escape as html_escape
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote, quote_plus
 
 import httpx
@@ -283,8 +283,11 @@ def rich(error):
     from rich.console import Console
     from rich.traceback import Traceback
 
+    class Uncoloured(Traceback):
+        LEXERS: ClassVar = {".py": "text"}  # colours are most of the work
+
     console = Console(file=io.StringIO(), width=4000)
-    shown = Traceback.from_exception(
+    shown = Uncoloured.from_exception(
         type(error), error, error.__traceback__, width=4000, show_locals=True, locals_max_string=None
     )
     console.print(shown)
