@@ -41,6 +41,8 @@ from supabase_nb.errors import AuthError, AuthRetryableError, AuthSessionMissing
 from supabase_nb.models import Session
 from supabase_nb.storage import FileStorage, MemoryStorage
 
+pytestmark = pytest.mark.slow
+
 SCHEDULES = int(os.environ.get("SUPABASE_NB_SCHEDULES", "2000"))
 #: Hypothesis remembers all of one run, so many runs are gentler to the memory than a long one.
 PART = min(SCHEDULES, 2000)

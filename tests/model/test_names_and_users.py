@@ -26,6 +26,8 @@ from supabase_nb.auth._session.stored_session import TokenPair
 from supabase_nb.errors import AuthError, AuthRetryableError
 from supabase_nb.storage import MemoryStorage
 
+pytestmark = pytest.mark.slow
+
 #: Two projects behind one host, and one of them by its other name.
 PROJECTS = ("http://localhost:1/a/auth/v1", "http://localhost:1/b/auth/v1")
 OTHER_NAME = "http://127.0.0.1:1/a/auth/v1"

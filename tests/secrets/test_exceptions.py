@@ -24,6 +24,8 @@ from supabase_nb import AuthClient, MemoryStorage, Session
 from supabase_nb.auth.browser_sign_in import begin_with_oauth_server, begin_with_provider
 from supabase_nb.errors import AuthError
 
+pytestmark = pytest.mark.slow
+
 REFRESH = "plantedrefr3"
 PASSWORD = "planted-passw0rd"
 CODE = "9090909090"  # as long as codes get: six digits would turn up by chance, in some local time
