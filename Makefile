@@ -6,6 +6,8 @@ READY := $(VENV)/.ready
 DEMO := $(VENV)/.ready-for-demo
 # IPython warns if another virtual environment is active, and the tests treat warnings as errors.
 unexport VIRTUAL_ENV
+# The tests start hundreds of Python processes, which would all compile the package.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint format soak bench lowest docs lite screenshots clean
 
@@ -23,7 +25,7 @@ demo: $(DEMO)
 
 test: $(READY) lint
 	@tools/browser "$(VENV)"
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .

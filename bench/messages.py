@@ -18,8 +18,7 @@ import nbformat
 from measure import Row, environment
 from playwright.sync_api import sync_playwright
 
-_VIEWS = 50
-_SETUP = f"""
+_SETUP = """
 import json, threading, time
 import ipywidgets, project
 from IPython.display import display
@@ -31,7 +30,7 @@ supabase = NotebookClient(
 supabase.auth.set_session(project.access_token(), project.REFRESH_TOKEN)
 label = ipywidgets.Label("59:59")
 # In a box: JupyterLab shows no more than 50 outputs of a cell.
-display(ipywidgets.VBox([supabase.panel] * {_VIEWS}), label)
+display(ipywidgets.VBox([supabase.panel] * {views}), label)
 """
 #: In its own thread, or the kernel would be busy.
 _UPDATE = """
@@ -58,7 +57,7 @@ _OUTPUT = """() => {
 
 
 def rows(quick: bool) -> list[Row]:
-    seconds = 3 if quick else 60
+    seconds, views = (3, 5) if quick else (60, 50)
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     messages: list[bytes] = []
 
@@ -67,7 +66,10 @@ def rows(quick: bool) -> list[Row]:
         if b"comm_msg" in data:
             messages.append(data)
 
-    with _lab(_SETUP, _UPDATE.format(seconds=seconds)) as url, sync_playwright() as playwright:
+    with (
+        _lab(_SETUP.format(views=views), _UPDATE.format(seconds=seconds)) as url,
+        sync_playwright() as playwright,
+    ):
         page = playwright.chromium.launch(executable_path=chromium, args=_FLAGS).new_page()
         page.set_default_timeout(0)
         for event in ("framereceived", "framesent"):
@@ -78,7 +80,7 @@ def rows(quick: bool) -> list[Row]:
         page.wait_for_function(_IDLE)
         page.evaluate(_RUN_CELL, 0)
         shown = page.locator(".sb[data-kind=panel].sb-live")
-        shown.nth(_VIEWS - 1).wait_for(state="attached")
+        shown.nth(views - 1).wait_for(state="attached")
         # The messages that display them are over when no more have come for a while.
         before = -1
         while before != len(messages):
@@ -91,13 +93,13 @@ def rows(quick: bool) -> list[Row]:
         counted = list(messages)
         label = json.loads(page.evaluate(_OUTPUT)).encode()
         assert shown.first.locator(".sb-until").text_content() != first, "the countdown has stopped"
-        assert shown.count() == _VIEWS, "not all are live"
+        assert shown.count() == views, "not all are live"
     of_label = sum(label in message for message in counted)
     assert of_label >= seconds, "messages were not counted"
     ours = len(counted) - of_label
     return [
         Row(
-            f"messages in {seconds} s while idle: {_VIEWS} panels with a countdown",
+            f"messages in {seconds} s while idle: {views} panels with a countdown",
             "one ipywidgets `Label` that is updated every second",
             "0",
             f"{ours} against {of_label:,}",

@@ -13,6 +13,8 @@ import pytest
 
 from supabase_nb.demo import stop_server
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).parents[1] / "docs" / "tour.md").read_text("utf-8")
 #: Section -> code of ours that shows whether the section's steps did what it says.
 CHECKS = {

@@ -119,8 +119,11 @@ def front_end_environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     config = home / "jupyter-config"
     labconfig = config / "labconfig"
     labconfig.mkdir(parents=True)
-    # JupyterLab would ask for news.
-    page_config = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    # JupyterLab would ask for news, and whether it has to be built, each time that a page is opened.
+    page_config = {
+        "disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True},
+        "buildCheck": False,
+    }
     (labconfig / "page_config.json").write_text(json.dumps(page_config))
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "SUPABASE"))},

@@ -124,7 +124,7 @@ def faults(page: Page) -> list[str]:
     """What axe-core finds, and what sticks out of its display."""
     found: list[str] = page.evaluate(
         """async () => {
-            const { violations } = await axe.run('.sb');
+            const { violations } = await axe.run('.sb', { resultTypes: ['violations'] });
             const seen = violations.flatMap(({ id, nodes }) =>
                 nodes.map(node => `${id}: ${node.html}: ${node.failureSummary}`));
             const wide = [...document.querySelectorAll('.sb')]

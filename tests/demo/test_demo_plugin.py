@@ -33,10 +33,10 @@ def test_the_fixture_is_there_once_installed(tmp_path: Path) -> None:
     assert not Path(folder).exists()
 
 
-def test_it_is_documented() -> None:
+def test_the_fixture_is_listed_with_its_description(tmp_path: Path) -> None:
     shown = subprocess.run(
         [sys.executable, "-m", "pytest", "--fixtures", "-p", "no:cacheprovider"],
-        cwd=Path(__file__).parent,
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         timeout=120,

@@ -16,6 +16,8 @@ import lite
 from supabase_nb.demo.options import PASSWORD
 from supabase_nb.demo.testing import running_server
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent / "in_pyodide"
 
 

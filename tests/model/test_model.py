@@ -41,6 +41,8 @@ from supabase_nb.errors import AuthError, AuthRetryableError, AuthSessionMissing
 from supabase_nb.models import Session
 from supabase_nb.storage import FileStorage, MemoryStorage
 
+pytestmark = pytest.mark.slow
+
 SCHEDULES = int(os.environ.get("SUPABASE_NB_SCHEDULES", "2000"))
 #: Hypothesis remembers all of one run, so many runs are gentler to the memory than a long one.
 PART = min(SCHEDULES, 2000)
@@ -331,6 +333,8 @@ SETTINGS = settings(
     print_blob=True,
     derandomize=False,
 )
+#: To notice a fault: any schedule that shows it will do, the shortest isn't looked for.
+NOTICES = settings(SETTINGS, max_examples=600, phases=[Phase.generate], report_multiple_bugs=False)
 
 
 @pytest.mark.timeout(900)
@@ -368,9 +372,8 @@ MUTANTS: dict[str, tuple[type, str, Any]] = {
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_client_that_does_it_wrong_is_noticed(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(*MUTANTS[mutant])
-    few = settings(SETTINGS, max_examples=600, phases=[Phase.generate], report_multiple_bugs=False)
     with pytest.raises((AssertionError, AuthError)):  # or an error where there should be none
-        run_state_machine_as_test(Rotation, settings=few)
+        run_state_machine_as_test(Rotation, settings=NOTICES)
 
 
 # -- the model itself ---------------------------------------------------------------------------------------

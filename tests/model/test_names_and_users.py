@@ -9,7 +9,6 @@ from typing import Any
 
 import made
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -20,12 +19,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from model.kernels import Kernel, World
-from model.test_model import PART, SCHEDULES, SETTINGS, Jitter
+from model.test_model import NOTICES, PART, SCHEDULES, SETTINGS, Jitter
 
 from supabase_nb.auth._session.session_store import SessionStore
 from supabase_nb.auth._session.stored_session import TokenPair
 from supabase_nb.errors import AuthError, AuthRetryableError
 from supabase_nb.storage import MemoryStorage
+
+pytestmark = pytest.mark.slow
 
 #: Two projects behind one host, and one of them by its other name.
 PROJECTS = ("http://localhost:1/a/auth/v1", "http://localhost:1/b/auth/v1")
@@ -230,6 +231,5 @@ def test_a_store_that_does_it_wrong_is_noticed(
     owner: type, name: str, wrong: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(owner, name, wrong)
-    few = settings(SETTINGS, max_examples=600, report_multiple_bugs=False)
     with pytest.raises((AssertionError, AuthError)):
-        run_state_machine_as_test(Sharing, settings=few)
+        run_state_machine_as_test(Sharing, settings=NOTICES)

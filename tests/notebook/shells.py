@@ -65,6 +65,7 @@ def shell(tmp_path, monkeypatch):
         yield Shell(ip)
     finally:
         ip.extension_manager.unload_extension("supabase_nb")
+        ip.displayhook.do_full_cache = False  # or it collects all garbage, which takes longer than most tests
         ip._atexit_once()
         ip.restore_sys_module_state()
         InteractiveShell.clear_instance()

@@ -9,10 +9,13 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from supabase_nb.demo import DemoServer
 
+#: Tokens and base64 are words of these. Most of what is searched says the same words again and again.
+_WORDS = re.compile(rb"[\w+/=.-]{8,}")
 #: What is found of a token: enough to use it, or enough to recognise it.
 Needle = tuple[str, str]
 Found = dict[tuple[str, str], set[Needle]]
@@ -54,7 +57,15 @@ class Planted:
     def find(self, data: bytes | str) -> set[Needle]:
         """Which tokens are in there."""
         data = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
-        return {needle for shape, needle in self.needles.items() if shape in data}
+        words = b" ".join(set(_WORDS.findall(data)))
+        return {
+            needle for shape, needle in self.needles.items() if shape in (words if _is_word(shape) else data)
+        }
+
+
+@cache
+def _is_word(shape: bytes) -> bool:
+    return _WORDS.fullmatch(shape) is not None
 
 
 def where_digits_are(places: Iterable[tuple[str, bytes | str]], *codes: str) -> list[str]:

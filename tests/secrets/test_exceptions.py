@@ -13,7 +13,7 @@ import sys
 import traceback
 import warnings
 from html import escape as html_escape
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote, quote_plus
 
 import httpx
@@ -23,6 +23,8 @@ import pytest
 from supabase_nb import AuthClient, MemoryStorage, Session, create_client
 from supabase_nb.auth.browser_sign_in import begin_with_oauth_server, begin_with_provider
 from supabase_nb.errors import AuthError
+
+pytestmark = pytest.mark.slow
 
 REFRESH = "plantedrefr3"
 PASSWORD = "planted-passw0rd"
@@ -283,8 +285,11 @@ def rich(error):
     from rich.console import Console
     from rich.traceback import Traceback
 
+    class Uncoloured(Traceback):
+        LEXERS: ClassVar = {".py": "text"}  # colours are most of the work
+
     console = Console(file=io.StringIO(), width=4000)
-    shown = Traceback.from_exception(
+    shown = Uncoloured.from_exception(
         type(error), error, error.__traceback__, width=4000, show_locals=True, locals_max_string=None
     )
     console.print(shown)

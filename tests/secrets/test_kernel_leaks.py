@@ -17,6 +17,8 @@ from sign_in_methods import ENTRIES, METHODS, USE, USED_LATER, Method, filled, t
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.process import LOG_FILE
 
+pytestmark = pytest.mark.slow
+
 
 class Run:
     """All methods, one after the other, in one kernel."""
