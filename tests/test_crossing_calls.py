@@ -176,7 +176,7 @@ def test_observers_hear_of_a_refresh_that_ends_after_ctrl_c(
     make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Until Ctrl-C, the call has delivered nothing.
-    monkeypatch.setattr("supabase_nb.auth._waiting_call._DELIVER_AFTER", 600.0)
+    monkeypatch.setattr("supabase_nb.auth._blocking_call._DELIVER_AFTER", 600.0)
     auth = make_auth(proxy.auth_url)
     pair = server.sign_in()
     before = auth.set_session(pair["access_token"], pair["refresh_token"]).session

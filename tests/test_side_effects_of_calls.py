@@ -131,7 +131,7 @@ def test_used_tokens_are_known_after_another_supabase_client_has_refreshed(world
     world.storage.set(KEY, json.dumps(pair))
     world.time += 60
     other = Kernel(world)
-    session = other.set_session(TokenPair.of("", first.refresh_token))
+    session = other.set_session(TokenPair.from_tokens("", first.refresh_token))
     assert session.refresh_token == pair["refresh_token"]
     assert world.server.already_used == 0
 
@@ -293,7 +293,7 @@ def test_an_error_is_freed_when_it_has_been_handled(auth: AuthClient) -> None:
 def test_an_observer_does_not_block_the_event_loop_of_an_awaited_call(
     auth: AuthClient, server: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("supabase_nb.auth._session.change_queue._LONGEST_WAIT", 60.0)
+    monkeypatch.setattr("supabase_nb.auth._session.change_queue._FLUSH_TIMEOUT", 60.0)
     pair, others_ran = server.sign_in(), []
 
     async def cell() -> None:
