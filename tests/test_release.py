@@ -182,3 +182,9 @@ def test_extras_are_asked_for_in_words(environment: Path, tmp_path: Path) -> Non
     said = run(environment / "bin" / "python", "-c", code, folder=tmp_path).splitlines()
     assert len(said) == 5
     assert all('pip install "supabase-nb[' in line for line in said)
+
+
+def test_the_test_files_for_the_lowest_versions_exist() -> None:
+    named = re.findall(r"tests/[\w./]+", (ROOT / "tools/lowest").read_text())
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / name).exists()] == []
