@@ -33,6 +33,7 @@ from supabase_nb import (
     redaction,
 )
 from supabase_nb.auth import stop_owner_loop
+from supabase_nb.auth._owner_loop import owner_loop
 from supabase_nb.auth._session.stored_session import TokenPair
 from supabase_nb.demo import DemoServer
 from supabase_nb.tokens import Secret
@@ -354,8 +355,7 @@ def test_stopping_the_loop_leaves_other_clients_refreshing(
     sign_in(auth, server)
     other.get_session()
     stop_owner_loop()
-    loops = [thread for thread in threading.enumerate() if thread.name == "supabase-nb"]
-    assert len(loops) == 1
+    assert owner_loop.running
 
 
 # -- secrets ------------------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ expect.set_options(timeout=15_000)
 SETUP = """\
 import threading
 from fake_auth import FakeAuth, enact
-from supabase_nb.notebook.client import Displays
-class Client(Displays):
+from supabase_nb.notebook.client import NotebookClient
+class Client(NotebookClient):
     def __init__(self, auth): self.auth = auth
 auth = FakeAuth(); supabase = Client(auth); enact(auth, "active")"""
 # The main thread waits for the file; meanwhile the state changes in another thread, as the refresher does.

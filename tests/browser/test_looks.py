@@ -28,9 +28,9 @@ SETUP = """\
 from IPython.display import display
 from fake_auth import FakeAuth, enact
 from supabase_nb.models import Notice
-from supabase_nb.notebook.client import Displays
+from supabase_nb.notebook.client import NotebookClient
 from supabase_nb.notebook.widgets import KINDS, display_of
-class Client(Displays):
+class Client(NotebookClient):
     def __init__(self, auth): self.auth = auth
     def show(self):
         for kind in KINDS: display(display_of(self.auth, kind))

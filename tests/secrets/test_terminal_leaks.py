@@ -82,7 +82,7 @@ class Terminal:
         self.child.send(f"{line}\r")
         self.child.expect(r"\r\n")
         self.child.expect(
-            [PROMPT, r"(?:Access|Refresh) token[^\r\n]{0,40}:", r"Six-digit code[^\r\n]{0,60}:"]
+            [PROMPT, r"(?:Access|Refresh) token[^\r\n]{0,60}:", r"Six-digit code[^\r\n]{0,60}:"]
         )
         shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.child.before + self.child.after)
         self.screen += shown
