@@ -121,6 +121,20 @@ def test_a_new_kernel_on_a_machine_that_is_two_hours_late_knows_that_its_token_h
 # -- used refresh tokens ------------------------------------------------------------------------------------
 
 
+def test_a_sign_out_elsewhere_is_noticed_right_after_the_session_was_restored(world: World) -> None:
+    """The storage is as empty as when this notebook last looked at it."""
+    kernel, other = Kernel(world), Kernel(world)
+    other.sign_in()
+    kernel.restore()
+    other.sign_out()
+    kernel.tick()
+    assert kernel.session is None
+    kernel.set_session(TokenPair.from_session(other.sign_in()))
+    other.sign_out()
+    kernel.tick()
+    assert kernel.session is None
+
+
 def test_used_tokens_are_known_after_another_supabase_client_has_refreshed(world: World) -> None:
     """Its copy of the session has no list of used tokens."""
     kernel = Kernel(world)

@@ -54,7 +54,7 @@ class BackgroundWork:
 
     async def run_due(self) -> None:
         """Take over other kernels' changes, then refresh, verify or save as needed."""
-        if await self._store.run(self._sync.stored_version) != self._sync.version:
+        if self._sync.is_outdated(await self._store.run(self._sync.stored_version)):
             await self._sync.reload()
         if not self._state.snapshot.saved:
             await self._retry_save()

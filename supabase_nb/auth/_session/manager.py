@@ -294,7 +294,7 @@ class SessionManager:
         if self.changes.is_stalled:
             return True
         idle = self.refresher.attempt is None and self.snapshot.session is not None
-        return idle and version != self.sync.version
+        return idle and self.sync.is_outdated(version)
 
     async def run_due(self) -> None:
         """Do the work that is due."""

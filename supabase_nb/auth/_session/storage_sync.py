@@ -25,8 +25,8 @@ class StorageSync:
     def __init__(self, state: SessionState, store: SessionStore) -> None:
         self._state, self._store, self._clock = state, store, state.clock
         self._waited = 0.0
-        #: The version of the stored session when it was last read.
-        self.version: object = None
+        # The generation and the version of the stored session when it was last read.
+        self._seen: tuple[int, object] | None = None
 
     @asynccontextmanager
     async def lock(self, session_id: str | None, timeout: float = LOCK_TIMEOUT) -> AsyncIterator[None]:
@@ -60,8 +60,9 @@ class StorageSync:
         """
         async with self._state.commit:
             # Read the version first, so that later changes are noticed next time.
-            self.version = await self._store.run(self.stored_version)
+            version = await self._store.run(self.stored_version)
             await self.reconcile(await self.read(), locked=locked)
+            self._seen = (self._state.snapshot.generation, version)
 
     async def read(self) -> LookupResult:
         """The stored record of the current session, by this client's name or else by its id.
@@ -148,6 +149,14 @@ class StorageSync:
             self._state.replace(snapshot._replace(saved=error is None, error=error))
         elif snapshot.saved:
             self._state.replace(snapshot._replace(saved=False, error=error or snapshot.error))
+
+    def is_outdated(self, version: object) -> bool:
+        """Whether the stored session has changed since it was last read for the current session.
+
+        Args:
+            version: The stored session's version now.
+        """
+        return (self._state.snapshot.generation, version) != self._seen
 
     def stored_version(self) -> object:
         """A value that changes when another kernel changes the stored session. Blocks, like the storage."""
