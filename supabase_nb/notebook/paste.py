@@ -3,14 +3,14 @@
 | form | example |
 |---|---|
 | two tokens, in one text or in two fields | ``eyJ… abc…``, ``('eyJ…', 'abc…')``; broken lines are joined |
-| the same in a list or in Python | ``- eyJ…``, ``1. eyJ…``, ``at = "eyJ…"``, ``set_session("eyJ…", "abc…")`` |
+| the same in a list or in Python | ``- eyJ…``, ``1. eyJ…``, ``at = "eyJ…"``, ``set_session("eyJ…", …)`` |
 | labelled tokens | ``access_token: eyJ…``, ``SB_REFRESH_TOKEN=…``, Firefox's "Parsed Value", a ``repr`` |
 | a stored session | JSON or a Python dict; alone, quoted, or nested in a list or an object |
 | an entry of local storage | ``sb-…-auth-token`` and the JSON, with a tab, ``:`` or ``=`` between them |
 | a cookie | ``base64-…`` or URL-encoded JSON; alone, with its name, in a table, in a ``Cookie:`` header |
 | a cookie in parts | ``sb-…-auth-token.0=…`` and ``.1=…`` in any order, in one text or over the two fields |
 | an address | ``https://app/#access_token=…&refresh_token=…`` |
-| a request | ``curl``, PowerShell, ``fetch`` or HAR with such a cookie; HAR with a response that holds a session |
+| a request | ``curl``, PowerShell, ``fetch`` or HAR with such a cookie; HAR with a response with a session |
 
 Each reader below adds what it finds to a `_Found`. `_decide` then checks whether this is exactly one session.
 Tokens with another label (``provider_token``, ``user_metadata``) are ignored.
