@@ -25,11 +25,14 @@ logger = logging.getLogger("supabase_nb")
 LOCK_TIMEOUT = 30.0
 # In characters: of a file's name, without its ending. File systems allow 255, also for temporary files.
 _LONGEST_NAME = 180
+_ENDINGS = (".json", ".lock", ".damaged", ".tmp")
 _locked_without_threads: set[Path] = set()
 
 
 class FileStorage:
     """Stores each session in a JSON file with mode 0600, in a folder with mode 0700. Writes are atomic.
+
+    A folder that also contains other files keeps its mode. It is refused if other users can write to it.
 
     Args:
         path: The folder, which is created on first use. By default ``SUPABASE_NB_SESSIONS``, or a folder in
@@ -135,8 +138,9 @@ class FileStorage:
         found = self.path.stat()
         if not _is_open_to_others(found):
             return
-        # A shared folder such as /tmp is writable by everyone, even if root owns it.
-        shared = bool(found.st_mode & stat.S_ISVTX)
+        # A shared folder such as /tmp is writable by everyone, even if root owns it. A folder that also
+        # contains other files may be needed by others: a project, a home folder, even /.
+        shared = bool(found.st_mode & stat.S_ISVTX) or not _contains_only_sessions(self.path)
         if not shared and _restrict_mode(self.path, found, 0o700, self.path, already_warned=already_warned):
             return
         if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -261,6 +265,10 @@ def data_folder(path: str | os.PathLike[str] | None, name: str = "sessions") -> 
             "The session can't be stored, because the home folder is unknown. Set HOME, set "
             "SUPABASE_NB_SESSIONS to a folder, or keep the session in memory (--storage memory)."
         ) from None
+
+
+def _contains_only_sessions(folder: Path) -> bool:
+    return all(name.endswith(_ENDINGS) for name in os.listdir(folder))
 
 
 def _make_folders(folder: Path) -> None:

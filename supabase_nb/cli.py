@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ._version import __version__
-from .demo.options import SECRET_VARIABLE, STATE_VARIABLE, Options, default_state_dir
+from .demo.options import SECRET_VARIABLE, STATE_VARIABLE, Options, absolute_state_dir, default_state_dir
 from .demo.process import check_installed, ensure_server, find_server, stop_server
 from .demo.server_handle import DemoServer, DemoServerError
 from .redaction import redact
@@ -68,7 +68,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_state(command: argparse.ArgumentParser) -> None:
     text = f"folder of the state (default: ${STATE_VARIABLE}, or {default_state_dir()})"
-    command.add_argument("--state", type=Path, metavar="DIR", help=text.replace("%", "%%"))
+    command.add_argument("--state", type=_folder, metavar="DIR", help=text.replace("%", "%%"))
+
+
+def _folder(text: str) -> Path:
+    if not text:  # an unset shell variable, and not the current folder
+        raise argparse.ArgumentTypeError("the path is empty. Pass . for the current folder")
+    return Path(text)
 
 
 def _add_serve(commands: Any) -> None:
@@ -113,9 +119,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from .demo.run import serve
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    serve(
-        Options(**given), arguments.state or default_state_dir(), _announce if arguments.announce else _shown
-    )
+    serve(Options(**given), absolute_state_dir(arguments.state), _announce if arguments.announce else _shown)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from pathlib import Path
 
@@ -79,6 +80,37 @@ def test_a_file_that_is_no_text_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"\xff\xfe\x00SUPABASE_URL")
     with pytest.raises(AuthError, match="No project URL was found"):
         resolve_project(environ={}, folder=tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8", "utf-8-sig", "latin-1"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_encodings_of_a_dotenv_file(tmp_path: Path, encoding: str, newline: str) -> None:
+    """PowerShell's `>` writes UTF-16, and editors on Windows may write a comment in Latin-1."""
+    lines = ("# für die Übung", f"SUPABASE_URL={FILE}", "export SUPABASE_ANON_KEY='anon-key'", "")
+    (tmp_path / ".env").write_bytes(newline.join(lines).encode(encoding))
+    project = resolve_project(environ={}, folder=tmp_path)
+    assert (project.url, project.key) == (FILE, "anon-key")
+
+
+@pytest.mark.parametrize("quoted", ['"{}"', "'{}'", ' "{}" ', '" {} "'])
+def test_quotes_that_docker_keeps_in_the_environment(tmp_path: Path, quoted: str) -> None:
+    environ = {"SUPABASE_URL": quoted.format(FILE), "SUPABASE_KEY": quoted.format("anon-key")}
+    project = resolve_project(environ=environ, folder=tmp_path)
+    assert (project.url, project.key) == (FILE, "anon-key")
+    with pytest.raises(AuthError, match="No key"):
+        resolve_project(environ=environ | {"SUPABASE_KEY": '""'}, folder=tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows doesn't delete the working directory")
+def test_a_working_directory_that_was_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    project = resolve_project(environ={"SUPABASE_URL": FILE, "SUPABASE_KEY": "anon-key"})
+    assert project.url == FILE
+    with pytest.raises(AuthError, match="No project URL"):
+        resolve_project(environ={})
 
 
 def test_a_missing_value_is_reported_with_the_next_step(tmp_path: Path) -> None:

@@ -298,6 +298,35 @@ def test_a_notebook_that_is_none_is_read_as_text_or_json(scan, tmp_path, content
     assert scan(path) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"cells": "@"}',
+        '{"cells": ["@"]}',
+        '{"cells": {"0": "@"}}',
+        '{"cells": [["@"]]}',
+        '{"cells": null, "metadata": "@"}',
+        '{"cells": [], "metadata": ["@"]}',
+        '{"cells": [], "metadata": {"widgets": {"state": "@"}}}',
+        '{"cells": [], "metadata": {"widgets": "@"}}',
+        '{"worksheets": "@"}',
+        '{"worksheets": ["@"]}',
+        '{"worksheets": [{"cells": ["@"]}]}',
+        '{"worksheets": [{"cells": "@"}]}',
+        '{"worksheets": [{"metadata": "@"}]}',
+        '{"worksheets": [{"metadata": {"name": "@"}, "cells": []}]}',
+    ],
+)
+def test_a_secret_in_the_place_of_cells_or_metadata_is_found(scan, tmp_path, content):
+    path = tmp_path / "a.ipynb"
+    path.write_text(content.replace("@", ACCESS))
+    status, output = scan(path)
+    assert (status, "access token" in output) == (1, True)
+    scan("--fix", path)
+    assert scan(path) == (0, "")
+    json.loads(path.read_text())
+
+
 def test_texts_keep_their_bytes_and_line_ends(scan, tmp_path):
     path = tmp_path / "notes.txt"
     path.write_bytes(b"caf\xe9\r\n\r\nkey: " + SECRET_KEY.encode() + b"\r\n\xff\n")

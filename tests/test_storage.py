@@ -269,6 +269,40 @@ def test_a_folder_that_was_there_is_closed(mode: int, storage: FileStorage) -> N
 
 
 @POSIX
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o711])
+@pytest.mark.parametrize("other", ["notebook.ipynb", "etc/"])
+def test_a_folder_with_other_files_keeps_its_mode(mode: int, other: str, storage: FileStorage) -> None:
+    storage.path.mkdir()
+    if other.endswith("/"):
+        (storage.path / other).mkdir()
+    else:
+        (storage.path / other).touch()
+    storage.path.chmod(mode)
+    storage.set(KEY, "value")
+    storage.set(KEY, "another value")
+    assert stat.S_IMODE(storage.path.stat().st_mode) == mode
+    (file,) = storage.path.glob("*.json")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    file.chmod(0o644)
+    assert storage.get(KEY) == "another value"
+    assert stat.S_IMODE(storage.path.stat().st_mode) == mode
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@POSIX
+@pytest.mark.parametrize("mode", [0o777, 0o775])
+def test_a_folder_with_other_files_that_others_can_write_to_is_refused(
+    mode: int, storage: FileStorage
+) -> None:
+    storage.path.mkdir()
+    (storage.path / "notebook.ipynb").touch()
+    storage.path.chmod(mode)
+    with pytest.raises(AuthStorageError, match="choose another folder"):
+        storage.set(KEY, "value")
+    assert stat.S_IMODE(storage.path.stat().st_mode) == mode
+
+
+@POSIX
 def test_parents_that_are_made_are_ours_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:

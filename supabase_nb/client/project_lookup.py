@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -135,19 +137,29 @@ def check_key(key: Secret, url: str, *, allow_secret_key: bool = False, found: s
 def _sources(environ: Mapping[str, str], folder: Path | None) -> Iterator[tuple[str, Mapping[str, str]]]:
     """The places where variables can be set, in order of precedence, each with a description."""
     yield "", environ
-    start = (folder or Path.cwd()).absolute()
+    try:
+        start = (folder or Path.cwd()).absolute()
+    except FileNotFoundError:
+        return  # the working directory was deleted
     for parent in (start, *start.parents):
         file = parent / DOTENV
         if file.is_file():
             from dotenv import dotenv_values
 
             try:
-                values = dotenv_values(file)
-            except (OSError, UnicodeDecodeError):
-                return  # it can't be read, or is not text
+                values = dotenv_values(stream=io.StringIO(_text(file)))
+            except OSError:
+                return  # it can't be read
             where = f" in {os.path.relpath(file, start)}"
             yield where, {name: value for name, value in values.items() if value}
             return
+
+
+def _text(file: Path) -> str:
+    """The text of a file, also if PowerShell wrote it, or if a comment has another encoding."""
+    data = file.read_bytes()
+    utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if utf_16 else "utf-8-sig", "replace")
 
 
 def _first_value(
@@ -158,7 +170,8 @@ def _first_value(
         return given.strip(), "argument"
     for where, values in sources:
         for name in names:
-            value = (values.get(name) or "").strip()
+            # `docker run --env-file` keeps quotes.
+            value = (values.get(name) or "").strip().strip("\"'").strip()
             if value:
                 return value, f"{name}{where}"
     return "", "nowhere"

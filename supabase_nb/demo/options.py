@@ -117,6 +117,11 @@ class Options:
         return words
 
 
+def absolute_state_dir(state_dir: Path | None) -> Path:
+    """A state folder, or the default one, as a path that is valid in every working directory."""
+    return Path(os.path.abspath(os.path.expanduser(state_dir or default_state_dir())))
+
+
 def default_state_dir() -> Path:
     """The default state folder: ``$SUPABASE_NB_DEMO_STATE``, or one in the user's data folder."""
     import platformdirs

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .._background import IN_BROWSER
-from .options import SECRET_VARIABLE, Options, default_state_dir
+from .options import SECRET_VARIABLE, Options, absolute_state_dir
 from .server_handle import DemoServer, DemoServerError
 
 STATE_FILE = "server.json"
@@ -44,7 +44,7 @@ def find_server(state_dir: Path | None = None) -> DemoServer | None:
         from . import pyodide_server
 
         return pyodide_server.find()
-    folder = state_dir or default_state_dir()
+    folder = absolute_state_dir(state_dir)
     try:
         state = json.loads((folder / STATE_FILE).read_text("utf-8"))
         server = DemoServer(**state, auth_url=f"{state['url']}/auth/v1", state_dir=folder)
@@ -91,7 +91,7 @@ def ensure_server(
 
     check_installed()
     chosen = Options(**wanted)
-    folder = state_dir or default_state_dir()
+    folder = absolute_state_dir(state_dir)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with FileLock(folder / "start.lock", timeout=timeout):
@@ -164,7 +164,7 @@ def stop_server(state_dir: Path | None = None) -> bool:
         return pyodide_server.stop()
     from filelock import FileLock, Timeout
 
-    folder = state_dir or default_state_dir()
+    folder = absolute_state_dir(state_dir)
     server = find_server(folder)
     if server is None:
         return False

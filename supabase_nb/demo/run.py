@@ -25,6 +25,17 @@ from .project import Project
 from .server import build
 from .server_handle import DemoServer, DemoServerError
 
+#: What the names of the server's own files start with. A folder that contains others keeps its mode.
+_FILES = (
+    "demo.sqlite",
+    "keys.json",
+    "serve.lock",
+    "server.json",
+    "server.log",
+    "start.lock",
+    ".supabase-nb-",
+)
+
 
 class PatientProtocol(H11Protocol):
     """uvicorn's protocol, which disconnects clients that don't finish a request's headers in time."""
@@ -135,7 +146,8 @@ def serve(options: Options, state_dir: Path, ready: Callable[[DemoServer, Callab
         DemoServerError: Another server uses the folder, or the port is in use.
     """
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    state_dir.chmod(0o700)
+    if all(name.startswith(_FILES) for name in os.listdir(state_dir)):
+        state_dir.chmod(0o700)  # in any case, the files with secrets have mode 0600
     lock = FileLock(state_dir / "serve.lock", timeout=0)
     try:
         lock.acquire()

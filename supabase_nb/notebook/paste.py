@@ -3,13 +3,14 @@
 | form | example |
 |---|---|
 | two tokens, in one text or in two fields | ``eyJ… abc…``, ``('eyJ…', 'abc…')``; broken lines are joined |
+| the same in a list or in Python | ``- eyJ…``, ``1. eyJ…``, ``at = "eyJ…"``, ``set_session("eyJ…", …)`` |
 | labelled tokens | ``access_token: eyJ…``, ``SB_REFRESH_TOKEN=…``, Firefox's "Parsed Value", a ``repr`` |
 | a stored session | JSON or a Python dict; alone, quoted, or nested in a list or an object |
 | an entry of local storage | ``sb-…-auth-token`` and the JSON, with a tab, ``:`` or ``=`` between them |
 | a cookie | ``base64-…`` or URL-encoded JSON; alone, with its name, in a table, in a ``Cookie:`` header |
 | a cookie in parts | ``sb-…-auth-token.0=…`` and ``.1=…`` in any order, in one text or over the two fields |
 | an address | ``https://app/#access_token=…&refresh_token=…`` |
-| a request | ``curl``, ``fetch`` or HAR with such a cookie; HAR with a response that holds a session |
+| a request | ``curl``, PowerShell, ``fetch`` or HAR with such a cookie; HAR with a response with a session |
 
 Each reader below adds what it finds to a `_Found`. `_decide` then checks whether this is exactly one session.
 Tokens with another label (``provider_token``, ``user_metadata``) are ignored.
@@ -71,6 +72,14 @@ _STRING = re.compile(r"""b?"(?:[^"\\]|\\.)*"|b?'(?:[^'\\]|\\.)*'""", re.DOTALL)
 _BASE64 = re.compile(r"[A-Za-z0-9_\s+/-]+(?:=|%3D){0,2}", re.ASCII)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]{0,40}://|[#?&]?\w{1,40}=[^\s;]*&|[#?]\w{1,40}=", re.IGNORECASE)
 _TOKEN = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
+_CAMEL_CASE = {"accessToken": "access_token", "refreshToken": "refresh_token"}
+# In the repr of supabase-py's response, the user comes before the session.
+_SESSION = re.compile(r"\bsession['\"]?(?:=|: ?)(?:Session\(|\{)")
+_POWERSHELL_COOKIE = re.compile(r'System\.Net\.Cookie\("([^"]{1,128})", "([^"]*)"')
+# What is around unlabelled tokens in a list or in Python.
+_AROUND = re.compile(
+    r"(?<!\S)(?:(?:[*•–-]|\d{1,2}[.)])(?=\s)|%?[\w.]{0,40}set_session\b|(?:at|rt) ?[:=]|at, rt =)"
+)
 _SEPARATORS = re.compile(r"[\s,;|()\[\]]+")
 
 _NOTHING = "The input is empty. Paste both tokens."
@@ -209,6 +218,7 @@ def _read(found: _Found, text: str, depth: int) -> None:
     if _ADDRESS.match(text.lstrip("\"'<(")):
         _read_address(found, text)
         return
+    text = _POWERSHELL_COOKIE.sub(r"\1=\2; ", text).replace("@{", " ")  # @{} is PowerShell's dictionary
     _read_labelled(found, _read_entries(found, text, depth))
     if len(found):
         return
@@ -284,7 +294,8 @@ def _search(found: _Found, value: Any, depth: int) -> None:
             _search(found, item, depth - 1)
     elif isinstance(value, Mapping):
         # A terminal breaks lines anywhere, in a name too.
-        value = {re.sub(r"[\r\n]", "", str(name)): item for name, item in value.items()}
+        names = {name: re.sub(r"[\r\n]", "", str(name)) for name in value}
+        value = {_CAMEL_CASE.get(names[name], names[name]): item for name, item in value.items()}
         if "access_token" in value or "refresh_token" in value:
             _add_session(found, value.get("access_token"), value.get("refresh_token"))
         elif isinstance(value.get("name"), str) and isinstance(value.get("value"), str):
@@ -339,6 +350,7 @@ def _read_entries(found: _Found, text: str, depth: int) -> str:
         at = start = entry.end() if name else entry.start()
         carrier = _is_carrier(name, text[start : start + 8])
         value: Any = None
+        start += carrier and text.startswith("'{", start)
         if carrier and (_PART.fullmatch(name) or not text.startswith(("{", '"'), start)):
             # In a table row, a part of a cookie can contain anything except a tab.
             bare = (_ROW if entry[2] == "\t" and _PART.fullmatch(name) else _BARE).match(text, start)
@@ -411,7 +423,9 @@ def _decoded(text: str) -> str | None:
 
 
 def _read_labelled(found: _Found, text: str) -> None:
-    text = text.partition("_metadata")[0]  # the following keys may be from the metadata
+    text = _SESSION.split(text, 1)[-1].partition("_metadata")[
+        0
+    ]  # the following keys may be from the metadata
     for kind, _, value in _LABELLED.findall(text):
         if kind.lower() == "access":
             found.add_access(value)
@@ -425,7 +439,8 @@ def _read_labelled(found: _Found, text: str) -> None:
 
 def _read_address(found: _Found, text: str) -> None:
     words = text.strip("\"'<>()").split()
-    address = "".join(words)  # mail programs break long lines
+    # Mail programs break long lines, HTML escapes an &, and Slack adds the text of a link.
+    address = "".join(words).replace("&amp;", "&").partition("|")[0]
     if "://" not in address:
         address = "x://y/" + (address if address[0] in "#?" else "#" + address.lstrip("&"))
     try:
@@ -461,7 +476,8 @@ def _address_problem(fields: Mapping[str, list[str]]) -> str:
 
 def _read_words(found: _Found, text: str) -> None:
     """Read unlabelled tokens, without any other text."""
-    parts = [clean(part).reveal() for part in _SEPARATORS.split(text.translate(_STRAIGHT))]
+    text = _AROUND.sub(" ", text.translate(_STRAIGHT).replace(";", " "))
+    parts = [clean(part).reveal() for part in _SEPARATORS.split(text)]
     words = [part for part in parts if part and part != "Bearer"]
     if len(words) > _MAX_WORDS:
         found.problems.append(_NEITHER)

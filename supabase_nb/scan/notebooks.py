@@ -70,7 +70,7 @@ class Part:
 
 
 class NotJson(Exception):
-    """The file is not a JSON object."""
+    """The file is not a JSON object with cells, so it is searched as text."""
 
 
 def parts(text: str) -> Iterator[Part]:
@@ -80,18 +80,19 @@ def parts(text: str) -> Iterator[Part]:
         text: The file's bytes as Latin-1, so that positions are the same as in the file.
 
     Raises:
-        NotJson: The file is not a JSON object.
+        NotJson: The file is not a JSON object, or its cells or metadata aren't objects.
     """
     start = _skip(text, 3 if text.startswith("\xef\xbb\xbf") else 0)
     try:
         whole, end = _DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
         raise NotJson from None
-    if not isinstance(whole, dict) or _skip(text, end) < len(text):
+    if not _is_notebook(whole) or _skip(text, end) < len(text):
         raise NotJson
     notebook = _members(text, start)
     sheets = [sheet for member in notebook if member.key == "worksheets" for sheet in _below(text, member)]
-    holders = notebook + [member for sheet in sheets for member in _below(text, sheet)]
+    in_sheets = [member for sheet in sheets for member in _below(text, sheet)]
+    holders = notebook + in_sheets
     cells = [
         _below(text, cell) for member in holders if member.key == "cells" for cell in _below(text, member)
     ]
@@ -104,12 +105,29 @@ def parts(text: str) -> Iterator[Part]:
                 yield from _wholes(text, member, f"cell {number}, attachment")
             elif not _is_source(text, member):
                 yield _rest(text, member, f"cell {number}, {_name(member)}")
+    for member in in_sheets:
+        if member.key != "cells":
+            yield _rest(text, member, f"worksheet, {_name(member)}")
     for member in notebook:
         if member.key == "metadata":
             for item in _below(text, member):
                 yield from _metadata(text, item)
         elif member.key not in ("cells", "worksheets"):
             yield _rest(text, member, f"notebook, {_name(member)}")
+
+
+def _is_notebook(whole: Any) -> bool:
+    """Whether it has the form of a notebook, as far as its parts are found by their names."""
+    if not isinstance(whole, dict) or not isinstance(whole.get("metadata", {}), dict):
+        return False
+    sheets = whole.get("worksheets", [])
+    if not _are_objects(sheets):
+        return False
+    return all(_are_objects(holder.get("cells", [])) for holder in (whole, *sheets))
+
+
+def _are_objects(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
 def _sources(text: str, cells: list[list[Member]]) -> Part:
@@ -127,7 +145,10 @@ def _sources(text: str, cells: list[list[Member]]) -> Part:
 def _metadata(text: str, item: Member) -> Iterator[Part]:
     kinds = _below(text, item) if item.key == "widgets" else []
     for kind in kinds:
-        for member in _below(text, kind):
+        members = _below(text, kind)
+        if not members:
+            yield _rest(text, kind, "notebook, widgets")
+        for member in members:
             if (kind.key, member.key) == (_WIDGETS, "state"):
                 yield from _wholes(text, member, "widget state, model {name}")
             else:

@@ -114,6 +114,14 @@ def test_errors_are_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         cli.main(["serve", "--signing-alg", "none"])
 
 
+def test_an_empty_folder_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """An unset shell variable doesn't mean the current folder."""
+    for command in ("serve", "status", "stop"):
+        with pytest.raises(SystemExit, match="2"):
+            cli.main([command, "--state", ""])
+        assert "the path is empty" in capsys.readouterr().err
+
+
 def test_the_secret_may_come_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import jwt
 

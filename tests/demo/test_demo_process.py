@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -121,6 +122,36 @@ def test_an_unusable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DemoServerError, match="file can't be used"):
         ensure_server(tmp_path / "file")
+
+
+@pytest.mark.parametrize("named", ["state", "./a/../state", "~/state"])
+def test_a_relative_folder_is_found_from_everywhere(
+    named: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("SUPABASE_NB_DEMO_STATE", named)
+    monkeypatch.chdir(tmp_path)
+    server = ensure_server()
+    try:
+        assert server.state_dir == tmp_path / "state"
+        assert find_server() == find_server(Path(named)) == server
+        (tmp_path / "other").mkdir()
+        monkeypatch.chdir(tmp_path / "other")
+        assert find_server(server.state_dir) == server
+        assert server.stats() is not None
+    finally:
+        stop_server(tmp_path / "state")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes exist only on POSIX")
+def test_a_folder_with_other_files_keeps_its_mode(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    (tmp_path / "notebook.ipynb").touch()
+    with running_server(tmp_path):
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+        for name in ("keys.json", "server.json", "demo.sqlite"):
+            assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
 
 
 def test_a_hanging_starter_is_reported(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import made
 import pytest
 import typing_extensions
 
-from supabase_nb import AuthApiError, AuthClient, MemoryStorage
+from supabase_nb import AuthApiError, AuthClient, AuthSessionMissingError, MemoryStorage
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
 
@@ -490,6 +490,25 @@ def both(same_server: DemoServer, make_auth: Callable[..., AuthClient]) -> Itera
             ),
             ours,
         )
+
+
+@pytest.mark.parametrize("scope", ["local", "global", "others"])
+def test_signing_out_without_a_session(scope: str, both: tuple[Any, AuthClient]) -> None:
+    """The page says: no event, and an error for the other sessions of no user."""
+    theirs, ours = both
+    events: dict[str, list[str]] = {"theirs": [], "ours": []}
+    theirs.on_auth_state_change(lambda event, session: events["theirs"].append(str(event)))
+    ours.on_auth_state_change(lambda event, session: events["ours"].append(str(event)))
+    assert theirs.sign_out({"scope": scope}) is None
+    if scope == "others":
+        with pytest.raises(AuthSessionMissingError):
+            ours.sign_out({"scope": scope})
+    else:
+        ours.sign_out({"scope": scope})
+    assert ("SIGNED_OUT" in events["theirs"]) == (scope != "others")
+    assert "SIGNED_OUT" not in events["ours"]
+    assert "there is no `SIGNED_OUT` event" in ROWS["sign_out"][1]
+    assert '`"others"` raises `AuthSessionMissingError`' in ROWS["sign_out"][1]
 
 
 def pair_of(server: DemoServer, email: str = "ada@example.com") -> Tokens:

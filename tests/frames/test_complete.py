@@ -408,3 +408,11 @@ def test_progress_after_a_second(
     assert capsys.readouterr().err == ""
     supabase.frame("numbers")
     assert "/3000 [" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", [3, [None], ["id", 3], ("",), object(), {"id"}])
+def test_a_key_that_is_no_name_is_refused_before_any_request(api: Api, supabase: Client, key: object) -> None:
+    api.numbers(3)
+    with pytest.raises(TypeError, match="key is the name of a column, or a list of names"):
+        supabase.frame("numbers", key=key)  # type: ignore[arg-type]
+    assert api.asked == []

@@ -173,6 +173,28 @@ def test_pyarrow(kinds: bool, supabase: Client) -> None:
     assert table.schema.field("exact").type == pa.decimal128(38, 2)
 
 
+@pytest.mark.parametrize("nulls", [False, True])
+def test_the_smallest_bigint_is_an_integer(api: Api, supabase: Client, nulls: bool) -> None:
+    table = Table("limits", (Column("id", "bigint", nullable=False), Column("n", "bigint")), key=("id",))
+    api.create(table, [(1, -(2**63)), (2, BIG), *([(3, None)] if nulls else [])])
+    frame = supabase.frame("limits")
+    assert str(frame["n"].dtype) == ("Int64" if nulls else "int64")
+    assert frame["n"].dropna().tolist() == [-(2**63), BIG]
+    assert str(supabase.frame("limits", as_="polars")["n"].dtype) == "Int64"
+    assert str(supabase.frame("limits", as_="pyarrow")["n"].type) == "int64"
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 2**200])
+def test_arrays_of_integers_of_more_than_64_bits_are_exact(api: Api, supabase: Client, value: int) -> None:
+    table = Table("arrays", (Column("id", "bigint", nullable=False), Column("n", "jsonb")), key=("id",))
+    api.create(table, [(1, json.dumps([value, 1])), (2, None)])
+    assert supabase.frame("arrays")["n"].tolist() == [[value, 1], None]
+    texts = [json.dumps([value, 1]), None]
+    assert supabase.frame("arrays", as_="polars")["n"].to_list() == texts
+    assert supabase.frame("arrays", as_="pyarrow")["n"].to_pylist() == texts
+    assert supabase.frame("arrays", dtype_backend="pyarrow")["n"].tolist()[0] == texts[0]
+
+
 @pytest.mark.parametrize("as_", ["pandas", "polars", "pyarrow"])
 def test_nothing_keeps_its_columns(api: Api, supabase: Client, as_: str) -> None:
     """And their types, where the server tells them."""

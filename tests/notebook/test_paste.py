@@ -226,6 +226,33 @@ FORMS = {
     "a Python bytes": repr(JSON.encode()),
     "supabase-py's repr": f"Session(provider_token='gho_1', provider_refresh_token='ghr_1', "
     f"access_token='{AT}', refresh_token='{RT}', user=User(id='7f3b'))",
+    "supabase-py's response": f"AuthResponse(user=User(id='7f3b', user_metadata={{'name': 'Ada'}}, factors=None), "
+    f"session=Session(access_token='{AT}', refresh_token='{RT}', user=User(user_metadata={{}})))",
+    "supabase-py's response, printed": f"user=User(id='7f3b', user_metadata={{'name': 'Ada'}}) "
+    f"session=Session(access_token='{AT}', refresh_token='{RT}', user=User(user_metadata={{}}))",
+    "supabase-py's response as a dictionary": "{'user': {'id': '7f3b', 'user_metadata': {}, 'created_at': "
+    "datetime.datetime(2024, 1, 1, 0, 0, tzinfo=TzInfo(UTC))}, "
+    f"'session': {{'access_token': '{AT}', 'refresh_token': '{RT}', 'user': {{'user_metadata': {{}}}}}}}}",
+    "Python assignments": f'at = "{AT}"\nrt = "{RT}"',
+    "a Python assignment": f'at, rt = "{AT}", "{RT}"',
+    "shell assignments": f"at={AT};rt={RT}",
+    "a Python call": f'supabase.auth.set_session("{AT}", "{RT}")',
+    "a magic": f"%supabase_set_session {AT} {RT}",
+    "JavaScript's names in JSON": json.dumps({"accessToken": AT, "refreshToken": RT}),
+    "a bulleted list": f"- {AT}\n- {RT}",
+    "a bulleted list of a word processor": f"•\t{AT}\n•\t{RT}",
+    "a numbered list": f"1. {AT}\n2) {RT}",
+    "PowerShell": "$session = New-Object Microsoft.PowerShell.Commands.WebRequestSession\n"
+    + "".join(
+        f'$session.Cookies.Add((New-Object System.Net.Cookie("{NAME}.{number}", "{part}", "/", "localhost")))\n'
+        for number, part in enumerate(CHUNKS)
+    )
+    + 'Invoke-WebRequest -UseBasicParsing -Uri "http://localhost/" `\n-WebSession $session `\n-Headers @{\n'
+    '"method"="GET"\n  "scheme"="http"\n}',
+    "PowerShell: a header": f'Invoke-WebRequest -Headers @{{"a"="b"; "Cookie"="{NAME}={COOKIE}"}}',
+    "Chrome's console: localStorage": f"Storage {{theme: 'dark', {NAME}: '{JSON}', length: 2}}",
+    "an address from HTML": f"https://app.example.com/#access_token={AT}&amp;refresh_token={RT}&amp;type=x",
+    "an address from Slack": f"<https://app.example.com/#access_token={AT}&refresh_token={RT}|app.example.com>",
     "zero-width characters": f"\u200b\ufeff{AT}\u200d \u2060{RT}\u200b",
     "soft hyphens": f"{AT[:50]}\u00ad{AT[50:]}\u00a0{RT}",
     "smart quotes": f"“{AT}”, “{RT}”",

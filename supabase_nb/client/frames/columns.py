@@ -115,8 +115,11 @@ def _kind(values: list[Any]) -> str:
     types = set(map(type, values)) - {type(None)}
     kinds = {_KIND_OF_TYPE[kind] for kind in types}
     if kinds == {"int"}:
-        largest = max(abs(value) for value in values if value is not None)
-        return "int" if largest <= _EXACT_IN_A_FLOAT else "bigint" if largest < _INT64 else "decimal"
+        given = [value for value in values if value is not None]
+        lowest, highest = min(given), max(given)
+        if lowest >= -_EXACT_IN_A_FLOAT and highest <= _EXACT_IN_A_FLOAT:
+            return "int"
+        return "bigint" if lowest >= -_INT64 and highest < _INT64 else "decimal"
     if "text" in kinds and {value for value in values if type(value) is str} <= _NOT_FINITE:
         kinds = kinds - {"text"} | {"special"}
     if "int" in kinds and any(type(value) is int and abs(value) > _EXACT_IN_A_FLOAT for value in values):
@@ -186,13 +189,18 @@ def as_json(values: Iterable[Any]) -> list[str | None]:
 
 
 def are_flat_lists(values: Iterable[Any]) -> bool:
-    """Whether these are lists of simple values of one type, which other libraries have a type for."""
+    """Whether these are lists of simple values of one type, which other libraries have a type for.
+
+    They have none for integers of more than 64 bits.
+    """
     types = set()
     for value in values:
         if value is not None:
             if type(value) is not list:
                 return False
             types |= set(map(type, value))
+            if any(type(item) is int and not -_INT64 <= item < _INT64 for item in value):
+                return False
     types.discard(type(None))
     return len(types) <= 1 and not types & {dict, list, Decimal}
 

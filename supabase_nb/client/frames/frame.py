@@ -63,6 +63,13 @@ def _library(as_: str, dtype_backend: str | None) -> Library:
     raise ValueError('as_ is "pandas", "polars" or "pyarrow".')
 
 
+def _names(key: Any) -> tuple[str, ...]:
+    names = (key,) if isinstance(key, str) or not isinstance(key, Sequence) else key
+    if not all(isinstance(name, str) and name for name in names):
+        raise TypeError('key is the name of a column, or a list of names, such as ["day", "station"].')
+    return tuple(names)
+
+
 class _FrameBuilder:
     """One call of `frame`."""
 
@@ -91,7 +98,7 @@ class _FrameBuilder:
         self._kinds: dict[str, str] = {}
         self._unordered: list[str] = []  # columns that the server can't sort by
         if key:
-            self._key = (key,) if isinstance(key, str) else tuple(key)
+            self._key = _names(key)
         elif known is not None:
             self._key = known.key
         elif not query.aggregates:
