@@ -12,7 +12,7 @@ from .arguments import SupabaseUsageError
 from .text import word
 
 if TYPE_CHECKING:
-    from .paste import Pair
+    from .paste_findings import Pair
 
 
 def can_show_form() -> bool:

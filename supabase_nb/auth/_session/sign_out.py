@@ -137,8 +137,7 @@ class SignOut:
                 if says_expired(error) and not expired and pending.session.refresh_token:
                     expired = True
                     continue
-                # It has already ended (``tests/wire/sign-out.json``: "logout: again"), or nothing can be
-                # done.
+                # It has already ended (``tests/wire/sign-out.json``: "logout: again"), or can't be ended.
                 logger.info("the server did not accept the sign-out: %s", error)
             return True
         return True
