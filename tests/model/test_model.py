@@ -114,8 +114,11 @@ class Rotation(RuleBasedStateMachine):
         return usable[number % len(usable)] if usable else None
 
     def note(self, session: Session | None) -> None:
-        """Tokens that a user could have copied into a cell."""
-        if session is not None:
+        """Tokens that a user could have copied into a cell, and that the server still accepts.
+
+        A kernel that hasn't looked at the storage yet may still have a session that another one has signed out.
+        """
+        if session is not None and self.world.server.sessions[session.session_id or ""].alive:
             self.pairs.append(session.to_wire())
 
     # -- kernels come and go ------------------------------------------------------------------------------
