@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -17,6 +18,9 @@ from supabase_nb import AuthClient, AuthResponse, Session, User
 from supabase_nb.models import AuthOtpResponse, SessionResponse, UserResponse
 
 theirs: Any = pytest.importorskip("supabase_auth.types")
+dumps = pytest.mark.skipif(
+    sys.version_info < (3, 11), reason="there it is supabase_auth 2.33, whose factors have no phone"
+)
 WIRE = Path(__file__).parents[1] / "wire"
 
 
@@ -59,6 +63,7 @@ RICH = made.user(
 )
 
 
+@dumps
 def test_users_have_their_dumps() -> None:
     assert len(USERS) > 20
     for wire in [*USERS, RICH]:
@@ -69,6 +74,7 @@ def test_users_have_their_dumps() -> None:
         assert json.loads(ours.model_dump_json()) == json.loads(their.model_dump_json())
 
 
+@dumps
 def test_sessions_and_responses_have_their_dumps() -> None:
     assert len(SESSIONS) > 20
     for wire in [*SESSIONS, made.session() | {"user": RICH, "provider_token": "a-providers-token"}]:
@@ -92,12 +98,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@dumps
 @pytest.mark.parametrize("name", OPTIONS)
 def test_dumps_take_the_usual_options(name: str) -> None:
     their, ours = theirs.User.model_validate(RICH), User.from_wire(RICH)
     assert ours.model_dump(**OPTIONS[name]) == their.model_dump(**OPTIONS[name])
 
 
+@dumps
 def test_the_older_names_of_dumps_work_too() -> None:
     their, ours = theirs.User.model_validate(RICH), User.from_wire(RICH)
     with warnings.catch_warnings():
