@@ -128,16 +128,18 @@ class StoredSession(NamedTuple):
 
     def is_later_than(self, pair: TokenPair) -> bool:
         """Whether this is a later rotation of the tokens' session."""
-        if not pair.refresh_token:
+        session = self.session
+        same = (pair.refresh_token, pair.access_token) == (session.refresh_secret, session.access_secret)
+        if same or not pair.refresh_token:
             return False
         if self.is_spent(pair.refresh_token):
             return True
-        mine, theirs = self.session.issued_at, tokens.number(pair.claims, "iat")
-        own = self.pair.refresh_token
+        mine, theirs = session.issued_at, tokens.number(pair.claims, "iat")
+        own = session.refresh_secret
         if pair.refresh_token == own:
             # Only the access token may be older, or unreadable.
             return theirs is None or (mine is not None and mine > theirs)
-        if pair.session_id is None or pair.session_id != self.session.session_id:
+        if pair.session_id is None or pair.session_id != session.session_id:
             return False
         ours, supplied = tokens.counter_of(own), tokens.counter_of(pair.refresh_token)
         if ours is not None and supplied is not None:
