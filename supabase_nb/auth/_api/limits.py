@@ -24,7 +24,15 @@ async def in_time(seconds: float | None, coroutine: Coroutine[Any, Any, _T]) -> 
     Raises:
         asyncio.TimeoutError: It took longer.
     """
-    if sys.version_info < (3, 11):
-        return await asyncio.wait_for(coroutine, seconds)
-    async with asyncio.timeout(seconds):  # needs no task of its own
-        return await coroutine
+    if sys.version_info >= (3, 11):
+        async with asyncio.timeout(seconds):
+            return await coroutine
+    task = asyncio.get_running_loop().create_task(coroutine)
+    try:
+        await asyncio.wait((task,), timeout=seconds)
+        if task.done():
+            return task.result()
+    finally:
+        task.cancel()  # has no effect if it is done
+        del task  # otherwise its exception would keep itself alive through this frame
+    raise asyncio.TimeoutError
