@@ -49,7 +49,7 @@ class Database:
         )
 
     def close(self) -> None:
-        """Delete all tables."""
+        """Close the database, which deletes its tables."""
         self._db.close()
 
     def create(self, table: Table, rows: Iterable[Sequence[Any]] = ()) -> None:

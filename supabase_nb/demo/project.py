@@ -92,6 +92,12 @@ class Project:
         """The data API's tables, created on first use."""
         return seeds.tables()
 
+    def close(self) -> None:
+        """Close the databases."""
+        self.store.close()
+        if "tables" in vars(self):
+            self.tables.close()
+
     @property
     def issuer(self) -> str:
         """The ``iss`` claim."""

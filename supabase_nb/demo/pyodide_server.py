@@ -102,4 +102,4 @@ def _stop(project: Any) -> None:
     global _server
     _server = None
     browser.apps_in_page.pop(_ORIGIN, None)
-    project.store.close()
+    project.close()

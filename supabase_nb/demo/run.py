@@ -159,7 +159,7 @@ def serve(options: Options, state_dir: Path, ready: Callable[[DemoServer, Callab
     with contextlib.ExitStack() as stack:
         stack.callback(lock.release)
         project = Project(options, state_dir)
-        stack.callback(project.store.close)
+        stack.callback(project.close)
         listener = stack.enter_context(listen(options, project.keys.port))
         port = listener.getsockname()[1]
         project.keys.save(port=port)
