@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from model.kernels import Kernel, World
-from model.test_model import NOTICES, PART, SCHEDULES, SETTINGS, Jitter
+from model.test_model import PART, SCHEDULES, SETTINGS, Jitter, Mistake
 
 from supabase_nb.auth._session.session_store import SessionStore
 from supabase_nb.auth._session.stored_session import TokenPair
@@ -218,18 +218,47 @@ def test_no_schedule_loses_a_session(part: int) -> None:
     run_state_machine_as_test(Sharing, settings=SETTINGS)
 
 
-@pytest.mark.parametrize(
-    ("owner", "name", "wrong"),
-    [
-        (SessionStore, "_key_of", lambda self, session_id: f"{self._project}-session"),
-        (SessionStore, "find", lambda self, pair: self.read()),
-        (SessionStore, "_names_of", lambda self, session_id, index: set()),
-    ],
-    ids=["one record for all sessions", "only the name's session is looked at", "names are not followed"],
-)
-def test_a_store_that_does_it_wrong_is_noticed(
-    owner: type, name: str, wrong: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(owner, name, wrong)
-    with pytest.raises((AssertionError, AuthError)):
-        run_state_machine_as_test(Sharing, settings=NOTICES)
+def begin(state: Sharing) -> None:
+    state.begin(version=1, reuse_interval=10.0)
+
+
+MISTAKES = {
+    "one record for all sessions": Mistake(
+        SessionStore,
+        "_key_of",
+        lambda self, session_id: f"{self._project}-session",
+        [
+            begin,
+            lambda state: state.sign_in(number=0, user="ada"),
+            lambda state: state.each_session_is_found_again(name="work"),
+            Sharing.what_other_clients_read_is_the_newest,
+        ],
+    ),
+    "only the name's session is looked at": Mistake(
+        SessionStore,
+        "find",
+        lambda self, pair: self.read(),
+        [
+            begin,
+            lambda state: state.each_session_is_found_again(name=""),
+            lambda state: state.restore(number=0, old=0, kind="as it is"),
+            lambda state: state.sign_in(number=0, user="ada"),
+            lambda state: state.each_session_is_found_again(name=""),
+        ],
+    ),
+    "names are not followed": Mistake(
+        SessionStore,
+        "_names_of",
+        lambda self, session_id, index: set(),
+        [
+            begin,
+            lambda state: state.each_session_is_found_again(name="work"),
+            Sharing.what_other_clients_read_is_the_newest,
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_store_that_does_it_wrong_is_noticed(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    MISTAKES[mistake].is_noticed(Sharing, monkeypatch)
