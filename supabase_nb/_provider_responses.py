@@ -33,7 +33,7 @@ class OAuthResponse(ModelDump):
 
 @dataclass(frozen=True)
 class SSOResponse(ModelDump):
-    """What `sign_in_with_sso` returns: the address of the organisation's sign-in page.
+    """What `sign_in_with_sso` returns: the address of the organization's sign-in page.
 
     Source: ``SSOResponse`` of supabase_auth.
 

@@ -224,7 +224,7 @@ def mask(text: str, values: Iterable[Secret] | None = None) -> str:
 
 
 def mask_colored(text: str) -> str:
-    """`mask` for text with ANSI colours. If a colour code splits a value, the text loses its colours."""
+    """`mask` for text with ANSI colors. If a color code splits a value, the text loses its colors."""
     plain = _COLOR.sub("", text)
     masked, clean = mask(text), mask(plain)
     return masked if _COLOR.sub("", masked) == clean else clean

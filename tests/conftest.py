@@ -146,7 +146,7 @@ def proxy(server: DemoServer) -> Iterator[FaultProxy]:
 
 @pytest.fixture
 def world() -> World:
-    """The modelled server and a virtual clock; nothing is refreshed in the background."""
+    """The modeled server and a virtual clock; nothing is refreshed in the background."""
     from model.kernels import World
 
     return World(MemoryStorage(), version=1, reuse_interval=10.0, offset=0.0)

@@ -164,7 +164,7 @@ def test_a_refresh_takes_over_what_the_claims_say_of_the_user(auth: AuthClient, 
 
 
 @pytest.mark.parametrize("expired", [False, True])
-def test_a_restored_session_is_recognised_by_its_claims(
+def test_a_restored_session_is_recognized_by_its_claims(
     expired: bool, auth: AuthClient, server: DemoServer, make_auth: Callable[..., AuthClient]
 ) -> None:
     session = signed_in(auth).session

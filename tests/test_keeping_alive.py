@@ -1,7 +1,7 @@
 """A session that cannot be lost: outages, clocks, crossings, and what other clients get wrong.
 
 Three ways to look: the embedded server behind a proxy that fails as told; one or two clients on a virtual
-clock against the modelled server, where nothing waits; and processes of their own (`tests/faults/`).
+clock against the modeled server, where nothing waits; and processes of their own (`tests/faults/`).
 """
 
 from __future__ import annotations
@@ -106,12 +106,12 @@ def renewed(auth: AuthClient, before: str) -> Callable[[], bool]:
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    """The modelled server and a virtual clock."""
+    """The modeled server and a virtual clock."""
 
     return World(MemoryStorage(), version=1, reuse_interval=10.0, offset=0.0)
 
 
-def modelled(world: World, lifetime: int = 3600) -> Kernel:
+def modeled(world: World, lifetime: int = 3600) -> Kernel:
     """A kernel there, signed in."""
     world.server.lifetime = lifetime
     kernel = Kernel(world)
@@ -212,7 +212,7 @@ def test_threads_tasks_and_requests_share_one_exchange(
 
 
 def test_a_tick_makes_one_exchange(world: World) -> None:
-    kernel = modelled(world)
+    kernel = modeled(world)
     world.time += 3580
     kernel.tick()
     kernel.tick()
@@ -227,7 +227,7 @@ def test_a_tick_makes_one_exchange(world: World) -> None:
 def test_yesterdays_tokens_after_two_rotations_do_no_harm(kind: str, version: int, world: World) -> None:
     """The used token is never sent, and the other notebook's session continues."""
     world.server.version = version
-    one = modelled(world)
+    one = modeled(world)
     assert one.session is not None
     yesterday = one.session.to_wire()
     for _ in range(2):
@@ -257,7 +257,7 @@ def made_pair(access_token: str, refresh_token: str) -> Any:
 
 
 def test_used_tokens_are_bounded_and_both_ends_are_kept(world: World) -> None:
-    kernel = modelled(world)
+    kernel = modeled(world)
     assert kernel.session is not None
     tokens = [kernel.session.refresh_token]
     for _ in range(600):
@@ -283,7 +283,7 @@ def test_used_tokens_are_bounded_and_both_ends_are_kept(world: World) -> None:
 def test_renewed_within_five_seconds_of_recovery(seconds: float, answer: str, world: World) -> None:
     """cases.md: 503 for 13, 19, 27 s when the refresh is due. On a virtual clock, ten times each."""
     for _ in range(10):
-        kernel = modelled(world)
+        kernel = modeled(world)
         kernel.always = answer
         begin = world.time = world.time + 3541
         assert not run(world, kernel, begin + seconds)
@@ -297,7 +297,7 @@ def test_renewed_within_five_seconds_of_recovery(seconds: float, answer: str, wo
 
 
 def test_a_long_outage_is_asked_about_every_half_minute_and_ends_by_the_next_try(world: World) -> None:
-    kernel = modelled(world)
+    kernel = modeled(world)
     begin = world.time = world.time + 3541
     kernel.always = "503"
     run(world, kernel, begin + 120)
@@ -395,7 +395,7 @@ def test_a_server_that_hangs_is_waited_for_no_longer_than_its_limit(
 def test_retry_after_is_honoured(form: str, world: World) -> None:
     """By the server's clock where it is a date, whatever the local one says."""
     world.offset = 7200.0
-    kernel = modelled(world)
+    kernel = modeled(world)
     kernel.always, kernel.retry_after = "429", (form, 40.0)
     begin = world.time = world.time + 3541
     run(world, kernel, begin + 35)
@@ -411,7 +411,7 @@ def test_retry_after_is_honoured(form: str, world: World) -> None:
 
 
 def test_a_retry_after_of_years_is_an_hour(world: World) -> None:
-    kernel = modelled(world)
+    kernel = modeled(world)
     kernel.always, kernel.retry_after = "429", ("seconds", 10.0**12)
     begin = world.time = world.time + 3541
     run(world, kernel, begin + 100)
@@ -422,7 +422,7 @@ def test_a_retry_after_of_years_is_an_hour(world: World) -> None:
 
 def test_in_an_outage_a_valid_session_is_returned_at_once(world: World) -> None:
     """And not asked for anew with every call: the background does that."""
-    kernel = modelled(world)
+    kernel = modeled(world)
     kernel.always = "drop"
     world.time += 3541
     kernel.tick()
@@ -844,7 +844,7 @@ def test_a_clock_that_is_two_hours_off_costs_one_exchange_at_most(
     offset: float, start: str, world: World
 ) -> None:
     """cases.md: 28 s of 20 s tokens with a `get_session` a second; none of them is refused."""
-    kernel = modelled(world, lifetime=20)
+    kernel = modeled(world, lifetime=20)
     assert kernel.session is not None
     pair = (kernel.session.access_token, kernel.session.refresh_token)
     world.offset = offset
@@ -852,7 +852,7 @@ def test_a_clock_that_is_two_hours_off_costs_one_exchange_at_most(
         kernel.kill()
     if start == "expired pair":
         world.time += 25
-    kernel = modelled(world, lifetime=20) if start == "sign in" else Kernel(world)
+    kernel = modeled(world, lifetime=20) if start == "sign in" else Kernel(world)
     if start.endswith("pair"):
         world.storage.remove("sb-abcd-auth-token")
         kernel.set_session(made_pair(*pair))
@@ -872,7 +872,7 @@ def test_a_clock_that_is_two_hours_off_costs_one_exchange_at_most(
 @pytest.mark.parametrize("jump", [7200.0, -7200.0])
 @pytest.mark.parametrize("date", [True, False])
 def test_a_clock_that_is_set_while_it_runs(jump: float, date: bool, world: World) -> None:
-    kernel = modelled(world)
+    kernel = modeled(world)
     world.dates = date
     world.offset = jump
     for _ in range(40):
@@ -886,7 +886,7 @@ def test_a_clock_that_is_set_while_it_runs(jump: float, date: bool, world: World
 
 def test_a_machine_that_slept_unnoticed_by_its_steady_clock(world: World) -> None:
     """A virtual machine that was paused: only the wall clock has moved on."""
-    kernel = modelled(world)
+    kernel = modeled(world)
     before = kernel.session
     world.time += 3700
     world.steady_shift -= 3700
@@ -909,7 +909,7 @@ def test_a_laptop_wakes_over_the_expiry(
 def test_a_wrong_date_of_a_proxy_causes_no_loop(offset: float, world: World) -> None:
     """The `Date` header may be another machine's; the auth server's own time is in the tokens."""
     world.date_offset = offset
-    one = modelled(world, lifetime=20)
+    one = modeled(world, lifetime=20)
     other = Kernel(world)
     other.restore()
     begin = world.time

@@ -94,7 +94,7 @@ _COOKIE = cookie(access_token=jwt(**SESSION), refresh_token=word())
         (f"x = '{jwt(**SESSION).rpartition('.')[0]}.signature'", ""),
     ],
 )
-def test_cells_and_the_scanner_recognise_the_same(text, secret):
+def test_cells_and_the_scanner_recognize_the_same(text, secret):
     assert mask(text) == text.replace(secret, "*" * len(secret))
     assert [text[found.start : found.end] for found in find(text)] == [secret] * bool(secret)
     if secret:

@@ -42,7 +42,7 @@ JWKS = "GET /auth/v1/.well-known/jwks.json"
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    """The modelled server and a virtual clock."""
+    """The modeled server and a virtual clock."""
 
     return World(MemoryStorage(), version=1, reuse_interval=10.0, offset=0.0)
 

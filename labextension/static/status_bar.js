@@ -52,7 +52,7 @@
   }
 
   /**
-   * The item: a coloured dot and text.
+   * The item: a colored dot and text.
    * @param {any} Widget
    */
   function statusItem(Widget) {

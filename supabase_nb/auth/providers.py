@@ -111,13 +111,13 @@ def sign_in_with_sso(
     skip_http_redirect: bool | None = None,
     captcha_token: str | None = None,
 ) -> SSOResponse:
-    """Start a sign-in with an organisation (SAML). Returns the address to open in a browser.
+    """Start a sign-in with an organization (SAML). Returns the address to open in a browser.
 
     Pass the address that the browser returns to to `sign_in_with_url`.
 
     Args:
         credentials: The arguments as a dictionary.
-        domain: The organisation's domain; or
+        domain: The organization's domain; or
         provider_id: the id of its identity provider.
         redirect_to: Where the browser returns to; must be one of the project's redirect URLs.
         skip_http_redirect: Return the address instead of a redirect (the default).

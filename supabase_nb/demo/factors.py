@@ -1,4 +1,4 @@
-"""Second factors: enrolment, challenges and codes of an authenticator app (``mfa``)."""
+"""Second factors: enrollment, challenges and codes of an authenticator app (``mfa``)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .sign_out_button import SignOutButton
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-# The displays' amber. Text colours have enough contrast on light and dark pages.
+# The displays' amber. Text colors have enough contrast on light and dark pages.
 _STYLE = """<style>
 .sb-cells { box-sizing: border-box; max-width: 600px; margin: 2px; border: 1px solid #b26a0066;
   border-radius: 10px; overflow: hidden; font-size: 13px; line-height: 1.5; overflow-wrap: anywhere }

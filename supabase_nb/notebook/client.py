@@ -19,7 +19,7 @@ class Displays:
 
     @property
     def badge(self) -> Display:
-        """The status, as text, shape and colour."""
+        """The status, as text, shape and color."""
         return self._display("badge")
 
     @property

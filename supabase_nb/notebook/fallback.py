@@ -21,7 +21,7 @@ SHAPES: Mapping[str, str] = {
     "expired": "✕",
     "closed": "⊖",
 }
-#: ANSI colours of the states.
+#: ANSI colors of the states.
 _COLORS: Mapping[str, str] = {
     "signed_out": "2",
     "restoring": "36",
@@ -58,7 +58,7 @@ def line(view: View, *, color: bool = False) -> str:
 
     Args:
         view: The state (`describe`); email and ids are shortened here.
-        color: With ANSI colours.
+        color: With ANSI colors.
     """
     status = view["status"]
     state = f"{SHAPES[status]} {word(f'status.{status}')}"
@@ -154,7 +154,7 @@ def next_step(view: View) -> str | None:
 
 
 def wants_color() -> bool:
-    """Whether the terminal supports colours (https://no-color.org)."""
+    """Whether the terminal supports colors (https://no-color.org)."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and sys.stdout.isatty()
 
 

@@ -4,7 +4,7 @@
 |---|---|
 | two tokens, in one text or in two fields | ``eyJ… abc…``, ``('eyJ…', 'abc…')``; broken lines are joined |
 | the same in a list or in Python | ``- eyJ…``, ``1. eyJ…``, ``at = "eyJ…"``, ``set_session("eyJ…", …)`` |
-| labelled tokens | ``access_token: eyJ…``, ``SB_REFRESH_TOKEN=…``, Firefox's "Parsed Value", a ``repr`` |
+| labeled tokens | ``access_token: eyJ…``, ``SB_REFRESH_TOKEN=…``, Firefox's "Parsed Value", a ``repr`` |
 | a stored session | JSON or a Python dict; alone, quoted, or nested in a list or an object |
 | an entry of local storage | ``sb-…-auth-token`` and the JSON, with a tab, ``:`` or ``=`` between them |
 | a cookie | ``base64-…`` or URL-encoded JSON; alone, with its name, in a table, in a ``Cookie:`` header |

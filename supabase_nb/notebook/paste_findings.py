@@ -27,7 +27,7 @@ class Findings:
     #: A cookie's name -> its parts by number.
     parts: dict[str, dict[int, Secret]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    #: The number of fields with only an unlabelled access token.
+    #: The number of fields with only an unlabeled access token.
     alone: int = 0
 
     def __len__(self) -> int:

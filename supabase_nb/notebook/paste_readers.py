@@ -39,7 +39,7 @@ _ENTRY = re.compile(r"(?<![\w.-])([\w.-]{1,128})[\"']? ?([\t:=]) ?|\{")
 _OBJECT = re.compile(r"\"?\{\s{0,40}[\"}]")
 _PART = re.compile(r"(.+)\.(\d{1,2})")
 _ROW, _BARE = re.compile(r"[^\t\r\n]*"), re.compile(r"[\"']?([^\s;,\"'\\^]*)")
-_LABELLED = re.compile(
+_LABELED = re.compile(
     r"""(?<![A-Za-z0-9_-]) (?:\w{0,40}supabase_|(?:sb|user|session)_)? (access|refresh)[_ -]?token
         \\?["'`]? \s{0,8} [:=] \s{0,8} (?:b(?=["']))?(\\?["'`]|) ([A-Za-z0-9_.-]+) (?![A-Za-z0-9_.+/~%])\2""",
     re.VERBOSE | re.IGNORECASE | re.ASCII,
@@ -54,7 +54,7 @@ _CAMEL_CASE = {"accessToken": "access_token", "refreshToken": "refresh_token"}
 # In the repr of supabase-py's response, the user comes before the session.
 _SESSION = re.compile(r"\bsession['\"]?(?:=|: ?)(?:Session\(|\{)")
 _POWERSHELL_COOKIE = re.compile(r'System\.Net\.Cookie\("([^"]{1,128})", "([^"]*)"')
-# What is around unlabelled tokens in a list or in Python.
+# What is around unlabeled tokens in a list or in Python.
 _AROUND = re.compile(
     r"(?<!\S)(?:(?:[*•–-]|\d{1,2}[.)])(?=\s)|%?[\w.]{0,40}set_session\b|(?:at|rt) ?[:=]|at, rt =)"
 )
@@ -103,7 +103,7 @@ def _read(found: Findings, text: str, depth: int) -> None:
         _read_address(found, text)
         return
     text = _POWERSHELL_COOKIE.sub(r"\1=\2; ", text).replace("@{", " ")  # @{} is PowerShell's dictionary
-    _read_labelled(found, _read_entries(found, text, depth))
+    _read_labeled(found, _read_entries(found, text, depth))
     if len(found):
         return
     if text.startswith(("{", "[", "%7B")):
@@ -223,7 +223,7 @@ def _read_entry(found: Findings, name: str, value: Any, depth: int) -> None:
     ):
         _read_value(found, value, depth)
     elif "auth-token" in value and depth > 0:
-        _read_labelled(found, _read_entries(found, value, depth))
+        _read_labeled(found, _read_entries(found, value, depth))
 
 
 def _read_entries(found: Findings, text: str, depth: int) -> str:
@@ -306,11 +306,11 @@ def _decoded(text: str) -> str | None:
         return None
 
 
-def _read_labelled(found: Findings, text: str) -> None:
+def _read_labeled(found: Findings, text: str) -> None:
     text = _SESSION.split(text, 1)[-1].partition("_metadata")[
         0
     ]  # the following keys may be from the metadata
-    for kind, _, value in _LABELLED.findall(text):
+    for kind, _, value in _LABELED.findall(text):
         if kind.lower() == "access":
             found.add_access(value)
         elif is_refresh_token(Secret(value)):  # it may be truncated
@@ -361,7 +361,7 @@ def _address_problem(fields: Mapping[str, list[str]]) -> str:
 
 
 def _read_words(found: Findings, text: str) -> None:
-    """Read unlabelled tokens, without any other text."""
+    """Read unlabeled tokens, without any other text."""
     text = _AROUND.sub(" ", text.translate(_STRAIGHT).replace(";", " "))
     parts = [clean(part).reveal() for part in _SEPARATORS.split(text)]
     words = [part for part in parts if part and part != "Bearer"]

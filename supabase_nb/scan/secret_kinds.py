@@ -268,7 +268,7 @@ def _near(text: str, tokens: list[Finding]) -> Iterator[Finding]:
         span = refresh_token_after(text, token.end)
         if span and not _PLACEHOLDER.search(text, *span):
             yield Finding(*span, "refresh token", "beside an access token")
-    for start, end in _neighbourhoods(tokens):
+    for start, end in _neighborhoods(tokens):
         # Beyond the end, so that no word is cut off.
         for near in _NEAR.finditer(text, start, end + 200):
             if near.start() < end and looks_like_refresh_token(near[0]) and not _PLACEHOLDER.search(near[0]):
@@ -278,7 +278,7 @@ def _near(text: str, tokens: list[Finding]) -> Iterator[Finding]:
                 yield Finding(*near.span("value"), "refresh token", "near an access token")
 
 
-def _neighbourhoods(tokens: list[Finding]) -> list[tuple[int, int]]:
+def _neighborhoods(tokens: list[Finding]) -> list[tuple[int, int]]:
     """The spans to search for refresh tokens, without overlaps."""
     places: list[tuple[int, int]] = []
     for token in tokens:

@@ -50,7 +50,7 @@ test("words", () => {
   assert.equal(translate(WORDS, "no such key"), "no such key");
 });
 
-test("how light a colour is", () => {
+test("how light a color is", () => {
   assert.ok((lightness("rgb(255, 255, 255)") ?? 0) > 0.99);
   assert.equal(lightness("rgb(0, 0, 0)"), 0);
   assert.ok((lightness("rgb(33, 33, 33)") ?? 1) < 0.5);

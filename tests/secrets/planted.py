@@ -16,7 +16,7 @@ from supabase_nb.demo import DemoServer
 
 #: Tokens and base64 are words of these. Most of what is searched says the same words again and again.
 _WORDS = re.compile(rb"[\w+/=.-]{8,}")
-#: What is found of a token: enough to use it, or enough to recognise it.
+#: What is found of a token: enough to use it, or enough to recognize it.
 Needle = tuple[str, str]
 Found = dict[tuple[str, str], set[Needle]]
 

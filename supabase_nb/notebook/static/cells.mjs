@@ -13,7 +13,7 @@
 export const CELL_MASK = "***";
 const RUN = /[A-Za-z0-9_.-]+/g;
 const WORD = /[A-Za-z0-9]/;
-// Prefixes that look like part of a value: \n, \x22, "; %22; a colour's 31m.
+// Prefixes that look like part of a value: \n, \x22, "; %22; a color's 31m.
 const ESCAPE_PREFIXES = {
   "\\": /^(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[a-z])/,
   "%": /^[0-9a-fA-F]{2}/,

@@ -203,7 +203,7 @@ export function signInForm(words, channel, callbacks) {
     );
   }
 
-  function labelledField(/** @type {Method["fields"][number]} */ made) {
+  function labeledField(/** @type {Method["fields"][number]} */ made) {
     const key = `form.${method.name}.${made.word}`;
     const label = h("label", { for: `sb-form-${made.word}-${number}` }, translate(words, key));
     const hint = words[`${key}.hint`];
@@ -237,7 +237,7 @@ export function signInForm(words, channel, callbacks) {
     body.setAttribute("aria-labelledby", `sb-tab-${method.name}-${number}`);
     const help = h("p", { class: "sb-help" }, translate(words, "form.private"));
     body.replaceChildren(
-      ...method.fields.map(labelledField),
+      ...method.fields.map(labeledField),
       help,
       ...(method.name === "tokens" ? [whereToFindTokens()] : []),
     );

@@ -47,7 +47,7 @@ import { formatDuration, formatTime, h, setText, svg, translate } from "./shared
 /** How long an overdue refresh still counts as automatic, in ms. */
 const LATE_MS = 15_000;
 
-/** One shape per state, so that they differ without colours. @type {Record<string, string>} */
+/** One shape per state, so that they differ without colors. @type {Record<string, string>} */
 const SHAPES = {
   signed_out: '<circle cx="8" cy="8" r="5.25" class="sb-stroke"/>',
   restoring: '<circle cx="8" cy="8" r="5.25" class="sb-stroke"/><path d="M8 2.75a5.25 5.25 0 0 1 0 10.5z"/>',
@@ -79,7 +79,7 @@ function stateIcon(className = "sb-shape") {
 }
 
 /**
- * The status as a word with a shape and a colour. Screen readers announce it, but not every second.
+ * The status as a word with a shape and a color. Screen readers announce it, but not every second.
  * @param {Words} words
  * @returns {Part}
  */

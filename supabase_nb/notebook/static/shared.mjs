@@ -216,7 +216,7 @@ function isDark(element) {
 }
 
 /**
- * The lightness of a CSS colour, 0 to 1; `null` if it is transparent.
+ * The lightness of a CSS color, 0 to 1; `null` if it is transparent.
  * @param {string} color as computed: `rgb(…)` or `rgba(…)`
  */
 export function lightness(color) {
