@@ -42,7 +42,7 @@ MEANINGS = {
     "oauth_client_refused": "The session belongs to an app of the project's OAuth server that has a secret.",
     "otp_expired": "The code or link was already used, or has expired.",
     "over_email_send_rate_limit": "The project has sent too many emails recently.",
-    "over_request_rate_limit": "Too many requests came from this address.",
+    "over_request_rate_limit": "Too many requests came from this IP address.",
     "provider_disabled": "The project doesn't allow this provider.",
     "reauthentication_needed": "The session is older than a day, so changing the password requires a code.",
     "reauthentication_not_valid": "The code is wrong, was already used, or has expired.",
@@ -101,14 +101,14 @@ OWN = {
         "Request a new link with this client and open that one.",
     ),
     "no_credentials": (
-        "The address contains neither a code nor tokens.",
-        "Copy the whole address, including everything after `#` or `?`.",
+        "The URL contains neither a code nor tokens.",
+        "Copy the whole URL, including everything after `#` or `?`.",
     ),
     "no_key": ("No key for the project was found.", "Pass `--key`, or set `SUPABASE_KEY`."),
     "no_url": ("No project URL was found.", "Pass the URL, set `SUPABASE_URL`, or use `--demo`."),
     "paste": (
         "The pasted text is incomplete, is not a session, or contains two sessions.",
-        "Paste both tokens, a stored session, its cookies, or the address of a magic link. "
+        "Paste both tokens, a stored session, its cookies, or the URL that a magic link led to. "
         "See [Sign in](sign-in.md#paste-them).",
     ),
     "oauth_registration_disabled": (
@@ -128,7 +128,7 @@ OWN = {
         "Run `%supabase_sign_in` again, with `--paste` if the browser runs on another machine.",
     ),
     "state_mismatch": (
-        "The address that the browser returned to belongs to another sign-in.",
+        "The URL that the browser returned to belongs to another sign-in.",
         "Start again, and finish in the window that opens.",
     ),
     "storage_open_to_others": (

@@ -24,7 +24,7 @@
       return;
     }
     message.textContent =
-      "Your notebook didn't respond. If its form is still waiting, copy this page's address and paste it there, below " +
+      "Your notebook didn't respond. If its form is still waiting, copy this page's URL and paste it there, below " +
       '"Did you end up on a different page?". Otherwise, close this window and start again.';
     button.hidden = false;
   };
@@ -34,7 +34,7 @@
       message.textContent = "Copied. Paste it into the form in your notebook, then close this window.";
     } catch {
       // The browser refuses, as it does without TLS: show the address instead.
-      message.textContent = "Copy this address and paste it into the form in your notebook.";
+      message.textContent = "Copy this URL and paste it into the form in your notebook.";
       field.value = address.href;
       field.hidden = false;
       field.select();

@@ -49,7 +49,7 @@ def callback_error(fields: Mapping[str, Secret]) -> errors.AuthApiError | None:
 def no_credentials_error() -> errors.AuthError:
     """The error for a callback URL without tokens or a code."""
     return errors.AuthError(
-        "This address contains neither a code nor tokens. Copy the whole address, including everything "
+        "This URL contains neither a code nor tokens. Copy the whole URL, including everything "
         "after the ? or #.",
         code="no_credentials",
     )

@@ -77,7 +77,7 @@ class BrowserSignIn:
         fields = parse_callback(secret)
         if not self._has_nonce(secret, fields):
             raise errors.AuthError(
-                "This address belongs to another sign-in. Start again, and finish in the window that opens.",
+                "This URL belongs to another sign-in. Start again, and finish in the window that opens.",
                 code="state_mismatch",
             )
         refused = callback_error(fields)

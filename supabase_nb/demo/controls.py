@@ -107,6 +107,6 @@ def welcome(call: Call) -> Response:
     """``GET /demo/welcome``: the default target of links."""
     return html_page(
         "Demo auth server",
-        "<h1>Signed in</h1><p>The address of this page contains a session of the demo server. "
-        "Copy the address and paste it into the form in your notebook.</p>",
+        "<h1>Signed in</h1><p>The URL of this page contains a session of the demo server. "
+        "Copy the URL and paste it into the form in your notebook.</p>",
     )

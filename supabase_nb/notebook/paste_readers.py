@@ -333,7 +333,7 @@ def _read_address(found: Findings, text: str) -> None:
         for name, values in parse_qs(parts.fragment.lstrip("/?")).items():
             fields.setdefault(name, []).extend(values)
     except ValueError:
-        found.problems.append("This address can't be read. Copy the whole address again.")
+        found.problems.append("This URL can't be read. Copy the whole URL again.")
         return
     tokens = [
         {to_token(value) for value in fields.get(f"{kind}_token", ())} for kind in ("access", "refresh")
@@ -350,14 +350,14 @@ def _address_problem(fields: Mapping[str, list[str]]) -> str:
     if {"error", "error_description", "error_code"} & set(fields):
         reason = redaction.safe_text(fields.get("error_description", [""])[0], 200).rstrip(".")
         return (
-            f"This address says that the sign-in failed{': ' if reason else ''}{reason}. "
+            f"This URL says that the sign-in failed{': ' if reason else ''}{reason}. "
             "Ask for a new link, or sign in again."
         )
     if "code" in fields:
-        return "This address contains a code instead of tokens. Run %supabase_sign_in --link to use it."
+        return "This URL contains a code instead of tokens. Run %supabase_sign_in --link to use it."
     if "token_hash" in fields or "token" in fields:
-        return "This link has not been opened yet. Open it, then copy the address of the page."
-    return "There are no tokens in this address. Copy the whole address, including everything after the #."
+        return "This link has not been opened yet. Open it, then copy the URL of the page that opens."
+    return "There are no tokens in this URL. Copy the whole URL, including everything after the #."
 
 
 def _read_words(found: Findings, text: str) -> None:

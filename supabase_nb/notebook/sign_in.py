@@ -33,19 +33,19 @@ def _add_sign_in_arguments(parser: MagicParser) -> None:
     how.add_argument("--provider", metavar="P", help="sign in with a provider, such as github")
     how.add_argument("--oauth", action="store_true", help="sign in with the project's own OAuth 2.1 server")
     how.add_argument(
-        "--link", action="store_true", help="sign in with the address of the page that a link opened"
+        "--link", action="store_true", help="sign in with the URL of the page that a link opened"
     )
     how.add_argument("--anonymous", action="store_true", help="sign in as a new anonymous user")
     parser.add_argument("--client-id", metavar="ID", help="with --oauth: the ID of a registered client")
     parser.add_argument(
         "--paste",
         action="store_true",
-        help="print the address to open, and ask for the address that you end up on",
+        help="print the URL to open, and ask for the URL that you end up on",
     )
 
 
 def _sign_in(magics: SupabaseMagics, args: argparse.Namespace) -> AuthResponse | None:
-    """Sign in. Asks for the password, code or address in a hidden prompt, so don't write it in the cell.
+    """Sign in. Asks for the password, code or URL in a hidden prompt, so don't write it in the cell.
 
     In a notebook, --provider opens the panel's form, where you complete the sign-in.
 
@@ -66,7 +66,7 @@ def _sign_in(magics: SupabaseMagics, args: argparse.Namespace) -> AuthResponse |
         response = auth.sign_in_anonymously()
     elif args.link:
         response = auth.sign_in_with_url(
-            prompts.ask("Address of the page that the link opened (not shown): ")
+            prompts.ask("URL of the page that the link opened (not shown): ")
         )
     elif args.provider and not args.paste and _is_interactive_notebook():
         magics.show(client, open_form=True, provider=args.provider)
@@ -135,7 +135,7 @@ def _with_identifier(auth: AuthClient, who: str, *, code: bool) -> AuthResponse:
 
     shown = mask_email(who) if "@" in who else who[-3:].rjust(6, "•")
     print(f"Sent to {shown}. The message contains a code, a link, or both.")  # noqa: T201
-    answer = prompts.ask("Code, or address of the page that the link opened (not shown): ")
+    answer = prompts.ask("Code, or URL of the page that the link opened (not shown): ")
     return sign_in_with_code(auth, identifier, answer)
 
 

@@ -43,7 +43,7 @@ WORDS: dict[str, str] = {
     "panel.retry": "Retry now",
     "panel.sign_out": "Sign out",
     "panel.asked": "Asking the kernel…",
-    "panel.busy": "A cell is running. This will happen when it ends.",
+    "panel.busy": "A cell is running. This will happen when it finishes.",
     "panel.refreshed": "Refreshed.",
     "panel.signed_out_now": "Signed out.",
     "panel.stop": "Stop",
@@ -55,8 +55,8 @@ WORDS: dict[str, str] = {
     "panel.secret_key": "This client uses a secret key: requests without a user's token bypass Row Level "
     "Security.",
     # Below "Where do I find these?"
-    "form.where.close": "Then close the app's tab, without signing out there. If it stays open, both refresh "
-    "this session, and the auth server may end it. To avoid this, sign in here instead.",
+    "form.where.close": "Then close the app's tab, but don't sign out there. If the tab stays open, the app and this "
+    "notebook both refresh the session, and the auth server may end it. To avoid this, sign in here instead.",
     # The second factor, in the panel
     "factor.title": "Second factor",
     "factor.code": "Enter the six digits from your authenticator app",
@@ -134,9 +134,9 @@ WORDS: dict[str, str] = {
     "form.code": "Email code",
     "form.code.who": "Email or phone",
     "form.code.code": "Code",
-    "form.code.code.hint": "(or the address that the link opened)",
+    "form.code.code.hint": "(or the URL that the link opened)",
     "form.code.send": "Send code",
-    "form.code.sent": "Code sent. Enter it here, or paste the address that the link opened.",
+    "form.code.sent": "Code sent. Enter it here, or paste the URL that the link opened.",
     "form.code.submit": "Sign in",
     "form.code.empty": "Enter your email (or phone number).",
     "form.tokens": "Paste tokens",
@@ -156,9 +156,9 @@ WORDS: dict[str, str] = {
     "form.where.cookies.how": "Copy sb-…-auth-token. If there are two, .0 and .1, copy both and paste them "
     "together, or one per field.",
     "form.where.link": "Magic link",
-    "form.where.link.how": "Copy the address that the link opened, including everything after the #.",
+    "form.where.link.how": "Copy the URL that the link opened, including everything after the #.",
     "form.sent": "Sending to the kernel…",
-    "form.busy": "A cell is running. This will be checked when it ends.",
+    "form.busy": "A cell is running. This will be checked when it finishes.",
     "form.checking": "Checking with the auth server…",
     "form.failed": "That didn't work. Try again.",
     "form.signed_in": "Signed in as {who}.",
@@ -172,21 +172,21 @@ WORDS: dict[str, str] = {
     "form.provider.anonymous": "Continue as an anonymous user",
     "form.provider.waiting": "Waiting for you to sign in with {provider}",
     "form.provider.asking": "Asking the kernel…",
-    "form.provider.busy": "A cell is running. This continues when it ends.",
-    "form.provider.window": "Finish in the window that has opened.",
+    "form.provider.busy": "A cell is running. This will continue when it finishes.",
+    "form.provider.window": "Continue in the window that has opened.",
     "form.provider.blocked": "Your browser didn't open a window. Click the button to open the sign-in page.",
     "form.provider.closed": "The window was closed, or this page lost track of it. If you haven't "
-    "finished, open it again.",
+    "finished signing in, open it again.",
     "form.provider.open": "Open sign-in page",
     "form.provider.again": "Open again",
     "form.provider.elsewhere": "Did you end up on a different page?",
-    "form.provider.redirect": "If so, the project doesn't allow this notebook's address yet. Add it in "
+    "form.provider.redirect": "If so, the project doesn't allow this notebook's URL yet. Add it in "
     "the project's settings, at Authentication → URL Configuration → Redirect URLs:",
     "form.provider.unreachable": "If the kernel runs on another machine, that page can't load. Paste "
-    "its address anyway.",
-    "form.provider.address": "Address of that page",
+    "its URL anyway.",
+    "form.provider.address": "URL of that page",
     "form.provider.address.hint": "(to finish here anyway)",
-    "form.provider.address.empty": "Paste the whole address of the page that you ended up on.",
+    "form.provider.address.empty": "Paste the whole URL of the page that you ended up on.",
     "form.provider.submit": "Sign in",
     "form.provider.timeout": "The sign-in wasn't finished within five minutes. Try again.",
     "form.provider.over": "This sign-in has ended. Start again.",
@@ -202,12 +202,12 @@ WORDS: dict[str, str] = {
     "then run %supabase_set_session $ACCESS_TOKEN $REFRESH_TOKEN.",
     # Signing in with a browser
     "browser.open": "Opening your browser to sign in with {provider}. If it doesn't open, visit:\n{url}",
-    "browser.visit": "Open this in a browser and sign in:\n{url}\nIf the page that you end up on says "
-    "that you're signed in, press Enter. Otherwise, paste its address here, even if the page fails to load.",
+    "browser.visit": "Open this URL in a browser and sign in:\n{url}\nIf the page that you end up on says "
+    "that you're signed in, press Enter. Otherwise, paste its URL here, even if the page fails to load.",
     "browser.wait": "Waiting for you to sign in. Press Ctrl-C to stop.",
-    "browser.prompt": "Address of the final page (not shown): ",
+    "browser.prompt": "URL of the final page (not shown): ",
     "browser.timeout": "The browser did not return within five minutes. Run %supabase_sign_in again. "
-    "Add --paste if it ended on another page or runs on another machine.",
+    "Add --paste if it ended up on another page or runs on another machine.",
     "browser.done": "You're signed in as {who}",
     "browser.failed": "You're not signed in",
     "browser.back": "Close this tab and return to your notebook.",
@@ -220,13 +220,13 @@ WORDS: dict[str, str] = {
     "mfa.key": "Can't scan it? Type this key into the app:",
     "mfa.private": "Neither is saved in this notebook.",
     "mfa.waiting": "Waiting for the kernel…",
-    "mfa.added": "The app was added. To verify its code in a new session, run %supabase_mfa.",
+    "mfa.added": "The app was added. In a new session, run %supabase_mfa to verify its code.",
     "mfa.cancelled": "The app was not added. Run %supabase_mfa --enroll to try again.",
     "mfa.snapshot": "The QR code of a new authenticator app was shown here. It isn't saved in this notebook.",
     # The notice about tokens in cells
     "cells.sign_out": "Sign out everywhere",
     "cells.asked": "Signing out…",
-    "cells.busy": "Waiting for the running cell to end or for the auth server…",
+    "cells.busy": "Waiting for the running cell to finish or for the auth server…",
     "cells.signed_out": "Signed out everywhere: all sessions of {who} have ended. An access token that "
     "was already issued works until it expires.",
     "cells.no_client": "No client in this notebook is signed in as the user of these tokens. Sign in "

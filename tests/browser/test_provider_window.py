@@ -99,7 +99,7 @@ def test_on_a_hub_the_window_comes_back_and_closes(
     panel = open_form(page)
     popup = click_provider(page, panel)
     expect(panel).to_contain_text("Waiting for you to sign in with GitHub")
-    expect(panel).to_contain_text("Finish in the window that has opened.")
+    expect(panel).to_contain_text("Continue in the window that has opened.")
     with popup.expect_event("close"):
         choose(popup, "grace@example.com")
     expect(panel).to_have_attribute("data-status", "active")
@@ -171,11 +171,11 @@ def test_an_address_that_is_not_listed_is_named_and_the_one_it_ended_on_pasted(
         expect(panel.locator(".sb-elsewhere code")).to_have_text(
             f"{hub.url}/lab/extensions/supabase-nb/static/**"
         )
-        field = panel.get_by_label("Address of that page")
+        field = panel.get_by_label("URL of that page")
         field.fill("http://127.0.0.1/nothing")
         field.press("Enter")
         expect(panel.locator(".sb-problem")).to_contain_text(
-            "This address contains neither a code nor tokens."
+            "This URL contains neither a code nor tokens."
         )
         expect(field).to_have_value("")
         field.fill(address)
@@ -203,7 +203,7 @@ def test_where_the_window_cannot_reach_the_notebook_its_address_is_copied(
     popup.get_by_role("button", name="Copy address").click()
     expect(popup.get_by_text("Copied.")).to_be_visible()
     panel.get_by_text("Did you end up on a different page?").click()
-    field = panel.get_by_label("Address of that page")
+    field = panel.get_by_label("URL of that page")
     field.focus()
     page.bring_to_front()
     page.keyboard.press("Control+v")
@@ -246,7 +246,7 @@ def test_refused_closed_cancelled_and_begun_again(
 
     # Cancelled while the window is open.
     popup = click_provider(page, panel, "Google")
-    expect(panel).to_contain_text("Finish in the window")
+    expect(panel).to_contain_text("Continue in the window")
     with popup.expect_event("close"):
         panel.get_by_role("button", name="Cancel").click()
     expect_nothing_open(page)
@@ -336,7 +336,7 @@ def test_two_notebooks_at_once_get_a_session_each(
         run_all(at)
         panel = open_form(at)
         popup = click_provider(at, panel)
-        expect(panel).to_contain_text("Finish in the window")
+        expect(panel).to_contain_text("Continue in the window")
         opened.append((at, panel, popup))
     people = ["grace@example.com", "ada@example.com"]
     for (_, _, popup), who in zip(opened, people, strict=True):
@@ -363,10 +363,10 @@ def test_a_running_cell_and_a_restarted_kernel(
     panel = page.locator(".sb[data-kind=token_entry]")
     expect(page.locator(".jp-OutputArea").last).to_contain_text("it runs")
     popup = click_provider(page, panel)
-    expect(panel).to_contain_text("A cell is running. This continues when it ends.")
+    expect(panel).to_contain_text("A cell is running. This will continue when it finishes.")
     expect(popup.locator("body")).to_contain_text("A cell is running.")
     flag.touch()
-    expect(panel).to_contain_text("Finish in the window")
+    expect(panel).to_contain_text("Continue in the window")
     with popup.expect_event("close"):
         page.evaluate("() => void jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     expect(panel.locator(".sb-form")).to_be_hidden()
@@ -475,13 +475,13 @@ def test_every_state_theme_and_width(
             title.evaluate("title => { title.textContent = 'Sign in to abcd.supabase.co' }")
             panel.screenshot(path=PICTURES / "sign-in-providers.png")
         popup = click_provider(page, panel)
-        expect(panel).to_contain_text("Finish in the window")
+        expect(panel).to_contain_text("Continue in the window")
         look("waiting")
         popup.close()
         expect(panel).to_contain_text("The window was closed")
         expect(panel.locator(".sb-elsewhere code")).to_be_visible()
-        panel.get_by_label("Address of that page").press("Enter")
-        expect(panel.locator(".sb-problem")).to_contain_text("Paste the whole address")
+        panel.get_by_label("URL of that page").press("Enter")
+        expect(panel.locator(".sb-problem")).to_contain_text("Paste the whole URL")
         look("closed")
         panel.get_by_role("button", name="Cancel").click()
         page.evaluate("window.open = () => null")

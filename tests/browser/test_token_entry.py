@@ -199,7 +199,7 @@ def test_a_running_cell_is_waited_for_and_one_submission_is_one_request(
     form.get_by_label("Access token").focus()
     paste(page, f"{at} {rt}")
     expect(form.locator(".sb-form .sb-message")).to_have_text(
-        "A cell is running. This will be checked when it ends."
+        "A cell is running. This will be checked when it finishes."
     )
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")

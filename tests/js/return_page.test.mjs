@@ -84,7 +84,7 @@ test("without a notebook that responds, the page's address can be copied", async
   assert.equal(page.button.hidden, true);
   page.wait();
   assert.equal(page.button.hidden, false);
-  assert.match(page.p.textContent, /copy this page's address/);
+  assert.match(page.p.textContent, /copy this page's URL/);
   await page.button.onclick();
   assert.equal(copied, address);
   assert.equal(page.input.hidden, true);

@@ -129,7 +129,7 @@ def test_many_threads_bring_one_submission(client, given):
     [
         ("", "", "The input is empty"),
         (AT, AT, "These are two access tokens"),
-        (f"https://x.co/#access_token={AT}", "", "no tokens in this address"),
+        (f"https://x.co/#access_token={AT}", "", "no tokens in this URL"),
         (None, 7, ""),
         ({"a": AT}, [RT], ""),
     ],

@@ -202,7 +202,7 @@ def test_the_qr_code_is_a_message_and_nothing_of_it_is_saved(
     assert re.fullmatch("[A-Z2-7]{32}", key)
     assert over == {
         "type": "over",
-        "text": "The app was added. To verify its code in a new session, run %supabase_mfa.",
+        "text": "The app was added. In a new session, run %supabase_mfa to verify its code.",
     }
     assert len(published) == 2
     saved = unquote(repr(published)) + "".join(line.states) + ran.text

@@ -116,8 +116,8 @@ def by_provider(lab: SearchedLab, form: Any, planted: Planted) -> None:
                 while not any("&code=" in address or "?code=" in address for address in came):
                     popup.wait_for_timeout(50)
                 form.get_by_text("Did you end up on a different page?").click()
-                form.get_by_label("Address of that page").fill(came[-1])
-                form.get_by_label("Address of that page").press("Enter")
+                form.get_by_label("URL of that page").fill(came[-1])
+                form.get_by_label("URL of that page").press("Enter")
         page.context.unroute("**/returned.js")
         for address in came:
             fields = dict(parse_qsl(urlsplit(address).query))
