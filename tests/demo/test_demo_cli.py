@@ -25,6 +25,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.strip() == f"supabase-nb {__version__}"
 
 
+def test_it_runs_as_a_module() -> None:
+    ran = subprocess.run([sys.executable, "-m", "supabase_nb", "--version"], capture_output=True, text=True)
+    assert (ran.stdout, ran.returncode) == (f"supabase-nb {__version__}\n", 0)
+
+
 def test_help_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["serve", "--help"])
