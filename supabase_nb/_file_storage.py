@@ -233,7 +233,7 @@ def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
         locked = True
     except Timeout:
         if timeout > 0:
-            logger.warning("another kernel has had the lock of the stored session for %.0f s", timeout)
+            logger.warning("another kernel has held the lock on the stored session for %.0f s", timeout)
     except (OSError, NotImplementedError) as error:
         # In a read-only folder, or on a file system without locks, reading still works.
         reason = _error_text(error) if isinstance(error, OSError) else type(error).__name__

@@ -1,4 +1,4 @@
-"""The command line: ``supabase-nb serve | stop | status``."""
+"""The command line: ``supabase-nb serve | stop | status | scan``."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         ("stop", "stop the embedded auth server and keep its state", _stop),
         ("status", "show whether the embedded auth server is running, and its address", _status),
     ):
-        command = commands.add_parser(name, help=text, description=text)
+        command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         _add_state(command)
         command.set_defaults(run=run)
     if importlib.util.find_spec("supabase_nb.scan") is not None:
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_state(command: argparse.ArgumentParser) -> None:
-    text = f"folder of the state (default: ${STATE_VARIABLE}, or {default_state_dir()})"
+    text = f"folder for the server's state (default: ${STATE_VARIABLE}, or {default_state_dir()})"
     command.add_argument("--state", type=_folder, metavar="DIR", help=text.replace("%", "%%"))
 
 

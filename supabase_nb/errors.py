@@ -4,7 +4,7 @@ AuthError
 ├── AuthApiError               the auth server rejected the request; ``code`` says why
 │   ├── AuthInvalidCredentials wrong email, password or one-time code (*)
 │   ├── AuthWeakPassword       ``reasons`` says why (*)
-│   ├── AuthImplicitGrantRedirectError  the address of a link or provider reports an error (*)
+│   ├── AuthImplicitGrantRedirectError  the URL that a link or provider led to reports an error (*)
 │   ├── AuthSessionMismatch    the tokens belong to different users
 │   └── UserDoesntExist        the token matches no user (*)
 ├── CustomAuthError            base class of these and of those marked (*), as in supabase_auth
@@ -52,7 +52,7 @@ NEXT_STEPS: Mapping[str, str] = {
     "insufficient_aal": "Run %supabase_mfa to verify your second factor.",
     "invalid_client": "Pass the session's access token too. It names the app that the session belongs to.",
     "invalid_credentials": "Check the email address and the password.",
-    "invalid_grant": "Sign in again and restore the new tokens.",
+    "invalid_grant": "Sign in again, or restore a session from newer tokens.",
     "manual_linking_disabled": "Enable manual linking in the project's settings.",
     "mfa_challenge_expired": "Try again. A challenge is valid for five minutes.",
     "mfa_factor_name_conflict": "Choose another friendly_name.",
@@ -70,9 +70,9 @@ NEXT_STEPS: Mapping[str, str] = {
     "provider_disabled": "Enable the provider in the project's settings, or use another one.",
     "reauthentication_needed": "Call auth.reauthenticate(), then pass the code from the email as nonce.",
     "reauthentication_not_valid": "Request a new code with auth.reauthenticate().",
-    "refresh_token_already_used": "The session was refreshed elsewhere. Sign in again and restore the new "
-    "tokens.",
-    "refresh_token_not_found": "Sign in again and restore the new tokens.",
+    "refresh_token_already_used": "The session was refreshed elsewhere. Sign in again, or restore it from "
+    "its newest tokens.",
+    "refresh_token_not_found": "Sign in again, or restore a session from newer tokens.",
     "same_password": "Choose a password that differs from the old one.",
     "saml_provider_disabled": "Enable single sign-on in the project's settings, or sign in another way.",
     "session_expired": "Sign in again. The project limits how long a session can last.",
@@ -180,10 +180,10 @@ class AuthInvalidCredentials(AuthApiError, CustomAuthError):
 
 
 class AuthImplicitGrantRedirectError(AuthApiError, CustomAuthError):
-    """The address that a link or provider led to says that the sign-in failed.
+    """The URL that a link or provider led to says that the sign-in failed.
 
     Attributes:
-        details: ``error`` and ``code`` from that address.
+        details: ``error`` and ``code`` from that URL.
     """
 
     name = "AuthImplicitGrantRedirectError"

@@ -230,7 +230,8 @@ class KeyringStorage:
         except Exception as error:  # noqa: BLE001
             failure = type(error).__name__
         raise AuthStorageError(
-            f"The session could not be {done}: the keyring reported {failure}. Unlock it, or use a file."
+            f"The session could not be {done}: the keyring reported {failure}. "
+            "Unlock it, or use --storage file."
         )
 
     def version(self, key: str) -> object:

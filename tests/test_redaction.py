@@ -102,7 +102,7 @@ def test_a_refresh_token_beside_an_access_token_is_redacted(write):
 @pytest.mark.parametrize(
     "text",
     [
-        "Invalid Refresh Token: Already Used. Sign in again and restore the new tokens.",
+        "Invalid Refresh Token: Already Used. Sign in again, or restore a session from newer tokens.",
         "The refresh token is missing, and the access token has expired.",
         "refresh_token_already_used",
         "refresh_token=None",

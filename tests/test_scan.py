@@ -222,7 +222,7 @@ def in_widget_buffer(nb):
 @pytest.mark.parametrize(
     ("plant", "place"),
     [
-        (in_source, "cell 2, source: refresh token (beside an access token)"),
+        (in_source, "cell 2, source: refresh token (next to an access token)"),
         (in_source_text, "cell 1, source: secret key"),
         (in_stream, "cell 2, output 1: access token (project abcd, expired 2023-11-14)"),
         (in_result, "cell 2, output 1: refresh token"),
@@ -400,7 +400,7 @@ def test_histories(scan, tmp_path, wal):
     with closing(history(path, "import os", long, wal=wal)) as kernel:
         code, said = scan(path)
         assert code == 1
-        assert f"{path}: session 1, line 2 (source_raw): refresh token (beside an access token)" in said
+        assert f"{path}: session 1, line 2 (source_raw): refresh token (next to an access token)" in said
         scan("--fix", path)
         assert scan(path) == (0, "")
         rows = kernel.execute("SELECT source FROM history ORDER BY line").fetchall()

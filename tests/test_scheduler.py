@@ -142,7 +142,7 @@ def test_a_client_without_a_due_time_is_skipped(
     scheduler.register(other)
     wait_until(lambda: other.done == 1)
     assert broken.done == 0
-    wait_until(lambda: "could not say what is due" in caplog.text)
+    wait_until(lambda: "could not find out when a client is due" in caplog.text)
     broken.broken = False
 
 

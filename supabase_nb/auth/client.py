@@ -174,8 +174,8 @@ class AuthClient(traitlets.HasTraits):
                 None if getattr(self.storage, "prompts", False) else CALL_TIMEOUT, async_fn()
             )
         raise errors.AuthRetryableError(
-            "The call took too long. What it has already sent may still take effect. Check the network, and "
-            "try again.",
+            "The call timed out. A request that it already sent may still take effect. Check the network, "
+            "and try again.",
             code="network",
         )
 

@@ -175,6 +175,4 @@ def stop_server(state_dir: Path | None = None) -> bool:
         with FileLock(folder / "serve.lock", timeout=10):
             return True
     except Timeout:
-        raise DemoServerError(
-            f"the demo server (process {server.pid}) doesn't stop; end that process"
-        ) from None
+        raise DemoServerError(f"the demo server doesn't stop; end its process ({server.pid})") from None

@@ -220,7 +220,7 @@ class Gate:
                 slow = ApiError(
                     408,
                     "request_timeout",
-                    "The request's body came too slowly",
+                    "The request body arrived too slowly",
                     headers={"connection": "close"},
                 )
                 refusal = slow.response(headers.get("x-supabase-api-version"))
@@ -238,13 +238,15 @@ class Gate:
         version = headers.get("x-supabase-api-version")
         if not _LOOPBACK.fullmatch(headers.get("host", "")):
             # A web page whose domain resolves to 127.0.0.1 (DNS rebinding).
-            text = "This server answers only to 127.0.0.1 and localhost"
+            text = "This server responds only to requests for 127.0.0.1 or localhost"
             return ApiError(421, "validation_failed", text).response(version)
         if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
             return Response(status_code=204, headers=_preflight(headers) if trusted else None)
         if path.startswith("/demo/"):
             if not trusted:
-                return ApiError(403, "validation_failed", "Not from another site").response(version)
+                return ApiError(403, "validation_failed", "Requests from other sites are refused").response(
+                    version
+                )
         elif time.monotonic() < project.down_until:
             project.stats["outage"] += 1
             return answer({"message": "An invalid response was received from the upstream server"}, 503)
@@ -286,7 +288,7 @@ async def _read_body(headers: Headers, receive: Receive) -> bytes:
     while True:
         message: dict[str, Any] = dict(await receive())
         if message["type"] == "http.disconnect":
-            raise ApiError(400, "bad_json", "The request ended early")
+            raise ApiError(400, "bad_json", "The request body ended early")
         body += message.get("body", b"")
         if len(body) > MAX_BODY:
             raise too_large

@@ -41,7 +41,7 @@ def add_name_argument(parser: MagicParser) -> None:
 def _add_connect_arguments(parser: MagicParser) -> None:
     add_name_argument(parser)
     parser.add_argument("url", nargs="?", metavar="URL", help="the project's URL (default: SUPABASE_URL)")
-    parser.add_argument("--key", metavar="K", help="its publishable or anon key (default: SUPABASE_KEY, …)")
+    parser.add_argument("--key", metavar="K", help="its publishable (anon) key (default: SUPABASE_KEY, …)")
     parser.add_argument("--auth-url", metavar="U", help="the auth server's address, if not URL/auth/v1")
     parser.add_argument(
         "--storage",
@@ -64,7 +64,7 @@ def _add_connect_arguments(parser: MagicParser) -> None:
 
 
 def _connect(magics: SupabaseMagics, args: argparse.Namespace) -> Client:
-    """Connect to a Supabase project; the variable `supabase` holds the client.
+    """Connect to a Supabase project, and assign its client to the variable `supabase`.
 
     For example:
 
@@ -194,7 +194,8 @@ def _add_set_session_arguments(parser: MagicParser) -> None:
 def _set_session(magics: SupabaseMagics, args: argparse.Namespace) -> AuthResponse | None:
     """Restore a session from its access token and refresh token.
 
-    Pass two variables, or one that contains both tokens. Without arguments, a form opens.
+    Pass two variables, or one that contains both tokens. Without arguments, a form opens, or
+    in a terminal, hidden prompts.
 
     For example:
 
@@ -311,11 +312,15 @@ def _sign_out(magics: SupabaseMagics, args: argparse.Namespace) -> None:
 
 
 def _add_debug_arguments(parser: MagicParser) -> None:
-    parser.add_argument("state", choices=("on", "off"), help="on: show errors with their traceback")
+    parser.add_argument(
+        "state",
+        choices=("on", "off"),
+        help="on: show errors with their traceback; off: only their message (default)",
+    )
 
 
 def _debug(magics: SupabaseMagics, args: argparse.Namespace) -> None:
-    """Show errors with their traceback, without tokens, or only their message.
+    """Show errors with their traceback (without tokens), or only their message.
 
     For example:
 

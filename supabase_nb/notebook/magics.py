@@ -32,7 +32,7 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C during a magic, shown in one line."""
 
     def _render_traceback_(self, *_: object) -> list[str]:
-        return ["Interrupted. The session is unchanged; you can run the cell again."]
+        return ["Interrupted. You can run the cell again."]
 
 
 class MagicFailed(RuntimeError):

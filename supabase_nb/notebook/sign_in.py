@@ -65,9 +65,7 @@ def _sign_in(magics: SupabaseMagics, args: argparse.Namespace) -> AuthResponse |
     elif args.anonymous:
         response = auth.sign_in_anonymously()
     elif args.link:
-        response = auth.sign_in_with_url(
-            prompts.ask("URL of the page that the link opened (not shown): ")
-        )
+        response = auth.sign_in_with_url(prompts.ask("URL of the page that the link opened (not shown): "))
     elif args.provider and not args.paste and _is_interactive_notebook():
         magics.show(client, open_form=True, provider=args.provider)
         return None

@@ -55,8 +55,9 @@ WORDS: dict[str, str] = {
     "panel.secret_key": "This client uses a secret key: requests without a user's token bypass Row Level "
     "Security.",
     # Below "Where do I find these?"
-    "form.where.close": "Then close the app's tab, but don't sign out there. If the tab stays open, the app and this "
-    "notebook both refresh the session, and the auth server may end it. To avoid this, sign in here instead.",
+    "form.where.close": "Then close the app's tab, but don't sign out there. If the tab stays open, the app "
+    "and this notebook both refresh the session, and the auth server may end it. To avoid this, sign in here "
+    "instead.",
     # The second factor, in the panel
     "factor.title": "Second factor",
     "factor.code": "Enter the six digits from your authenticator app",

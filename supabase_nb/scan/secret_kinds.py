@@ -80,7 +80,7 @@ _NEAR_NAMED = re.compile(
         (?P<value>[a-z2-7]{12})(?![A-Za-z0-9_.(-])""",
     re.VERBOSE | re.ASCII,
 )
-_ELSEWHERE = "named or beside an access token elsewhere"
+_ELSEWHERE = "named, or next to an access token, elsewhere"
 _PLACEHOLDER = re.compile(
     r"token|your|example|refresh|secret|removed|replace|dummy|x{4}|\.{3}", re.IGNORECASE
 )
@@ -267,12 +267,12 @@ def _near(text: str, tokens: list[Finding]) -> Iterator[Finding]:
     for token in tokens:
         span = refresh_token_after(text, token.end)
         if span and not _PLACEHOLDER.search(text, *span):
-            yield Finding(*span, "refresh token", "beside an access token")
+            yield Finding(*span, "refresh token", "next to an access token")
     for start, end in _neighborhoods(tokens):
         # Beyond the end, so that no word is cut off.
         for near in _NEAR.finditer(text, start, end + 200):
             if near.start() < end and looks_like_refresh_token(near[0]) and not _PLACEHOLDER.search(near[0]):
-                yield Finding(*near.span(), "refresh token", "by its shape, near an access token")
+                yield Finding(*near.span(), "refresh token", "by its format, near an access token")
         for near in _NEAR_NAMED.finditer(text, start, end + 200):
             if near.start() < end and not _PLACEHOLDER.search(near["value"]):
                 yield Finding(*near.span("value"), "refresh token", "near an access token")

@@ -176,7 +176,7 @@ def test_what_the_panel_says(
     expect(retrying).to_contain_text("Valid for another 5:")
     expect(retrying.get_by_role("button", name="Retry now")).to_be_enabled()
     expect(expired).to_contain_text("ada.lovelace@example.com")
-    expect(expired).to_contain_text("Sign in again and restore the new tokens")
+    expect(expired).to_contain_text("Sign in again, or restore a session from newer tokens")
     expired.get_by_role("button", name="Sign in again").click()
     expect(expired.get_by_label("Email or phone")).to_be_focused()
     expired.get_by_role("button", name="Cancel").click()

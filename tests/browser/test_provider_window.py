@@ -174,9 +174,7 @@ def test_an_address_that_is_not_listed_is_named_and_the_one_it_ended_on_pasted(
         field = panel.get_by_label("URL of that page")
         field.fill("http://127.0.0.1/nothing")
         field.press("Enter")
-        expect(panel.locator(".sb-problem")).to_contain_text(
-            "This URL contains neither a code nor tokens."
-        )
+        expect(panel.locator(".sb-problem")).to_contain_text("This URL contains neither a code nor tokens.")
         expect(field).to_have_value("")
         field.fill(address)
         field.press("Enter")

@@ -132,7 +132,7 @@ def enact(auth: FakeAuth, status: str) -> FakeAuth:
         auth.session = make_session(auth.user, left=312)
     elif status == "expired":
         auth.last_error = AuthError(
-            "Invalid Refresh Token: Already Used. Sign in again and restore the new tokens.",
+            "Invalid Refresh Token: Already Used. Sign in again, or restore a session from newer tokens.",
             code="refresh_token_already_used",
         )
         auth.session = auth.next_refresh_at = None

@@ -137,7 +137,7 @@ class RefreshScheduler:
         try:
             due = client.due_in()
         except Exception:
-            logger.exception("internal error: a client could not say what is due")
+            logger.exception("internal error: could not find out when a client is due")
             return None
         if due is None or due > 0:
             if now >= state.not_before:
