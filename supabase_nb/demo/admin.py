@@ -68,7 +68,7 @@ def _email_taken() -> None:
 
 
 def _apply(call: Call, user: User, params: dict[str, Any]) -> None:
-    """Apply the given changes, and save the user."""
+    """Apply the given changes and save the user."""
     project, email = call.project, params["email"] and check_email(params["email"])
     if email and email != user.email:
         if project.store.user_by_email(email):

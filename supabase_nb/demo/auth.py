@@ -80,8 +80,8 @@ def signup(call: Call) -> Response:
         raise ApiError(400, "email_provider_disabled", "Email signups are disabled")
     known = store.user_by_email(email)
     if known is not None and (project.options.autoconfirm or known.confirmed):
-        # If addresses must be confirmed, the real server hides this from strangers: it responds with a user
-        # that doesn't exist.
+        # If addresses must be confirmed, the real server doesn't reveal that the user exists: it responds
+        # with an invented user.
         if project.options.autoconfirm:
             raise ApiError(422, "user_already_exists", "User already registered")
         fake = store.new_user(email, None, {}, role="")
@@ -96,7 +96,7 @@ def signup(call: Call) -> Response:
             mail_confirmation(call, user, params)
             return answer(user.wire())
         session = store.new_session(user, "password")
-    # Only this response's identity says so. The saved one says the opposite (``sessions-es256``).
+    # Only the identity in this response has this value. The saved one has the opposite (``sessions-es256``).
     user.doc["identities"][0]["identity_data"]["email_verified"] = True
     return project.session_answer(session)
 

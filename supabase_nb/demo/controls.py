@@ -92,7 +92,7 @@ def outbox(call: Call) -> Response:
 
 
 def session(call: Call) -> Response:
-    """``GET /demo/session?id=…``: whether this session is neither signed out nor revoked."""
+    """``GET /demo/session?id=…``: whether this session is still valid: neither signed out nor revoked."""
     return answer({"alive": call.project.store.alive(call.query("id"))})
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from .filters import INTEGERS, NUMBERS, Column, Refused, Table, condition, ordered, selected
 
-#: Who may read everything.
+#: The user who may read everything.
 SERVICE = "*"
 _MEDIA = re.compile(r"application/(?:json|vnd\.pgrst\.(?:object|array)(?:\+json)?)|text/csv|\*/\*")
 _QUOTED = re.compile(r'^$|[\s"\\(),]')
@@ -36,7 +36,7 @@ class Database:
     """Tables in memory.
 
     Args:
-        max_rows: The most rows of one answer, as ``db-max-rows`` (at Supabase: 1,000).
+        max_rows: The maximum number of rows in a response, like ``db-max-rows`` (at Supabase: 1,000).
     """
 
     def __init__(self, max_rows: int = 1000) -> None:
@@ -53,7 +53,7 @@ class Database:
         self._db.close()
 
     def create(self, table: Table, rows: Iterable[Sequence[Any]] = ()) -> None:
-        """Add a table. Values: int, str, bool, None; a number's or JSON's text for these types."""
+        """Add a table. Values are int, str, bool or None; for numbers and JSON, their text."""
         kinds = []
         for column in table.columns:
             kind = "INTEGER" if column.type in (*INTEGERS, "boolean") else "TEXT"
@@ -65,7 +65,7 @@ class Database:
         self.insert(table.name, rows)
 
     def insert(self, name: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Add rows, values in the columns' order."""
+        """Add rows, with values in the order of the columns."""
         marks = ", ".join("?" * len(self._tables[name].columns))
         with self._lock:
             self._db.execute("BEGIN")
@@ -73,7 +73,7 @@ class Database:
             self._db.execute("COMMIT")
 
     def delete(self, name: str, **equal: Any) -> None:
-        """Delete the rows with these values."""
+        """Delete the rows that have these values."""
         where = " AND ".join(f'"{column}" = ?' for column in equal)
         with self._lock:
             self._db.execute(f'DELETE FROM "{name}" WHERE {where}', list(equal.values()))
@@ -88,14 +88,14 @@ class Database:
         headers: Mapping[str, str],
         who: str | None,
     ) -> Answer:
-        """Answer ``GET`` or ``HEAD`` of a table.
+        """Respond to ``GET`` or ``HEAD`` for a table.
 
         Args:
-            method: The request's.
-            name: The table's.
-            parameters: The address's, in order.
-            headers: The request's; their names in lower case.
-            who: The user's id, `SERVICE`, or ``None``: a stranger.
+            method: The request's method.
+            name: The table's name.
+            parameters: The query parameters, in order.
+            headers: The request's headers, with lowercase names.
+            who: The user's id, `SERVICE`, or ``None`` for requests without a user.
         """
         try:
             return self._answer(method, name, parameters, headers, who)
@@ -195,7 +195,7 @@ def _media(accept: str) -> str:
 
 
 def _range(given: Mapping[str, str], header: str) -> tuple[int, int]:
-    """The first row, and the one after the last."""
+    """The positions of the first row and of the one after the last."""
     unlimited = 1 << 62
     text = "Requested range not satisfiable"
     offset = max(0, _number(given.get("offset", "0")))
@@ -224,7 +224,7 @@ def _number(text: str) -> int:
 def _where(table: Table, parameters: Sequence[tuple[str, str]], who: str | None) -> tuple[str, list[Any]]:
     parts: list[str] = []
     values: list[Any] = []
-    if table.owner and who != SERVICE:  # row level security, in one line
+    if table.owner and who != SERVICE:  # Row Level Security, in one line
         parts, values = [f'"{table.owner}" = ?'], [who]
     for name, text in parameters:
         if name not in _SHAPE:

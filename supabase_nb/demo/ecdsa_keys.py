@@ -1,4 +1,4 @@
-"""`asymmetric` for browsers: ES256 by the package ``ecdsa``, which is pure Python. Slow; for demos."""
+"""`asymmetric` for browsers: ES256 with the package ``ecdsa``, which is pure Python and slow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def new_jwk(algorithm: str) -> dict[str, Any]:
     """A new private key.
 
     Raises:
-        ValueError: Another algorithm than ES256.
+        ValueError: The algorithm isn't ES256.
     """
     if algorithm != "ES256":
         raise ValueError(f"{algorithm} is not available in a browser")

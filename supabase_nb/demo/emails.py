@@ -31,12 +31,12 @@ def new_link(
 
     Args:
         call: The request.
-        user: Whose.
+        user: The user.
         kind: ``signup``, ``invite``, ``magiclink``, ``recovery``, ``email_change_current`` or
             ``email_change_new``.
         redirect_to: Where the link leads afterwards.
-        pkce: The link gives a code instead of a session.
-        email: The address, when it isn't the user's yet.
+        pkce: Whether the link leads to a code instead of a session.
+        email: The address, if it isn't the user's yet.
     """
     store, address = call.project.store, email or user.email
     otp = f"{secrets.randbelow(10**6):06d}"
@@ -85,10 +85,10 @@ def _send(
 
     Args:
         call: The request.
-        user: Whose account it is about.
+        user: The user whose account it is about.
         kind: As in the link: ``signup``, ``magiclink``, ``recovery`` or ``email_change``.
-        params: With the fields of PKCE.
-        mails: The address for each kind of one-time token; default: one of this kind to the user.
+        params: The request's parameters, including the PKCE fields.
+        mails: The address for each kind of one-time token; by default, one of this kind to the user.
     """
     _check_mail_interval(call, user, kind)
     if not call.project.options.outbox:
@@ -226,10 +226,11 @@ def spend_nonce(call: Call, user: User, nonce: str) -> None:
 
 
 def _take(call: Call, kind: str, token_hash: str, message: str) -> tuple[User, bool]:
-    """Use a one-time token, and return its user.
+    """Use up a one-time token, and return its user.
 
     Returns:
-        The user, and whether that confirms the change: a new address may need the present one's word as well.
+        The user, and whether this completes the change: a new address may need to be confirmed at the current
+        one too.
     """
     project, store = call.project, call.project.store
     several = {"email": ("confirmation", "recovery"), "email_change": _EMAIL_CHANGE}
@@ -244,7 +245,7 @@ def _take(call: Call, kind: str, token_hash: str, message: str) -> tuple[User, b
             raise ApiError(403, "otp_expired", message)
         if user.banned(store.now()):
             raise ApiError(403, "user_banned", "User is banned")
-        if row[1] in _EMAIL_CHANGE and "new_email" not in user.doc:  # an admin has changed the address since
+        if row[1] in _EMAIL_CHANGE and "new_email" not in user.doc:  # changed by an admin meanwhile
             raise ApiError(403, "otp_expired", message)
         db.execute("DELETE FROM one_time_tokens WHERE user_id = ? AND kind = ?", (user.id, row[1]))
         if row[1] in _EMAIL_CHANGE:
@@ -285,7 +286,7 @@ def verify(call: Call) -> Response:
         if params["type"] not in _VERIFIABLE:
             raise invalid("Invalid email verification type")
         token_hash, message = params["token_hash"], "Email link is invalid or has expired"
-    elif params["phone"] and not params["email"]:  # no user has a phone here
+    elif params["phone"] and not params["email"]:  # users have no phone numbers here
         check_phone(params["phone"])
         raise ApiError(403, "otp_expired", "Token has expired or is invalid")
     elif params["email"] and not params["phone"]:

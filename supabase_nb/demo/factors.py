@@ -53,7 +53,7 @@ def path_uuid(call: Call, name: str) -> str:
     """An id from the path.
 
     Raises:
-        ApiError: 404 ``validation_failed``: it isn't one.
+        ApiError: 404 ``validation_failed``: it isn't a UUID.
     """
     try:
         return str(uuid.UUID(call.request.path_params[name]))
@@ -187,7 +187,7 @@ def _spend(call: Call, factor_id: str, challenge_id: str, code: str) -> None:
             f"MFA challenge {challenge_id} has expired, verify against another challenge or create a new"
         )
         raise ApiError(422, "mfa_challenge_expired", f"{message} challenge.")
-    # An app's clock can be a step ahead or behind. The same code can be used again with a new challenge.
+    # An app's clock can be one step ahead or behind. The same code can be used again with a new challenge.
     if code not in [totp(row[2], store.now() + step * _PERIOD) for step in (-1, 0, 1)]:
         raise ApiError(422, "mfa_verification_failed", "Invalid TOTP code entered")
     with store.transaction() as db:

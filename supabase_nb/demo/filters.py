@@ -56,8 +56,8 @@ class Table:
         name: Its name.
         columns: Its columns.
         key: Its primary key; a view has none.
-        owner: The column with the id of the user who may read the row; empty: all may.
-        anon: Whether strangers may ask at all.
+        owner: The column with the id of the user who may read the row; empty: everyone may.
+        anon: Whether it can be read without signing in.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Table:
         """The column with this name.
 
         Raises:
-            Refused: There is none.
+            Refused: There is no such column.
         """
         for column in self.columns:
             if column.name == unquoted(name):

@@ -75,8 +75,8 @@ def sign_in_as(call: Call, account: Account, *, now: bool = False) -> User:
 
     Args:
         call: The request.
-        account: Who has signed in at the provider.
-        now: The answer shows the user as it was made, not as it is read back.
+        account: The account that was used at the provider.
+        now: The response shows the user as it was created, not as it is read from the database.
 
     Raises:
         ApiError: 422 ``signup_disabled``.

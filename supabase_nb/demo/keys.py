@@ -68,10 +68,10 @@ class Keys:
     """A project's keys, in a file that only its owner can read.
 
     Attributes:
-        anon_key: What a client sends as ``apikey``; no secret.
-        service_key: Stands for the service role.
+        anon_key: What a client sends as ``apikey``. Not a secret.
+        service_key: The key of the service role.
         jwt_secret: The HS256 secret.
-        port: Where the server listened last.
+        port: The port on which the server last listened.
     """
 
     def __init__(self, path: Path, *, algorithm: str = "ES256", jwt_secret: str | None = None) -> None:
@@ -124,12 +124,12 @@ class Keys:
         """Change the keys as in a project.
 
         Args:
-            what: ``standby``: a new key is in the JWKS, but signs nothing yet. ``rotate``: the standby
-                key (or a new one) signs from now on; the one before still verifies. ``revoke``: only the
-                current and standby keys stay, tokens of rotated ones are refused.
+            what: ``standby``: add a new key to the JWKS that doesn't sign yet. ``rotate``: sign with the
+                standby key (or a new one) from now on; the previous one still verifies. ``revoke``: keep
+                only the current and standby keys; tokens signed with rotated ones are refused.
 
         Raises:
-            ValueError: Another word, or the server signs with HS256.
+            ValueError: Another action, or the server signs with HS256.
         """
         if self.algorithm == "HS256":
             raise ValueError("the server signs with HS256: there is no JWKS")
@@ -173,11 +173,11 @@ class Keys:
         """Verify a token, and return its claims.
 
         Args:
-            token: From an ``Authorization`` header.
+            token: The token from an ``Authorization`` header.
             now: Unix time.
 
         Raises:
-            BadToken: In the order in which the real server looks: form, key, signature, times.
+            BadToken: The token is invalid. Checked in the real server's order: format, key, signature, times.
         """
         segments = token.split(".")
         if len(segments) != 3:

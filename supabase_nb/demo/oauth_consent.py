@@ -38,7 +38,7 @@ def authorize(call: Call) -> Response:
         raise ApiError(400, "oauth_client_not_found", "invalid client_id")
     if not target:
         raise invalid("redirect_uri is required")
-    if target not in found[0]["redirect_uris"]:  # exactly, ports included
+    if target not in found[0]["redirect_uris"]:  # exactly, including the port
         raise invalid("invalid redirect_uri")
     asked = {name: call.query(name) for name in _ASKED}
     asked["scope"] = asked["scope"] or "email"

@@ -196,7 +196,7 @@ def _id_claims(call: Call, user: User, client_id: str, asked: dict[str, str]) ->
     }
 
 
-# -- what a user and a client may ask ----------------------------------------------------------------------
+# -- information for users and clients ---------------------------------------------------------------------
 
 
 def userinfo(call: Call) -> Response:

@@ -1,4 +1,4 @@
-"""The look of the pages that people see: sign-in, consent, and the target of links."""
+"""The layout of the pages that users see: sign-in, consent, and the target of links."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ li { padding: .625rem 0; border-top: 1px solid #8885 }
 
 
 def html_page(title: str, body: str) -> HTMLResponse:
-    """A page with this title and body, which are HTML."""
+    """A page with this title and body, both HTML."""
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
     return HTMLResponse(f'<!doctype html><html lang="en">{head}<style>{_STYLE}</style>{body}</html>')

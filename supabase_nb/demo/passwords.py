@@ -13,7 +13,7 @@ if not IN_BROWSER:
     from argon2 import PasswordHasher
     from argon2.exceptions import InvalidHashError, VerificationError
 
-    # Far below what a real server should use, because a demo signs in often, on small machines.
+    # Far below what a real server should use, because demos sign in often, on small machines.
     _HASHER = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1)
 
 

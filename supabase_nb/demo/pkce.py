@@ -1,4 +1,4 @@
-"""PKCE flows: a challenge leads to a code, and the code with its verifier to a session."""
+"""PKCE flows: a challenge leads to a code, and the code together with its verifier to a session."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def new_flow(
 
     Args:
         call: The request.
-        user_id: Whose it is, if that is known.
-        params: With the fields of PKCE.
-        amr: How the user will have signed in.
-        redirect_to: Where it leads.
-        provider: The provider that is asked.
-        linking: Whether the provider's account is linked to this user.
+        user_id: The user, if known.
+        params: The request's parameters, including the PKCE fields.
+        amr: The authentication method.
+        redirect_to: Where the browser returns to.
+        provider: The provider, if any.
+        linking: Whether to link the provider's account to this user.
     """
     flow_id = str(uuid.uuid4())
     values = (params["code_challenge"], params["code_challenge_method"].lower(), amr, redirect_to)
@@ -94,7 +94,8 @@ def issue_code(
         ).fetchone()
         if row is None:
             raise ApiError(404, "flow_state_not_found", "No associated flow state found")
-        # A magic link's flow is valid from its code on, others from their start (``otp``, ``recover``).
+        # The lifetime of a magic link's flow starts with its code, that of others at their start (``otp``,
+        # ``recover``).
         started = call.project.store.now() if kind == "magiclink" else row[1]
         db.execute(
             "UPDATE flow_states SET auth_code = ?, user_id = ?, created_at = ?, provider_tokens = ? "

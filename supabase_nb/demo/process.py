@@ -1,4 +1,4 @@
-"""Starts, finds and stops the embedded auth server, a process that outlives the one that starts it."""
+"""Starts, finds and stops the embedded auth server, whose process outlives the one that starts it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NEEDED = ("argon2", "segno", "starlette", "uvicorn")
 
 
 def check_installed() -> None:
-    """Check that the extra is installed.
+    """Check that the extra ``demo`` is installed.
 
     Raises:
         DemoServerError: It isn't.
@@ -134,7 +134,8 @@ def _start(folder: Path, options: Options, timeout: float) -> DemoServer:
     said: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     def watch() -> None:
-        # A thread, since a pipe can't be waited on with a time-out everywhere; it stays to reap the child.
+        # In a thread, because not every system can wait for a pipe with a timeout. The thread stays to reap
+        # the child.
         assert process.stdout is not None
         with process.stdout as out:
             said.put(out.readline())

@@ -117,7 +117,7 @@ class Project:
         """Confirm the user's address.
 
         Raises:
-            ApiError: 422 ``email_exists``: somebody else has it by now.
+            ApiError: 422 ``email_exists``: another user has it by now.
         """
         if self.store.user_by_email(email):
             message = "A user with this email address has already been registered"
@@ -148,15 +148,14 @@ class Project:
         user.doc.pop("new_email", None)
         if user.doc["is_anonymous"]:
             user.doc["is_anonymous"] = (
-                False  # and nothing else: ``app_metadata`` names no provider (``recover``)
+                False  # nothing else changes: ``app_metadata`` names no provider (``recover``)
             )
             self.store.add_identity(user, {})
             user.doc["identities"][0]["last_sign_in_at"] = rfc3339(self.store.now())
         for identity in user.doc["identities"]:
             identity["email"] = identity["identity_data"]["email"] = email
 
-    # -- authentication
-    # ------------------------------------------------------------------------------------------
+    # -- authentication ------------------------------------------------------------------------------------
 
     def bearer(self, request: Request) -> str | None:
         """The token of the ``Authorization`` header."""
@@ -167,7 +166,7 @@ class Project:
         """Verify an access token, and return its claims.
 
         Raises:
-            BadToken: It doesn't verify, or `Store.expire` ended it.
+            BadToken: It can't be verified, or `Store.expire` has expired it.
         """
         now = self.store.now()
         if secrets.compare_digest(token.encode(), self.keys.service_key.encode()):
@@ -176,8 +175,8 @@ class Project:
         session_id, issued = claims.get("session_id"), claims.get("iat")
         session = self.store.session(session_id) if isinstance(session_id, str) else None
         if session is not None and session["expired_at"] and issued is not None:
-            # Tokens count whole seconds. One of the same second as the order to expire is good if its session
-            # has been given a newer one since.
+            # Tokens have whole seconds. One that was issued in the second of the expiry is valid if its
+            # session has received a newer one since.
             expired_at, issued_at = session["expired_at"], session["issued_at"]
             renewed = issued_at > expired_at and issued == int(issued_at)
             if issued <= expired_at and not renewed:

@@ -32,7 +32,7 @@ from .store import User
 from .wire import ApiError, OAuthError, answer, invalid, read_json, read_params
 
 _CLIENT_ID = "demo-client"
-# Parameters of /authorize that are the auth server's own; all others reach the provider.
+# Parameters of /authorize that the auth server uses itself. It passes all others on to the provider.
 _OWN = {"provider", "scopes", "state", "redirect_uri", "client_id", "response_type", "scope"}
 _ACCESS_DENIED = ("user_banned", "provider_email_needs_verification", "signup_disabled")
 _OTHERS = {"apple": "an Apple", "azure": "an Azure"}
@@ -53,7 +53,7 @@ def _enabled(call: Call, provider: str) -> None:
 
 
 def _provider_url(call: Call, user: User | None = None) -> str:
-    """Begin a flow; returns the address of the provider's page."""
+    """Begin a flow, and return the URL of the provider's page."""
     provider = call.query("provider")
     _enabled(call, provider)
     params = {name: call.query(name) for name in ("code_challenge", "code_challenge_method")}
@@ -100,7 +100,7 @@ def link_identity(call: Call) -> Response:
 
 
 def code_for(account: Mapping[str, Any]) -> str:
-    """The code with which the demo provider says who has signed in there.
+    """The code that tells the auth server who has signed in at the demo provider.
 
     Args:
         account: ``sub``, ``email``, ``email_verified`` and ``name``.
@@ -133,7 +133,7 @@ def page(call: Call) -> Response:
 
 
 def _ask(call: Call, code: str) -> dict[str, Any]:
-    """What the provider says of the code's owner, as the identity's data.
+    """What the provider says about the user of this code, as the identity's data.
 
     Raises:
         ApiError: The provider doesn't know the code.
@@ -178,7 +178,7 @@ def callback(call: Call) -> Response:
         ).fetchone()
     bad_state = _bad_state(call, flow_id, row)
     if bad_state is not None:
-        # To the site, never to where the request may have wanted; with the error behind it, as recorded.
+        # To the site URL, never to the requested one, with the error in the URL, as recorded.
         kind, body = {"error": "invalid_request"}, bad_state.response(None).body
         told = {**kind, "error_code": bad_state.code, "error_description": bad_state.message}
         location = f"{call.project.site_url}?{urlencode(told)}"
@@ -242,7 +242,7 @@ def _unverified(provider: str, *, mailed: bool) -> ApiError:
 
 
 def make_id_token(call: Call) -> Response:
-    """``POST /demo/id_token {"email": …}``, for the service role: what the provider gives an app of its own.
+    """``POST /demo/id_token {"email": …}``, for the service role: an ID token as issued to an app.
 
     Other fields are claims: ``nonce``, ``aud``, ``exp``…
     """
@@ -286,7 +286,7 @@ def id_token_grant(call: Call) -> Response:
         user = sign_in_as(call, account, now=True) if user is None else link(call, user, account)
         session = store.new_session(user, "oauth") if user.confirmed else None
         if session is not None and known is not None:
-            user.doc["identities"] = known  # the answer shows them as they were before (``id-token``)
+            user.doc["identities"] = known  # the response shows them as they were before (``id-token``)
         if session is None:
             mail_confirmation(call, user, {"code_challenge": "", "code_challenge_method": ""})
     if session is None:
@@ -295,7 +295,7 @@ def id_token_grant(call: Call) -> Response:
 
 
 def _id_claims(call: Call, provider: str, params: dict[str, Any]) -> dict[str, Any]:
-    """The claims of an ID token that is good."""
+    """The claims of a valid ID token."""
     if provider in _OTHERS:
         text = f"Detected ID token issuer is not {_OTHERS[provider]} ID token issuer"
         raise invalid(text)
@@ -317,7 +317,7 @@ def _id_claims(call: Call, provider: str, params: dict[str, Any]) -> dict[str, A
     if bool(claims.get("nonce")) != bool(params["nonce"]):
         text = "Passed nonce and nonce in id_token should either both exist or not."
         raise OAuthError("invalid request", text)
-    # The token carries the nonce's SHA-256 in hexadecimal, the request the nonce itself.
+    # The token contains the nonce's SHA-256 in hexadecimal, and the request the nonce itself.
     if params["nonce"] and claims["nonce"] != hashlib.sha256(params["nonce"].encode()).hexdigest():
         raise OAuthError("invalid nonce", "Nonces mismatch")
     return claims

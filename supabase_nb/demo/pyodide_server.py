@@ -45,10 +45,10 @@ def find() -> DemoServer | None:
 
 
 def ensure(wanted: dict[str, Any]) -> DemoServer:
-    """Find the server of this kernel, or start it with these options; other options replace the old ones.
+    """Find this kernel's server, or start it with these options. If it has other options, restart it.
 
     Raises:
-        DemoServerError: Starlette is missing, or the tokens cannot be signed as asked for.
+        DemoServerError: Starlette is missing, or the signing algorithm isn't available.
     """
     global _server
     if importlib.util.find_spec("starlette") is None:

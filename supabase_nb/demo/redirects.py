@@ -1,4 +1,4 @@
-"""Where links and providers lead: which addresses are allowed, and what is put into them."""
+"""Where links and providers lead: which URLs are allowed, and their parameters."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _LOOPBACK = ("127.0.0.1", "::1")
 
 
 def redirect_target(call: Call, wanted: str) -> str:
-    """Where to lead: to the wanted address if it is allowed, else silently to the site.
+    """Where to redirect: the requested URL if it is allowed, otherwise, without an error, the site URL.
 
     As recorded in ``oauth-provider``. Allowed are 127.0.0.1 and [::1] with any port, the site's own host,
     and what ``--redirect-urls`` lists.
     """
     site = call.project.site_url
-    # Browsers read a backslash as a slash: what follows it may be another host than the one seen here.
+    # Browsers treat a backslash as a slash, so the host may be another one than was parsed here.
     plain = wanted.isascii() and wanted.isprintable() and not {" ", "\\"} & set(wanted)
     try:
         target, own = urlsplit(wanted), urlsplit(site)
@@ -38,7 +38,7 @@ def redirect_target(call: Call, wanted: str) -> str:
 
 
 def _glob(pattern: str) -> str:
-    """A pattern of the settings as a regular expression: ``*`` stops at ``.`` and ``/``."""
+    """A pattern from the settings as a regular expression: ``*`` stops at ``.`` and ``/``."""
     parts = re.split(r"(\*\*?)", pattern.strip())
     return "".join({"**": ".*", "*": "[^./]*"}.get(part, re.escape(part)) for part in parts)
 
@@ -46,21 +46,21 @@ def _glob(pattern: str) -> str:
 def redirect(
     location: str, status: int, headers: Mapping[str, str] | None = None, more: str = ""
 ) -> Response:
-    """Send a browser on."""
+    """Redirect a browser."""
     text = "See Other" if status == 303 else "Found"
     page = f'<a href="{html.escape(location)}">{text}</a>.\n\n{more}'
     return HTMLResponse(page, status, {**(headers or {}), "location": location})
 
 
 def with_query(target: str, more: Mapping[str, str]) -> str:
-    """An address with more parameters, sorted as the real server sorts them."""
+    """A URL with more parameters, sorted as the real server sorts them."""
     parts = urlsplit(target)
     query = [*parse_qsl(parts.query, keep_blank_values=True), *more.items()]
     return urlunsplit(parts._replace(query=urlencode(sorted(query))))
 
 
 def message_redirect(target: str, message: Mapping[str, str], *, query: bool, status: int = 303) -> Response:
-    """Send a browser on with a message in the fragment and, if wanted, in the query as well."""
+    """Redirect a browser with a message in the fragment and, on request, in the query too."""
     if query:
         target = with_query(target, message)
     fragment = urlencode({**message, "sb": ""}).replace("%", "%25")  # as recorded: encoded twice
@@ -68,7 +68,7 @@ def message_redirect(target: str, message: Mapping[str, str], *, query: bool, st
 
 
 def error_redirect(target: str, error: ApiError, kind: str, status: int) -> Response:
-    """Send a browser on with a refusal."""
+    """Redirect a browser with an error."""
     message = {"error": kind, "error_code": error.code, "error_description": error.message}
     return message_redirect(target, message, query=True, status=status)
 
@@ -76,7 +76,7 @@ def error_redirect(target: str, error: ApiError, kind: str, status: int) -> Resp
 def session_redirect(
     call: Call, target: str, session: Exchange, status: int, more: Mapping[str, str]
 ) -> Response:
-    """Send a browser on with a session in the fragment."""
+    """Redirect a browser with a session in the fragment."""
     body, headers = call.project.session_body(session)
     names = ("access_token", "expires_at", "expires_in", "refresh_token", "token_type")
     fragment = {name: body[name] for name in names} | {"sb": "", **more}

@@ -15,7 +15,7 @@ def signature(key: bytes, signed: bytes) -> bytes:
 
 
 def write_v2(session_id: str, key: bytes, counter: int) -> str:
-    """The token of this session with this count of exchanges (``rotation-v2-refresh-tokens``)."""
+    """The session's token after this number of exchanges (``rotation-v2-refresh-tokens``)."""
     varint = b""
     while counter > 0x7F:
         varint, counter = varint + bytes([counter & 0x7F | 0x80]), counter >> 7
@@ -29,7 +29,7 @@ def parse_v2(token: str) -> tuple[str, int, tuple[bytes, bytes]]:
     """Session id, counter and (signed bytes, signature) of a version 2 refresh token.
 
     Raises:
-        ValueError: It isn't one: version, length, varint or checksum.
+        ValueError: The version, the length, the varint or the checksum is wrong.
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]{51,62}", token):
         raise ValueError("not base64url of the right length")

@@ -1,4 +1,4 @@
-"""``/rest/v1``: the endpoints of the tables, whose rows depend on who asks."""
+"""``/rest/v1``: the endpoints of the tables, whose rows depend on the user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .wire import answer
 
 
 def table(call: Call) -> Response:
-    """A table: it can only be read."""
+    """A table, which is read-only."""
     request = call.request
     try:
         who = _who(call)
@@ -29,7 +29,7 @@ def table(call: Call) -> Response:
 
 
 def root(call: Call) -> Response:
-    """The tables' types: since 2026 a project shows them to secret keys only."""
+    """The tables' types. Since 2026, a project reveals them only to secret keys."""
     if call.request.headers.get("apikey") != call.project.keys.service_key:
         hint = "Accessing the schema via the Data API is only allowed using a secret API key."
         return answer({"message": "Access to schema is forbidden", "hint": hint}, 403)
@@ -41,9 +41,9 @@ def _response(found: Answer) -> Response:
 
 
 def _who(call: Call) -> str | None:
-    """The user's id; `SERVICE` for the service role, None for strangers.
+    """The user's id, `SERVICE` for the service role, or ``None`` without a user.
 
-    As at a real project the data API looks at the token only, not at whether its session still exists.
+    As in a real project, the data API only verifies the token, not whether its session still exists.
     """
     token = call.project.bearer(call.request)
     if token is None and call.request.headers.get("apikey") == call.project.keys.service_key:

@@ -79,7 +79,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                date_header=False,  # the gate writes it, by the server's own clock
+                date_header=False,  # the gate adds it, by the server's own clock
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=2,
             )

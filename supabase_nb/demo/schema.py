@@ -1,4 +1,4 @@
-"""The tables of the server's database, and what a database of an older version needs."""
+"""The tables of the server's database, and the upgrade from an older version."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, email TEXT UNIQUE, password TEXT, doc TEXT NOT NULL);
@@ -37,7 +37,7 @@ CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, mail TE
 CREATE INDEX IF NOT EXISTS by_user ON sessions(user_id);
 CREATE INDEX IF NOT EXISTS by_session ON refresh_tokens(session_id);
 """
-#: What an older version's database lacks; flows live for minutes only.
+#: Upgrades an older version's database. Flows can be dropped, because they last only minutes.
 MIGRATION = """
 DROP TABLE flow_states;
 ALTER TABLE sessions ADD COLUMN client_id TEXT;

@@ -1,4 +1,4 @@
-"""What a new demo project holds: its users, and the rows of its tables."""
+"""The contents of a new demo project: its users, and the rows of its tables."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ROWS: list[tuple[str, str, str, str, int]] = [
     ("ada@example.com", "Geneva", "London", "2026-05-20", 748),
     ("grace@example.com", "Boston", "New York", "2026-06-30", 306),
 ]
-#: An hourly weather station: far more rows than one answer holds.
+#: Hourly data of a weather station: far more rows than one response contains.
 READINGS = Table(
     "readings",
     (
@@ -57,7 +57,7 @@ _READINGS_OF = {"ada@example.com": 25_000, "grace@example.com": 1_000}
 
 
 def user_id(email: str) -> str:
-    """The id of a seeded user: the same on every demo server."""
+    """The id of a seeded user, which is the same on every demo server."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"mailto:{email}"))
 
 
@@ -75,7 +75,7 @@ def tables() -> Database:
 
 
 def readings(owner: str, count: int, first: int = 1) -> Iterator[tuple[Any, ...]]:
-    """So many hours of weather, the same each time: a wave a day on a wave a year."""
+    """This many hours of weather, the same each time: a daily wave on top of a yearly one."""
     start = datetime(2023, 1, 1)
     for hour in range(count):
         season, day = math.sin(hour / 8766 * math.tau - 1.9), math.sin(hour / 24 * math.tau - 2.2)

@@ -229,7 +229,7 @@ class Gate:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await (refusal or self._app)(scope, received, send_on)
-        # Without the query, because an email's link has a token in it.
+        # Without the query, because an email's link contains a token.
         path = scope["path"].encode("ascii", "backslashreplace").decode()[:200]
         LOG.info("%s %s %d", scope["method"], path, status)
 

@@ -32,7 +32,7 @@ _NANOSECONDS = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6})\d+Z$")
 
 @dataclass
 class User:
-    """One user; ``doc`` is the wire form. Times set just now show nanoseconds, as at the real server."""
+    """A user; ``doc`` is its JSON. Times that were just set have nanoseconds, as on the real server."""
 
     id: str
     email: str
@@ -40,17 +40,17 @@ class User:
     doc: dict[str, Any]
 
     def wire(self) -> dict[str, Any]:
-        """The JSON, in the server's order; objects of free form are sorted."""
+        """The JSON, with the fields in the server's order. The fields of metadata are sorted."""
         doc = {name: self.doc[name] for name in _WIRE_ORDER if name in self.doc}
         return doc | {name: _sorted(doc[name]) for name in ("app_metadata", "user_metadata")}
 
     @property
     def confirmed(self) -> bool:
-        """Whether the e-mail address is."""
+        """Whether the email address is confirmed."""
         return "email_confirmed_at" in self.doc
 
     def banned(self, now: float) -> bool:
-        """Whether they are, at this Unix time."""
+        """Whether the user is banned at this Unix time."""
         until = self.doc.get("banned_until")
         return until is not None and now < from_rfc3339(until)
 
@@ -68,7 +68,7 @@ def _microseconds(value: Any) -> Any:
 
 @dataclass
 class Exchange:
-    """What became of a refresh token: the refusal's code, or the token to hand out."""
+    """The result of exchanging a refresh token: an error code, or the token to return."""
 
     code: str | None = None
     user: User | None = None
@@ -77,7 +77,7 @@ class Exchange:
 
 
 class Store:
-    """The database; every change is one transaction, so that a kill at any moment leaves a whole state."""
+    """The database. Every change is one transaction, so a kill at any moment leaves a consistent state."""
 
     def __init__(
         self, path: Path, *, token_version: int = 1, reuse_interval: float = 10, timebox: float = 0
@@ -98,12 +98,12 @@ class Store:
         self._db.close()
 
     def now(self) -> float:
-        """Unix time on the server's clock, which a demo can shift."""
+        """Unix time by the server's clock, which a demo can set forward."""
         return time.time() + self.clock_offset
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing; nested ones join the outer."""
+        """A transaction. Nested ones join the outer one."""
         if self._db.in_transaction:
             yield self._db
             return
@@ -129,7 +129,7 @@ class Store:
         if "email_confirmed_at" in doc:
             doc["confirmed_at"] = doc[
                 "email_confirmed_at"
-            ]  # a generated column: only what is read back has it
+            ]  # a generated column, so only users that were read from the database have it
         if factors := self.factors(row[0]):
             doc["factors"] = factors
         return User(row[0], row[1] or "", row[2], doc)
@@ -164,7 +164,7 @@ class Store:
         return self._user("email", email)
 
     def users(self, page: int, per_page: int) -> tuple[list[User], int]:
-        """A page of users, the newest first, and how many there are."""
+        """A page of users, newest first, and the number of all users."""
         total = self._db.execute("SELECT count(*) FROM users").fetchone()[0]
         rows = self._db.execute(
             "SELECT id FROM users ORDER BY rowid DESC LIMIT ? OFFSET ?",
@@ -173,7 +173,7 @@ class Store:
         return [user for row in rows if (user := self.user(row[0]))], total
 
     def save_user(self, user: User) -> None:
-        """Insert or update."""
+        """Insert or update a user."""
         user.doc["updated_at"] = rfc3339(self.now())
         doc = {name: value for name, value in user.doc.items() if name != "factors"}
         with self.transaction() as db:
@@ -192,7 +192,7 @@ class Store:
         user_id: str | None = None,
         role: str = "authenticated",
     ) -> User:
-        """A user that is not saved yet; without an address: an anonymous one."""
+        """A new user, not saved yet. Without an address, it is anonymous."""
         user = User(user_id or str(uuid.uuid4()), email, password, {})
         user.doc = {
             "id": user.id,
@@ -209,7 +209,7 @@ class Store:
         return user
 
     def add_identity(self, user: User, data: dict[str, Any]) -> None:
-        """Tie the user to their e-mail address."""
+        """Add the identity for the user's email address."""
         now = self.now()
         verified = {"email": user.email, "email_verified": False, "phone_verified": False, "sub": user.id}
         user.doc["identities"] = [
@@ -227,7 +227,7 @@ class Store:
         ]
 
     def end_mails(self, user: User) -> None:
-        """A new password ends all links and codes that were mailed before (``recover``).
+        """Invalidate all links and codes that were sent before a new password (``recover``).
 
         The caller saves the user.
         """
@@ -237,7 +237,7 @@ class Store:
             db.execute("DELETE FROM one_time_tokens WHERE user_id = ?", (user.id,))
 
     def delete_user(self, user_id: str) -> None:
-        """The user and all that is theirs."""
+        """Delete the user and everything that belongs to the user."""
         with self.transaction() as db:
             db.execute("DELETE FROM users WHERE id = ?", (user_id,))
 
@@ -249,8 +249,8 @@ class Store:
         """A session with its first refresh token.
 
         Args:
-            user: Saved, with a new ``last_sign_in_at``.
-            method: How they signed in: ``password``, ``otp``, ``anonymous``, ``oauth``…
+            user: The user, saved here with a new ``last_sign_in_at``.
+            method: How the user signed in: ``password``, ``otp``, ``anonymous``, ``oauth``…
             client_id: The client of the OAuth server that it is for.
             scope: What that client was allowed.
         """
@@ -276,7 +276,7 @@ class Store:
         return row
 
     def alive(self, session_id: str) -> bool:
-        """Whether the session has a refresh token that is good."""
+        """Whether the session has a valid refresh token."""
         query = (
             "SELECT 1 FROM sessions s LEFT JOIN refresh_tokens t ON t.session_id = s.id "
             "WHERE s.id = ? AND (t.id IS NULL OR NOT t.revoked)"
@@ -284,18 +284,18 @@ class Store:
         return self._db.execute(query, (session_id,)).fetchone() is not None
 
     def issued(self, session_id: str, at: float) -> None:
-        """Remember when the newest access token was made."""
+        """Record when the newest access token was issued."""
         with self.transaction() as db:
             db.execute("UPDATE sessions SET issued_at = ? WHERE id = ?", (at, session_id))
 
     def expire(self, user_id: str | None) -> int:
-        """From now on the access tokens made until now count as expired.
+        """Expire all access tokens that have been issued so far.
 
         Args:
-            user_id: Whose; None: everybody's.
+            user_id: Only this user's; ``None``: all users'.
 
         Returns:
-            How many sessions that are.
+            The number of sessions.
         """
         with self.transaction() as db:
             query = "UPDATE sessions SET expired_at = :now WHERE :user IS NULL OR user_id = :user"
@@ -340,11 +340,11 @@ class Store:
     def exchange(self, token: str, client_id: str | None = None) -> Exchange:
         """Spend a refresh token: rotation, reuse and revocation as in ``rotation*.json``.
 
-        All of it is one transaction: the second request with the same token finds it spent.
+        This is one transaction, so a second request with the same token finds it spent.
 
         Args:
             token: The refresh token.
-            client_id: The client of the OAuth server that asks.
+            client_id: The OAuth client that sends the request, if any.
         """
         now = self.now()
         with self.transaction():
@@ -359,7 +359,7 @@ class Store:
         if user.banned(now):
             return Exchange("user_banned", user)
         if session["client_id"] != client_id:
-            # Sessions of the OAuth server's clients are refreshed by that client alone (``oauth-server``).
+            # Only the OAuth client that a session belongs to can refresh it (``oauth-server``).
             code = "other_client" if session["client_id"] and client_id else "client_needed"
             return Exchange(code if session["client_id"] else "client_refused", user, session_id)
         expired = self.timebox and now > session["created_at"] + self.timebox
@@ -384,7 +384,7 @@ class Store:
                 (session_id,),
             ).fetchone()
             if active and active[1] == token:
-                # The parent of the active token: its owner may have lost the answer.
+                # The parent of the active token: the response may have been lost.
                 result.refresh_token = active[0]
                 return result
             if now > updated_at + self.reuse_interval:

@@ -1,4 +1,4 @@
-"""The server's side of the wire: errors in both shapes; bodies and times as Go reads and writes them."""
+"""The server's wire format: errors in both formats, and bodies and times as Go reads and writes them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from starlette.responses import Response
 
 API_VERSION = "2024-01-01"
-_MAX_DEPTH = 100  # Go: 10,000; Python could read that, but not write it
+_MAX_DEPTH = 100  # Go allows 10,000. Python could read that, but not write it.
 _TYPES: dict[type, tuple[type, ...]] = {str: (str,), bool: (bool,), int: (int,), dict: (dict,)}
 _GO_TYPE = {str: "string", bool: "bool", int: "int", dict: "map[string]interface {}"}
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class ApiError(Exception):
-    """A refusal, as the auth server words it (``tests/wire``)."""
+    """An error, with the auth server's own text (``tests/wire``)."""
 
     def __init__(
         self,
@@ -34,9 +34,9 @@ class ApiError(Exception):
         self.headers, self.extra = dict(headers or {}), extra
 
     def response(self, api_version: str | None) -> Response:
-        """The answer; without the version header errors have an older shape (``sessions-es256``)."""
+        """The response. Without the version header, errors have an older format (``sessions-es256``)."""
         headers = dict(self.headers)
-        if self.code != "weak_password":  # the real server leaves it out there
+        if self.code != "weak_password":  # the real server leaves it out in this case
             headers["x-sb-error-code"] = self.code
         body: dict[str, Any] = {"code": self.status, "error_code": self.code, "msg": self.message}
         if _is_current(api_version):
@@ -51,13 +51,13 @@ def _is_current(api_version: str | None) -> bool:
 
 
 class OAuthError(ApiError):
-    """A refusal in the shape of OAuth 2, which ``/token`` has beside the other two (``id-token``)."""
+    """An error in OAuth 2's format, which ``/token`` uses besides the other two (``id-token``)."""
 
     def __init__(self, error: str, description: str, *, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(400, error, description, headers=headers)
 
     def response(self, api_version: str | None) -> Response:
-        """The same body for every version, without an error code's header."""
+        """The response: the same body for every version, without the header for the error code."""
         version = {"x-supabase-api-version": API_VERSION} if _is_current(api_version) else {}
         body = {"error": self.code, "error_description": self.message}
         return answer(body, self.status, {**self.headers, **version})
@@ -70,7 +70,7 @@ def answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = Non
 
 
 def invalid(message: str) -> ApiError:
-    """What the server says to most malformed requests."""
+    """The error for most malformed requests."""
     return ApiError(400, "validation_failed", message)
 
 
@@ -99,16 +99,16 @@ def read_json(raw: bytes) -> Any:
         why = _in_gos_words(text, error)
     except RecursionError:
         why = "exceeded max depth"
-    except ValueError:  # an integer of more digits than Python converts
+    except ValueError:  # an integer with more digits than Python converts
         why = "cannot unmarshal number"
     else:
-        # Go turns lone surrogates into U+FFFD; Python would fail to encode them later.
+        # Go replaces lone surrogates with U+FFFD. Python would fail to encode them later.
         return _without_surrogates(value) if "\\u" in text else value
     raise ApiError(400, "bad_json", f"Could not parse request body as JSON: {why}")
 
 
 def _in_gos_words(text: str, error: json.JSONDecodeError) -> str:
-    """What Go's parser says about a body that isn't JSON, such as a form's."""
+    """The error text of Go's parser for a body that isn't JSON, such as a form's."""
     if error.msg == "constant":
         return f"invalid character {error.doc[:1]!r} looking for beginning of value"
     at = text[error.pos :]
@@ -155,16 +155,16 @@ def _without_surrogates(value: Any) -> Any:
 
 
 def read_params(raw: bytes, struct: str, fields: Mapping[str, type], **defaults: Any) -> dict[str, Any]:
-    """The known fields of a body; absent and ``null`` ones get Go's zero value.
+    """The known fields of a body. Missing fields and ``null`` get Go's zero value.
 
     Args:
         raw: The request's body.
-        struct: The name that Go's error text gives (``RefreshTokenGrantParams``).
+        struct: The name in Go's error text (``RefreshTokenGrantParams``).
         fields: Name and type of each field.
-        **defaults: What an absent field means, where that isn't the zero value.
+        **defaults: The values of missing fields, if they aren't the zero value.
 
     Raises:
-        ApiError: 400 ``bad_json``: not JSON, not an object, or a field of another type.
+        ApiError: 400 ``bad_json``: not JSON, not an object, or a field has the wrong type.
     """
     value = read_json(raw)
     if value is None:
@@ -200,7 +200,7 @@ def rfc3339(seconds: float, digits: int = 6) -> str:
 
     Args:
         seconds: Unix time.
-        digits: 6 for what was read from the database, 9 for what was set just now.
+        digits: 6 for a time from the database, 9 for one that was just set.
     """
     whole, nanoseconds = divmod(round(seconds * 1e9), 10**9)
     fraction = f"{nanoseconds:09d}"[:digits].rstrip("0")
@@ -209,7 +209,7 @@ def rfc3339(seconds: float, digits: int = 6) -> str:
 
 
 def from_rfc3339(text: str) -> float:
-    """Unix time of `rfc3339`'s text."""
+    """The Unix time from the text that `rfc3339` returns."""
     whole, _, fraction = text.rstrip("Z").partition(".")
     base = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
     return base.timestamp() + float(f"0.{fraction or 0}")
