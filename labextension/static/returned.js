@@ -1,13 +1,13 @@
-// The page that a sign-in with a provider returns to. It sends its address to the notebook that is waiting for it.
-// supabase_nb/notebook/static/return_page.mjs receives it. It doesn't need the window that opened this one, because
-// pages in between may have cut the two apart.
+// The page that a sign-in with a provider returns to. It sends its URL to the notebook that is waiting for it.
+// supabase_nb/notebook/static/return_page.mjs receives it. This works even if a page in between has cut this window off
+// from the one that opened it.
 
 (() => {
   const address = new URL(location.href);
-  // No code stays in the address bar or in the history.
+  // Remove the code from the address bar and the history.
   history.replaceState(null, "", location.pathname);
   if (location.hostname === "127.0.0.1" && address.searchParams.get("host") === "localhost") {
-    address.hostname = "localhost"; // where the notebook is
+    address.hostname = "localhost"; // the notebook's host
     address.searchParams.delete("host");
     location.replace(address);
     return;
@@ -17,7 +17,7 @@
   const field = document.querySelector("input");
   if (!message || !button || !field) return;
 
-  /** The notebook isn't waiting, or this browser doesn't connect the two pages, as in a frame on another site. */
+  /** The notebook isn't waiting, or the browser keeps the two pages apart, as in a frame on another site. */
   const offerAddress = () => {
     if (!address.search && !address.hash) {
       message.textContent = "Close this window and start the sign-in in your notebook.";

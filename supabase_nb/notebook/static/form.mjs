@@ -9,13 +9,13 @@ import { h, secretInput, setText, translate } from "./shared.mjs";
 /** @typedef {import("./parts.mjs").Shown} Shown */
 /**
  * @typedef {import("./providers.mjs").Provider} Provider
- * One way to sign in: a tab. Its words begin with `form.` and its name.
+ * One way to sign in: a tab. The keys of its words start with `form.` and its name.
  * @typedef {object} Method
  * @property {string} name
- * @property {string} request what the kernel is asked for (`panel_requests.py`)
- * @property {string} [first] what it is asked for while the last field is empty
- * @property {{name: string, word: string, type: string, keep?: boolean, paste?: boolean}[]} fields `keep`: its value
- *   outlives a failure; `paste`: a paste of several tokens goes to the kernel at once
+ * @property {string} request the request to the kernel (`panel_requests.py`)
+ * @property {string} [first] the request while the last field is empty
+ * @property {{name: string, word: string, type: string, keep?: boolean, paste?: boolean}[]} fields `keep`: keep its
+ *   value after a failure; `paste`: send a paste of several tokens to the kernel at once
  * @property {"all" | "any"} needs which fields have to be filled in
  */
 
@@ -52,7 +52,7 @@ const METHODS = [
 ];
 
 /**
- * Whether a text is more than one token. An input of one line would lose the line breaks between two.
+ * Whether a text is more than one token. A one-line input would drop the line break between two.
  * @param {string} text
  */
 export function containsSeveralTokens(text) {
@@ -92,7 +92,7 @@ export function signInForm(words, channel, callbacks) {
       if (!on && method.name !== "tokens" && !providerMode) selectMethod(METHODS.length - 1, hasFocus());
     },
   });
-  // No <form>: browsers offer to remember what is sent with one.
+  // Not a <form>, because browsers offer to save what is sent with one.
   const element = h(
     "div",
     { class: "sb-form", hidden: true },
@@ -130,9 +130,9 @@ export function signInForm(words, channel, callbacks) {
 
   let method = /** @type {Method} */ (METHODS[0]);
   let done = false;
-  /** Whether only a provider's button is to be seen, or that its window is waited for. @type {"" | "only" | "waiting"} */
+  /** Whether to show only a provider's button, or that we are waiting for its window. @type {"" | "only" | "waiting"} */
   let providerMode = "";
-  let first = false; // what was asked for doesn't sign in yet
+  let first = false; // whether the request only sends a code
 
   const request = requestSender(channel, (step, text) => {
     if (step === "sent") return showMessage(translate(words, "form.sent"));
@@ -154,7 +154,7 @@ export function signInForm(words, channel, callbacks) {
     signedIn(text);
   });
 
-  /** Somebody has signed in: it is closed by the view that says who it is. */
+  /** The user has signed in. The next view, which shows the user, closes the form. */
   function signedIn(/** @type {string} */ text) {
     done = true;
     showMessage(text, "good");
@@ -188,7 +188,7 @@ export function signInForm(words, channel, callbacks) {
     return Boolean(method.first) && !inputs().at(-1)?.value.trim();
   }
 
-  /** Uncontrolled: what is typed is in the field and nowhere else. */
+  /** Uncontrolled, so the text is only in the field. */
   function field(/** @type {Method["fields"][number]} */ { word, type, paste }) {
     return secretInput(
       {
@@ -211,7 +211,7 @@ export function signInForm(words, channel, callbacks) {
     return h("div", { class: "sb-field" }, label, field(made));
   }
 
-  /** Where tokens are to be found, and what to copy there. */
+  /** Where to find tokens, and what to copy there. */
   function whereToFindTokens() {
     const place = (/** @type {string} */ name) => [
       h("dt", {}, translate(words, `form.where.${name}`)),
@@ -245,7 +245,7 @@ export function signInForm(words, channel, callbacks) {
     if (focus) inputs()[0]?.focus();
   }
 
-  /** A paste or drop that holds both tokens goes to the kernel at once: it never enters the page. */
+  /** Send a paste or drop that contains both tokens to the kernel at once, so that it never enters the page. */
   function interceptTokens(/** @type {Event} */ event, /** @type {DataTransfer | null} */ data) {
     const text = data?.getData("text/plain") ?? "";
     if (!containsSeveralTokens(text)) return;
@@ -270,7 +270,7 @@ export function signInForm(words, channel, callbacks) {
     if (request.busy() || providers.busy() || done) return;
     const hadFocus = hasFocus();
     first = sendsCode();
-    // New fields: emptied ones would give their text back at Ctrl-Z.
+    // Use new fields, because Ctrl-Z would restore the text of emptied ones.
     method.fields.forEach((made, index) => made.keep || inputs()[index]?.replaceWith(field(made)));
     if (hadFocus) submit.focus();
     request.send((first && method.first) || method.request, fields);

@@ -1,4 +1,4 @@
-// The panel: one card for the whole life of a session. It asks the kernel to sign in, refresh and sign out.
+// The panel: one card for all states of a session. It sends requests to sign in, refresh and sign out to the kernel.
 import { signInForm } from "./form.mjs";
 import { requestSender } from "./channel.mjs";
 import { secondFactor } from "./second_factor.mjs";
@@ -10,9 +10,9 @@ import { h, setText, translate } from "./shared.mjs";
 /** @typedef {import("./channel.mjs").Channel} Channel */
 /** @typedef {import("./channel.mjs").Message} Message */
 
-/** How long an answer stays, in ms. */
+/** How long a result stays visible, in ms. */
 const RESULT_SHOWN_MS = 5_000;
-/** What notices look like, by the names they were set under. Events and the token's line say what the others do. */
+/** How notices look, by their names. The others aren't shown, because events and the token's line say the same. */
 const TONES = /** @type {Record<string, string>} */ ({
   set_auth: "warn",
   shared: "warn",
@@ -53,7 +53,7 @@ export function panel(words, channel, opensForm) {
    */
   const button = (key, look, onclick) =>
     h("button", { type: "button", class: `sb-button ${look}`, onclick }, translate(words, key));
-  /** The two that open the form: beside "Not signed in", and below a session that has ended. */
+  /** The two buttons that open the form: next to "Not signed in", and below a session that has ended. */
   const formButtons = (/** @type {string} */ signIn) => [
     button("panel.paste", "", (event) => openForm("tokens", event)),
     button(signIn, "sb-main", (event) => openForm("email", event)),
@@ -65,7 +65,7 @@ export function panel(words, channel, opensForm) {
   const signedOutButtons = h("div", { class: "sb-buttons" }, ...formButtons("panel.sign_in"));
   const buttons = h("div", { class: "sb-buttons" }, details, refresh, ...expiredButtons, signOut);
 
-  /** What can be done about a notice. @type {Record<string, () => HTMLElement>} */
+  /** Buttons for notices, by their names. @type {Record<string, () => HTMLElement>} */
   const ACTIONS = {
     set_auth: () => button("panel.stop", "sb-link", () => sendRequest("stop_set_auth")),
     shared: () => button("panel.sign_in", "sb-link", (event) => openForm("email", event)),
@@ -96,14 +96,14 @@ export function panel(words, channel, opensForm) {
   element.append(head, notices, factor.element, token.element, foot, more, form.element);
 
   let messageText = "";
-  /** Whether what was spoken is a failure. */
+  /** Whether the shown message is an error. */
   let isError = false;
   let expanded = false;
   /** The notices that are shown. */
   let shownNotices = "";
-  /** What had the focus when the form was opened. @type {HTMLElement | null} */
+  /** The element that had the focus when the form was opened. @type {HTMLElement | null} */
   let opener = null;
-  /** Whether the focus is to move on to the panel's buttons, once they are there. */
+  /** Whether to move the focus to the panel's buttons once they are visible. */
   let moveFocus = false;
   let openWhenLive = opensForm || channel.shouldOpen();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -195,7 +195,7 @@ export function panel(words, channel, opensForm) {
     signOut.setAttribute("aria-disabled", String(request.busy()));
 
     showNotices(shown);
-    // Without a user there is no foot: what there is to say is below "Not signed in".
+    // Without a user, there is no footer. Messages are below "Not signed in".
     const aside = user ? "" : hintText(words, shown) || latestEventText(words, shown);
     if (!user && aside)
       who.element
@@ -238,7 +238,7 @@ export function panel(words, channel, opensForm) {
       .filter(({ tone }) => tone);
     if (life === "live" && view?.secret_key)
       items.unshift({ name: "", text: translate(words, "panel.secret_key"), tone: "bad" });
-    // Problems of storage, which outlive a sign-out.
+    // Storage problems, which remain after a sign-out.
     if (life === "live" && view?.message && !view.user) items.unshift({ name: "", text: view.message, tone: "warn" });
     notices.hidden = !items.length;
     const key = JSON.stringify(items);

@@ -4,7 +4,7 @@ import { formatDuration, formatTime, h, setText, svg, translate } from "./shared
 /** @typedef {import("./shared.mjs").Words} Words */
 /** @typedef {"signed_out" | "restoring" | "active" | "refreshing" | "retrying" | "expired" | "closed"} Status */
 /**
- * The state from the kernel (`view.py`). Spans are in seconds from when it arrived.
+ * The state from the kernel (`view.py`). Durations are in seconds from when it arrived.
  * @typedef {object} View
  * @property {Status} status
  * @property {string} host

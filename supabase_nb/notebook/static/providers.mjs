@@ -14,9 +14,9 @@ import { h, secretInput, setText, translate } from "./shared.mjs";
  * @property {Window | null} popup
  * @property {string} id the kernel's id for it, once the kernel has started it
  * @property {string} url
- * @property {string} page the page of the notebook's server that the window comes back to, if there is one
+ * @property {string} page the page of the notebook's server that the window returns to, if there is one
  * @property {() => void} stopListening
- * @property {ReturnType<typeof setInterval>} [watching] whether the window is still there
+ * @property {ReturnType<typeof setInterval>} [watching] checks whether the window is still open
  */
 
 /** Up to this many buttons say "Continue with …". If there are more, they only name the provider. */
@@ -117,7 +117,7 @@ export function providerSignIn(words, channel, callbacks) {
     else callbacks.showMessage(text);
   }
 
-  // -- what is offered ----------------------------------------------------------------------------------------------
+  // -- choices ----------------------------------------------------------------------------------------------
 
   function receiveOptions(/** @type {Answer} */ message) {
     if (!message.ok || !message.providers) return; // the form works without
@@ -257,7 +257,7 @@ export function providerSignIn(words, channel, callbacks) {
     const popup = openWindow("");
     if (popup) return loadSignInPage(attempt, popup);
     attempt.popup = null;
-    // A link works even where scripts can't open windows (VS Code). It exists only for the click, because its address
+    // A link works even where scripts can't open windows (VS Code). It exists only for the click, because its URL
     // identifies this sign-in.
     const link = h("a", { href: attempt.url, target: "_blank", rel: "noopener noreferrer" });
     element.append(link);
@@ -269,7 +269,7 @@ export function providerSignIn(words, channel, callbacks) {
     if (!attempt.page) elsewhere.open = true;
   }
 
-  /** The window came back with this address. */
+  /** The window returned with this URL. */
   function handleReturn(/** @type {Attempt} */ thisAttempt, /** @type {string} */ address) {
     if (attempt !== thisAttempt) return;
     thisAttempt.popup?.close();
@@ -335,7 +335,7 @@ export function providerSignIn(words, channel, callbacks) {
     if (id) channel.send("cancel_with_provider", { attempt: id });
   }
 
-  // -- where it ended on another page: its address can be pasted ------------------------------------------------------
+  // -- pasting the URL, if the window ended up on another page ------------------------------------------------------
 
   function field() {
     const id = `sb-form-address-${number}`;
@@ -421,7 +421,7 @@ export function providerSignIn(words, channel, callbacks) {
 }
 
 /**
- * Open an empty window, which loads the sign-in page once the kernel has its address. The window keeps its opener,
+ * Open an empty window, which loads the sign-in page once the kernel has its URL. The window keeps its opener,
  * because we couldn't close it otherwise.
  * @param {string} text the text to show until then
  */

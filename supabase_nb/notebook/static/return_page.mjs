@@ -1,12 +1,12 @@
-// The page that a provider's window comes back to: a file of our JupyterLab extension, on the notebook's own server.
-// labextension/static/returned.js sends its address here, even if an earlier page cut the window off from this one.
+// The page that a provider's window returns to: a file of our JupyterLab extension, on the notebook's own server.
+// labextension/static/returned.js sends its URL here, even if an earlier page cut the window off from this one.
 
 /** The folder of our extension and the page in it. */
 const RETURNED = "supabase-nb/static/returned.html";
 /** How long to wait for a response of the notebook's server, in ms. */
 const LONGEST_WAIT = 3_000;
 
-/** Its address, once it is known to be served. */
+/** Its URL, once we know that it is served. */
 let returnPage = "";
 
 /**
