@@ -1,4 +1,4 @@
-"""Tokens and answers made up for tests. Nothing of them is valid anywhere."""
+"""Tokens and responses for tests. None is valid anywhere."""
 
 from __future__ import annotations
 

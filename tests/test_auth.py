@@ -1,4 +1,4 @@
-"""AuthClient beyond `set_session`: what it hands out, ends, changes and verifies."""
+"""AuthClient beyond `set_session`: getting, ending, changing and verifying sessions."""
 
 from __future__ import annotations
 

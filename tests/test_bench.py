@@ -1,4 +1,4 @@
-"""The benchmarks run, and what they count is what is promised. Times are for `make bench`."""
+"""The benchmarks run, and their counts are as promised. Times are measured by `make bench`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sign-ins that go through a browser: with a provider, and at the project as an OAuth 2.1 server."""
+"""Sign-ins in a browser: with a provider, and with the project as an OAuth 2.1 server."""
 
 from __future__ import annotations
 

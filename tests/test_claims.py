@@ -1,4 +1,4 @@
-"""`get_claims`: verified with the project's keys, or by the auth server where the keys do not help."""
+"""`get_claims`: verified with the project's keys, or by the auth server if the keys can't verify a token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The client: every request as the user of now, to the project and nowhere else."""
+"""The client: every request is sent as the current user, to the project and nowhere else."""
 
 from __future__ import annotations
 

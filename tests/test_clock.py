@@ -1,4 +1,4 @@
-"""The server's time, as answers tell it, kept on a clock that neither jumps nor stops."""
+"""The server's time, derived from its responses, on a clock that neither jumps nor stops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which project: arguments, environment, .env; which one won; and which keys are refused."""
+"""Finding the project in arguments, the environment and .env: precedence, messages and refused keys."""
 
 from __future__ import annotations
 

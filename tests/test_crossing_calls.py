@@ -1,4 +1,4 @@
-"""Calls that cross: what is replaced says so, what is interrupted hinders no later call, sign-out never waits."""
+"""Concurrent calls: superseded ones raise an error, interrupted ones don't block later ones, sign-out never waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The session on a Dask cluster of processes: the newest access token there, and nothing more."""
+"""The session on a Dask cluster of processes: workers get the newest access token, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make demo` in a terminal: an address that opens the notebook, a copy to work on, and nothing left running."""
+"""`make demo` in a terminal: a link to the notebook, copies to work on, and nothing left running."""
 
 from __future__ import annotations
 

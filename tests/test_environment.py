@@ -1,4 +1,4 @@
-"""Proxies and certificates that the environment names."""
+"""Proxies and certificates from the environment."""
 
 from __future__ import annotations
 

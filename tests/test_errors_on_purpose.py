@@ -1,4 +1,4 @@
-"""Each status and each kind of error of the documentation, caused on purpose at the embedded server."""
+"""Each status and kind of error in the documentation, caused on purpose with the embedded server."""
 
 from __future__ import annotations
 

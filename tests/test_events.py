@@ -1,4 +1,4 @@
-"""Changes reach everybody: once, in one order, outside of all locks, whatever a callback does."""
+"""Changes reach all observers and subscribers: once, in one order, outside of all locks, whatever a callback does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A forked child has its parent's session, and may use its token, but not refresh it."""
+"""A forked child has its parent's session and can use its access token, but not refresh it."""
 
 from __future__ import annotations
 

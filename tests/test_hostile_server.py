@@ -1,4 +1,4 @@
-"""Answers that no auth server should give: each is an answer or an error of this package, and harms no session."""
+"""Responses that no auth server should send: each becomes a value or one of our errors, and no session is harmed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""httpx is named in one module, so that moving to another library is a small change; httpx2 may be missing."""
+"""Only one module imports httpx, so moving to another library is a small change. httpx2 may be missing."""
 
 from __future__ import annotations
 

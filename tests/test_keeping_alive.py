@@ -1,4 +1,4 @@
-"""A session that cannot be lost: outages, clocks, crossings, and what other clients get wrong.
+"""A session survives outages, wrong clocks and concurrent calls, which other clients get wrong.
 
 Three ways to look: the embedded server behind a proxy that fails as told; one or two clients on a virtual
 clock against the modeled server, where nothing waits; and processes of their own (`tests/faults/`).

@@ -1,4 +1,4 @@
-"""The redactor of known values: exact, bounded, safe in threads, and never wider than its rule."""
+"""Masking known values: exact, bounded, thread-safe, and nothing else is masked."""
 
 from __future__ import annotations
 

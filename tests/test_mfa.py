@@ -1,4 +1,4 @@
-"""Second factors: the session's level, its tokens, and what other sessions and notebooks see of it."""
+"""Second factors: the session's level and tokens, and the effect on other sessions and notebooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What shows of the public objects, in every view of them that Python and its tools offer."""
+"""No token in any view of the public objects that Python and its tools offer."""
 
 import copy
 import dataclasses

@@ -1,4 +1,4 @@
-"""What is released: the wheel and the sdist build reproducibly, install alone, and work from there."""
+"""Releases: the wheel and the sdist build reproducibly, install on their own, and work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`supabase-nb scan`: which files it reads, what it says of others, and its backups."""
+"""`supabase-nb scan`: the files that it reads, what it reports about others, and its backups."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""`supabase-nb scan --fix`: tokens in every form in which files hold them, and nothing else changed."""
+"""`supabase-nb scan --fix`: tokens in every form that files contain, and nothing else changes."""
 
 import base64
 import html

@@ -1,4 +1,4 @@
-"""The scheduler: one timer on the owner loop for all clients, which wakes each when its time has come."""
+"""The scheduler: one timer on the owner loop for all clients, which calls each one when it is due."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another program refreshes the session too: it is told as early as it can be seen, and never of our own doing."""
+"""Another program that refreshes the session too is reported as early as possible, and never by mistake."""
 
 from __future__ import annotations
 

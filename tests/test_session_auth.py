@@ -1,4 +1,4 @@
-"""`SessionAuth` on people's own httpx clients, sync and async; and the awaitable methods."""
+"""`SessionAuth` with users' own httpx clients, sync and async; and the awaitable methods."""
 
 from __future__ import annotations
 

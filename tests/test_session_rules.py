@@ -1,4 +1,4 @@
-"""Rules of a session that one line each keeps: without the line, one of these tests fails."""
+"""Rules of a session, each kept by one line of code: without it, one of these tests fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contract of `set_session`: rules 1 to 6, what was decided beyond, what others get wrong."""
+"""The contract of `set_session`: rules 1 to 6, further decisions, and what other clients get wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What calls do beside their own purpose: for later calls, other clients and other notebooks."""
+"""Side effects of calls on later calls, other clients and other notebooks."""
 
 from __future__ import annotations
 

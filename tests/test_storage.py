@@ -1,4 +1,4 @@
-"""Where a session rests: whole or not at all, ours alone, and clear words where that fails."""
+"""Where a session is stored: completely or not at all, readable only by its owner, with clear errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stored session is found again by what it is, and goes only to the server it came from."""
+"""A stored session is found by its tokens, and sent only to the server that issued it."""
 
 from __future__ import annotations
 

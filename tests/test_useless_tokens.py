@@ -1,4 +1,4 @@
-"""A server whose access tokens have expired when they arrive: pauses that grow, and an error that says so."""
+"""A server whose access tokens have expired when they arrive: growing pauses, and an error that says so."""
 
 from __future__ import annotations
 

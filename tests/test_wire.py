@@ -1,4 +1,4 @@
-"""Answers that are not today's auth server's: of old servers, of gateways and of login pages."""
+"""Responses that don't come from a current auth server: old servers, gateways and login pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for what happens by itself, or ends; bounded, so that a test fails instead of hanging."""
+"""Waiting for a condition, with a limit, so that a test fails instead of hanging."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Binder without Docker: the files' own steps in a new environment, then the quickstart in Chromium."""
+"""Binder without Docker: the steps of its files in a new environment, then the quickstart in Chromium."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens in cells, in real JupyterLab and Notebook 7: exact values go, every other character stays."""
+"""Tokens in cells, in real JupyterLab and Notebook 7: exact values are masked, and no other character changes."""
 
 from __future__ import annotations
 

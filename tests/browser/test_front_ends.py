@@ -1,4 +1,4 @@
-"""The displays beyond JupyterLab and Notebook 7: Voila, marimo, and pages that are none of theirs."""
+"""The displays outside JupyterLab and Notebook 7: Voila, marimo, and pages without a Jupyter front end."""
 
 from __future__ import annotations
 

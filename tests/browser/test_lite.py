@@ -1,4 +1,4 @@
-"""The site in Chromium: Python, the session and the embedded server in one page, from the quickstart on."""
+"""The JupyterLite site in Chromium: Python, the session and the embedded server in one page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sign-in with a provider from the panel, in a window of its own: on a hub, on this machine, and where it fails."""
+"""Sign-in with a provider from the panel, in a separate window: on a hub, on this machine, and failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main job in real JupyterLab: the quickstart, from a restored session to the user's own rows."""
+"""The quickstart in real JupyterLab, from a restored session to the user's own rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`%supabase_mfa --enroll` in real JupyterLab: the QR code is seen, and is not in the saved notebook."""
+"""`%supabase_mfa --enroll` in real JupyterLab: the QR code is visible, and not in the saved notebook."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The six digits in the panel, in real JupyterLab and Notebook 7: asked for, tried, verified, and nowhere kept."""
+"""The second factor's code in the panel, in real JupyterLab and Notebook 7: entered, verified, and not stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A session that its app refreshes too, in real front ends: the panel says so, and signs in on its own."""
+"""A session that its app refreshes too, in real front ends: the panel says so, and offers its own sign-in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The form in real JupyterLab: tokens come in, and nothing of them stays in the page."""
+"""The form in real JupyterLab: tokens are accepted, and none stays in the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The notice about tokens in cells, in real JupyterLab: it comes at once, and its button signs out everywhere."""
+"""The notice about tokens in cells, in real JupyterLab: it appears at once, and its button signs out everywhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The telling cases in WebKit, Safari's engine: displays and the token form in JupyterLab."""
+"""The most important cases in WebKit, Safari's engine: displays and the token form in JupyterLab."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sends the recorded requests of tests/wire to a demo server and says how its answers differ."""
+"""Sends the recorded requests of tests/wire to a demo server and reports how its responses differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is a refusal in the right shape: never a 500, never silence.
+"""Bad input of any kind gets an error in the right format: never a 500, never no response.
 
 ``SUPABASE_NB_FUZZ`` sets the number of requests; `make soak` asks for 50,000.
 """

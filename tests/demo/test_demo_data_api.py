@@ -1,4 +1,4 @@
-"""``/rest/v1`` by PostgREST's rules: ranges, counts, the most rows of an answer, CSV, OpenAPI.
+"""``/rest/v1`` follows PostgREST's rules: ranges, counts, the maximum number of rows, CSV, OpenAPI.
 
 The expected answers are those of PostgREST's documentation and of its own tests (14).
 """

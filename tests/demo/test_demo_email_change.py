@@ -1,4 +1,4 @@
-"""A user changes their address: at once only if they were anonymous, else by mail (``recover``)."""
+"""Changing an email address: at once for anonymous users, otherwise with a confirmation email (``recover``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between two mails of a kind to a user lie 60 seconds, as at the real server (``otp``, ``recover``)."""
+"""At least 60 seconds between two emails of the same kind to a user, as on the real server (``otp``, ``recover``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server can be told: standing in for a given project, and the limits of demos."""
+"""The server's options: replacing a given project, and limits for demos."""
 
 from __future__ import annotations
 

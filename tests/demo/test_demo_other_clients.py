@@ -1,4 +1,4 @@
-"""Supabase's own Python client works on the demo server: each call that the server has an endpoint for."""
+"""Supabase's own Python client works with the demo server: each call for which there is an endpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is refused, and in which words, beyond what was recorded."""
+"""Errors of the demo server that weren't recorded, and their texts."""
 
 from __future__ import annotations
 

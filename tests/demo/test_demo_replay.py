@@ -1,4 +1,4 @@
-"""Every recorded answer of the real server is given by the demo server too: one test each, by name."""
+"""The demo server gives every recorded response of the real server: one test each, by name."""
 
 from __future__ import annotations
 

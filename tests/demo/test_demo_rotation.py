@@ -1,4 +1,4 @@
-"""Refresh tokens when several ask at once, and over time; single exchanges are in test_replay."""
+"""Refresh tokens: concurrent requests, and changes over time. Single exchanges are in test_demo_replay."""
 
 from __future__ import annotations
 

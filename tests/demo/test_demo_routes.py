@@ -1,4 +1,4 @@
-"""Methods, slashes, bodies and grants that no client should send are answered as by the real server."""
+"""Methods, slashes, bodies and grants that no client should send get the real server's responses."""
 
 from __future__ import annotations
 

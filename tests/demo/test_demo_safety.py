@@ -1,4 +1,4 @@
-"""Safe to leave running: who may ask, how much, how slowly; what lies on the disk and in the log."""
+"""The demo server is safe to leave running: hosts, request sizes, slow clients, files and the log."""
 
 from __future__ import annotations
 

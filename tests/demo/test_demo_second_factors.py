@@ -1,4 +1,4 @@
-"""Second factors, ID tokens and the OAuth server of the demo: what the recordings don't show."""
+"""The demo's second factors, ID tokens and OAuth server, beyond the recordings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways in that go through a mail or a provider: one-time passwords, links, PKCE. And what users change."""
+"""Sign-in by email or with a provider (one-time passwords, links, PKCE), and changes by users."""
 
 from __future__ import annotations
 

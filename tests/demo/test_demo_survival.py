@@ -1,4 +1,4 @@
-"""The state survives kill -9 at any moment."""
+"""The demo server's state survives `kill -9` at any moment."""
 
 from __future__ import annotations
 

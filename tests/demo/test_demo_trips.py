@@ -1,4 +1,4 @@
-"""``/rest/v1/trips``: rows that depend on who asks, through PostgREST's own Python client and by hand."""
+"""``/rest/v1/trips``: rows that depend on the user, with PostgREST's Python client and with plain requests."""
 
 from __future__ import annotations
 

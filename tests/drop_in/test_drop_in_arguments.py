@@ -1,4 +1,4 @@
-"""Methods of the session take their arguments as supabase_auth's do, and say what is wrong with others."""
+"""Methods of the session accept the same arguments as supabase_auth's, and explain what is wrong with others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`create_client` takes what supabase-py's takes, `ClientOptions` included."""
+"""`create_client` accepts the same arguments as supabase-py's, including `ClientOptions`."""
 
 from __future__ import annotations
 

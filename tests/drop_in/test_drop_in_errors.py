@@ -1,4 +1,4 @@
-"""Error names of Supabase's Python packages: `except` clauses and fields work as there."""
+"""Error names of Supabase's Python packages: `except` clauses and fields work the same."""
 
 from __future__ import annotations
 

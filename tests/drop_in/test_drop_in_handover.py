@@ -1,4 +1,4 @@
-"""A session of supabase-py's client is handed over by `set_session`, and back."""
+"""`set_session` takes over a session from supabase-py's client, and the reverse."""
 
 from __future__ import annotations
 

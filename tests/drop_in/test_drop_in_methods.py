@@ -1,4 +1,4 @@
-"""docs/supabase-auth-methods.md is right about each method of the installed supabase_auth."""
+"""docs/supabase-auth-methods.md is correct for each method of the installed supabase_auth."""
 
 from __future__ import annotations
 

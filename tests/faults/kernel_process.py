@@ -1,4 +1,4 @@
-"""A kernel: a process with one client, told over a pipe what to do; it can be killed and stopped."""
+"""A kernel: a process with one client, which is controlled through a pipe, and can be killed or stopped."""
 
 from __future__ import annotations
 

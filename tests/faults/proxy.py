@@ -1,4 +1,4 @@
-"""A proxy before an auth server that loses, delays, cuts and replaces answers, as a test tells it to."""
+"""A proxy in front of an auth server that drops, delays, truncates or replaces responses, as a test requires."""
 
 from __future__ import annotations
 

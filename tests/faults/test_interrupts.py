@@ -1,4 +1,4 @@
-"""Ctrl-C at any point: nothing is torn in two, nothing stays locked, nothing is lost or told twice."""
+"""Ctrl-C at any point: no half-finished change, no lock left behind, no event lost or repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kernels that share a session: one exchange, one state, whatever happens to one of them."""
+"""Kernels that share a session: one refresh and one state, whatever happens to one of them."""
 
 from __future__ import annotations
 

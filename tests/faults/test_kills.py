@@ -1,4 +1,4 @@
-"""Killed at any instruction between request and notification: the next start restores, storage is whole."""
+"""Killed at any instruction between request and notification: storage is intact, and the next start restores."""
 
 from __future__ import annotations
 

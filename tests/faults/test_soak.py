@@ -1,4 +1,4 @@
-"""In real time, with real processes: what the other tests run faster. Only with `make soak`."""
+"""Real time and real processes, for what the other tests simulate faster. Only with `make soak`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client of a project made up for the test."""
+"""A client of a test project."""
 
 from __future__ import annotations
 

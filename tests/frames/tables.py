@@ -1,4 +1,4 @@
-"""A project whose tables a test makes up, read by the rules of the embedded data API."""
+"""A project with a test's own tables, served by the embedded data API."""
 
 from __future__ import annotations
 

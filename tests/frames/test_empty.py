@@ -1,4 +1,4 @@
-"""No rows: because there are none, because of the filters, or because of who asks; as far as the server tells."""
+"""Empty frames: no rows, no match for the filters, or no permission, as far as the server reveals it."""
 
 from __future__ import annotations
 

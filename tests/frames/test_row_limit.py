@@ -1,4 +1,4 @@
-"""A warning where an answer was cut off, and nowhere else."""
+"""A warning if a response was cut off, and only then."""
 
 from __future__ import annotations
 

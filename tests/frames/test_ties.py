@@ -1,4 +1,4 @@
-"""Rows that are equal in the order: a server may send these in another sequence with each page."""
+"""Ties: a server may return rows that are equal in the order in another sequence for each page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values come back exactly, in the types that a person expects."""
+"""Values are exact, and have the types that users expect."""
 
 from __future__ import annotations
 

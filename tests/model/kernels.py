@@ -1,4 +1,4 @@
-"""Kernels that share one storage, on one virtual clock, with faults on the way to the server.
+"""Kernels that share one storage and a virtual clock, with faults on the way to the server.
 
 By default everything runs on one event loop in the test's own thread, so a schedule goes the same way each
 time. With `owner_loop` it runs as it does for users.

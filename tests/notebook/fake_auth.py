@@ -1,4 +1,4 @@
-"""A client with an AuthClient's traits that a test sets as it likes: no server, no thread, no clock."""
+"""A client with an AuthClient's traits, which a test sets directly: no server, no thread, no clock."""
 
 from __future__ import annotations
 

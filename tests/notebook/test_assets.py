@@ -1,4 +1,4 @@
-"""The widgets' ES modules and style sheets: whole, typed, tested, and free of the network."""
+"""The widgets' ES modules and style sheets: complete, typed, tested, and without network access."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens in cells are masked in all that IPython keeps of them; in a kernel: tests/secrets."""
+"""Tokens in cells are masked in everything that IPython stores. Tests in a kernel: tests/secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client that was closed or replaced, in a real kernel: it says so wherever it is shown."""
+"""A client that was closed or replaced, in a real kernel: all of its displays say so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Static HTML and text: what says the same where no widget runs, and that it is a snapshot."""
+"""Static HTML and text, for front ends without widgets: the same contents, marked as a snapshot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The form: what passes between it and the kernel, and the hidden prompts of a terminal."""
+"""The form: its messages to and from the kernel, and the hidden prompts in a terminal."""
 
 from __future__ import annotations
 

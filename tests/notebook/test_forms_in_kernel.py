@@ -1,4 +1,4 @@
-"""The forms of magics and pasted text in a real kernel: they restore the session that was meant.
+"""Arguments of magics and pasted text in a real kernel: they restore the right session.
 
 The plain shell's tests say more of each; here Ada's tokens are the notebook's `at` and `rt`, and Grace's are
 meant. One kernel runs all of them.

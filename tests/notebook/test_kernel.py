@@ -1,4 +1,4 @@
-"""The magics in a real kernel: notebooks that run, that run again, that are interrupted."""
+"""The magics in a real kernel: notebooks that are run, run again, and interrupted."""
 
 from __future__ import annotations
 

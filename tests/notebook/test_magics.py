@@ -1,4 +1,4 @@
-"""The magics: what they do, what their arguments mean, and what they say when something is wrong."""
+"""The magics: what they do, their arguments, and their error messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`%supabase_mfa`: the six digits are asked for, and the QR code of a new app is shown and saved nowhere."""
+"""`%supabase_mfa` asks for the six digits, and shows the QR code of a new app without saving it."""
 
 from __future__ import annotations
 

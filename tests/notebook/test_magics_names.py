@@ -1,4 +1,4 @@
-"""What the arguments of a magic name: the variables that Python code in the same place could name."""
+"""The variables that a magic's arguments refer to: the same as for Python code in its place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`%supabase_sign_in`, `%supabase_set_auth`, and what `%supabase_connect` finds, in a shell with a server."""
+"""`%supabase_sign_in`, `%supabase_set_auth` and `%supabase_connect`, in a shell with a server."""
 
 from __future__ import annotations
 

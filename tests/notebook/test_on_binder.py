@@ -1,4 +1,4 @@
-"""On Binder: sessions in memory only, and a panel that says what kind of machine it is."""
+"""On Binder: sessions in memory only, and a panel that warns about the shared machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Passwords and one-time codes in cells are masked in records like tokens; the cells are left to their author."""
+"""Passwords and one-time codes in cells are masked in records like tokens, but the cells don't change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever people paste is understood, or refused without repeating it."""
+"""Pasted text is understood, or refused without repeating it."""
 
 from __future__ import annotations
 

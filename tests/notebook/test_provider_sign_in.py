@@ -1,4 +1,4 @@
-"""Sign-in with a provider from the panel: what passes between the page and the kernel."""
+"""Sign-in with a provider from the panel: the messages between the page and the kernel."""
 
 from __future__ import annotations
 

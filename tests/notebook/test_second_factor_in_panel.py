@@ -1,4 +1,4 @@
-"""The second factor in the panel, from the kernel's side: when it is asked for, and what becomes of the digits."""
+"""The second factor in the panel, on the kernel's side: when it is asked for, and how the code is handled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What magics show, in a real kernel: the panel once, then one line; with several clients, their names."""
+"""The output of magics in a real kernel: the panel once, then one line; with several clients, their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`%supabase_sign_in --provider` and `--oauth`: through a browser that comes back to this machine."""
+"""`%supabase_sign_in --provider` and `--oauth`: in a browser that returns to this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a kernel tells the front end's status bar, and that other front ends are left in peace."""
+"""A kernel's messages to the status bar, which don't disturb other front ends."""
 
 from __future__ import annotations
 

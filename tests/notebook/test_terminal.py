@@ -1,4 +1,4 @@
-"""IPython in a real terminal: hidden prompts, and lines whose tokens no arrow key brings back."""
+"""IPython in a real terminal: hidden prompts, and tokens that arrow keys can't bring back."""
 
 from __future__ import annotations
 

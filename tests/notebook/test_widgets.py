@@ -1,4 +1,4 @@
-"""The displays from the kernel's side: one model, driven by traits, silent between events, no secrets."""
+"""The displays on the kernel's side: one model, driven by traits, no messages between events, no secrets."""
 
 from __future__ import annotations
 

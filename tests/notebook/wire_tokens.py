@@ -1,4 +1,4 @@
-"""Tokens that look like the real ones and can be found wherever they leak to."""
+"""Realistic tokens that can be found wherever they leak."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What others may have written into names and metadata, and a client that shows it."""
+"""Hostile names and metadata, and a client that shows them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imported in the kernel that is searched: writes what it remembers into a file, place by place.
+"""Imported in the kernel that is searched: writes everything that it stores to a file, place by place.
 
 Runs in a silent request, so that it leaves nothing behind itself.
 """

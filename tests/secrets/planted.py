@@ -1,4 +1,4 @@
-"""Tokens planted on purpose, each known by the method that it came by, and the search for them."""
+"""Recognizable tokens for each method of passing them, and the search for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A kernel with everything it says and leaves behind within reach of a search."""
+"""A kernel whose messages, records and files can all be searched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JupyterLab in Chromium, with everything that it shows, sends, saves and logs within reach of a search."""
+"""JupyterLab in Chromium, where everything that is shown, sent, saved and logged can be searched."""
 
 from __future__ import annotations
 

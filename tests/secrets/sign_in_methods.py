@@ -1,4 +1,4 @@
-"""The ways that tokens get into a notebook: what the user writes, and the result."""
+"""The methods of passing tokens to a notebook: the user's code, and the result."""
 
 from __future__ import annotations
 

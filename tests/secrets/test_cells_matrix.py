@@ -1,4 +1,4 @@
-"""Tokens written in cells in every manner, and the session set by every method: no record keeps one, no claim is false."""
+"""Tokens written in cells in every form, with every method: no record keeps one, and notices are accurate."""
 
 from __future__ import annotations
 

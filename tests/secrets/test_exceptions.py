@@ -1,4 +1,4 @@
-"""Whatever fails, and wherever: what can be seen of the exception holds no token."""
+"""Failures of all kinds: nothing visible in the exception contains a token."""
 
 import asyncio
 import copy

@@ -1,4 +1,4 @@
-"""Names, metadata and messages that others wrote are text, wherever they are shown."""
+"""Names, metadata and messages from others are shown as plain text everywhere."""
 
 from __future__ import annotations
 

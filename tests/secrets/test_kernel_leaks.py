@@ -1,4 +1,4 @@
-"""Every sign-in method in a real kernel: afterwards no token is anywhere that others could see."""
+"""Every sign-in method in a real kernel: afterwards, no token is anywhere where others could see it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens on their way: to whom they are sent, and what is shown of those who are in between."""
+"""Tokens in transit: where they are sent, and what is shown of servers in between."""
 
 from __future__ import annotations
 

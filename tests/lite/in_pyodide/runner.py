@@ -1,4 +1,4 @@
-"""Runs a module's functions in Pyodide, one by one, and sees to it that none starts a thread."""
+"""Runs a module's functions in Pyodide, one by one, and makes sure that none starts a thread."""
 
 from __future__ import annotations
 
