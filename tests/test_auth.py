@@ -112,7 +112,7 @@ def test_a_subscriber_that_cannot_be_called_is_refused(callback: Any, auth: Auth
         auth.on_auth_state_change(callback)
 
 
-def test_tokens_do_not_travel_in_the_clear() -> None:
+def test_tokens_are_not_sent_unencrypted() -> None:
     with pytest.raises(AuthError, match="unencrypted"):
         AuthClient("http://abcd.supabase.co/auth/v1")
     AuthClient("http://abcd.supabase.co/auth/v1", allow_http=True).close()
@@ -172,7 +172,7 @@ def test_what_supabase_py_stored_is_found(
     } <= stored.keys()
 
 
-def test_nobody_is_signed_in(auth: AuthClient) -> None:
+def test_not_signed_in(auth: AuthClient) -> None:
     assert auth.get_session() is None
     for call in (auth.refresh_session, auth.get_user, auth.get_claims, lambda: auth.sign_out("others")):
         with pytest.raises(AuthSessionMissing, match="Not signed in"):

@@ -229,7 +229,7 @@ def test_a_registered_client_can_be_named(auth: AuthClient) -> None:
     assert session.claims["client_id"] == client_id
 
 
-def test_a_project_that_is_no_oauth_server(make_auth: Callable[..., AuthClient]) -> None:
+def test_a_project_without_an_oauth_server(make_auth: Callable[..., AuthClient]) -> None:
     with running_server(oauth_server=False) as other:
         auth = make_auth(other.auth_url, headers={"apikey": other.anon_key})
         with pytest.raises(AuthApiError) as refused:
@@ -300,7 +300,7 @@ def test_an_unreadable_access_token_names_no_client(make_auth: Callable[..., Aut
     assert refused.value.code == "invalid_client"
 
 
-def test_nothing_of_it_shows(auth: AuthClient) -> None:
+def test_its_repr_shows_no_nonce(auth: AuthClient) -> None:
     under_way = begin_with_provider(auth, "github", HERE)
     assert isinstance(under_way, BrowserSignIn)
     assert repr(under_way) == f"BrowserSignIn(redirect_to={HERE!r})"

@@ -310,7 +310,7 @@ def test_a_look_at_the_clock_a_moment_ago_hides_nothing(
 
 
 @pytest.mark.parametrize("told", [False, True], ids=["as time passes", "as the server tells meanwhile"])
-def test_a_look_a_moment_ago_lasts_until_the_refresh_is_due(
+def test_a_recent_check_of_storage_is_valid_until_the_refresh_is_due(
     make: Callable[..., Client], answers: made.Answers, told: bool
 ) -> None:
     client = make(clock=(clock := Still()))
@@ -473,7 +473,7 @@ def test_401_for_another_reason_costs_one_exchange_not_one_each(
     assert answers.count(TOKEN) == exchanges + 1
 
 
-def test_401_reaches_the_caller_when_nothing_can_be_renewed(mocked: Client, answers: made.Answers) -> None:
+def test_401_reaches_the_caller_if_there_is_no_newer_token(mocked: Client, answers: made.Answers) -> None:
     answers[TRIPS] = httpx.Response(401, json={"message": "JWT expired"})
     answers[TOKEN] = made.refusal(400, "refresh_token_not_found")
     response = mocked.http.get("/rest/v1/trips")

@@ -86,7 +86,7 @@ def test_answers_give_the_time_to_a_second_and_never_worse(
     assert clock.offset == pytest.approx(-offset, abs=2.5)
 
 
-def test_several_answers_narrow_it_down() -> None:
+def test_several_responses_narrow_the_bounds() -> None:
     machine = Machine()
     clock = ServerClock(machine)
     for _ in range(50):
@@ -95,7 +95,7 @@ def test_several_answers_narrow_it_down() -> None:
     assert abs(clock.now() - machine.time) < 0.05
 
 
-def test_a_slow_answer_says_nothing() -> None:
+def test_a_slow_response_is_ignored() -> None:
     machine = Machine()
     clock = ServerClock(machine)
     exchange(clock, machine, 2.5, said=NOW + 9999)
@@ -145,7 +145,7 @@ def test_the_auth_servers_time_overrides_a_proxys() -> None:
     assert abs(clock.now() - machine.time) < 1
 
 
-def test_a_token_that_came_slowly_may_be_as_old_as_its_way_was_long() -> None:
+def test_a_token_in_a_slow_response_may_be_as_old_as_the_response() -> None:
     machine = Machine()
     clock = ServerClock(machine)
     sent, issued = machine.steady(), int(machine.time)

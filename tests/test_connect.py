@@ -38,7 +38,7 @@ def test_the_argument_wins_over_the_environment_over_the_file(folder: Path) -> N
     assert read.origin == "URL: SUPABASE_URL in ../../../.env; key: SUPABASE_ANON_KEY in ../../../.env"
 
 
-def test_url_and_key_are_looked_for_each_by_itself(folder: Path) -> None:
+def test_url_and_key_are_looked_up_separately(folder: Path) -> None:
     project = resolve_project(ARGUMENT, environ={"SUPABASE_PUBLISHABLE_KEY": "k"}, folder=folder)
     assert (project.url, project.key) == (ARGUMENT, "k")
     assert project.origin == "URL: argument; key: SUPABASE_PUBLISHABLE_KEY"
@@ -76,7 +76,7 @@ def test_reading_the_file_sets_no_variable(folder: Path, monkeypatch: pytest.Mon
         resolve_project(folder="/")
 
 
-def test_a_file_that_is_no_text_is_passed_over(tmp_path: Path) -> None:
+def test_a_binary_file_is_skipped(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"\xff\xfe\x00SUPABASE_URL")
     with pytest.raises(AuthError, match="No project URL was found"):
         resolve_project(environ={}, folder=tmp_path)
@@ -122,7 +122,7 @@ def test_a_missing_value_is_reported_with_the_next_step(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["sb_secret_planted", made.jwt({"role": "service_role", "ref": "argument"})])
-def test_a_secret_key_is_refused_with_the_reason_unless_one_insists(tmp_path: Path, key: str) -> None:
+def test_a_secret_key_is_refused_with_the_reason_unless_allowed(tmp_path: Path, key: str) -> None:
     (tmp_path / ".env").write_text(f"SUPABASE_KEY={key}\n")
     with pytest.raises(AuthError, match="bypasses Row Level Security") as refused:
         resolve_project(ARGUMENT, environ={}, folder=tmp_path)

@@ -96,7 +96,7 @@ def submit(cluster: Any, task: Any, *arguments: Any, count: int = 6) -> list[Any
 # -----------------------------------------------------------------------------------------------------------
 
 
-def test_tasks_ask_as_the_user(supabase: Client, cluster: Any) -> None:
+def test_tasks_send_requests_as_the_user(supabase: Client, cluster: Any) -> None:
     auth = share(supabase, cluster)
     answers = submit(cluster, ask, auth, supabase.url)
     session = supabase.auth.session
@@ -165,7 +165,7 @@ def test_tasks_use_the_current_user_and_fail_when_signed_out(supabase: Client, c
     assert {answer[:2] for answer in submit(cluster, ask, auth, supabase.url, count=2)} == {(200, 3)}
 
 
-def test_a_closed_client_shares_no_more(project: DemoServer, cluster: Any) -> None:
+def test_a_closed_client_stops_sharing(project: DemoServer, cluster: Any) -> None:
     with create_client(project.url, project.anon_key, storage=MemoryStorage(), auto_refresh=False) as client:
         client.auth.sign_in_with_password(email="ada@example.com", password=PASSWORD)
         auth = share(client, cluster)

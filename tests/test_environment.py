@@ -102,7 +102,7 @@ def test_a_socks_proxy_names_the_package_it_needs(name: str, environment: pytest
 
 
 @pytest.mark.parametrize("proxy", ["socks4://user:planted@127.0.0.1:9", "http://user:planted@[::"])
-def test_a_proxy_that_cannot_be_used_is_named(proxy: str, environment: pytest.MonkeyPatch) -> None:
+def test_an_invalid_proxy_is_named_in_the_error(proxy: str, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("ALL_PROXY", proxy)
     with asking() as errors:
         for error in errors:
@@ -111,7 +111,7 @@ def test_a_proxy_that_cannot_be_used_is_named(proxy: str, environment: pytest.Mo
 
 
 @pytest.mark.parametrize("content", [None, "no certificates"])
-def test_a_certificate_file_that_cannot_be_used_is_named(
+def test_an_unreadable_certificate_file_is_named_in_the_error(
     content: str | None, environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "company.pem"

@@ -55,7 +55,7 @@ class Told:
         self.changes.put({"n": number}, event(number))
 
 
-def test_changes_that_no_thread_delivers_are_told_by_the_background(
+def test_changes_that_no_thread_delivers_are_delivered_by_the_background(
     make_auth: MakeAuth, server: DemoServer
 ) -> None:
     """As when Ctrl-C came between a change and its delivery."""
@@ -99,7 +99,7 @@ def test_traits_first_then_subscribers_in_their_order(told: Told) -> None:
     assert told.order == ["traits 1", "a", "b", "traits 2", "a", "b"]
 
 
-def test_what_a_callback_causes_comes_after_what_it_was_called_for(told: Told) -> None:
+def test_changes_made_by_a_callback_come_after_the_current_one(told: Told) -> None:
     def once() -> None:
         if told.order.count("traits 2") == 0 and len(told.order) < 3:
             told.change(2)
@@ -112,7 +112,7 @@ def test_what_a_callback_causes_comes_after_what_it_was_called_for(told: Told) -
     assert told.order == ["traits 1", "a", "b", "traits 2", "a", "b"]
 
 
-def test_who_subscribes_late_hears_only_what_comes_later(told: Told) -> None:
+def test_a_late_subscriber_gets_only_later_changes(told: Told) -> None:
     told.change(1)
     told.subscribe("late")
     told.change(2)
@@ -120,7 +120,7 @@ def test_who_subscribes_late_hears_only_what_comes_later(told: Told) -> None:
     assert told.order == ["traits 1", "traits 2", "late"]
 
 
-def test_who_has_left_hears_no_more_even_of_what_was_queued(told: Told) -> None:
+def test_an_unsubscribed_callback_is_not_called_for_queued_changes(told: Told) -> None:
     subscription = told.subscribe("a")
     told.change(1)
     subscription.unsubscribe()
@@ -176,7 +176,9 @@ def test_before_flush_returns_it_is_delivered_even_by_another_thread(told: Told)
     first.join(10)
 
 
-def test_a_callback_that_blocks_holds_nobody_up_for_ever(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_blocking_callback_does_not_block_others_forever(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("supabase_nb.auth._session.change_queue._FLUSH_TIMEOUT", 0.05)
     go_on = threading.Event()
     told.subscribe("blocked", lambda: go_on.wait(30))
@@ -227,7 +229,9 @@ def test_ctrl_c_in_a_callback_reaches_the_others_and_then_the_caller(told: Told)
     assert told.order == ["traits 1", "a", "b", "traits 2", "a", "b"]
 
 
-def test_what_ctrl_c_left_undone_is_done_next_time(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_interrupted_by_ctrl_c_is_finished_next_time(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between two steps of the delivery: nothing is lost, nothing comes twice."""
     told.subscribe("a")
     told.subscribe("b")

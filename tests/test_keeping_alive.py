@@ -224,7 +224,7 @@ def test_a_tick_makes_one_exchange(world: World) -> None:
 
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("kind", ["valid", "expired", "unreadable"])
-def test_yesterdays_tokens_after_two_rotations_do_no_harm(kind: str, version: int, world: World) -> None:
+def test_yesterdays_tokens_after_two_rotations_are_harmless(kind: str, version: int, world: World) -> None:
     """The used token is never sent, and the other notebook's session continues."""
     world.server.version = version
     one = modeled(world)
@@ -348,7 +348,7 @@ def test_temporary_failures_are_retried_and_end_no_session(
 
 
 @pytest.mark.parametrize("fault", [says(400, "Bad gateway"), says(401), says(403, "Forbidden"), says(404)])
-def test_a_gateways_refusal_is_not_the_auth_servers_word(
+def test_a_gateways_error_is_not_the_auth_servers(
     fault: Fault, alive: AuthClient, proxy: FaultProxy, clock: ShiftedClock
 ) -> None:
     proxy.always(fault)
@@ -603,7 +603,7 @@ def test_signing_out_during_a_refresh_works(
     assert [str(event.kind) for event in signed_in.events] == ["TOKEN_REFRESHED", "SIGNED_OUT"]
 
 
-def test_the_last_word_wins_though_an_earlier_session_ends_meanwhile(
+def test_the_last_call_wins_even_if_an_earlier_session_ends_meanwhile(
     signed_in: AuthClient, proxy: FaultProxy, server: DemoServer
 ) -> None:
     """`set_session(B)` waits for the refresh of A, whose session has ended: B is the current session."""
@@ -648,7 +648,7 @@ def test_signing_out_supersedes_an_earlier_set_session(
     assert storage.get(storage_key(proxy.url)) is None
 
 
-def test_of_two_set_sessions_the_later_one_holds(
+def test_of_two_set_sessions_the_later_one_wins(
     make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer
 ) -> None:
     auth = make_auth(proxy.auth_url)
@@ -689,7 +689,7 @@ def test_closing_during_a_refresh_keeps_the_new_tokens(
     assert later != before
 
 
-def test_a_late_failure_of_an_earlier_session_says_nothing_about_the_new_one(
+def test_a_late_failure_of_an_earlier_session_does_not_affect_the_new_one(
     signed_in: AuthClient, proxy: FaultProxy, server: DemoServer
 ) -> None:
     proxy.next(hang)
@@ -825,7 +825,7 @@ def test_a_rotation_that_cannot_be_saved_is_used_and_saved_at_the_next_chance(
     assert stored["refresh_token"] == auth.session.refresh_token
 
 
-def test_a_damaged_file_is_replaced_by_who_still_has_the_session(
+def test_a_damaged_file_is_replaced_by_a_client_with_the_session(
     alive: AuthClient, proxy: FaultProxy, storage: FileStorage, clock: ShiftedClock
 ) -> None:
     storage.set(storage_key(proxy.url), "half a sess")
@@ -992,7 +992,7 @@ def test_where_no_thread_can_be_started(
         server.request("GET", "/auth/v1/user", token=pair["access_token"])
 
 
-def test_a_client_that_is_dropped_is_collected_and_refreshes_no_more(
+def test_a_dropped_client_is_garbage_collected_and_stops_refreshing(
     proxy: FaultProxy, server: DemoServer, clock: ShiftedClock
 ) -> None:
     import gc

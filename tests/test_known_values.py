@@ -215,7 +215,7 @@ def test_logs_and_tracebacks_know_the_values(caplog, monkeypatch):
     assert scrub(f"refresh_token={value}").count(value) == 0
 
 
-def test_values_are_in_no_view_of_the_module():
+def test_values_do_not_appear_in_any_view_of_the_module():
     value = word()
     remember(value, given=True)
     assert value not in repr(vars(redaction)) + repr(redaction.given_values()) + str(known_in(value))
@@ -264,7 +264,7 @@ def test_tokens_that_are_passed_again_are_looked_for_again():
     assert told == [({at, rt}, True)] * 2
 
 
-def test_a_forgotten_password_is_no_password_any_more():
+def test_a_forgotten_value_is_no_longer_a_password():
     password = Secret(word(20))
     redaction.remember_passwords([password])
     assert redaction.is_password(password)

@@ -65,7 +65,7 @@ def test_a_lost_response_to_a_code_is_not_another_program(auth: AuthClient, serv
     assert not auth._manager.store.sent.record_sending(Secret(other["refresh_token"]))
 
 
-def test_a_code_lifts_the_session_to_aal2(auth: AuthClient, server: DemoServer) -> None:
+def test_a_code_raises_the_session_to_aal2(auth: AuthClient, server: DemoServer) -> None:
     before = auth.get_session()
     factor = auth.mfa.enroll({"factor_type": "totp", "friendly_name": "my phone", "issuer": "tests"})
     assert factor.totp is not None
@@ -266,7 +266,7 @@ def test_an_answer_of_another_user_is_refused(make_auth: Callable[..., AuthClien
 @pytest.mark.parametrize(
     "answer", [{}, {"id": 3}, {"id": "x", "type": "totp"}, {"id": "x", "type": "totp", "totp": {}}]
 )
-def test_an_enrolment_that_is_none(answer: Any, make_auth: Callable[..., AuthClient]) -> None:
+def test_an_unexpected_response_to_an_enrollment(answer: Any, make_auth: Callable[..., AuthClient]) -> None:
     session = made.session()
     answers = made.Answers(**{"GET /auth/v1/user": session["user"], "POST /auth/v1/factors": answer})
     auth = make_auth("https://abcd.supabase.co/auth/v1", transport=answers)

@@ -213,7 +213,7 @@ def test_the_projects_url_from_what_people_copy(given: str, meant: str) -> None:
         "https://app.supabase.com/projects",
     ],
 )
-def test_a_page_of_no_project_is_said(url: str) -> None:
+def test_a_dashboard_page_without_a_project_is_reported(url: str) -> None:
     for make in (create_client, resolve_project):
         with pytest.raises(AuthError, match="not a project's URL") as caught:
             make(url, "sb_publishable_abc")

@@ -22,7 +22,7 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
 
 
-def test_the_docs_list_them() -> None:
+def test_the_tour_lists_all_notebooks() -> None:
     page = (FOLDER.parent / "docs" / "tour.md").read_text("utf-8")
     listed = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
     assert sorted(listed) == [path.stem for path in NOTEBOOKS]

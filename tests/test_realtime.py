@@ -183,7 +183,7 @@ def test_after_the_loop_ended_the_next_one_carries_the_newest() -> None:
     client.close()
 
 
-def test_a_token_that_cannot_be_pushed_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_token_that_cannot_be_pushed_is_harmless(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         async with room() as (_, url):
             client = connect(url, rotations())

@@ -80,7 +80,7 @@ def test_values_with_secret_names_are_redacted(write, refresh):
     "write",
     ["{}", '"{}"', "Bearer {}", "x={}&y", "\x1b[31m{}\x1b[0m", '\\"{}\\"', "a.{}.b"],
 )
-def test_access_tokens_and_keys_are_redacted_wherever_they_stand(write):
+def test_access_tokens_and_keys_are_redacted_everywhere(write):
     for secret in (ACCESS, ACCESS.rsplit(".", 1)[0], ACCESS[:40], KEY):
         assert secret not in redact(write.format(secret))
 
@@ -358,5 +358,5 @@ def test_objects_with_tokens_are_neither_json_nor_pickled(name, tmp_path):
             pickle.dumps(value, protocol)
 
 
-def test_a_wire_form_is_there_for_who_asks():
+def test_the_wire_format_is_available_on_request():
     assert SESSION.to_wire() == WIRE

@@ -89,7 +89,7 @@ def digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def test_the_wheel_holds_the_package_and_no_more(built: dict[str, Path]) -> None:
+def test_the_wheel_contains_only_the_package(built: dict[str, Path]) -> None:
     with zipfile.ZipFile(built[".whl"]) as wheel:
         names = set(wheel.namelist())
     package = {name for name in names if not name.partition("/")[0].endswith((".dist-info", ".data"))}
@@ -170,7 +170,7 @@ def test_works_from_an_empty_environment(environment: Path, tmp_path: Path) -> N
     assert said.endswith("all is well\n")
 
 
-def test_extras_are_asked_for_in_words(environment: Path, tmp_path: Path) -> None:
+def test_missing_extras_are_named_in_the_error(environment: Path, tmp_path: Path) -> None:
     code = (
         "import supabase_nb\n"
         "client = supabase_nb.create_client('https://abcd.supabase.co', 'sb_publishable_x')\n"

@@ -133,7 +133,7 @@ def test_any_text_is_read(text):
     replace(f"{text}{ACCESS}{text}")
 
 
-def test_a_finding_tells_project_and_expiry():
+def test_a_finding_has_the_project_and_expiry():
     assert [finding.detail for finding in find(f"{ACCESS} {SERVICE}")] == [
         "project abcd, expired 2023-11-14",
         "project abcd, valid until 2106-02-07",
@@ -269,7 +269,7 @@ def test_notebooks(scan, tmp_path, plant, place):
     assert stat.S_IMODE(backup.parent.stat().st_mode) == 0o700
 
 
-def test_what_is_not_at_fault_stays_byte_for_byte(scan, tmp_path):
+def test_other_bytes_do_not_change(scan, tmp_path):
     planted = notebook()
     planted["cells"][1]["source"] = [f"k = '{SECRET_KEY}'  # ä\n"]
     path = tmp_path / "a.ipynb"

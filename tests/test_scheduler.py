@@ -58,7 +58,7 @@ def scheduler(monkeypatch: pytest.MonkeyPatch) -> Iterator[RefreshScheduler]:
     wait_until(lambda: made._timer is None)
 
 
-def test_each_is_woken_when_it_is_due(scheduler: RefreshScheduler) -> None:
+def test_each_client_is_called_when_it_is_due(scheduler: RefreshScheduler) -> None:
     now, soon, never = Work(0.0), Work(30.0), Work(None)
     for work in (now, soon, never):
         scheduler.register(work)
@@ -71,7 +71,7 @@ def test_each_is_woken_when_it_is_due(scheduler: RefreshScheduler) -> None:
     assert never.done == 0
 
 
-def test_one_whose_stored_session_was_changed_is_woken(scheduler: RefreshScheduler) -> None:
+def test_a_client_whose_stored_session_changed_is_called(scheduler: RefreshScheduler) -> None:
     work = Work(None)
     scheduler.register(work)
     work.version = "another"
@@ -109,7 +109,7 @@ def test_a_storage_that_hangs_delays_only_looks_at_storage(scheduler: RefreshSch
     go_on.set()
 
 
-def test_none_is_woken_twice_at_once(scheduler: RefreshScheduler) -> None:
+def test_no_client_is_called_twice_at_once(scheduler: RefreshScheduler) -> None:
     running, most = [0], [0]
 
     async def during() -> None:
@@ -154,7 +154,7 @@ def registered(scheduler: RefreshScheduler) -> Work:
     return work
 
 
-def test_clients_that_are_dropped_are_collected(scheduler: RefreshScheduler) -> None:
+def test_dropped_clients_are_garbage_collected(scheduler: RefreshScheduler) -> None:
     gone = weakref.ref(registered(scheduler))
 
     def collected() -> bool:
@@ -236,7 +236,7 @@ def test_one_thread_for_many_clients(server: DemoServer) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_has_none(scheduler: RefreshScheduler) -> None:
+def test_a_forked_child_has_no_timer_and_no_clients(scheduler: RefreshScheduler) -> None:
     work = Work(None)
     scheduler.register(work)
     wait_until(lambda: scheduler._timer is not None)
@@ -247,7 +247,7 @@ def test_a_forked_child_has_none(scheduler: RefreshScheduler) -> None:
     assert os.waitstatus_to_exitcode(status) == 0
 
 
-def test_only_what_is_due_sooner_wakes_the_timer(
+def test_only_work_that_is_due_sooner_wakes_the_timer(
     scheduler: RefreshScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that changes again and again, and is due in an hour, costs one look each time."""

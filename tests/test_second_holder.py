@@ -62,7 +62,7 @@ def until_refreshed(world: World, *kernels: Kernel) -> None:
 # -- what is seen -------------------------------------------------------------------------------------------
 
 
-def test_the_first_refresh_after_the_apps_own_tells(world: World) -> None:
+def test_the_first_refresh_after_the_apps_reveals_it(world: World) -> None:
     app = App(world)
     kernel = pasted(world, app)
     assert not says(kernel), "nothing can be seen yet"
@@ -77,7 +77,7 @@ def test_the_first_refresh_after_the_apps_own_tells(world: World) -> None:
     assert stored.session == kernel.session, "saved before it is told"
 
 
-def test_it_is_told_in_other_kernels_and_after_a_restart_too(world: World) -> None:
+def test_it_is_reported_in_other_kernels_and_after_a_restart_too(world: World) -> None:
     app = App(world)
     kernel, other = pasted(world, app), Kernel(world)
     other.restore()
@@ -108,7 +108,7 @@ def test_a_sign_in_of_its_own_ends_it(world: World) -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_pair_that_the_app_has_refreshed_since_tells(version: int) -> None:
+def test_pasting_newer_tokens_than_the_stored_ones_reveals_the_app(version: int) -> None:
     world = make_world(version)
     app = App(world)
     kernel = pasted(world, app)
@@ -146,7 +146,7 @@ def test_the_counter_of_version_2_tells(world: World) -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_the_end_says_what_has_happened(version: int) -> None:
+def test_the_error_at_the_end_explains_what_happened(version: int) -> None:
     world = make_world(version)
     app = App(world)
     kernel = pasted(world, app)
@@ -166,7 +166,7 @@ def test_the_end_says_what_has_happened(version: int) -> None:
     assert not says(kernel)
 
 
-def test_so_does_the_error_of_a_call(world: World) -> None:
+def test_the_error_of_a_call_explains_it_too(world: World) -> None:
     app = App(world)
     kernel = pasted(world, app)
     app.refresh()
@@ -176,7 +176,7 @@ def test_so_does_the_error_of_a_call(world: World) -> None:
         kernel.refresh()
 
 
-def test_and_that_of_a_cell_that_is_run_again(world: World) -> None:
+def test_the_error_of_a_rerun_cell_explains_it_too(world: World) -> None:
     app = App(world)
     first = app.tokens()
     kernel = pasted(world, app)

@@ -40,7 +40,7 @@ def trips(server: DemoServer) -> str:
 # -- sync ---------------------------------------------------------------------------------------------------
 
 
-def test_ones_own_client_asks_as_the_user(library: Any, client: Client, trips: str) -> None:
+def test_your_own_client_sends_requests_as_the_user(library: Any, client: Client, trips: str) -> None:
     with library.Client(auth=SessionAuth(client)) as own:
         assert len(own.get(trips).json()) == 3
         client.auth.sign_out()
@@ -53,7 +53,7 @@ def test_an_auth_client_will_do(library: Any, client: Client, trips: str) -> Non
 
 
 @pytest.mark.parametrize("other", [None, "client", httpx.Client])
-def test_nothing_else_will(other: Any) -> None:
+def test_other_values_are_refused(other: Any) -> None:
     with pytest.raises(TypeError, match="takes a Client or its auth"):
         SessionAuth(other)
 
@@ -118,7 +118,7 @@ def test_origins_are_a_list(client: Client) -> None:
         SessionAuth(client, origins="https://api.example.com")
 
 
-def test_an_origin_in_the_clear_is_refused(client: Client) -> None:
+def test_a_plain_http_origin_is_refused(client: Client) -> None:
     with pytest.raises(AuthError, match="unencrypted"):
         SessionAuth(client, origins=["http://api.example.com"])
 
@@ -126,7 +126,7 @@ def test_an_origin_in_the_clear_is_refused(client: Client) -> None:
 # -- async --------------------------------------------------------------------------------------------------
 
 
-def test_an_async_client_asks_as_the_user(library: Any, client: Client, trips: str) -> None:
+def test_an_async_client_sends_requests_as_the_user(library: Any, client: Client, trips: str) -> None:
     async def ask() -> int:
         async with library.AsyncClient(auth=SessionAuth(client)) as own:
             return len((await own.get(trips)).json())
@@ -414,7 +414,7 @@ def test_every_method_that_waits_can_be_awaited() -> None:
     assert "one-time code" in (AuthAio.verify_otp.__doc__ or "")
 
 
-def test_a_closed_event_loop_does_no_harm() -> None:
+def test_a_closed_event_loop_is_harmless() -> None:
     go_on, ended = threading.Event(), threading.Event()
 
     def call() -> None:

@@ -120,7 +120,7 @@ def test_a_rejected_kernel_uses_tokens_that_another_stored(world: World) -> None
     assert stored(world) == session
 
 
-def test_who_signed_out_during_an_exchange_stays_signed_out(world: World) -> None:
+def test_signing_out_during_an_exchange_stays_signed_out(world: World) -> None:
     one = Kernel(world)
     sign_in(world, one)
     two = another(world)
@@ -132,7 +132,7 @@ def test_who_signed_out_during_an_exchange_stays_signed_out(world: World) -> Non
     assert stored(world) is None
 
 
-def test_an_answer_that_comes_late_does_not_overwrite_a_later_rotation(world: World) -> None:
+def test_a_late_response_does_not_overwrite_a_later_rotation(world: World) -> None:
     one = Kernel(world)
     sign_in(world, one)
     two = another(world)
@@ -184,7 +184,7 @@ def test_claims_expire_by_the_servers_clock(seconds: int, expired: bool) -> None
 
 
 @pytest.mark.parametrize("call", ["refresh_session", "set_session"])
-def test_who_waits_waits_as_long_as_the_server_asks(call: str, world: World) -> None:
+def test_a_call_waits_as_long_as_the_server_asks(call: str, world: World) -> None:
     """`Retry-After` in the foreground: the next try is made then, and succeeds."""
     kernel = Kernel(world)
     session = sign_in(world, kernel)
@@ -199,7 +199,7 @@ def test_who_waits_waits_as_long_as_the_server_asks(call: str, world: World) -> 
     assert world.time - asked >= 3.0
 
 
-def test_who_waits_does_not_wait_for_an_hour(world: World) -> None:
+def test_a_call_does_not_wait_for_an_hour(world: World) -> None:
     kernel = Kernel(world)
     session = sign_in(world, kernel)
     world.time += 4000
@@ -278,7 +278,7 @@ class Watched(MemoryStorage):
 
 
 @pytest.mark.parametrize("slow", ["GET /auth/v1/user", "POST /auth/v1/token"])
-def test_a_call_that_was_given_up_changes_nothing(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_abandoned_call_changes_nothing(slow: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The response arrives when nothing waits for it: no refresh token is used, no session starts."""
     monkeypatch.setattr("supabase_nb.auth._session.retry.FOREGROUND_TIMEOUT", 0.2)
     answer, storage = threading.Event(), Watched()
@@ -310,7 +310,7 @@ def test_a_call_that_was_given_up_changes_nothing(slow: str, monkeypatch: pytest
 
 @pytest.mark.skipif(os.name != "posix", reason="modes of files")
 @pytest.mark.parametrize("kind", ["valid", "expired"])
-def test_set_session_does_not_pass_over_a_file_that_is_open_to_others(
+def test_set_session_refuses_a_file_that_others_can_read(
     kind: str, storage: FileStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may hold a later rotation of this session: nothing is sent before it is known."""
@@ -369,7 +369,7 @@ def test_all_calls_wait_for_one_attempt_and_none_for_a_token_that_is_replaced(wo
 # -- two users under one name -----------------------------------------------------------------------------
 
 
-def test_whose_name_another_user_has_taken_keeps_the_session_until_it_is_signed_out(world: World) -> None:
+def test_a_session_survives_when_another_user_takes_its_name(world: World) -> None:
     one, two = Kernel(world), Kernel(world)
     one.sign_in("grace")
     two.restore()
@@ -400,7 +400,7 @@ def by_another_client(world: World, pair: dict[str, Any]) -> None:
     world.storage.set(KEY, json.dumps(pair))
 
 
-def test_whose_name_another_clients_user_has_taken_keeps_the_session_when_that_user_signs_out(
+def test_a_session_survives_when_another_clients_user_signs_out_under_its_name(
     world: World,
 ) -> None:
     kernel = Kernel(world)

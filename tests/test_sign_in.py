@@ -100,7 +100,7 @@ def test_a_wrong_password_leaves_an_earlier_session(auth: AuthClient) -> None:
     assert auth.session is before
 
 
-def test_another_user_takes_the_place_of_the_first(auth: AuthClient) -> None:
+def test_another_user_replaces_the_first(auth: AuthClient) -> None:
     auth.sign_in_with_password(email="ada@example.com", password=PASSWORD)
     auth.sign_in_with_password(email="grace@example.com", password=PASSWORD)
     assert auth.user is not None
@@ -117,7 +117,7 @@ def test_another_user_takes_the_place_of_the_first(auth: AuthClient) -> None:
         ({"email": "a@b.c"}, "The password is missing"),
     ],
 )
-def test_what_is_missing_is_said_before_anything_is_sent(
+def test_missing_arguments_are_reported_before_anything_is_sent(
     scripted: AuthClient, answers: made.Answers, given: dict[str, str], says: str
 ) -> None:
     with pytest.raises(AuthInvalidCredentials, match=says):
@@ -146,7 +146,7 @@ def test_a_phone_and_a_captcha(scripted: AuthClient, answers: made.Answers) -> N
 # -- sign-up, anonymous -------------------------------------------------------------------------------------
 
 
-def test_sign_up_signs_in_where_nothing_is_to_be_confirmed(auth: AuthClient) -> None:
+def test_sign_up_signs_in_if_no_confirmation_is_required(auth: AuthClient) -> None:
     response = auth.sign_up(email="new@example.com", password=PASSWORD, data={"name": "New"})
     assert response.session is auth.session is not None
     assert auth.user is not None
@@ -166,13 +166,13 @@ def test_sign_up_waits_for_the_confirmation_mail(make_auth: MakeAuth) -> None:
         assert auth.sign_in_with_url(address).session is auth.session is not None
 
 
-def test_a_weak_password_says_in_what(auth: AuthClient) -> None:
+def test_a_weak_password_has_its_reasons(auth: AuthClient) -> None:
     with pytest.raises(AuthWeakPassword) as refused:
         auth.sign_up(email="weak@example.com", password="x")
     assert refused.value.reasons
 
 
-def test_a_known_address_is_told(auth: AuthClient) -> None:
+def test_signing_up_with_a_known_address_is_reported(auth: AuthClient) -> None:
     with pytest.raises(AuthApiError, match="Sign in instead") as refused:
         auth.sign_up(email="ada@example.com", password=PASSWORD)
     assert refused.value.code == "user_already_exists"
@@ -223,7 +223,7 @@ def test_a_project_without_a_phone_provider_says_so(auth: AuthClient) -> None:
     assert refused.value.code == "phone_provider_disabled"
 
 
-def test_a_recovery_code_is_told_as_such(auth: AuthClient, mails: DemoServer) -> None:
+def test_a_recovery_code_has_its_own_event(auth: AuthClient, mails: DemoServer) -> None:
     mails.request("POST", "/auth/v1/recover", {"email": "ada@example.com"})
     code = newest_mail(mails, "ada@example.com")["email_otp"]
     auth.verify_otp({"email": "ada@example.com", "token": code, "type": "recovery"})
@@ -287,7 +287,7 @@ def test_the_same_fragment_again_tomorrow(auth: AuthClient, mails: DemoServer) -
     assert auth.refresh_session().session is not None
 
 
-def test_a_recovery_link_is_told_as_such(auth: AuthClient, mails: DemoServer) -> None:
+def test_a_recovery_link_has_its_own_event(auth: AuthClient, mails: DemoServer) -> None:
     mails.request("POST", "/auth/v1/recover", {"email": "grace@example.com"})
     auth.sign_in_with_url(follow(newest_mail(mails, "grace@example.com")["action_link"]))
     assert auth.events[-1].kind == "PASSWORD_RECOVERY"
@@ -337,7 +337,7 @@ def test_an_address_without_anything_in_it(scripted: AuthClient, address: str) -
 # -- PKCE ---------------------------------------------------------------------------------------------------
 
 
-def test_the_verifier_rests_where_supabases_clients_keep_theirs(
+def test_the_verifier_is_stored_where_supabases_clients_store_theirs(
     auth: AuthClient, mails: DemoServer, storage: FileStorage
 ) -> None:
     key = f"{storage_key(mails.url)}-code-verifier"
@@ -427,14 +427,14 @@ def test_a_failure_is_typed_and_shows_no_secret(
     assert len(answers.asked) <= 3
 
 
-def test_an_outage_is_told_as_one(scripted: AuthClient, answers: made.Answers) -> None:
+def test_an_outage_is_reported_as_such(scripted: AuthClient, answers: made.Answers) -> None:
     answers["POST /auth/v1/token"] = httpx.Response(429, headers={"retry-after": "7"})
     with pytest.raises(AuthRetryableError) as refused:
         scripted.sign_in_with_password(email="a@b.c", password="x")
     assert refused.value.retry_after == 7
 
 
-def test_signing_in_is_not_retried_behind_ones_back(scripted: AuthClient, answers: made.Answers) -> None:
+def test_signing_in_is_not_retried_automatically(scripted: AuthClient, answers: made.Answers) -> None:
     answers["POST /auth/v1/otp"] = httpx.Response(503)
     with pytest.raises(AuthRetryableError):
         scripted.sign_in_with_otp(email="a@b.c")

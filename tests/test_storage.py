@@ -148,7 +148,7 @@ def test_values_do_not_show(any_storage: Any) -> None:
 
 
 @POSIX
-def test_files_are_ours_alone(storage: FileStorage) -> None:
+def test_files_are_readable_only_by_their_owner(storage: FileStorage) -> None:
     before = os.umask(0)
     try:
         storage.set(KEY, "value")
@@ -303,7 +303,7 @@ def test_a_folder_with_other_files_that_others_can_write_to_is_refused(
 
 
 @POSIX
-def test_parents_that_are_made_are_ours_alone(tmp_path: Path) -> None:
+def test_created_parent_folders_are_private(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         FileStorage(tmp_path / "a" / "b" / "c").set(KEY, "value")
@@ -316,7 +316,7 @@ def test_parents_that_are_made_are_ours_alone(tmp_path: Path) -> None:
 
 
 @POSIX
-def test_a_folder_that_everybody_shares_is_refused_and_left_alone(storage: FileStorage) -> None:
+def test_a_folder_shared_by_all_users_is_refused_and_not_changed(storage: FileStorage) -> None:
     storage.path.mkdir()
     storage.path.chmod(0o1777)
     with pytest.raises(AuthStorageError, match="choose another folder"):
@@ -707,7 +707,7 @@ def test_it_works_without_a_lock(
     assert "continuing without a lock" in caplog.text
 
 
-def test_without_a_lock_a_session_is_kept_all_the_same(
+def test_without_a_lock_a_session_still_survives(
     make_auth: MakeAuth, server: DemoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def acquire(*_: object, **__: object) -> None:

@@ -76,7 +76,7 @@ def test_the_pair_under_another_name_continues_its_session(connect: Connect, own
     assert (first.auth.status, second.auth.status) == ("active", "active")
 
 
-def test_localhost_and_its_address_are_one_machine(connect: Connect, own_server: DemoServer) -> None:
+def test_localhost_and_127_0_0_1_are_the_same_host(connect: Connect, own_server: DemoServer) -> None:
     pair = new_pair(own_server)
     first, second = connect(), connect(own_server.url.replace("127.0.0.1", "localhost"))
     rotated_twice(first.auth, own_server, pair)

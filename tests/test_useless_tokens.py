@@ -18,7 +18,7 @@ URL = "https://abcd.supabase.co/auth/v1"
 
 
 @pytest.mark.parametrize("lifetime", [-60, 0, 1])
-def test_useless_tokens_are_not_asked_for_every_second(
+def test_useless_tokens_are_not_requested_every_second(
     lifetime: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("supabase_nb.auth._session.scheduler.TICK", 0.02)

@@ -189,13 +189,13 @@ def test_an_old_servers_refusal_of_a_sign_in(
     assert caught.value.code == code
 
 
-def test_a_404_of_the_auth_server_is_not_a_wrong_address(auth: AuthClient, network: made.Answers) -> None:
+def test_a_404_of_the_auth_server_does_not_mean_a_wrong_url(auth: AuthClient, network: made.Answers) -> None:
     network[USER] = httpx.Response(404, json={"code": 404, "msg": "No such thing"})
     with pytest.raises(AuthApiError, match="No such thing"):
         restored(auth)
 
 
-def test_a_404_of_a_gateway_is_a_wrong_address(auth: AuthClient, network: made.Answers) -> None:
+def test_a_404_of_a_gateway_means_a_wrong_url(auth: AuthClient, network: made.Answers) -> None:
     network[USER] = httpx.Response(404, json={"message": "no Route matched with those values"})
     with pytest.raises(AuthApiError, match="has no auth server at this address"):
         restored(auth)
@@ -225,7 +225,7 @@ NO_ANSWERS: dict[str, Any] = {
         ("POST /auth/v1/signup", lambda auth: auth.sign_up(email="ada@example.com", password="right")),
     ],
 )
-def test_a_200_that_is_no_answer(
+def test_a_200_with_unexpected_contents(
     answer: str, path: str, call: Callable[[AuthClient], object], auth: AuthClient, network: made.Answers
 ) -> None:
     network[path] = NO_ANSWERS[answer]
@@ -250,7 +250,7 @@ def test_a_user_without_a_session_is_no_sign_in(
 
 
 @pytest.mark.parametrize("answer", NO_ANSWERS)
-def test_a_login_page_has_not_heard_of_the_sign_out(
+def test_a_login_page_does_not_confirm_the_sign_out(
     answer: str, auth: AuthClient, network: made.Answers
 ) -> None:
     restored(auth)

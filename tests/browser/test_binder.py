@@ -130,7 +130,7 @@ def test_binder_opens_the_quickstart(
         assert off_loopback == []
 
 
-def test_a_restarted_kernel_goes_on_without_storage() -> None:
+def test_a_restarted_kernel_works_without_storage() -> None:
     """As in binder/start: the server accepts the copied tokens again, although they were used and nothing was stored."""
     words = (ROOT / "binder" / "start").read_text("utf-8").split()
     reuse = int(words[words.index("--reuse-interval") + 1])

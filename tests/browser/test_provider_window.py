@@ -85,7 +85,7 @@ def expect_focus(page: Page, text: str) -> None:
 
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
-def test_on_a_hub_the_window_comes_back_and_closes(
+def test_on_a_hub_the_window_returns_and_closes(
     front_end: str,
     page: Page,
     hub: Server,
@@ -107,7 +107,7 @@ def test_on_a_hub_the_window_comes_back_and_closes(
     expect(panel.get_by_role("button", name="Details")).to_be_visible()
 
 
-def test_a_window_that_a_page_cuts_off_comes_back_all_the_same(
+def test_a_window_that_a_page_cuts_off_still_returns(
     page: Page, hub: Server, project: DemoServer, run_all: Callable[[Page], None]
 ) -> None:
     """As GitHub and Google do: to us, the window then looks closed."""
@@ -272,7 +272,7 @@ def test_refused_closed_cancelled_and_begun_again(
     expect_nothing_open(page)
 
 
-def test_a_browser_that_opens_no_window(
+def test_a_browser_that_blocks_the_window(
     page: Page,
     project: DemoServer,
     write_notebook: Callable[..., Path],
@@ -296,7 +296,7 @@ def test_a_browser_that_opens_no_window(
     expect_nothing_open(page)
 
 
-def test_without_a_page_to_return_to_it_comes_back_to_this_machine(
+def test_without_a_return_page_the_browser_returns_to_this_machine(
     page: Page,
     project: DemoServer,
     write_notebook: Callable[..., Path],

@@ -65,7 +65,7 @@ def level(panel: Locator) -> Locator:
 
 
 @pytest.mark.parametrize("front_end", ["jupyter_lab", "notebook7"])
-def test_the_digits_lift_the_session_and_are_nowhere_kept(
+def test_the_code_raises_the_session_and_is_not_stored(
     front_end: str,
     request: pytest.FixtureRequest,
     page: Page,

@@ -30,7 +30,7 @@ with sync_playwright() as playwright:
 """
 
 
-def test_the_browser_comes_back_to_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_browser_returns_to_the_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from test_terminal import Terminal
 
     chromium = first_command("chromium", "chromium-browser", "google-chrome")

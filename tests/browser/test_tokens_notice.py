@@ -123,7 +123,7 @@ def test_sign_out_everywhere(
     expect(page.locator(".sb-sign-out").get_by_role("status")).to_contain_text("Signed out everywhere")
 
 
-def test_nobody_is_signed_in_as_that_user(
+def test_no_client_is_signed_in_as_that_user(
     page: Page,
     server: DemoServer,
     connect: str,

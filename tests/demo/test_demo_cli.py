@@ -30,7 +30,7 @@ def test_it_runs_as_a_module() -> None:
     assert (ran.stdout, ran.returncode) == (f"supabase-nb {__version__}\n", 0)
 
 
-def test_help_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_lists_all_commands_and_options(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["serve", "--help"])
     text = capsys.readouterr().out

@@ -239,7 +239,7 @@ def test_names_and_casts(people: Database) -> None:
         ([("id", "eq.99999999999999999999")], "22P02"),
     ],
 )
-def test_what_it_does_not_understand(people: Database, parameters: list[tuple[str, str]], code: str) -> None:
+def test_unsupported_queries(people: Database, parameters: list[tuple[str, str]], code: str) -> None:
     answer = get(people, *parameters)
     assert answer.status == 400
     assert code.encode() in answer.body

@@ -167,7 +167,7 @@ def test_links(admin: Any) -> None:
     assert invited.user.invited_at
 
 
-def test_verify_by_phone_is_refused_in_words(make: Any) -> None:
+def test_verify_by_phone_is_refused_with_a_message(make: Any) -> None:
     for phone, message in (("1234567890", "Token has expired"), ("1-x", "Invalid phone number format")):
         with pytest.raises(supabase_auth.errors.AuthApiError, match=message):
             make().verify_otp({"phone": phone, "token": "123456", "type": "sms"})

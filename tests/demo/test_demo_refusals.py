@@ -69,7 +69,7 @@ def test_refused_to_the_service_role(
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-def test_users_cant_change_what_is_the_projects(server: DemoServer) -> None:
+def test_users_cannot_change_app_metadata(server: DemoServer) -> None:
     headers = {"Authorization": f"Bearer {server.sign_in()['access_token']}"}
     url = f"{server.auth_url}/user"
     answer = httpx.put(url, json={"app_metadata": {"role": "admin"}}, headers=headers)
@@ -91,7 +91,7 @@ def test_disabled_features() -> None:
             assert answer.json()["error_code"] == "email_provider_disabled"
 
 
-def test_a_banned_user_has_no_way_in(server: DemoServer) -> None:
+def test_a_banned_user_cannot_sign_in(server: DemoServer) -> None:
     ada = server.sign_in()["user"]
     server.request("POST", "/auth/v1/otp", {"email": ADA})
     (mail,) = server.outbox()

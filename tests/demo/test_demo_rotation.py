@@ -75,7 +75,7 @@ def test_a_version_2_token_of_another_server_is_unknown() -> None:
             refresh(one, forged)
 
 
-def test_sessions_of_version_1_go_on_after_the_server_changes_to_2(tmp_path: Any) -> None:
+def test_version_1_sessions_continue_after_the_server_changes_to_version_2(tmp_path: Any) -> None:
     with running_server(tmp_path / "demo", refresh_token_version=1) as server:
         token = server.sign_in()["refresh_token"]
     with running_server(tmp_path / "demo", refresh_token_version=2) as server:

@@ -84,7 +84,7 @@ def test_below_admin_too(supabase_auth_server: DemoServer, method: str, path: st
         ("POST", "/reauthenticate", 405),
     ],
 )
-def test_elsewhere_the_router_answers_alone(
+def test_on_other_paths_only_the_router_responds(
     supabase_auth_server: DemoServer, method: str, path: str, status: int
 ) -> None:
     answer = ask(supabase_auth_server, method, path)
@@ -205,7 +205,7 @@ def test_features_that_are_switched_off(
         ("POST", "/oauth/token"),
     ],
 )
-def test_the_project_is_no_oauth_server(switched_off: DemoServer, method: str, path: str) -> None:
+def test_the_project_has_no_oauth_server(switched_off: DemoServer, method: str, path: str) -> None:
     answer = ask(switched_off, method, path)
     text = {"code": 404, "error_code": "feature_disabled", "msg": "OAuth server is disabled"}
     assert (answer.status_code, answer.json()) == (404, text)

@@ -45,7 +45,7 @@ def test_it_listens_on_loopback_only(supabase_auth_server: DemoServer) -> None:
     assert [address for address in listening if address.endswith(f":{port}")] == [f"0100007F:{port}"]
 
 
-def test_pages_of_other_sites_cant_turn_the_knobs(server: DemoServer) -> None:
+def test_pages_of_other_sites_cannot_use_the_controls(server: DemoServer) -> None:
     foreign = {"Origin": "https://evil.example"}
     assert httpx.post(f"{server.url}/demo/outage", json={"seconds": 9}, headers=foreign).status_code == 403
     assert get(server, "/demo/outbox", **foreign).status_code == 403
@@ -107,7 +107,7 @@ def test_only_the_owner_can_read_the_state(tmp_path: Path) -> None:
     assert all(mode == 0o600 for name, mode in modes.items() if name not in locks)
 
 
-def test_neither_passwords_nor_tokens_stand_in_the_log(tmp_path: Path) -> None:
+def test_neither_passwords_nor_tokens_are_in_the_log(tmp_path: Path) -> None:
     server = ensure_server(tmp_path)
     try:
         session = server.sign_in()
@@ -189,7 +189,7 @@ def test_it_stops_without_requests(caplog: pytest.LogCaptureFixture) -> None:
     assert "no request for 1 s: stopping" in caplog.text
 
 
-def test_an_outage_hits_all_but_the_knobs(server: DemoServer) -> None:
+def test_an_outage_affects_everything_except_the_controls(server: DemoServer) -> None:
     session = server.sign_in()
     server.outage(600)
     for path in ("/auth/v1/user", "/user", "/rest/v1/trips", "/nope"):

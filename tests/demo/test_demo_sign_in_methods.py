@@ -105,7 +105,7 @@ def test_the_link_leads_back_with_the_session(server: DemoServer) -> None:
         "",
     ],
 )
-def test_a_link_leads_nowhere_else(server: DemoServer, wanted: str) -> None:
+def test_a_link_redirects_only_to_allowed_urls(server: DemoServer, wanted: str) -> None:
     link = server.admin(
         "POST", "/generate_link", {"type": "magiclink", "email": "ada@example.com", "redirect_to": wanted}
     )
@@ -277,7 +277,7 @@ def test_what_the_service_role_does_with_users(server: DemoServer) -> None:
 
 
 @pytest.mark.parametrize(("duration", "seconds"), [("1h30m", 5400), ("500ms", 0.5), ("1.5s", 1.5)])
-def test_a_ban_ends(server: DemoServer, duration: str, seconds: float) -> None:
+def test_a_ban_expires(server: DemoServer, duration: str, seconds: float) -> None:
     user = server.sign_in()["user"]
     server.admin("PUT", f"/users/{user['id']}", {"ban_duration": duration})
     if seconds > 60:

@@ -48,7 +48,7 @@ CALLS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_what_is_not_understood_is_refused(name: str) -> None:
+def test_options_that_cannot_be_used_are_refused(name: str) -> None:
     options, says = CALLS[name]
     with pytest.raises((TypeError, AuthError), match=says) as refused:
         create_client(**options)

@@ -58,7 +58,7 @@ def test_a_weak_password_says_its_reasons(auth: AuthClient) -> None:
 @pytest.mark.parametrize(
     "name", [name for name in THEIRS if name not in ("AuthError", "CustomAuthError", "AuthApiError")]
 )
-def test_the_name_of_an_error_is_theirs(name: str) -> None:
+def test_the_name_of_an_error_is_supabase_auths(name: str) -> None:
     error = getattr(supabase_nb, name)("what happened")
     assert error.name == name
     assert pickle.loads(pickle.dumps(error)).to_dict() == error.to_dict()

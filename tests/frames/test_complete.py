@@ -186,7 +186,7 @@ def test_an_id_that_is_not_unique(api: Api, supabase: Client) -> None:
     assert frame.attrs["supabase"]["order"] == "day.asc"
 
 
-def test_pages_begin_behind_a_row_not_at_a_number(api: Api, supabase: Client) -> None:
+def test_pages_start_after_a_row_not_at_an_offset(api: Api, supabase: Client) -> None:
     """So that the server need not count its way to each of them, and nothing shifts."""
     api.numbers(25_000)
     supabase.frame("numbers")
@@ -327,7 +327,7 @@ def test_a_library_that_is_missing(
         supabase.frame("numbers", **options)
 
 
-def test_words_that_it_does_not_know(supabase: Client) -> None:
+def test_unknown_libraries_and_types(supabase: Client) -> None:
     with pytest.raises(ValueError, match="polars"):
         supabase.frame("numbers", as_="excel")
     with pytest.raises(ValueError, match="numpy_nullable"):
@@ -411,7 +411,9 @@ def test_progress_after_a_second(
 
 
 @pytest.mark.parametrize("key", [3, [None], ["id", 3], ("",), object(), {"id"}])
-def test_a_key_that_is_no_name_is_refused_before_any_request(api: Api, supabase: Client, key: object) -> None:
+def test_an_invalid_key_argument_is_refused_before_any_request(
+    api: Api, supabase: Client, key: object
+) -> None:
     api.numbers(3)
     with pytest.raises(TypeError, match="key is the name of a column, or a list of names"):
         supabase.frame("numbers", key=key)  # type: ignore[arg-type]

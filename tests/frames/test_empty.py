@@ -19,7 +19,7 @@ def client(server: DemoServer, email: str | None = None) -> Client:
     return made
 
 
-def test_nobody_is_signed_in(server: DemoServer) -> None:
+def test_not_signed_in(server: DemoServer) -> None:
     with client(server) as supabase, pytest.warns(DataWarning, match="you aren't signed in") as caught:
         frame = supabase.frame(supabase.table("trips").select("day, km"))
     assert caught[0].filename == __file__
@@ -56,7 +56,7 @@ def test_a_secret_key_sees_all_there_is(server: DemoServer) -> None:
         assert len(supabase.frame(supabase.table("trips").select("*").lt("km", 0))) == 0
 
 
-def test_a_table_that_may_not_be_read(api: Api, supabase: Client) -> None:
+def test_a_table_without_read_permission(api: Api, supabase: Client) -> None:
     """That is another thing than no rows, and an error."""
     from dataclasses import replace
 

@@ -435,7 +435,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_client_that_does_it_wrong_is_noticed(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_faulty_client_is_detected(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     MISTAKES[mistake].is_noticed(Rotation, monkeypatch)
 
 

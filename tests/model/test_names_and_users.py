@@ -260,5 +260,5 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_store_that_does_it_wrong_is_noticed(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_faulty_store_is_detected(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     MISTAKES[mistake].is_noticed(Sharing, monkeypatch)

@@ -170,7 +170,7 @@ def test_a_later_cell_is_masked_as_it_is_recorded(connected):
     assert connected.ns["xv"] == RT
 
 
-def test_a_cell_that_leaves_no_history(connected):
+def test_a_cell_without_a_history_entry(connected):
     connected.ip.run_cell(f"zq = '{AT}'\nxv = '{RT}'", store_history=False)
     assert leaks(connected.ip)
     connected.run("%supabase_set_session zq xv")
@@ -215,7 +215,7 @@ def test_other_cells_are_not_touched(connected):
         assert "***" not in cell
 
 
-def test_a_slip_masks_no_word(connected):
+def test_a_mistyped_argument_masks_no_word(connected):
     """A word of twelve letters beside no access token, and a key in a token's place."""
     connected.ns["supabase"].auth.fails = AuthSessionMissing("refused")
     connected.run('table = "transactions"\n%supabase_set_session table table')
@@ -354,7 +354,7 @@ def test_unloading_leaves_no_hook(connected):
     assert AT in last(connected)
 
 
-def test_unloading_under_somebody_elses_wrapper(connected):
+def test_unloading_while_other_code_wraps_a_hook(connected):
     history = connected.ip.history_manager
     ours = history.store_inputs
     history.store_inputs = lambda *args, **more: ours(*args, **more)
@@ -397,7 +397,7 @@ def test_no_byte_stays_in_the_history_file(shell, mode):
     assert ip.history_manager.db.execute("SELECT max(line) FROM history").fetchone()[0] >= 4
 
 
-def test_a_locked_history_file_is_told(shell, monkeypatch):
+def test_a_locked_history_file_is_reported(shell, monkeypatch):
     import sqlite3
 
     from supabase_nb.notebook import ipython_records as module

@@ -79,7 +79,7 @@ def test_one_line_is_who_and_what() -> None:
     assert len(lines) == 2
 
 
-def test_whose_token_is_sent_is_masked_and_a_secret_key_is_told() -> None:
+def test_the_set_auth_user_is_masked_and_a_secret_key_is_shown() -> None:
     auth = enact(FakeAuth(), "active")
     auth.uses_secret_key = True
     auth.notices = (
@@ -94,7 +94,7 @@ def test_whose_token_is_sent_is_masked_and_a_secret_key_is_told() -> None:
 
 
 @pytest.mark.parametrize("status", ["active", "retrying", "expired", "signed_out"])
-def test_a_closed_client_says_so_in_every_form(status: str) -> None:
+def test_a_closed_client_is_shown_as_closed_in_every_form(status: str) -> None:
     auth = enact(FakeAuth(), status)
     auth.closed = True
     view = describe(auth)  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ def test_a_closed_client_says_so_in_every_form(status: str) -> None:
         assert private not in fallback.html(view) + fallback.plain(view)
 
 
-def test_who_is_masked() -> None:
+def test_user_names_are_masked() -> None:
     auth = FakeAuth()
     auth.sign_in()
     assert "a•••@example.com" in fallback.line(describe(auth))  # type: ignore[arg-type]
@@ -124,7 +124,7 @@ def test_who_is_masked() -> None:
     assert (user["id"], user["session_id"]) == ("4f6a52c1…", "c0ffee00…")
 
 
-def test_what_others_wrote_is_escaped() -> None:
+def test_text_from_others_is_escaped() -> None:
     auth = FakeAuth()
     auth.url = "https://<b>.example/auth/v1"
     auth.sign_in(email="<img src=x onerror=alert(1)>@<i>.example")

@@ -88,7 +88,7 @@ def test_a_submission_is_taken_and_answered_and_leaves_no_token(client, given):
         assert RT not in repr(kept)
 
 
-def test_a_missing_refresh_token_is_said(server):
+def test_a_missing_refresh_token_is_reported(server):
     client = NotebookClient(server.url, server.anon_key, storage=MemoryStorage())
     try:
         form = Form(client)
@@ -134,7 +134,7 @@ def test_many_threads_bring_one_submission(client, given):
         ({"a": AT}, [RT], ""),
     ],
 )
-def test_what_is_wrong_is_answered_without_the_token(client, monkeypatch, access, refresh, says):
+def test_errors_do_not_repeat_the_token(client, monkeypatch, access, refresh, says):
     monkeypatch.setattr(client.auth, "set_session", _raise(AuthRetryableError("Try again later.")))
     form = Form(client)
     form.submit(access, refresh)
@@ -151,7 +151,7 @@ def _raise(error: Exception):
     return call
 
 
-def test_a_bug_is_answered_too(client, monkeypatch, caplog):
+def test_an_internal_error_gets_a_response_too(client, monkeypatch, caplog):
     monkeypatch.setattr(client.auth, "set_session", _raise(RuntimeError(AT)))
     form = Form(client)
     with caplog.at_level(logging.DEBUG):
@@ -164,7 +164,7 @@ def test_a_bug_is_answered_too(client, monkeypatch, caplog):
 @pytest.mark.parametrize(
     "message", [None, [], "tokens", {}, {"type": "ask", "what": "rm", "fields": []}, {"type": "ask"}]
 )
-def test_other_messages_do_nothing_bad(client, given, message):
+def test_other_messages_are_ignored(client, given, message):
     form = Form(client)
     form.entry._handle_custom_msg(message, [])
     wait()
@@ -289,7 +289,7 @@ def test_nothing_given(monkeypatch, given):
         ask_for_tokens()
 
 
-def test_nobody_to_ask(monkeypatch):
+def test_no_interactive_input(monkeypatch):
     monkeypatch.setattr(prompts, "get_prompt", lambda: None)
     with pytest.raises(SupabaseUsageError, match="No interactive input is available here"):
         ask_for_tokens()
@@ -307,7 +307,7 @@ def test_the_magic_asks_in_a_shell_and_says_what_to_do_where_it_cannot(connected
     assert ran.text.startswith("UsageError: No interactive input is available here.")
 
 
-def test_a_wrong_answer_is_told_without_it(connected, monkeypatch):
+def test_a_wrong_answer_to_a_prompt_is_reported_without_repeating_it(connected, monkeypatch):
     answers(monkeypatch, AT, AT)
     ran = connected.run("%supabase_set_session")
     assert ran.text.startswith("AuthError: These are two access tokens.")

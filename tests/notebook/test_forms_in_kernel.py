@@ -284,7 +284,7 @@ def test_loading_again_leaves_the_session(as_ada: Kernel) -> None:
     assert who(as_ada) == GRACE
 
 
-def test_connecting_to_another_project_leaves_a_client_that_is_held(as_ada: Kernel) -> None:
+def test_connecting_to_another_project_keeps_a_client_in_use(as_ada: Kernel) -> None:
     as_ada.run("held = supabase\nurl, key = supabase.url, supabase.key")
     line = (
         "%supabase_connect https://abcdefghijklmnopqrst.supabase.co --key sb_publishable_x --storage memory"

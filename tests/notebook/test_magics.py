@@ -41,7 +41,7 @@ def test_set_session_takes_variables_and_gives_the_response(connected):
     assert connected.ns["supabase"].auth.calls[-1] == ("set_session", Secret(at), Secret(rt))
 
 
-def test_a_magic_of_its_own_shows_the_panel_and_no_out(connected):
+def test_a_magic_on_its_own_shows_the_panel_and_no_out(connected):
     connected.ns.update({"at": make_jwt(), "rt": make_refresh_token()})
     ran = connected.run("%supabase_set_session at rt   # the pair of this morning")
     assert ran.ok
@@ -60,7 +60,7 @@ def test_an_expression_with_the_magic_in_it_gets_the_result(connected):
     "words",
     ["pair", "pair['access_token'] pair['refresh_token']", "box.session", "$AT_OF_TEST ${RT_OF_TEST}"],
 )
-def test_where_tokens_may_stand(connected, monkeypatch, words):
+def test_forms_of_arguments_with_tokens(connected, monkeypatch, words):
     at, rt = make_jwt(), make_refresh_token()
     monkeypatch.setenv("AT_OF_TEST", at)
     monkeypatch.setenv("RT_OF_TEST", rt)
@@ -122,7 +122,7 @@ REFRESH = make_refresh_token()
         ("%supabase_refresh", "There is no session"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line_without_a_token(connected, cell, says):
+def test_errors_are_one_line_without_a_token(connected, cell, says):
     connected.ns.update({"at": TOKEN, "rt": REFRESH, "empty": " ", "number": 7})
     ran = connected.run(cell)
     assert not ran.ok
@@ -204,7 +204,7 @@ def test_no_mode_of_tracebacks_shows_a_token(connected, mode):
     assert REFRESH not in text + long
 
 
-def test_a_demo_server_that_does_not_start_is_said_in_one_line(shell, monkeypatch):
+def test_a_demo_server_that_does_not_start_is_reported_in_one_line(shell, monkeypatch):
     from supabase_nb import demo
 
     def fail():
@@ -260,14 +260,14 @@ def test_http_of_another_machine_is_refused_and_the_message_names_the_option(she
 
 
 @pytest.mark.parametrize("url", ["http://127.0.1.1:8000", "http://127.8.8.8", "http://[::1]:9"])
-def test_this_machine_may_be_asked_in_the_clear(shell, url):
+def test_plain_http_to_this_machine_is_allowed(shell, url):
     shell.run("%load_ext supabase_nb")
     ran = shell.run(f"%supabase_connect {url} --key 'k' --storage memory")
     assert ran.ok
     assert "not encrypted" not in ran.text
 
 
-def test_a_container_is_taken_and_said(shell):
+def test_a_containers_http_url_is_accepted_with_a_warning(shell):
     shell.run("%load_ext supabase_nb")
     ran = shell.run("%supabase_connect http://kong:8000 --key 'k' --storage memory")
     assert ran.ok
@@ -290,7 +290,7 @@ def test_connecting_twice_leaves_a_client_in_use_running(shell, server):
     assert shell.run("%supabase_refresh --name first").ok
 
 
-def test_a_mix_up_is_said_by_the_magic_and_sends_nothing(shell, server):
+def test_a_mix_up_is_reported_by_the_magic_and_sends_nothing(shell, server):
     shell.run("%load_ext supabase_nb")
     assert shell.run(f"%supabase_connect {server.url} --key '{server.anon_key}' --storage memory").ok
     pair = server.sign_in()
@@ -323,7 +323,7 @@ def test_several_projects_by_name(connected):
     assert "Existing clients: `supabase`, `two`." in ran.text
 
 
-def test_without_the_default_one_the_only_client_is_meant_and_of_two_none(shell, connected):
+def test_without_the_default_name_only_a_single_client_is_used(shell, connected):
     shell.run("%unload_ext supabase_nb")
     shell.run("%load_ext supabase_nb")
     shell.run("%supabase_connect https://one.supabase.co --key 'k' --name one")
@@ -361,7 +361,7 @@ def test_connecting_again_after_closing_makes_another_client(shell):
     assert shell.run("%supabase_session").ok
 
 
-def test_reloading_goes_on_with_the_clients(connected):
+def test_reloading_keeps_the_clients(connected):
     first = connected.ns["supabase"]
     connected.run("%supabase_connect https://two.supabase.co --key 'k' --name two")
     assert connected.run("%reload_ext supabase_nb").ok
@@ -378,7 +378,7 @@ def test_reloading_goes_on_with_the_clients(connected):
     assert "Not connected yet" in connected.run("%supabase_session").text
 
 
-def test_a_variable_that_is_taken_is_said(connected):
+def test_replacing_a_variable_is_reported(connected):
     connected.ns["mine"] = 7
     ran = connected.run("%supabase_connect https://abcd.supabase.co --key 'k' --name mine")
     assert "`mine` had another value" in ran.text

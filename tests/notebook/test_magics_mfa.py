@@ -124,7 +124,7 @@ def test_three_wrong_codes_are_enough(here: Shell, server: DemoServer, person: P
 
 
 @pytest.mark.parametrize("answer", [KeyboardInterrupt(), EOFError(), ""])
-def test_an_enrolment_that_is_broken_off_leaves_nothing(
+def test_an_interrupted_enrollment_leaves_nothing(
     answer: Any, here: Shell, server: DemoServer, person: Person
 ) -> None:
     person.answers = [answer]
@@ -211,7 +211,7 @@ def test_the_qr_code_is_a_message_and_nothing_of_it_is_saved(
     assert "application/vnd.jupyter.widget-view+json" in saved
 
 
-def test_it_is_taken_away_if_the_enrolment_fails(
+def test_the_qr_code_is_removed_if_the_enrollment_fails(
     notebook: Shell, person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = Line(monkeypatch)

@@ -477,7 +477,7 @@ def test_a_token_in_another_type(notebook, wrap):
         ({"session": {"session": {"session": {"session": {"session": {}}}}}}, "Pass both tokens"),
     ],
 )
-def test_a_value_that_holds_none_is_explained(notebook, value, says):
+def test_a_value_without_a_session_is_explained(notebook, value, says):
     notebook.ns["s"] = value
     ran = notebook.run("%supabase_set_session s")
     assert not ran.ok

@@ -87,7 +87,7 @@ def test_the_address_may_be_a_variable(here: Shell, person: Person) -> None:
     assert here.ns["r"].user.email == "ada@example.com"  # type: ignore[attr-defined]
 
 
-def test_whoever_is_signed_in_is_not_asked_again(here: Shell, person: Person) -> None:
+def test_a_signed_in_user_is_not_asked_again(here: Shell, person: Person) -> None:
     """Restart and run all."""
     person.answers = [PASSWORD]
     here.run("%supabase_sign_in ada@example.com")
@@ -146,7 +146,7 @@ def test_a_wrong_password_is_one_line(here: Shell, person: Person) -> None:
 
 
 @pytest.mark.parametrize("line", ["", " ada@example.com", " --link", " ada@example.com --code"])
-def test_where_nobody_can_be_asked(here: Shell, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+def test_without_interactive_input(here: Shell, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
     monkeypatch.setattr(prompts, "get_prompt", lambda: None)
     ran = here.run(f"%supabase_sign_in{line}")
     assert not ran.ok
@@ -230,7 +230,7 @@ def test_connect_finds_the_project_and_says_where(here: Shell, server: DemoServe
     assert server.anon_key not in ran.text
 
 
-def test_a_secret_key_is_refused_unless_one_insists(
+def test_a_secret_key_is_refused_unless_allowed(
     here: Shell, server: DemoServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = made.jwt({"role": "service_role"})

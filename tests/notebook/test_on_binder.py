@@ -28,7 +28,7 @@ def connect(shell, server):
         shell.ns["supabase"].close()
 
 
-def test_how_binder_is_told():
+def test_detecting_binder():
     assert not on_binder({})
     assert not on_binder({"BINDER_LAUNCH_HOST": ""})
     assert all(on_binder({mark: "x"}) for mark in MARKS)
@@ -60,7 +60,7 @@ def test_no_storage_that_stays(binder, connect, shell, storage):
     assert "supabase" not in shell.ns
 
 
-def test_clients_of_ones_own_keep_nothing_either(binder):
+def test_your_own_clients_store_no_token_either(binder):
     assert isinstance(AuthClient("https://abcd.supabase.co/auth/v1").storage, MemoryStorage)
 
 

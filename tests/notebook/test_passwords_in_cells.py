@@ -61,7 +61,7 @@ def test_records_are_cleaned_when_it_is_used_even_if_it_is_refused(client, call)
     assert PASSWORD not in client.run("%history").text
 
 
-def test_the_notice_says_that_it_is_in_the_cell_still(client):
+def test_the_notice_says_that_it_is_still_in_the_cell(client):
     call = CALLS["sign in"].replace("secret", f'"{PASSWORD}"')
     said = client.run(f"supabase.auth.{call}").text
     assert (

@@ -83,7 +83,7 @@ def outcomes(form: Form) -> list[dict[str, object]]:
 # -- what is offered ----------------------------------------------------------------------------------------
 
 
-def test_the_form_is_told_what_the_project_offers(connect):
+def test_the_form_receives_what_the_project_offers(connect):
     with running_server(providers="github,azure,linkedin,linkedin_oidc,slack") as server:
         offered = answer(Form(connect(server)), "sign_in_options")
     assert offered["ok"]
@@ -180,7 +180,7 @@ def test_the_verifier_and_the_code_stay_in_the_kernel(form):
     expect_nothing_open()
 
 
-def test_without_a_page_it_comes_back_to_this_machine(form):
+def test_without_a_page_the_browser_returns_to_this_machine(form):
     begun = begin(form, page="")
     page = choose(str(begun["url"]), "ada@example.com")
     assert "You're signed in as ada@example.com" in page.text.replace("&#x27;", "'")
@@ -197,7 +197,7 @@ def test_without_a_page_it_comes_back_to_this_machine(form):
     expect_nothing_open()
 
 
-def test_without_a_page_a_refusal_is_told_and_nothing_listens_any_more(form):
+def test_without_a_page_an_error_is_shown_and_the_listener_stops(form):
     begun = begin(form, page="")
     choose(str(begun["url"]), "Cancel")
     wait_until(lambda: outcomes(form))
@@ -220,7 +220,7 @@ def test_cancelled(form, page):
 
 
 @pytest.mark.parametrize("page", ["javascript:alert(1)", "file:///etc/passwd", "nonsense"])
-def test_what_is_no_page_of_a_server_is_not_returned_to(form, page):
+def test_other_pages_are_not_returned_to(form, page):
     begun = begin(form, page=page)
     (redirect_to,) = parse_qs(urlsplit(str(begun["url"])).query)["redirect_to"]
     assert redirect_to.startswith("http://127.0.0.1:")

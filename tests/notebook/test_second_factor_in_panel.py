@@ -105,7 +105,7 @@ def verify(client: NotebookClient, digits: str, factor_id: str | None = None) ->
     return form, answer
 
 
-def test_the_digits_lift_the_session(client: NotebookClient, server: DemoServer, caplog: Any) -> None:
+def test_the_code_raises_the_session_to_aal2(client: NotebookClient, server: DemoServer, caplog: Any) -> None:
     caplog.set_level(logging.DEBUG)
     digits = code(server)
     _, answer = verify(client, f"{digits[:3]} {digits[3:]}")

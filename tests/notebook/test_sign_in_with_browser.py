@@ -68,7 +68,7 @@ def listeners() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "supabase-nb-sign-in"]
 
 
-def test_the_browser_comes_back(here: Shell, browse: Callable[..., FakeBrowser]) -> None:  # noqa: F811
+def test_the_browser_returns(here: Shell, browse: Callable[..., FakeBrowser]) -> None:  # noqa: F811
     browser = browse("grace@example.com")
     ran = here.run("%supabase_sign_in --provider github")
     assert ran.ok
@@ -92,7 +92,7 @@ def test_the_project_as_oauth_server(here: Shell, browse: Callable[..., FakeBrow
     assert here.ns["supabase"].auth.session == session  # type: ignore[attr-defined]
 
 
-def test_who_says_no_is_told_so_and_can_try_again(
+def test_denying_access_is_reported_and_can_be_retried(
     here: Shell,  # noqa: F811
     browse: Callable[..., FakeBrowser],
 ) -> None:
@@ -136,7 +136,7 @@ def test_the_address_is_pasted(
     assert listeners() == []
 
 
-def test_enter_after_the_browser_came_back(
+def test_enter_after_the_browser_returned(
     here: Shell,  # noqa: F811
     person: Person,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
@@ -193,7 +193,7 @@ def test_other_addresses_do_not_end_the_wait(here: Shell, server: DemoServer) ->
         assert httpx.get(str(page.url)).status_code == 410
 
 
-def test_a_browser_that_never_comes_back(here: Shell) -> None:  # noqa: F811
+def test_a_browser_that_never_returns(here: Shell) -> None:  # noqa: F811
     with LoopbackListener() as listener, pytest.raises(AuthError, match="did not return") as refused:
         listener.wait(0)
     assert refused.value.code == "sign_in_timeout"

@@ -80,7 +80,7 @@ def test_the_messages_to_the_status_bar(kernel: Kernel, server: DemoServer, conn
     assert told(kernel)[-1]["text"] == ""
 
 
-def test_a_page_that_is_loaded_anew_asks(kernel: Kernel, connect: str) -> None:
+def test_a_reloaded_page_requests_the_state(kernel: Kernel, connect: str) -> None:
     kernel.run("%load_ext supabase_nb")
     kernel.run(connect)
     told(kernel)

@@ -126,7 +126,7 @@ def test_each_kind_of_each_client_has_its_own(auth: FakeAuth) -> None:
     assert (one._display_(), one.token_entry()) == (one.panel, display_of(one.auth, "token_entry"))
 
 
-def test_a_kind_that_does_not_exist(auth: FakeAuth) -> None:
+def test_an_unknown_kind_of_display(auth: FakeAuth) -> None:
     with pytest.raises(ValueError, match="unknown display 'clock'; valid: badge, user_card"):
         display_of(auth, "clock")  # type: ignore[arg-type]
 
@@ -162,7 +162,7 @@ def test_every_state_is_shown(auth: FakeAuth, status: str) -> None:
     assert (view["message"] is not None) == (status in ("retrying", "expired"))
 
 
-def test_a_hello_is_answered(auth: FakeAuth) -> None:
+def test_a_new_view_gets_the_current_state(auth: FakeAuth) -> None:
     auth.sign_in(left=100, lifetime=200)
     page = Page(display_of(auth, "panel"))
     assert page.news == []
@@ -352,7 +352,7 @@ def test_a_client_that_is_closed_is_shown_as_closed_and_asked_for_nothing(auth: 
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_a_display_of_a_client_that_is_gone_stays_and_says_closed(closed: bool) -> None:
+def test_a_display_of_a_collected_client_stays_and_says_closed(closed: bool) -> None:
     lone = FakeAuth()
     page = Page(display_of(lone, "badge"))
     lone.closed = closed

@@ -536,7 +536,7 @@ def test_these_tests_can_see(tmp_path):
 @pytest.mark.parametrize(
     "refresh_token", [REFRESH, REFRESH + "\r\nx: y", REFRESH.encode(), None, VALID["access_token"]]
 )
-def test_what_is_no_token(access_token, refresh_token, network, auth, caplog):
+def test_text_that_is_not_a_token(access_token, refresh_token, network, auth, caplog):
     caplog.set_level(logging.DEBUG)
     network["POST /auth/v1/token"] = made.refusal(400, "validation_failed", ECHO)
     hidden = {"access": lambda: access_token, "refresh": lambda: refresh_token}
@@ -607,7 +607,7 @@ def test_a_damaged_storage(stored, network, caplog, capfd):
     assert not [secret for secret in SECRETS if secret in caplog.text + "".join(capfd.readouterr())]
 
 
-def test_subscribers_and_observers_that_fail_with_a_token_in_hand(auth, caplog, capfd):
+def test_failing_subscribers_and_observers_with_a_token(auth, caplog, capfd):
     caplog.set_level(logging.DEBUG)
 
     def subscriber(event, session):

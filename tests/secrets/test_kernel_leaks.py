@@ -144,7 +144,7 @@ def ran(tmp_path_factory, demo):
         run.kernel.stop()
 
 
-def test_nobody_else_may_read_the_storage_folder(ran):
+def test_only_the_owner_can_read_the_storage_folder(ran):
     assert modes(ran.sessions) == []
 
 
@@ -154,7 +154,7 @@ def test_each_method_works(name, ran):
     assert ran.replies[name] == ("error" if METHODS[name].fails else "ok")
 
 
-def test_so_do_the_other_ways(ran):
+def test_so_do_the_other_methods(ran):
     assert {name: ran.replies[name] for name in FORMS} == {
         name: "error" if name in ("form, nonsense around", "form, refused") else "ok" for name in FORMS
     }
@@ -282,7 +282,7 @@ def test_the_search_sees_a_leak_in_every_place(ran):
 
 
 @pytest.mark.parametrize("opened", [0o755, 0o701])
-def test_the_look_at_modes_sees_what_is_open(tmp_path, opened):
+def test_the_mode_check_sees_files_open_to_others(tmp_path, opened):
     folder = tmp_path / "sessions"
     folder.mkdir(mode=0o700)
     (folder / "sb-a-auth-token.json").touch(0o600)

@@ -360,7 +360,7 @@ def test_no_code_of_a_second_factor_is_anywhere(result):
     assert result.codes == []
 
 
-def test_nobody_else_may_read_the_storage_folder(result):
+def test_only_the_owner_can_read_the_storage_folder(result):
     assert result.open == []
 
 
@@ -375,7 +375,7 @@ def test_the_search_sees_a_leak_in_every_place(result):
     assert result.places == set(LEAKS), "a place that has no leak to show that it is seen"
 
 
-def test_what_others_wrote_is_text_in_the_page(result):
+def test_text_from_others_is_plain_text_in_the_page(result):
     found = result.hostile
     assert found["dialogs"] == []
     assert {"img", "script", "iframe", "a", "h1", "math"} & set(found["elements"]) == set()

@@ -114,7 +114,7 @@ def enter(auth: AuthClient) -> None:
         "HTTP://abcd.supabase.co", "http://0x7f000001.example", "ftp://127.0.0.1", "//127.0.0.1",
     ],
 )  # fmt: skip
-def test_tokens_do_not_travel_in_the_clear(url):
+def test_tokens_are_not_sent_unencrypted(url):
     with pytest.raises(AuthError) as caught:
         client(url)
     assert caught.value.code in ("insecure_url", "invalid_url")
@@ -131,7 +131,7 @@ def test_on_this_machine_they_may(url):
     client(url).close()
 
 
-def test_who_insists_may():
+def test_plain_http_to_another_machine_can_be_allowed():
     client("http://10.0.0.7:8000", allow_http=True).close()
 
 

@@ -240,7 +240,7 @@ async def test_two_clients_share_a_session_in_memory() -> None:
     two.close()
 
 
-async def test_a_locked_session_is_waited_for_while_the_page_goes_on() -> None:
+async def test_waiting_for_a_locked_session_does_not_block_the_page() -> None:
     class Busy(MemoryStorage):
         """Another task of this page has the locks, until it lets go of them."""
 

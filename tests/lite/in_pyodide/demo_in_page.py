@@ -20,7 +20,7 @@ def connected(server: DemoServer, **options: Any) -> Client:
     return Client(server.url, server.anon_key, **options)
 
 
-async def test_the_tokens_once_copied_stay_the_same() -> None:
+async def test_copied_tokens_stay_the_same() -> None:
     server = ensure_server(access_token_lifetime=20)
     pair = server.copied_tokens()
     supabase = connected(server)
