@@ -12,11 +12,11 @@ from ._users import UserIdentity
 
 @dataclass(frozen=True)
 class OAuthResponse(ModelDump):
-    """What `sign_in_with_oauth` and `link_identity` return: the address to open in a browser.
+    """What `sign_in_with_oauth` and `link_identity` return: the URL to open in a browser.
 
     Args:
         provider: The provider.
-        url: The address. No secret is in it: the verifier of its code stays in storage.
+        url: The URL. It contains no secret: the verifier of its code stays in storage.
 
     Source: ``OAuthResponse`` of supabase_auth.
 
@@ -33,7 +33,7 @@ class OAuthResponse(ModelDump):
 
 @dataclass(frozen=True)
 class SSOResponse(ModelDump):
-    """What `sign_in_with_sso` returns: the address of the organization's sign-in page.
+    """What `sign_in_with_sso` returns: the URL of the organization's sign-in page.
 
     Source: ``SSOResponse`` of supabase_auth.
 

@@ -22,10 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv: The words after the program's name; default: those of this process.
+        argv: The arguments after the program's name; by default, those of this process.
 
     Returns:
-        The exit status: 0, or 1 after an error, which was printed.
+        The exit status: 0, or 1 after an error, which is printed.
     """
     arguments = _parser().parse_args(argv)
     try:
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_serve(commands)
     for name, text, run in (
         ("stop", "stop the embedded auth server and keep its state", _stop),
-        ("status", "show whether the embedded auth server is running, and its address", _status),
+        ("status", "show whether the embedded auth server is running, and its URL", _status),
     ):
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         _add_state(command)

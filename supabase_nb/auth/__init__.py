@@ -4,7 +4,7 @@
   `user_methods`; `sign_in`, `providers`, `emails`. `aio`: the same methods as coroutines.
 - `mfa`: second factors.
 - `browser_sign_in`: a sign-in in the user's browser. `pkce`: the verifier of such a sign-in. `_callback_url`:
-  parses the address that the browser returns to.
+  parses the URL that the browser returns to.
 - `_arguments`: parses the methods' arguments.
 - `token_source`: the access token for requests.
 - `_session`: the session: its state, storage, refreshes and sign-out.

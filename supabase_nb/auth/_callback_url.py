@@ -1,4 +1,4 @@
-"""Parses callback URLs: the addresses to which links and providers send the browser."""
+"""Parses callback URLs, to which links and providers send the browser."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .. import errors
 from ..redaction import safe_text
 from ..tokens import Secret
 
-# The secrets in such an address.
+# The secrets in such a URL.
 _SECRET_FIELDS = (
     "access_token",
     "code",

@@ -1,7 +1,7 @@
 """BrowserSignIn: a sign-in in the user's browser, whose verifier stays in this process.
 
 `begin_with_provider` and `begin_with_oauth_server` create one. Open its `url` in a browser, listen at
-`redirect_to`, and pass the address that the browser returns to to `finish`. Several can be open at once, in
+`redirect_to`, and pass the URL that the browser ends up on to `finish`. Several can be open at once, in
 one process or in several, because each has its own verifier and nonce.
 """
 
@@ -38,14 +38,14 @@ class BrowserSignIn:
     """A sign-in that the user completes in a browser.
 
     Attributes:
-        url: The address to open. It contains no secret.
+        url: The URL to open. It contains no secret.
         redirect_to: Where the browser returns to.
 
     Args:
         auth: The client.
-        url: The address to open.
+        url: The URL to open.
         redirect_to: Where the browser returns to.
-        nonce: The parameter that the returned address must have, and its value.
+        nonce: The parameter that the returned URL must have, and its value.
         exchange: Exchanges the code for a session.
     """
 
@@ -57,21 +57,21 @@ class BrowserSignIn:
 
     @property
     def nonce(self) -> Secret:
-        """The value that the returned address must contain."""
+        """The value that the returned URL must contain."""
         return self._nonce[1]
 
     def __repr__(self) -> str:
         return f"BrowserSignIn(redirect_to={self.redirect_to!r})"
 
     def finish(self, address: str | Secret) -> SessionResponse:
-        """Sign in with the address that the browser returned to.
+        """Sign in with the URL that the browser ended up on.
 
         Args:
-            address: The whole address.
+            address: The whole URL.
 
         Raises:
-            AuthApiError: The address says that the sign-in failed (``access_denied``…), or the server does.
-            AuthError: The address belongs to another sign-in (``state_mismatch``), or contains no code.
+            AuthApiError: The URL (``access_denied``…) or the server says that the sign-in failed.
+            AuthError: The URL belongs to another sign-in (``state_mismatch``), or contains no code.
         """
         secret, address = Secret(address), ""
         fields = parse_callback(secret)
@@ -92,10 +92,10 @@ class BrowserSignIn:
         return self._auth._run(lambda: self._exchange(self._auth._manager, code))
 
     def _has_nonce(self, address: Secret, fields: Mapping[str, Secret]) -> bool:
-        """Whether the address has the right nonce.
+        """Whether the URL has the right nonce.
 
         If `redirect_to` isn't among the project's redirect URLs, the server redirects to the site URL
-        instead, without the nonce. Such an address can still be pasted: the verifier alone decides then.
+        instead, without the nonce. Such a URL can still be pasted: then only the verifier decides.
         """
         name, nonce = self._nonce
         found = fields.get(name)
@@ -105,7 +105,7 @@ class BrowserSignIn:
 
 
 def is_address_of(address: str, redirect_to: str) -> bool:
-    """Whether an address is `redirect_to` with other parameters."""
+    """Whether a URL is `redirect_to` with other parameters."""
     try:
         found, wanted = urlsplit(address.strip()), urlsplit(redirect_to)
     except ValueError:
@@ -165,7 +165,7 @@ def begin_with_oauth_server(
     Args:
         auth: The client.
         redirect_to: Where the browser returns to, exactly as registered, including the port.
-        client_id: The id of a registered client; by default a new one is registered for this address.
+        client_id: The id of a registered client; by default a new one is registered for this URL.
         client_name: The name of a new client, which is shown to the user.
         scope: The scopes to request, separated by spaces.
 

@@ -27,7 +27,7 @@ def reset_password_for_email(
 ) -> None:
     """Send an email for resetting a forgotten password.
 
-    Pass its code to `verify_otp` with the type ``"recovery"``, or the address that its link leads to to
+    Pass its code to `verify_otp` with the type ``"recovery"``, or the URL that its link leads to, to
     `sign_in_with_url`. The event is then `PASSWORD_RECOVERY`, and `update_user` sets the new password.
     For an unknown address, the response is the same.
 

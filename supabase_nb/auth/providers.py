@@ -42,9 +42,9 @@ def sign_in_with_oauth(
     scopes: str | None = None,
     query_params: Mapping[str, str] | None = None,
 ) -> OAuthResponse:
-    """Start a sign-in with a provider such as ``"github"``. Returns the address to open in a browser.
+    """Start a sign-in with a provider such as ``"github"``. Returns the URL to open in a browser.
 
-    Pass the address that the browser returns to to `sign_in_with_url`. Nothing is sent yet.
+    Pass the URL that the browser ends up on to `sign_in_with_url`. Nothing is sent yet.
 
     Args:
         credentials: The arguments as a dictionary.
@@ -83,7 +83,7 @@ def get_oauth_url(
     scopes: str | None = None,
     query_params: Mapping[str, str] | None = None,
 ) -> str:
-    """The address that `sign_in_with_oauth` returns, as a string.
+    """The URL that `sign_in_with_oauth` returns, as a string.
 
     Args:
         provider: The provider's name, as in the project's settings.
@@ -111,16 +111,16 @@ def sign_in_with_sso(
     skip_http_redirect: bool | None = None,
     captcha_token: str | None = None,
 ) -> SSOResponse:
-    """Start a sign-in with an organization (SAML). Returns the address to open in a browser.
+    """Start a sign-in with an organization (SAML). Returns the URL to open in a browser.
 
-    Pass the address that the browser returns to to `sign_in_with_url`.
+    Pass the URL that the browser ends up on to `sign_in_with_url`.
 
     Args:
         credentials: The arguments as a dictionary.
         domain: The organization's domain; or
         provider_id: the id of its identity provider.
         redirect_to: Where the browser returns to; must be one of the project's redirect URLs.
-        skip_http_redirect: Return the address instead of a redirect (the default).
+        skip_http_redirect: Return the URL instead of a redirect (the default).
         captcha_token: The result of a captcha, if the project requires one.
 
     Raises:
@@ -151,20 +151,20 @@ def sign_in_with_sso(
 
 
 def sign_in_with_url(auth: AuthClient, address: str | Secret) -> AuthResponse:
-    """Sign in with the address that a link or a provider's page led to.
+    """Sign in with the URL that a link or a provider's page led to.
 
     Args:
-        address: The whole address from the browser, including ``#access_token=…`` or ``?code=…``.
+        address: The whole URL from the browser, including ``#access_token=…`` or ``?code=…``.
 
     Raises:
-        AuthApiError: The address says that the sign-in failed, or the server does.
+        AuthApiError: The URL or the server says that the sign-in failed.
         AuthError: It contains neither a code nor tokens.
-        TypeError: The address is not a string.
+        TypeError: The URL is not a string.
 
     Source: supabase_auth's ``initialize_from_url``.
 
     Example:
-        ``supabase.auth.sign_in_with_url(address).user``
+        ``supabase.auth.sign_in_with_url(url).user``
     """
     arguments = Arguments("sign_in_with_url", address=address)
     address = ""  # this frame can appear in a traceback with local variables
@@ -192,7 +192,7 @@ def exchange_code_for_session(
     code_verifier: str | Secret | None = None,
     redirect_to: str | None = None,
 ) -> SessionResponse:
-    """Sign in with the code from an address (PKCE).
+    """Sign in with the code from a callback URL (PKCE).
 
     Args:
         params: The code, or the arguments as a dictionary.
@@ -253,9 +253,9 @@ def link_identity(
     scopes: str | None = None,
     query_params: Mapping[str, str] | None = None,
 ) -> OAuthResponse:
-    """Start linking a provider's account to the user. Returns the address to open in a browser.
+    """Start linking a provider's account to the user. Returns the URL to open in a browser.
 
-    Pass the address that the browser returns to to `sign_in_with_url`. This creates a new session, and
+    Pass the URL that the browser ends up on to `sign_in_with_url`. This creates a new session, and
     the current one doesn't end.
 
     Args:

@@ -167,7 +167,7 @@ class _CachedToken(NamedTuple):
 
 
 class RemoteTokens:
-    """The worker's side: what `SessionTokens` is in the kernel.
+    """The worker's side: the counterpart of the kernel's `SessionTokens`.
 
     Args:
         name: The name under which the session is shared.

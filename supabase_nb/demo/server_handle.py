@@ -1,4 +1,4 @@
-"""DemoServer: a running embedded server, its addresses and keys, and requests to it."""
+"""DemoServer: a running embedded server, its URLs and keys, and requests to it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class DemoServer:
 
         Args:
             method: ``GET``, ``POST``, …
-            path: Below `url`, such as ``/auth/v1/user``.
+            path: The path below `url`, such as ``/auth/v1/user``.
             body: Sent as JSON.
             token: For the ``Authorization`` header.
             timeout: Seconds.
@@ -102,8 +102,8 @@ class DemoServer:
     def copied_tokens(self, email: str = "ada@example.com") -> tuple[str, str]:
         """An access token and its refresh token, as if copied from an app once.
 
-        They are the same each time, even if the session has been refreshed since, and new ones after it was
-        signed out. So a notebook with "yesterday's tokens" can be run again and again.
+        They are the same each time, even if the session has been refreshed since, and new ones once it has
+        been signed out. So a notebook with "yesterday's tokens" can be run again and again.
         """
         kept = self.state_dir / f"copied-{email}.json"
         try:

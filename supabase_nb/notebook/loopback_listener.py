@@ -44,7 +44,7 @@ class LoopbackListener:
     """Waits for one sign-in: the loopback redirect of RFC 8252.
 
     Only this machine can reach it. It stops when the sign-in has succeeded or failed, or when it is closed.
-    An address from another sign-in, such as an old tab's, is refused, and it keeps waiting.
+    A URL from another sign-in, such as an old tab's, is refused, and it keeps waiting.
 
     Example:
         with LoopbackListener() as listener:
@@ -55,7 +55,7 @@ class LoopbackListener:
     """
 
     def __init__(self) -> None:
-        #: Signs in with the address that the browser returned to.
+        #: Signs in with the URL that the browser returned to.
         self.finish: Callable[[Secret], SessionResponse] | None = None
         self._outcome: SessionResponse | AuthError | None = None
         self._ended = threading.Event()
@@ -74,7 +74,7 @@ class LoopbackListener:
 
     @property
     def address(self) -> str:
-        """The address for the browser to return to."""
+        """The URL for the browser to return to."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/"
 
     @property
@@ -95,7 +95,7 @@ class LoopbackListener:
         if self._outcome is None:
             raise AuthError(word("browser.timeout"), code="sign_in_timeout")
         if isinstance(self._outcome, AuthError):
-            raise copy_error(self._outcome)  # without the frames that hold the address
+            raise copy_error(self._outcome)  # without the frames that contain the URL
         return self._outcome
 
     def close(self) -> None:

@@ -36,7 +36,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class MagicFailed(RuntimeError):
-    """Another exception than `AuthError` inside a magic.
+    """An exception other than `AuthError` inside a magic.
 
     Args:
         error: The exception. It isn't kept, because its frames hold the arguments.
@@ -353,7 +353,7 @@ def unload(shell: InteractiveShell) -> None:
 
 
 def _is_reloading() -> bool:
-    """Whether `%reload_ext` is running, which IPython doesn't tell: it unloads, then loads."""
+    """Whether `%reload_ext` is running. IPython doesn't say so: it unloads, then loads."""
     frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_code is not ExtensionManager.reload_extension.__code__:
         frame = frame.f_back

@@ -17,7 +17,7 @@ def email_or_phone(who: str) -> dict[str, str]:
 
 
 def sign_in_with_code(auth: AuthClient, identifier: dict[str, str], answer: Secret) -> AuthResponse:
-    """Sign in with the code from a message, or with the address that its link led to."""
+    """Sign in with the code from a message, or with the URL that its link led to."""
     if "://" in answer.reveal():
         return auth.sign_in_with_url(answer)
     kind = "email" if "email" in identifier else "sms"

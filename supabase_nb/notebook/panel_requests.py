@@ -40,7 +40,7 @@ def _stop_set_auth(auth: AuthClient, fields: Fields) -> str:
 
 def _set_session(auth: AuthClient, fields: Fields) -> str:
     access_token, refresh_token = (fields.get(name, Secret("")) for name in ("access_token", "refresh_token"))
-    # If the address contains a code instead of tokens, sign in with it.
+    # If the URL contains a code instead of tokens, sign in with it.
     if _CODE.search(access_token.reveal()):
         return signed_in(auth.sign_in_with_url(access_token))
     from .paste import read_paste

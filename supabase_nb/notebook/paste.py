@@ -9,7 +9,7 @@
 | an entry of local storage | ``sb-…-auth-token`` and the JSON, with a tab, ``:`` or ``=`` between them |
 | a cookie | ``base64-…`` or URL-encoded JSON; alone, with its name, in a table, in a ``Cookie:`` header |
 | a cookie in parts | ``sb-…-auth-token.0=…`` and ``.1=…`` in any order, in one text or over the two fields |
-| an address | ``https://app/#access_token=…&refresh_token=…`` |
+| a URL | ``https://app/#access_token=…&refresh_token=…`` |
 | a request | ``curl``, PowerShell, ``fetch`` or HAR with such a cookie; HAR with a response with a session |
 
 The readers (`paste_readers`) collect `Findings`. `_decide` then checks whether this is exactly one session.

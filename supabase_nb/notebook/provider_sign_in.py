@@ -1,9 +1,9 @@
 """Signing in with a provider from the panel: the kernel's part.
 
 The page opens a window, and the kernel starts the sign-in, so that the verifier never leaves the kernel. The
-window returns to a page on the notebook's own server. That page sends its address to the panel, and the panel
+window returns to a page on the notebook's own server. That page sends its URL to the panel, and the panel
 sends it to the kernel. Without such a page (VS Code, marimo), the window returns to 127.0.0.1 on the kernel's
-machine. If the browser runs on another machine, the user pastes the address.
+machine. If the browser runs on another machine, the user pastes the URL.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class _Attempt:
             listener.finish = self.finish
 
     def finish(self, address: Secret) -> SessionResponse:
-        """Sign in with the address that the browser returned to."""
+        """Sign in with the URL that the browser returned to."""
         with self.finish_lock:
             return self.sign_in.finish(address)
 
@@ -178,7 +178,7 @@ def begin(auth: AuthClient, fields: Fields, send: SendMessage) -> dict[str, Any]
 
 
 def finish(auth: AuthClient, fields: Fields, send: SendMessage) -> dict[str, Any]:
-    """Sign in with the address that the browser returned to, or that the user pasted."""
+    """Sign in with the URL that the browser returned to, or that the user pasted."""
     attempt = _find_attempt(auth, fields)
     if attempt is None:
         raise AuthError(word("form.provider.over"), code="sign_in_timeout")

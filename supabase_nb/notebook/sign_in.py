@@ -78,7 +78,7 @@ def _sign_in(magics: SupabaseMagics, args: argparse.Namespace) -> AuthResponse |
 
 
 def _in_browser(auth: AuthClient, args: argparse.Namespace) -> AuthResponse:
-    """Sign in with a browser, which returns to this machine, or whose final address is pasted."""
+    """Sign in with a browser, which returns to this machine, or whose final URL is pasted."""
     if IN_BROWSER:
         raise SupabaseUsageError(
             "A sign-in page can't return to a notebook that runs in the browser. Run %supabase_sign_in EMAIL "

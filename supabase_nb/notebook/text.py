@@ -18,13 +18,13 @@ WORDS: dict[str, str] = {
     "status.expired": "Session ended",
     "status.closed": "Closed",
     "status.dead": "Not live",
-    # What to know or do in a state; {option} is " --name other" for a client of another name
+    # What to know or do in a state; {option} is " --name other" for a client with another name
     "hint.signed_out": "Run %supabase_set_session{option} to restore a session.",
     "hint.restoring": "Restored from your saved session. The auth server hasn't confirmed it yet.",
     "hint.retrying": "The auth server isn't responding. Your session is safe.",
     "hint.expired": "Sign in again, or pass new tokens to %supabase_set_session{option}.",
     "hint.closed": "This client was closed. Run %supabase_connect{option} to connect again.",
-    # No kernel behind the display
+    # The display has no kernel
     "dead.waiting": "Waiting for the kernel…",
     "dead.never": "Kernel stopped or restarted. Run the cell again.",
     "dead.gone": "Kernel stopped or restarted. Last known status: {status} ({time}).",
@@ -76,7 +76,7 @@ WORDS: dict[str, str] = {
     "auth.mfa.verify.",
     "factor.other": "Your second factor works only in a browser. Verify it in your app, then paste the "
     "app's session here.",
-    # Warnings about the environment, which never go away
+    # Permanent warnings about the environment
     "notice.binder": "Binder's machines are shared and temporary. The session is kept in memory only. "
     "Don't enter tokens of real users.",
     "notice.browser": "The session is stored in this browser: all notebooks and pages of this site can read "
@@ -113,7 +113,7 @@ WORDS: dict[str, str] = {
     "line.refreshes": "refreshes automatically",
     "line.ends": "ends at {time}",
     "line.ended": "The session of {who} has ended",
-    # Events start with their cause. Those of other causes show the cause as it is.
+    # Events start with their cause. Causes that aren't listed here are shown as they are.
     "timeline.title": "Events",
     "timeline.none": "No events yet",
     "cause.refreshed automatically": "Refreshed automatically",

@@ -1,4 +1,4 @@
-"""`supabase-nb scan PATH… [--fix]`."""
+"""The command `supabase-nb scan PATH… [--fix]`."""
 
 from __future__ import annotations
 

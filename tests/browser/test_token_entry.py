@@ -343,7 +343,7 @@ def test_by_a_code_from_an_email(
     panel.get_by_label("Email or phone").fill("ada@example.com")
     page.keyboard.press("Enter")
     expect(panel.locator(".sb-form .sb-message")).to_contain_text("Code sent.")
-    code = panel.get_by_label("Code (or the address")
+    code = panel.get_by_label("Code (or the URL")
     expect(code).to_be_focused()
     page.keyboard.type("000000")
     page.keyboard.press("Enter")

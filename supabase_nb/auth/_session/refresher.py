@@ -229,7 +229,7 @@ class TokenRefresher:
         logger.debug("refreshing the access token")
         pair, user = TokenPair.from_session(snapshot.session), snapshot.session.user
         try:
-            # A token that another kernel's refusal led to was not spent by another program.
+            # On a second try, the tokens come from another kernel, so they reveal no other program.
             session, shared = await self.exchange(pair, user, None if is_second_try else snapshot.record)
         except AuthApiError as error:
             refused = error
@@ -238,8 +238,8 @@ class TokenRefresher:
         if refused.code in FINAL_CODES:
             stored = (await self._sync.read()).record
             if stored and not is_second_try and stored.session.refresh_token != sent.reveal():
-                # Another kernel is ahead. For 10 s after the family was revoked the server still takes its
-                # last active token (``tests/wire/rotation.json``, family 4): try it at once.
+                # Another kernel is ahead. For 10 s after revoking a session's tokens, the server accepts
+                # the last active one (``tests/wire/rotation.json``, family 4), so try it at once.
                 await self._sync.reload(locked=True)
                 current = self.state.snapshot
                 if current.session is not None and current.session is not snapshot.session:

@@ -29,7 +29,7 @@ class SessionSnapshot(NamedTuple):
         record: The session as it is stored, with the hashes of its used refresh tokens.
         verified: Whether the server has confirmed it since it was read from storage.
         saved: Whether it is stored.
-        detached: Another kernel has since stored another user's session under this client's name.
+        detached: Whether another kernel has since stored another user's session under this client's name.
         error: The last error, until something succeeds.
         next_try: When to try again after a failure, on the steady clock.
         failures: How many attempts have failed in a row.
