@@ -198,7 +198,7 @@ def test_where_the_window_cannot_reach_the_notebook_its_address_is_copied(
     panel = open_form(page)
     popup = click_provider(page, panel)
     choose(popup, "grace@example.com")
-    popup.get_by_role("button", name="Copy address").click()
+    popup.get_by_role("button", name="Copy URL").click()
     expect(popup.get_by_text("Copied.")).to_be_visible()
     panel.get_by_text("Did you end up on a different page?").click()
     field = panel.get_by_label("URL of that page")
