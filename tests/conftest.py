@@ -139,7 +139,7 @@ def client(server: DemoServer, storage: FileStorage) -> Iterator[Client]:
 
 @pytest.fixture
 def proxy(server: DemoServer) -> Iterator[FaultProxy]:
-    """In front of the server; it fails as told."""
+    """A proxy in front of the server that fails as a test requires."""
     with faulty(server) as running:
         yield running
 

@@ -102,7 +102,7 @@ def test_two_calls_with_the_same_tokens_both_succeed(
 def test_signing_out_during_a_sign_in_replaces_it(
     make_auth: MakeAuth, proxy: FaultProxy, server: DemoServer
 ) -> None:
-    """The word of the sign-in counts from its start, not from when the server has answered."""
+    """A sign-in's place in the order is decided when it starts, not when the server responds."""
     auth = make_auth(proxy.auth_url, auto_refresh=True)
     proxy.next(hang_after)
     credentials = {"email": "ada@example.com", "password": "correct horse battery"}

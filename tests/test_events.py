@@ -32,7 +32,7 @@ def event(number: int) -> AuthEvent:
 
 
 class Told:
-    """A delivery, and the order in which it told what."""
+    """A change queue, and the order of its notifications."""
 
     def __init__(self) -> None:
         self.order: list[str] = []

@@ -181,7 +181,7 @@ def test_threads_tasks_and_requests_share_one_exchange(
     auth.set_session(pair["access_token"], pair["refresh_token"])
     left = auth.time_left() or 0.0
     make_due(auth, clock, expired=True)
-    # For the server too; or its answer would say that the old token is still good, and somebody may take it.
+    # For the server too. Otherwise it would still accept the old token, and a client could use it.
     server.advance(left + 1.0)
     signer = SessionAuth(auth)
     found: list[str] = []
@@ -271,7 +271,7 @@ def test_used_tokens_are_bounded_and_both_ends_are_kept(world: World) -> None:
         assert record.is_later_than(made_pair("unreadable", spent))
     later.set_session(made_pair("unreadable", tokens[0]))
     assert later.session == kernel.session
-    # Those in the middle are told by their access token, as long as somebody has it; else by the server.
+    # Tokens in between are recognized by their access token, if it was passed too, otherwise by the server.
     assert not record.is_later_than(made_pair("unreadable", tokens[150]))
 
 
@@ -393,7 +393,7 @@ def test_a_server_that_hangs_is_waited_for_no_longer_than_its_limit(
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after_is_honoured(form: str, world: World) -> None:
-    """By the server's clock where it is a date, whatever the local one says."""
+    """A date is read by the server's clock, even if the local clock differs."""
     world.offset = 7200.0
     kernel = modeled(world)
     kernel.always, kernel.retry_after = "429", (form, 40.0)

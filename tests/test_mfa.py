@@ -120,7 +120,7 @@ def test_another_notebook_with_the_same_session_takes_over_the_new_tokens(
     other = make_auth()
     assert other.get_session() == auth.get_session()
     enroll(server, auth)
-    server.advance(20)  # its refresh token is spent, and out of the reuse interval
+    server.advance(20)  # its refresh token was used, and the reuse interval is over
     other.refresh_session()
     assert level(other) == "aal2"
 

@@ -38,7 +38,7 @@ def test_committed_without_outputs(path: Path) -> None:
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
         assert set(cell.metadata) <= {"tags"}
-    # Nothing personal: no tokens, no folders of somebody's machine.
+    # Nothing personal: no tokens, and no folders of a user's machine.
     assert not re.search(
         r"eyJ[\w-]{20,}\.[\w-]{20,}\.[\w-]{20,}|/home/|/Users/|C:\\\\", path.read_text("utf-8")
     )

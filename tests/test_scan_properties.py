@@ -16,7 +16,7 @@ WORDS = [
     "&amp;amp;", "&#34;", "\\u0022", "\\\\\\n", "\\", "<span class='n'>", "</span>", "<br>", "\x1b[0;31m", "{", '"', "'",
     "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9w", "iVBORw0KGgoAAAANSUhEUgAA/+8=", "1.10", "rt",
 ]  # fmt: skip
-# Nothing that makes a name of the word before it.
+# Nothing that turns the previous word into a name.
 innocent = st.lists(
     st.one_of(st.sampled_from(WORDS), st.text(st.characters(exclude_characters=":=,"), max_size=9)), max_size=20
 ).map(" ".join)  # fmt: skip

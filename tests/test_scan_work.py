@@ -101,7 +101,7 @@ def test_calls(hostile):
 
 
 def test_a_large_image_in_a_notebook(tmp_path):
-    """One word of millions of characters. What copies it at each of them would not end."""
+    """One word of millions of characters. Code that copies it at each character would not finish."""
     from supabase_nb.scan.files import fix
 
     path = tmp_path / "a.ipynb"

@@ -315,7 +315,7 @@ class Overtaken(Kernel):
 
 
 def test_a_kernel_of_ours_that_was_stopped_is_not_another_program() -> None:
-    """It has sent a token that was spent meanwhile, and the server has ended the session for that."""
+    """It sent a token that had been used in the meantime, so the server ended the session."""
     world = make_world(reuse_interval=0.0)
     kernel, other = Overtaken(world), Kernel(world)
     kernel.set_session(App(world).tokens())

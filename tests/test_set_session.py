@@ -255,7 +255,7 @@ def test_valid_without_a_refresh_token_is_active_until_it_expires(
     assert auth.status == "active"
 
 
-# -- rule 4: saved, then told -------------------------------------------------------------------------------
+# -- rule 4: save, then notify ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["valid", "expired"])
@@ -448,7 +448,7 @@ def test_the_servers_header_identifies_an_unknown_used_token(
     session = scripted.set_session("unreadable", "spenttoken12").session
     assert session is not None
     assert session.refresh_token == "afterrevoked"
-    # The spent one is known from now on, and not sent again.
+    # The used one is recognized from now on, and not sent again.
     answers[USER] = made.user()
     scripted.set_session("unreadable", "spenttoken12")
     assert [json.loads(r.content)["refresh_token"] for r in answers.asked if r.content] == [
@@ -562,7 +562,7 @@ def test_rule_6_other_projects_keep_their_sessions_apart(
 def test_an_unchanged_session_is_not_written_again(
     scripted: AuthClient, answers: made.Answers, storage: FileStorage
 ) -> None:
-    """A cell that is run again wakes no other kernel; whatever is new is written."""
+    """Running a cell again doesn't wake other kernels, but new data is always written."""
     key, pair = storage_key(URL), made.session()
     answers[USER] = made.user()
     first = scripted.set_session(pair["access_token"], pair["refresh_token"])

@@ -237,7 +237,7 @@ def test_a_magic_link_with_a_code(auth: AuthClient, mails: DemoServer, make_auth
     auth.sign_in_with_otp(email="ada@example.com", redirect_to=APP)
     address = follow(newest_mail(mails, "ada@example.com")["action_link"])
     assert "access_token" not in address
-    # The kernel may have been restarted meanwhile: the verifier rests in storage.
+    # The kernel may have been restarted in the meantime, because the verifier is in storage.
     later = make_auth(mails.auth_url, headers={"apikey": mails.anon_key})
     assert later.sign_in_with_url(address).session is later.session is not None
     assert later.events[-1].kind == "SIGNED_IN"
@@ -454,7 +454,7 @@ def test_what_is_sent_has_no_access_token(scripted: AuthClient, answers: made.An
 def test_a_code_that_was_exchanged_is_never_lost_to_the_storage(
     fails: str, mails: DemoServer, make_auth: MakeAuth
 ) -> None:
-    """The code was used, so the session is current whatever the storage does."""
+    """The code was used, so the session becomes current even if the storage fails."""
 
     class Failing(MemoryStorage):
         broken = False

@@ -502,7 +502,7 @@ def _without_rights(url: str, folder: str, mode: int, pair: dict[str, Any]) -> N
 
     place = Path(folder)
     if os.geteuid() == 0:
-        # Once before, so that nothing needs to be imported by somebody who may not read the interpreter's files.
+        # Once before, because the other user may not be able to read, and so import, the interpreter's files.
         warm = AuthClient(url, storage=FileStorage(place / "warm"), auto_refresh=False)
         warm.set_session(pair["access_token"], pair["refresh_token"])
         os.chown(place, 65534, 65534)

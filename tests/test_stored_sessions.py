@@ -193,7 +193,7 @@ def test_a_file_of_an_earlier_version_is_read_and_moved_over(connect: Connect, s
     )
     as_earlier_versions_stored_it(storage, "sb-host.example-auth-token", made.session("current"), "spent")
     client = connect("https://host.example", transport=answers)
-    # The spent token's session is known by its hash alone, under another name too.
+    # The used token's session is recognized by its hash alone, also under another name.
     other = connect("https://host.example", transport=answers, name="work")
     assert client.auth.get_session() is not None
     client.auth.refresh_session()

@@ -195,7 +195,7 @@ def run_all() -> Callable[[Page], None]:
         """Wait for the notebook and its kernel, then run all cells; returns at once."""
         page.wait_for_function("window.jupyterapp?.commands.hasCommand('notebook:run-all-cells')")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-        # Before its kernel is there, a notebook that is told to run asks which one it should be.
+        # If a notebook runs before its kernel has started, JupyterLab asks which kernel to use.
         page.wait_for_function(
             "jupyterapp.shell.currentWidget?.context?.sessionContext?.session?.kernel?.status === 'idle'"
         )

@@ -116,7 +116,7 @@ def test_a_page_that_is_none_of_jupyters(page: Page) -> None:
     view = describe(enact(FakeAuth(), "active"))  # type: ignore[arg-type]
     one, two = page.get_by_text("one"), page.get_by_text("two")
     expect(page.locator(".sb")).to_contain_text(["Not live"] * 3)
-    # The third has no snapshot of its own, and takes nobody else's away.
+    # The third has no snapshot, and must not hide another's.
     page.evaluate("view => window.say.c({ type: 'view', view })", view)
     expect(one).to_be_visible()
     expect(two).to_be_visible()

@@ -91,7 +91,7 @@ def gallery(
     page.goto(notebook7(write_notebook("gallery", SETUP, *states, ODD, ODD_TOO)))
     run_all(page)
     expect(page.locator(".sb-shown")).to_have_count(len(KINDS) * CLIENTS)
-    # Pictures and contrast of what stands, not of what moves; and no output in a box of its own.
+    # Screenshots and contrast without animations, and no output in a separate scroll area.
     page.add_style_tag(
         content=".sb *, .sb::after { animation: none !important; transition: none !important }"
         ".jp-OutputArea-child, .jp-OutputArea, .jp-Cell-outputWrapper { max-height: none !important }"
@@ -215,7 +215,7 @@ def test_all_countdowns_of_a_page_agree(
     jupyter_lab: Callable[[Path], str],
     run_all: Callable[[Page], None],
 ) -> None:
-    """Five of them, of three models that are told one after another, looked at 200 times."""
+    """Five displays of three models that get their messages one after another, checked 200 times."""
     cells = ["one.panel", "one.expiry", "one.panel", "one.token_entry()", "one.expiry"]
     setup = f"{SETUP}\none = Client(enact(FakeAuth(), 'active'))"
     page.goto(jupyter_lab(write_notebook("countdowns", setup, *cells)))

@@ -63,7 +63,7 @@ def test_the_quickstart_in_jupyterlab(
     page.set_viewport_size({"width": 1100, "height": 2200})
     page.goto(jupyter_lab(ROOT / "notebooks" / "quickstart.ipynb"))
     run_all(page)
-    # Connecting shows the panel; restoring the session fills it, and says so in one line.
+    # Connecting shows the panel. Restoring the session updates it, and prints one line.
     panels, line = page.locator(".sb[data-kind=panel]"), page.locator(".sb[data-kind=line]")
     restored = panels.first
     expect(restored).to_have_attribute("data-status", "active", timeout=60_000)

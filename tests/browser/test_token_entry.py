@@ -46,7 +46,7 @@ def console(page: Page) -> list[str]:
 
 
 def traces(page: Page, *tokens: str) -> list[str]:
-    """Where in the page any of these stands: document, field values, storage, cookies, address."""
+    """Where the page contains any of these: document, field values, storage, cookies, URL."""
     found = page.evaluate(
         """() => ({
             document: document.documentElement.outerHTML,

@@ -217,7 +217,7 @@ def test_confirming_by_mail() -> None:
         (mail,) = server.outbox()
         post(server, "/verify", {"type": "signup", "token_hash": mail["hashed_token"]})
         server.sign_in(**new)
-        # Who is registered isn't told, and gets no second mail.
+        # The response doesn't reveal that the user exists, and no second email is sent.
         fake = post(server, "/signup", new)
         assert fake["id"] != user["id"]
         assert fake["identities"] == []

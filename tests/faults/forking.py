@@ -27,7 +27,7 @@ def main(url: str, kind: str, folder: str) -> None:
     auth = AuthClient(url, storage=FileStorage(folder) if kind == "file" else MemoryStorage())
     auth.set_session(pair["access_token"], pair["refresh_token"])
     before = auth.session
-    # In the middle: with the lock beside the storage held, and a request under way.
+    # In the middle of an exchange: with the storage's lock, and a request under way.
     api, asked, go_on = auth._manager.api, threading.Event(), threading.Event()
     send = api._send
 

@@ -152,7 +152,7 @@ class _Kernel:
         return found
 
     def use_for(self, seconds: float, pause: float) -> tuple[int, int]:
-        """Ask for the session and verify it, again and again. Returns how often, and how often in vain."""
+        """Get the session and verify it, again and again. Returns the number of calls and of failures."""
         asked = refused = 0
         end = time.monotonic() + seconds
         while time.monotonic() < end:

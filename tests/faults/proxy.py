@@ -51,7 +51,7 @@ class Exchange:
             self._handler.wfile.flush()
 
     def close(self) -> None:
-        """End the connection without another word."""
+        """Close the connection without a response."""
         self._handler.close_connection = True
 
     def reset(self) -> None:
@@ -77,7 +77,7 @@ def drop(exchange: Exchange) -> None:
 
 
 def lose(exchange: Exchange) -> None:
-    """The server acts, the client never hears."""
+    """The server handles the request, but its response is lost."""
     exchange.forward()
     exchange.reset()
 
@@ -128,7 +128,7 @@ def drip(exchange: Exchange) -> None:
 
 
 def says(status: int, body: Any = "", **headers: str) -> Fault:
-    """Another answer than the server's, which never hears of the request."""
+    """Another response than the server's, which doesn't receive the request."""
     data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
     kind = "text/html" if isinstance(body, str) else "application/json"
     lines = [f"HTTP/1.1 {status} -", f"Content-Length: {len(data)}", f"Content-Type: {kind}"]

@@ -81,7 +81,7 @@ def finish(kernel: Kernel) -> None:
 
 
 def assert_sound(kernel: Kernel) -> None:
-    """Memory, storage, traits and events agree, no lock is held, and it continues to work."""
+    """Memory, storage, traits and events agree, no lock is left behind, and everything continues to work."""
     world, manager = kernel.world, kernel.manager
     finish(kernel)
     held = kernel.snapshot

@@ -164,7 +164,7 @@ def test_patience_ends_while_another_kernel_is_busy(
     make_auth: MakeAuth,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The foreground says so in time, and nothing changes; later it works."""
+    """The call raises an error in time and changes nothing. Later, it works."""
     monkeypatch.setattr("supabase_nb.auth._session.retry.FOREGROUND_TIMEOUT", 0.5)
     pair = server.sign_in()
     holder, other = start_kernel(proxy.auth_url, auto_refresh=False), make_auth(proxy.auth_url)
@@ -214,7 +214,7 @@ def test_a_broken_lock_does_not_undo_a_later_save(
 def test_another_users_session_under_the_same_name_is_kept_apart(
     server: DemoServer, make_auth: MakeAuth, storage: FileStorage
 ) -> None:
-    """It continues in memory, says so, and never changes the session that the other one stored."""
+    """The session continues in memory with a notice, and the other one's stored session doesn't change."""
     ada, grace = make_auth(auto_refresh=True), make_auth()
     mine, theirs = server.sign_in(), server.sign_in("grace@example.com")
     ada.set_session(mine["access_token"], mine["refresh_token"])

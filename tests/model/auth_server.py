@@ -44,7 +44,7 @@ class AuthServer:
     Args:
         now: Its clock, in Unix seconds.
         version: Of the refresh tokens that it gives out.
-        reuse_interval: How long a spent refresh token may be used again, in seconds.
+        reuse_interval: How long a used refresh token is still accepted, in seconds.
         lifetime: Of access tokens, in seconds.
     """
 

@@ -343,7 +343,7 @@ class _Storage:
     def lock(self, key: str, timeout: float) -> Iterator[bool]:
         world = self._kernel.world
         holder = world.holders.get(key)
-        free = holder is None or holder.dead  # the system frees what a killed one held
+        free = holder is None or holder.dead  # the system releases the locks of a killed process
         if free:
             world.holders[key] = self._kernel
         else:

@@ -185,7 +185,7 @@ class Rotation(RuleBasedStateMachine):
     @precondition(lambda self: not self.signed_out)
     @rule(number=KERNELS, old=st.integers(0, 30), kind=st.sampled_from(["as it is", "expired", "unreadable"]))
     def restore(self, number: int, old: int, kind: str) -> None:
-        """Run the cell again: with any pair that somebody ever held, the first ones above all."""
+        """Run the cell again, with any earlier pair of tokens, most often the first ones."""
         if kernel := self.pick(number):
             pair = self.pairs[old % len(self.pairs)]
             access_token = pair["access_token"]
@@ -471,7 +471,7 @@ def test_the_model_answers_as_recorded(scenario: str) -> None:
                 continue
         else:
             continue
-        # Whether it has touched the user is told too.
+        # It also returns whether it has changed the user.
         user_id, at = pair["user"]["id"], pair["user"]["updated_at"]
         as_recorded = touched.get(user_id) != response["body"]["user"]["updated_at"]
         touched[user_id] = response["body"]["user"]["updated_at"]

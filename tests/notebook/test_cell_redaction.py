@@ -216,7 +216,7 @@ def test_other_cells_are_not_touched(connected):
 
 
 def test_a_mistyped_argument_masks_no_word(connected):
-    """A word of twelve letters beside no access token, and a key in a token's place."""
+    """A word of twelve letters without an access token, and a key instead of a token."""
     connected.ns["supabase"].auth.fails = AuthSessionMissing("refused")
     connected.run('table = "transactions"\n%supabase_set_session table table')
     anon = make_jwt(role="anon", sub=None)

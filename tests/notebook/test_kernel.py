@@ -121,7 +121,7 @@ def test_a_provider_opens_the_form_for_a_person_and_is_an_error_for_a_program(
     kernel.run("%load_ext supabase_nb")
     kernel.run(f"%supabase_connect {server.url} --key '{server.anon_key}' --storage memory --name fresh")
     magic = "%supabase_sign_in --provider github --name fresh"
-    reply = kernel.run(magic)  # as nbclient and papermill run it: nobody could click or answer
+    reply = kernel.run(magic)  # as nbclient and papermill run it, where no user can click or answer
     assert reply["status"] == "error"
     assert "No interactive input is available here." in str(reply["traceback"])
     said: list[dict[str, Any]] = []

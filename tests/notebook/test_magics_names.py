@@ -26,7 +26,7 @@ from supabase_nb.tokens import Secret
 
 #: The notebook's user, whose tokens have the names that the functions below use too.
 AT, RT = make_jwt(sub="notebook"), make_refresh_token()
-#: The user that is meant.
+#: The user whose session the test sets.
 MY_AT, MY_RT = make_jwt(sub="mine"), make_refresh_token()
 MINE = ("set_session", Secret(MY_AT), Secret(MY_RT))
 

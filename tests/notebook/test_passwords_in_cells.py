@@ -73,7 +73,7 @@ def test_the_notice_says_that_it_is_still_in_the_cell(client):
 
 @pytest.mark.parametrize("value", ["123456", "12345678", "sunshine", "transactions", "abc-12", "a1b2c3d"])
 def test_values_that_could_be_ordinary_text_are_not_masked(client, value):
-    """A one-time code of digits, a word, and what is too short to be told from other text."""
+    """A numeric one-time code, a word, and a value that is too short to differ from other text."""
     for call in (CALLS["sign in"], CALLS["code"]):
         client.run(f"secret = {value!r}\nsupabase.auth.{call}")
     cell = f"x{value.replace('-', '')} = 1  # {value} and {value}0"

@@ -70,7 +70,7 @@ def test_the_panel_once_then_one_line(notebook: Notebook, connect: str) -> None:
     assert notebook.run("a", f"{connect}\n%supabase_set_session at rt\n%supabase_refresh") == ["panel"]
     assert notebook.run("b", "%supabase_refresh\n%supabase_refresh") == ["line"]
     assert notebook.run("c", "%supabase_session\n%supabase_refresh") == ["panel"]
-    # A cell that showed the panel shows it again, and so does whoever asks for it.
+    # A cell that showed the panel shows it again, and so does %supabase_session.
     assert notebook.run("c", "%supabase_refresh") == ["panel"]
     assert notebook.run("d", "supabase") == ["panel"]
     assert notebook.run("d", "%supabase_refresh\n%supabase_session\nsupabase") == ["panel"]

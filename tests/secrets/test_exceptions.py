@@ -274,7 +274,7 @@ def views(error):
 def xmode(mode, error):
     from IPython.core.ultratb import FormattedTB
 
-    # IPython 8, the last for Python 3.10, has another word for it.
+    # IPython 8, the last version for Python 3.10, names it differently.
     parameters = inspect.signature(FormattedTB.__init__).parameters
     plain = {"theme_name": "nocolor"} if "theme_name" in parameters else {"color_scheme": "NoColor"}
     formatter = FormattedTB(mode="Verbose" if mode == "Docs" else mode, include_vars=True, **plain)

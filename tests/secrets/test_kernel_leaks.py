@@ -172,7 +172,7 @@ def test_no_token_is_anywhere(name, ran):
 
 
 def test_only_the_echo_of_the_cell_itself_can_hold_a_refresh_token(ran):
-    """Written apart from its access token, it is a word like any other until it is used."""
+    """Without its access token next to it, it looks like any other word until it is used."""
     kinds = {
         message["msg_type"]
         for message in ran.kernel.said

@@ -313,7 +313,7 @@ def test_a_page_in_between_is_not_shown(status):
     assert "mallory" not in str(caught.value)
 
 
-# -- at rest ----------------------------------------
+# -- stored -----------------------------------------
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")

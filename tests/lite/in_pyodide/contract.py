@@ -229,7 +229,7 @@ async def test_two_clients_share_a_session_in_memory() -> None:
     at, rt = tokens()
     one.auth.set_session(at, rt)
     one.auth.refresh_session()
-    # The later rotation is continued; the spent token is not sent again.
+    # The later rotation is continued, and the used token is not sent again.
     assert two.auth.set_session(at, rt).session.refresh_token == one.auth.session.refresh_token
     before = exchanges()
     waiting = asyncio.gather(one.auth.aio.refresh_session(), two.auth.aio.refresh_session())
