@@ -69,7 +69,7 @@ class Keys:
 
     Attributes:
         anon_key: What a client sends as ``apikey``; no secret.
-        service_key: Stands for the service role.
+        service_key: The key of the service role, which bypasses Row Level Security.
         jwt_secret: The HS256 secret.
         port: Where the server listened last.
     """
