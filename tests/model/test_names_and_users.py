@@ -261,4 +261,4 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_store_that_does_it_wrong_is_noticed(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    MISTAKES[mistake].is_noticed(Sharing, monkeypatch)
+    MISTAKES[mistake].assert_noticed(Sharing, monkeypatch)
