@@ -33,7 +33,7 @@ def _as_coroutine(
 
 
 class _AsyncClient:
-    """Stands in for the client in its methods: returns their coroutines instead of waiting for them."""
+    """In place of the client in its methods: returns their coroutines instead of waiting for them."""
 
     def __init__(self, auth: AuthClient) -> None:
         self._auth = auth

@@ -69,7 +69,7 @@ class Keys:
 
     Attributes:
         anon_key: What a client sends as ``apikey``. Not a secret.
-        service_key: The key of the service role.
+        service_key: The key of the service role, which bypasses Row Level Security.
         jwt_secret: The HS256 secret.
         port: The port on which the server last listened.
     """

@@ -127,7 +127,7 @@ def _undone(view: View) -> View | None:
 
 
 def _character(match: re.Match[str]) -> str:
-    """The character that an escape stands for; empty for separators and formatting."""
+    """The character that an escape encodes; empty for separators and formatting."""
     kind, found = match.lastgroup, match[match.lastgroup or 0]
     if kind == "escaped":
         return _WHITE.get(found, found)

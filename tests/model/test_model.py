@@ -359,7 +359,7 @@ class Mistake(NamedTuple):
     wrong: Any
     schedule: list[Callable[[Any], None]]
 
-    def is_noticed(self, model: type[RuleBasedStateMachine], monkeypatch: pytest.MonkeyPatch) -> None:
+    def assert_noticed(self, model: type[RuleBasedStateMachine], monkeypatch: pytest.MonkeyPatch) -> None:
         """Only the mistake makes the schedule fail."""
         self._run(model)
         monkeypatch.setattr(self.owner, self.name, self.wrong)
@@ -436,7 +436,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_faulty_client_is_detected(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    MISTAKES[mistake].is_noticed(Rotation, monkeypatch)
+    MISTAKES[mistake].assert_noticed(Rotation, monkeypatch)
 
 
 # -- the model itself ---------------------------------------------------------------------------------------

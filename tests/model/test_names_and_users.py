@@ -261,4 +261,4 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_faulty_store_is_detected(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    MISTAKES[mistake].is_noticed(Sharing, monkeypatch)
+    MISTAKES[mistake].assert_noticed(Sharing, monkeypatch)
