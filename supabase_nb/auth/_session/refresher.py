@@ -311,7 +311,8 @@ class TokenRefresher:
             if stored is None and found.error is None and before.saved:
                 self.state.signed_out_elsewhere()
                 raise not_signed_in()
-            if stored and before.saved and not record.is_spent(stored.pair.refresh_token):
+            unchanged = stored and before.record and stored.pair == before.record.pair
+            if stored and before.saved and not unchanged and not record.is_spent(stored.pair.refresh_token):
                 # Another kernel took over the lock because we hung. What it saved takes precedence.
                 await self._sync.reconcile(found, locked=True)
                 current = self.state.snapshot
