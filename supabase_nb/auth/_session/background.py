@@ -98,10 +98,9 @@ class BackgroundWork:
             failure = error
         else:
             current = self._state.snapshot
-            if current.session is session:
-                self._state.replace(
-                    _without_failures(current)._replace(session=session.with_user(user), status="active")
-                )
+            if current.session is session and current.record is not None:
+                record = current.record._replace(session=session.with_user(user))
+                self._state.replace(_without_failures(current)._replace(record=record, status="active"))
             return
         if self._state.snapshot.session is not session:
             return

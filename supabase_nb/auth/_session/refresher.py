@@ -17,7 +17,6 @@ from ...errors import (
     AuthError,
     AuthRetryableError,
     AuthSessionMissing,
-    AuthStorageError,
     AuthUnknownError,
 )
 from ...models import AuthChangeEvent, Session, User
@@ -319,27 +318,18 @@ class TokenRefresher:
                 if current.session is not None and not current.detached:
                     return current.session
             detached = self.state.snapshot.detached
-            failure = await self.store.run(lambda: self.store.save(record, assign_name=not detached))
-            snapshot = SessionSnapshot(
-                session,
-                "active",
-                record,
-                saved=failure is None,
-                detached=detached,
-                error=failure,
-                generation=before.generation,
+            snapshot = await self._sync.save(
+                SessionSnapshot(record, "active", detached=detached, generation=before.generation)
             )
             if session.lifetime <= _USELESS_LIFETIME:
-                snapshot = self._with_pause(snapshot, before.failures, failure)
+                snapshot = self._with_pause(snapshot, before.failures)
             if cause is None:
                 explicit = self.attempt is not None and self.attempt.explicit
                 cause = "refreshed" if explicit else "refreshed automatically"
             self.state.replace(snapshot, event, cause)
         return session
 
-    def _with_pause(
-        self, snapshot: SessionSnapshot, failures: int, failure: AuthStorageError | None
-    ) -> SessionSnapshot:
+    def _with_pause(self, snapshot: SessionSnapshot, failures: int) -> SessionSnapshot:
         """Delay the next exchange after useless tokens, longer each time."""
         pause = min(_FIRST_USELESS_PAUSE * 2 ** min(failures, 10), _LONGEST_USELESS_PAUSE)
         lifetime = snapshot.session.lifetime if snapshot.session else 0.0
@@ -349,7 +339,7 @@ class TokenRefresher:
         )
         then = self._clock.clock.steady() + pause
         return snapshot._replace(
-            error=failure or useless, next_try=then, not_before=then, failures=failures + 1
+            error=snapshot.error or useless, next_try=then, not_before=then, failures=failures + 1
         )
 
     def record_failure(self, error: AuthError, generation: int) -> None:

@@ -267,9 +267,8 @@ class SetSession:
             self._state.set_notice("detached", None)
             self._state.set_notice("storage", notice)
             snapshot = SessionSnapshot(
-                session,
-                "active",
                 record,
+                "active",
                 saved=failure is None,
                 error=failure,
                 generation=self._state.new_generation(),

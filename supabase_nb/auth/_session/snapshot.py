@@ -24,9 +24,8 @@ class SessionSnapshot(NamedTuple):
     """A client's session at one moment. Never changed, only replaced.
 
     Args:
-        session: The current session, if there is one.
+        record: The current session, if there is one, as it is stored: with its used refresh tokens' hashes.
         status: Its status, as the trait `status` shows it.
-        record: The session as it is stored, with the hashes of its used refresh tokens.
         verified: Whether the server has confirmed it since it was read from storage.
         saved: Whether it is stored.
         detached: Another kernel has since stored another user's session under this client's name.
@@ -38,9 +37,8 @@ class SessionSnapshot(NamedTuple):
         generation: Changes when the session ends or is replaced by another one, but not with a refresh.
     """
 
-    session: Session | None = None
-    status: Status = "signed_out"
     record: StoredSession | None = None
+    status: Status = "signed_out"
     verified: bool = True
     saved: bool = True
     detached: bool = False
@@ -50,6 +48,11 @@ class SessionSnapshot(NamedTuple):
     outage_since: float = 0.0
     not_before: float = float("-inf")
     generation: int = 0
+
+    @property
+    def session(self) -> Session | None:
+        """The current session, if there is one."""
+        return None if self.record is None else self.record.session
 
 
 @dataclass(eq=False)

@@ -84,7 +84,7 @@ class StorageSync:
     async def reconcile(self, found: LookupResult, *, locked: bool) -> None:
         """Take over another kernel's changes. The caller holds `SessionState.commit`."""
         snapshot, stored = self._state.snapshot, found.record
-        if snapshot.session is None or snapshot.record is None:
+        if snapshot.record is None:
             return
         if found.error is not None:
             # Unreadable doesn't mean signed out: keep the session in memory, and save it later.
@@ -92,8 +92,8 @@ class StorageSync:
                 await self._save_ours(snapshot, locked, found.error)
             return
         if stored is None and snapshot.saved:
-            record = snapshot.record
-            await self._store.run(lambda: self._store.remove_if_unused(record))
+            ended = snapshot.record
+            await self._store.run(lambda: self._store.remove_if_unused(ended))
             self._state.signed_out_elsewhere()
             return
         if found.others and not snapshot.detached:
@@ -102,18 +102,16 @@ class StorageSync:
         if bool(found.others) != snapshot.detached:
             snapshot = self._mark_detached(snapshot) if found.others else self._mark_attached(snapshot)
             self._state.replace(snapshot)
-        if stored is None or snapshot.record is None or snapshot.session is None:
+        record = snapshot.record
+        if stored is None or record is None or record.is_spent(stored.pair.refresh_token):
             await self._save_ours(snapshot, locked)
             return
-        theirs, mine = stored.session, snapshot.session
-        if snapshot.record.is_spent(stored.pair.refresh_token):
-            await self._save_ours(snapshot, locked)
-        elif theirs.refresh_token != mine.refresh_token or (theirs.issued_at or 0) > (mine.issued_at or 0):
+        theirs, mine = stored.session, record.session
+        if theirs.refresh_token != mine.refresh_token or (theirs.issued_at or 0) > (mine.issued_at or 0):
             self._clock.hint(stored.clock_offset, not_before=theirs.issued_at)
             adopted = SessionSnapshot(
-                theirs,
-                "active",
                 stored,
+                "active",
                 detached=snapshot.detached,
                 error=snapshot.error if snapshot.detached else None,
                 generation=snapshot.generation,
@@ -142,13 +140,17 @@ class StorageSync:
         self, snapshot: SessionSnapshot, locked: bool, error: AuthStorageError | None = None
     ) -> None:
         """The stored session is older than ours: save ours, now or once we have the lock."""
-        record = snapshot.record
-        assert record is not None
         if locked:
-            error = await self._store.run(lambda: self._store.save(record, assign_name=not snapshot.detached))
-            self._state.replace(snapshot._replace(saved=error is None, error=error))
+            self._state.replace(await self.save(snapshot))
         elif snapshot.saved:
             self._state.replace(snapshot._replace(saved=False, error=error or snapshot.error))
+
+    async def save(self, snapshot: SessionSnapshot) -> SessionSnapshot:
+        """Save a snapshot's session. Returns the snapshot with the outcome."""
+        record = snapshot.record
+        assert record is not None
+        error = await self._store.run(lambda: self._store.save(record, assign_name=not snapshot.detached))
+        return snapshot._replace(saved=error is None, error=error)
 
     def is_outdated(self, version: object) -> bool:
         """Whether the stored session has changed since it was last read for the current session.
