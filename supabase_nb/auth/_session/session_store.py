@@ -239,11 +239,13 @@ class SessionStore:
 
     def _read_older_key(self) -> StoredSession | None:
         """The session as stored by an earlier version, if it comes from this auth server."""
+        return next((record for _, record in self._under_older_keys()), None)
+
+    def _under_older_keys(self) -> Iterator[tuple[str, StoredSession]]:
         for key, issuer in self._older_keys.items():
             record, _ = self._read_record(key)
             if record is not None and issuer in ("", record.session.claims.get("iss")):
-                return record
-        return None
+                yield key, record
 
     # -- writing ------------------------------------------------------------------------------------------
 
@@ -271,15 +273,14 @@ class SessionStore:
         record = record._replace(clock_offset=offset)
         text = Secret(record.to_text())
         try:
-            with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT):
-                index = self._index()
+            with self._change_index() as index:
                 self._set(self._key_of(record.id), text.reveal())
                 names = self._names_of(record.id, index) - {self.key}
                 if assign_name or self._name_uses(self.key, record.id):
                     names.add(self.key)
                 for name in sorted(names):
                     self._set(name, text.reveal())
-                self._write_index(self._with_session(index, record.id, names), index)
+                self._add_to_index(index, record.id, names)
         except AuthStorageError as error:
             return error
         self._remove_older_keys()
@@ -297,12 +298,9 @@ class SessionStore:
 
     def note_lost_name(self, record: StoredSession) -> None:
         """Another session uses this client's name. Other Supabase clients don't change the index."""
-        with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT), suppress(Exception):
-            index = self._index()
-            entry = index.get(record.id)
-            if entry is not None and self.key in entry.names:
-                names = tuple(name for name in entry.names if name != self.key)
-                self._write_index({**index, record.id: entry._replace(names=names)}, index)
+        with suppress(AuthStorageError), self._change_index() as index:
+            if record.id in index:
+                index[record.id] = index[record.id].without_names({self.key})
 
     def _is_outdated(self, entry: IndexEntry) -> bool:
         return abs(self.clock.clock.wall() - entry.last_used) > _DAY
@@ -318,12 +316,10 @@ class SessionStore:
 
     def _remove_older_keys(self) -> None:
         """Remove a session that was moved from an older key."""
-        older, self._older_keys = self._older_keys, {}
-        for key, issuer in older.items():
-            record, _ = self._read_record(key)
-            if record is not None and issuer in ("", record.session.claims.get("iss")):
-                with suppress(Exception):
-                    self._remove(key)
+        for key, _ in self._under_older_keys():
+            with suppress(Exception):
+                self._remove(key)
+        self._older_keys = {}
 
     # -- removing -----------------------------------------------------------------------------------------
 
@@ -346,8 +342,7 @@ class SessionStore:
             except AuthStorageError as error:
                 failure = error
 
-        with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT):
-            index = before = self._index()
+        with suppress(AuthStorageError), self._change_index() as index:
             ended = {record.id} if record else {known for known in index if self.key in index[known].names}
             if record is not None and of_user:
                 ended |= {known for known in index if self._belongs_to_user(known, record.session.user.id)}
@@ -356,11 +351,9 @@ class SessionStore:
                     if self._name_uses(name, session_id):
                         remove(name)
                 remove(self._key_of(session_id))
-                index = {known: entry for known, entry in index.items() if known != session_id}
-            with suppress(Exception):
-                self._write_index(index, before)
-                if not index:
-                    self._remove(self._index_key)
+                index.pop(session_id, None)
+            if not index:
+                with suppress(AuthStorageError):
                     self._remove(self._sent_key)
         if self._read_record(self.key) == (None, None):
             remove(self.key)  # leftovers of a damaged file or an interrupted save
@@ -373,11 +366,10 @@ class SessionStore:
 
     def remove_if_unused(self, record: StoredSession) -> None:
         """Remove a session that no name uses, because deleting its name's copy means signing out."""
-        with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT), suppress(Exception):
-            index = self._index()
+        with suppress(AuthStorageError), self._change_index() as index:
             if not self._names_of(record.id, index):
                 self._remove(self._key_of(record.id))
-                self._write_index({known: e for known, e in index.items() if known != record.id}, index)
+                index.pop(record.id, None)
 
     def _belongs_to_user(self, session_id: str, user_id: str) -> bool:
         record, _ = self._read_record(self._key_of(session_id))
@@ -392,31 +384,38 @@ class SessionStore:
         except Exception:  # noqa: BLE001  (of the storage, or of a damaged text)
             return {}
 
-    def _write_index(self, index: Index, before: Index) -> None:
-        if index != before:
-            self._set(self._index_key, session_index.to_text(index))
+    @contextmanager
+    def _change_index(self) -> Iterator[Index]:
+        """Lock the index, and store what the caller changed in it.
 
-    def _with_session(self, index: Index, session_id: str, names: set[str]) -> Index:
-        """The index with a session that was just saved. Removes sessions that are no longer kept."""
-        others = {
-            known: entry._replace(names=tuple(name for name in entry.names if name not in names))
-            for known, entry in index.items()
-            if known != session_id
-        }
-        entry = index.get(session_id)
+        Raises:
+            AuthStorageError: It can't be stored.
+        """
+        with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT):
+            index = self._index()
+            before = dict(index)
+            yield index
+            if index and index != before:
+                self._set(self._index_key, session_index.to_text(index))
+            elif before and not index:
+                self._remove(self._index_key)
+
+    def _add_to_index(self, index: Index, session_id: str, names: set[str]) -> None:
+        """Add a session that was just saved. Remove sessions that are no longer kept."""
+        entry = index.pop(session_id, None)
+        for known in index:
+            index[known] = index[known].without_names(names)
+        if entry is None:
+            self._remove_unused(index)
         used = self.clock.clock.wall() if entry is None or self._is_outdated(entry) else entry.last_used
-        if session_id not in index:
-            others = self._remove_unused(others)
-        return {**others, session_id: IndexEntry(tuple(sorted(names)), used)}
+        index[session_id] = IndexEntry(tuple(sorted(names)), used)
 
-    def _remove_unused(self, index: Index) -> Index:
+    def _remove_unused(self, index: Index) -> None:
         unused = [known for known in index if not self._names_of(known, index)]
         unused.sort(key=lambda known: index[known].last_used, reverse=True)
         now = self.clock.clock.wall()
-        kept = dict(index)
         for place, known in enumerate(unused):
             if place >= _MAX_UNUSED or now - index[known].last_used > _MAX_UNUSED_AGE:
-                with suppress(Exception):
+                with suppress(AuthStorageError):
                     self._remove(self._key_of(known))
-                    del kept[known]
-        return kept
+                    del index[known]
