@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from ...errors import FINAL_CODES, AuthApiError, AuthError
+from ...models import Session
 from .._api.endpoints import AuthAPI
-from .refresher import RefreshAttempt, TokenRefresher, require_same_user
+from .refresher import TokenRefresher, require_same_user
 from .session_store import SessionStore
 from .snapshot import Freshness, SessionSnapshot
 from .state import SessionState
@@ -66,12 +67,11 @@ class BackgroundWork:
         if unverified and self._usable_without_refresh(snapshot):
             await self._verify(snapshot)
         else:
-            await self._wait_for(self._refresher.start(snapshot.session.access_secret))
+            await self._refresh(snapshot.session)
 
-    async def _wait_for(self, attempt: RefreshAttempt) -> None:
-        """Wait for a refresh. Doesn't raise, because the state shows the outcome."""
-        assert attempt.task is not None
-        await asyncio.wait((attempt.task,))
+    async def _refresh(self, session: Session) -> None:
+        """Refresh. Doesn't raise, because the state shows the outcome."""
+        await asyncio.wait((self._refresher.start(session.access_secret).task,))
 
     def _usable_without_refresh(self, snapshot: SessionSnapshot) -> bool:
         """Whether the access token is fresh, or still valid and can't be refreshed."""
@@ -107,7 +107,7 @@ class BackgroundWork:
         if failure.code == "bad_jwt" and session.refresh_token and self._refresher.attempt is None:
             # Expired after all, or signed with a removed key: use the refresh token.
             self._state.replace(self._state.snapshot._replace(verified=True, next_try=None))
-            await self._wait_for(self._refresher.start(session.access_secret))
+            await self._refresh(session)
         elif (failure.code == "bad_jwt" and not session.refresh_token) or (
             isinstance(failure, AuthApiError) and failure.code in FINAL_CODES
         ):

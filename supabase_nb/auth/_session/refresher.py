@@ -1,14 +1,15 @@
 """TokenRefresher: one exchange of the refresh token for all callers, retried in outages.
 
 A refresh from top to bottom: `refresh` -> `_join_or_start` -> `_run` -> `_lock_and_refresh` ->
-`exchange_and_save` -> `save_and_activate`.
+`_exchange_and_save` -> `exchange` -> `save_and_activate`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 
 from ... import errors
 from ...errors import (
@@ -48,21 +49,21 @@ class RefreshAttempt:
         generation: The generation of the session.
         old_token: The access token to replace.
         started_at: The start time, on the steady clock.
+        shares_lock: Whether it replaces an abandoned attempt that has the lock and whose request hangs.
         task: The task that runs it.
         explicit: Whether `refresh_session` requested it.
         abandoned: Whether a call that waited for it was interrupted.
         locked: Whether it has the session's lock.
-        shares_lock: Whether it replaces an abandoned attempt that has the lock and whose request hangs.
     """
 
     generation: int
     old_token: Secret
     started_at: float
-    task: asyncio.Task[Session] | None = None
+    shares_lock: bool = False
+    task: asyncio.Task[Session] = field(init=False)
     explicit: bool = False
     abandoned: bool = False
     locked: bool = False
-    shares_lock: bool = False
 
 
 class TokenRefresher:
@@ -112,10 +113,9 @@ class TokenRefresher:
             attempt = self._join_or_start(old_token)
             if isinstance(attempt, Session):
                 return attempt
-            assert attempt.task is not None
             attempt.explicit = attempt.explicit or explicit
-            patience = time_until(deadline, self._clock.clock.steady())
-            young = attempt.started_at + _JOINABLE_FOR - self._clock.clock.steady()
+            now = self._clock.clock.steady()
+            patience, young = time_until(deadline, now), attempt.started_at + _JOINABLE_FOR - now
             # Check an abandoned attempt again when it is older.
             wait = min(patience, young) if attempt.abandoned and young > 0 else patience
             try:
@@ -160,8 +160,7 @@ class TokenRefresher:
     def start(self, old_token: Secret, *, shares_lock: bool = False) -> RefreshAttempt:
         """Start an exchange in its own task, which isn't cancelled once its request was sent."""
         snapshot = self.state.snapshot
-        attempt = RefreshAttempt(snapshot.generation, old_token, self._clock.clock.steady())
-        attempt.shares_lock = shares_lock
+        attempt = RefreshAttempt(snapshot.generation, old_token, self._clock.clock.steady(), shares_lock)
         self.attempt = attempt
         if snapshot.status in ("active", "restoring"):
             self.state.replace(snapshot._replace(status="refreshing"))
@@ -190,26 +189,21 @@ class TokenRefresher:
         raise failure
 
     async def _lock_and_refresh(self, attempt: RefreshAttempt) -> Session:
-        if attempt.shares_lock:
-            return await self._refresh_locked(attempt)
-        async with self._sync.lock(self.state.session_id()):
-            return await self._refresh_locked(attempt)
+        async with nullcontext() if attempt.shares_lock else self._sync.lock(self.state.session_id()):
+            attempt.locked = True
+            await self._sync.reload(locked=True)
+            snapshot = self.state.snapshot
+            if snapshot.session is None:
+                raise errors.copy_error(snapshot.error or not_signed_in())
+            overtaken = (
+                snapshot.generation != attempt.generation
+                or snapshot.session.access_token != attempt.old_token.reveal()
+            )
+            if overtaken and self.state.freshness(snapshot) is Freshness.FRESH:
+                return snapshot.session
+            return await self._exchange_and_save(snapshot)
 
-    async def _refresh_locked(self, attempt: RefreshAttempt) -> Session:
-        attempt.locked = True
-        await self._sync.reload(locked=True)
-        snapshot = self.state.snapshot
-        if snapshot.session is None:
-            raise errors.copy_error(snapshot.error or not_signed_in())
-        overtaken = (
-            snapshot.generation != attempt.generation
-            or snapshot.session.access_token != attempt.old_token.reveal()
-        )
-        if overtaken and self.state.freshness(snapshot) is Freshness.FRESH:
-            return snapshot.session
-        return await self.exchange_and_save(snapshot)
-
-    async def exchange_and_save(self, snapshot: SessionSnapshot, *, is_second_try: bool = False) -> Session:
+    async def _exchange_and_save(self, snapshot: SessionSnapshot, *, is_second_try: bool = False) -> Session:
         """Exchange the current session's refresh token, and save. The caller holds the session's lock."""
         assert snapshot.session is not None
         sent = snapshot.session.refresh_secret
@@ -242,7 +236,7 @@ class TokenRefresher:
                 await self._sync.reload(locked=True)
                 current = self.state.snapshot
                 if current.session is not None and current.session is not snapshot.session:
-                    return await self.exchange_and_save(current, is_second_try=True)
+                    return await self._exchange_and_save(current, is_second_try=True)
             await self.end_session(refused, snapshot.generation)
         raise refused
 

@@ -323,7 +323,7 @@ class SetSession:
         raise error
 
     async def from_response(
-        self, session: Session, event: AuthChangeEvent, cause: str, operation: SessionOperation | None = None
+        self, session: Session, event: AuthChangeEvent, cause: str, operation: SessionOperation
     ) -> Session:
         """Make a newly issued session current (after a sign-in).
 
@@ -337,7 +337,6 @@ class SetSession:
             AuthError: ``superseded``.
             AuthStorageError: The session is active, but could not be saved.
         """
-        operation = operation or self._state.new_operation()
         record = StoredSession.new(session)
         return await asyncio.shield(
             self._runtime.create_task(self._commit(record, event, cause, operation, issued=True))
