@@ -377,7 +377,7 @@ def test_whose_name_another_user_has_taken_keeps_the_session_until_it_is_signed_
     two.set_session(TokenPair.from_tokens(pair["access_token"], pair["refresh_token"]))
     one.tick()
     assert one.session is not None
-    assert (one.session.user.id, one.snapshot.detached) == ("grace", True)
+    assert (one.session.user.id, one.snapshot.name_taken) == ("grace", True)
     # It is still refreshed and stored, and found by its tokens under another name.
     world.time += 60
     session = rotate(one)
@@ -407,13 +407,13 @@ def test_whose_name_another_clients_user_has_taken_keeps_the_session_when_that_u
     kernel.sign_in("ada")
     by_another_client(world, world.server.sign_in("grace"))
     kernel.tick()
-    assert kernel.snapshot.detached
+    assert kernel.snapshot.name_taken
     world.storage.remove(KEY)
     for _ in range(3):
         kernel.tick()
         world.time += 5
     assert kernel.session is not None
-    assert (kernel.session.user.id, kernel.snapshot.detached) == ("ada", False)
+    assert (kernel.session.user.id, kernel.snapshot.name_taken) == ("ada", False)
     newest = rotate(kernel)
     restarted = another(world)
     assert restarted.session == newest, "the name is its own again"

@@ -309,11 +309,11 @@ class TokenRefresher:
                 # Another kernel took over the lock because we hung. What it saved takes precedence.
                 await self._sync.reconcile(found, locked=True)
                 current = self.state.snapshot
-                if current.session is not None and not current.detached:
+                if current.session is not None and not current.name_taken:
                     return current.session
-            detached = self.state.snapshot.detached
+            name_taken = self.state.snapshot.name_taken
             snapshot = await self._sync.save(
-                SessionSnapshot(record, "active", detached=detached, generation=before.generation)
+                SessionSnapshot(record, "active", name_taken=name_taken, generation=before.generation)
             )
             if session.lifetime <= _USELESS_LIFETIME:
                 snapshot = self._with_pause(snapshot, before.failures)

@@ -264,7 +264,7 @@ class SetSession:
             failure = await self._store.run(
                 lambda: self._store.save(record, assign_name=True, previous=previous)
             )
-            self._state.set_notice("detached", None)
+            self._state.set_notice("name_taken", None)
             self._state.set_notice("storage", notice)
             snapshot = SessionSnapshot(
                 record,

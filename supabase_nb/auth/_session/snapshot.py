@@ -28,7 +28,7 @@ class SessionSnapshot(NamedTuple):
         status: Its status, as the trait `status` shows it.
         verified: Whether the server has confirmed it since it was read from storage.
         saved: Whether it is stored.
-        detached: Another kernel has since stored another user's session under this client's name.
+        name_taken: Another kernel has since stored another user's session under this client's name.
         error: The last error, until something succeeds.
         next_try: When to try again after a failure, on the steady clock.
         failures: How many attempts have failed in a row.
@@ -41,7 +41,7 @@ class SessionSnapshot(NamedTuple):
     status: Status = "signed_out"
     verified: bool = True
     saved: bool = True
-    detached: bool = False
+    name_taken: bool = False
     error: AuthError | None = None
     next_try: float | None = None
     failures: int = 0

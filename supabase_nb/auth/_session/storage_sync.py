@@ -96,11 +96,11 @@ class StorageSync:
             await self._store.run(lambda: self._store.remove_if_unused(ended))
             self._state.signed_out_elsewhere()
             return
-        if found.others and not snapshot.detached:
+        if found.others and not snapshot.name_taken:
             lost = snapshot.record
             await self._store.run(lambda: self._store.note_lost_name(lost))
-        if bool(found.others) != snapshot.detached:
-            snapshot = self._mark_detached(snapshot) if found.others else self._mark_attached(snapshot)
+        if bool(found.others) != snapshot.name_taken:
+            snapshot = self._with_name_taken(snapshot, bool(found.others))
             self._state.replace(snapshot)
         record = snapshot.record
         if stored is None or record is None or record.is_spent(stored.pair.refresh_token):
@@ -112,29 +112,24 @@ class StorageSync:
             adopted = SessionSnapshot(
                 stored,
                 "active",
-                detached=snapshot.detached,
-                error=snapshot.error if snapshot.detached else None,
+                name_taken=snapshot.name_taken,
+                error=snapshot.error if snapshot.name_taken else None,
                 generation=snapshot.generation,
             )
             self._state.replace(adopted, AuthChangeEvent.TOKEN_REFRESHED, "refreshed in another notebook")
         elif not snapshot.saved:
             self._state.replace(snapshot._replace(saved=True, error=None))
 
-    def _mark_detached(self, snapshot: SessionSnapshot) -> SessionSnapshot:
-        """Another user's session is now used under this client's name."""
-        self._state.set_notice(
-            "detached", "Another notebook now uses another user's session under this name."
-        )
-        error = AuthStorageError(
-            "Another notebook has stored another user's session under the same name. This notebook keeps its "
-            "own, but would restore the other one after a restart. Connect with --name to keep both."
-        )
-        return snapshot._replace(detached=True, error=error)
-
-    def _mark_attached(self, snapshot: SessionSnapshot) -> SessionSnapshot:
-        """The other user's session isn't used under this client's name any more."""
-        self._state.set_notice("detached", None)
-        return snapshot._replace(detached=False, error=None)
+    def _with_name_taken(self, snapshot: SessionSnapshot, taken: bool) -> SessionSnapshot:
+        notice = error = None
+        if taken:
+            notice = "Another notebook now uses another user's session under this name."
+            error = AuthStorageError(
+                "Another notebook has stored another user's session under the same name. This notebook keeps "
+                "its own, but would restore the other one after a restart. Connect with --name to keep both."
+            )
+        self._state.set_notice("name_taken", notice)
+        return snapshot._replace(name_taken=taken, error=error)
 
     async def _save_ours(
         self, snapshot: SessionSnapshot, locked: bool, error: AuthStorageError | None = None
@@ -149,7 +144,7 @@ class StorageSync:
         """Save a snapshot's session. Returns the snapshot with the outcome."""
         record = snapshot.record
         assert record is not None
-        error = await self._store.run(lambda: self._store.save(record, assign_name=not snapshot.detached))
+        error = await self._store.run(lambda: self._store.save(record, assign_name=not snapshot.name_taken))
         return snapshot._replace(saved=error is None, error=error)
 
     def is_outdated(self, version: object) -> bool:
