@@ -5,20 +5,18 @@ clients) has a copy of the session that the name uses, so that other clients can
 which names use a record and when it was last used. So given tokens lead to their session's later rotation
 under any name, and after another user has worked in the same notebook.
 
-These calls can block, so the owner loop makes them in threads, with `run` and `lock_async`. Records and
+These calls can block, so the owner loop makes them in threads, with `run`. Records and
 copies are changed under the index's lock. Exchanging a refresh token needs the session's own lock too.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import NamedTuple, TypeVar
 
-from ..._background import HAS_THREADS
 from ...errors import AuthStorageError
 from ...storage import SessionStorage, call_storage, storage_error
 from ...tokens import Secret
@@ -28,6 +26,7 @@ from ..pkce import VerifierStore
 from . import session_index
 from .other_program import SentTokens
 from .session_index import Index, IndexEntry
+from .session_locks import SessionLocks, can_block
 from .stored_session import StorageDamaged, StoredSession, TokenPair
 
 logger = logging.getLogger("supabase_nb")
@@ -37,10 +36,6 @@ _T = TypeVar("_T")
 # Sessions that no name uses: how many are kept, and for how long after their last use, in seconds.
 _MAX_UNUSED, _MAX_UNUSED_AGE = 50, 60 * 24 * 3600.0
 _DAY = 24 * 3600.0
-# The index is locked only while a few small files are written.
-_INDEX_LOCK_TIMEOUT = 5.0
-# Without threads: seconds between checks of a lock that another task has.
-_LOCK_POLL_INTERVAL = 0.02
 
 
 class LookupResult(NamedTuple):
@@ -84,35 +79,14 @@ class SessionStore:
         self._project, self._older_keys = project, dict(older_keys or {})
         self._index_key, self._sent_key = f"{project}-sessions", f"{project}-sent"
         self._runtime = runtime
-        self.sent = SentTokens(
-            storage, self._sent_key, lambda: self._lock(self._index_key, _INDEX_LOCK_TIMEOUT)
-        )
+        self.locks = SessionLocks(storage, project, clock.clock, runtime)
+        self.sent = SentTokens(storage, self._sent_key, self.locks.index)
         # A session and its copies are the same text, so the last one that was parsed is cached.
         self._last_read: tuple[Secret, StoredSession] | None = None
-        # Memory is fast, but a file or a keyring can block.
-        self._blocks = getattr(storage, "blocks", True)
 
     async def run(self, call: Callable[[], _T]) -> _T:
         """Call the storage without blocking the loop."""
-        return await self._runtime.in_thread(call) if self._blocks else call()
-
-    @asynccontextmanager
-    async def lock_async(self, session_id: str | None, timeout: float) -> AsyncIterator[bool]:
-        """Lock a session without blocking the loop; see `lock`."""
-        steady = self.clock.clock.steady
-        deadline = steady() + timeout
-        while not self._blocks or not HAS_THREADS:
-            with self.lock(session_id, 0.0) as locked:
-                if locked:
-                    yield True
-                    return
-            if HAS_THREADS or steady() >= deadline:
-                break
-            # Waiting inside `lock` would block the task that has the lock.
-            await asyncio.sleep(_LOCK_POLL_INTERVAL)
-        timeout = timeout if HAS_THREADS else 0.0
-        async with self._runtime.context_in_thread(lambda: self.lock(session_id, timeout)) as locked:
-            yield locked
+        return await self._runtime.in_thread(call) if can_block(self.storage) else call()
 
     def _key_of(self, session_id: str) -> str:
         safe = session_id if len(session_id) <= 64 else hashlib.sha256(session_id.encode()).hexdigest()
@@ -129,32 +103,6 @@ class SessionStore:
 
     def _remove(self, key: str) -> None:
         call_storage("removed", lambda: self.storage.remove(key))
-
-    # -- locks --------------------------------------------------------------------------------------------
-
-    def lock(self, session_id: str | None, timeout: float) -> Any:
-        """A context manager that locks this session's refresh token against other kernels.
-
-        It yields whether it has the lock. If locking fails, no session is lost.
-        """
-        # A project has only sixteen locks, so that lock files don't pile up.
-        share = hashlib.sha256((session_id or "").encode()).hexdigest()[0]
-        return self._lock(f"{self._project}-lock-{share}", timeout)
-
-    @contextmanager
-    def _lock(self, key: str, timeout: float) -> Iterator[bool]:
-        stack, locked = ExitStack(), False
-        try:
-            locked = bool(stack.enter_context(self.storage.lock(key, timeout)))
-        except Exception as error:  # noqa: BLE001
-            logger.warning("%s", storage_error(error, "locked"))
-        try:
-            yield locked
-        finally:
-            try:
-                stack.close()
-            except Exception as error:  # noqa: BLE001
-                logger.warning("%s", storage_error(error, "unlocked"))
 
     def version(self, session_id: str | None) -> object:
         """A value that changes when another kernel changes this session's record or this name's copy."""
@@ -391,7 +339,7 @@ class SessionStore:
         Raises:
             AuthStorageError: It can't be stored.
         """
-        with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT):
+        with self.locks.index():
             index = self._index()
             before = dict(index)
             yield index

@@ -94,7 +94,7 @@ class SignOut:
         # Doesn't wait for our own refresh, whose response is dropped, and only briefly for another kernel.
         patience = _LOCK_TIMEOUT if self._refresher.attempt is None else 0.0
         session_id = self._state.session_id()
-        async with self._store.lock_async(session_id, patience):
+        async with self._store.locks.session_async(session_id, patience):
             # If another kernel has newer tokens, end the session with those.
             await self._sync.reload()
             async with self._state.commit:

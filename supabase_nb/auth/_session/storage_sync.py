@@ -40,7 +40,7 @@ class StorageSync:
         """
         steady = self._clock.clock.steady
         wait, began = max(min(timeout, LOCK_TIMEOUT - self._waited), 0.0), steady()
-        async with self._store.lock_async(session_id, wait) as locked:
+        async with self._store.locks.session_async(session_id, wait) as locked:
             if locked:
                 self._waited = 0.0
             else:
