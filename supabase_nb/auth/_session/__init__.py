@@ -1,6 +1,6 @@
 """A client's session. This code runs on the owner loop.
 
-- `manager`: creates and connects the parts below.
+- `manager`: creates and connects the parts below. `parts`: those that the others share.
 - `set_session`: makes a session current, from given tokens or after a sign-in.
 - `sign_in_requests`: the requests of the sign-in methods.
 - `snapshot`, `state`: the current session, as a value that is replaced with each change.

@@ -6,12 +6,9 @@ import asyncio
 
 from ...errors import FINAL_CODES, AuthApiError, AuthError
 from ...models import Session
-from .._api.endpoints import AuthAPI
+from .parts import Parts
 from .refresher import TokenRefresher, require_same_user
-from .session_store import SessionStore
 from .snapshot import Freshness, SessionSnapshot
-from .state import SessionState
-from .storage_sync import StorageSync
 
 # Seconds between attempts to save.
 _SAVE_PAUSE = 5.0
@@ -21,23 +18,13 @@ class BackgroundWork:
     """Refreshes, verifies and saves the current session when that is due.
 
     Args:
-        api: The auth server.
-        state: The current session.
-        store: The stored sessions.
-        sync: Other kernels' changes to it.
+        parts: What it works with.
         refresher: Exchanges its refresh token.
     """
 
-    def __init__(
-        self,
-        api: AuthAPI,
-        state: SessionState,
-        store: SessionStore,
-        sync: StorageSync,
-        refresher: TokenRefresher,
-    ) -> None:
-        self._api, self._state, self._store, self._clock = api, state, store, state.clock
-        self._sync, self._refresher = sync, refresher
+    def __init__(self, parts: Parts, refresher: TokenRefresher) -> None:
+        self._api, self._state, self._store, self._sync, _ = parts
+        self._clock, self._refresher = self._state.clock, refresher
         self._last_save_attempt = float("-inf")
 
     def due_in(self) -> float | None:

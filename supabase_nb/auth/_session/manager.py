@@ -21,6 +21,7 @@ from .._api.endpoints import AuthAPI
 from .._owner_loop import Runtime, owner_loop
 from .background import BackgroundWork
 from .change_queue import Change, ChangeQueue
+from .parts import Parts
 from .refresher import TokenRefresher, require_same_user
 from .scheduler import scheduler
 from .session_store import SessionStore
@@ -67,11 +68,11 @@ class SessionManager:
         self.state = SessionState(self.clock, self.changes)
         self.store = SessionStore(storage, key, project, self.clock, runtime, older_keys=older_keys)
         self.sync = StorageSync(self.state, self.store)
-        parts = (api, self.state, self.store, self.sync)
-        self.refresher = TokenRefresher(*parts, runtime)
-        self.background = BackgroundWork(*parts, self.refresher)
-        self.signing_out = SignOut(*parts, self.refresher, runtime)
-        self.set_session = SetSession(*parts, self.refresher, self.signing_out, runtime)
+        parts = Parts(api, self.state, self.store, self.sync, runtime)
+        self.refresher = TokenRefresher(parts)
+        self.background = BackgroundWork(parts, self.refresher)
+        self.signing_out = SignOut(parts, self.refresher)
+        self.set_session = SetSession(parts, self.refresher, self.signing_out)
         self.state.on_replace = self._schedule
         self._scheduled_by = schedule
         self._restored = False

@@ -22,14 +22,11 @@ from ...errors import (
 )
 from ...models import AuthChangeEvent, Session, User
 from ...tokens import Secret
-from .._api.endpoints import AuthAPI
-from .._owner_loop import Runtime
 from .other_program import other_program_error, refreshed_elsewhere
+from .parts import Parts
 from .retry import backoff, retry, retry_after_of, time_until
-from .session_store import SessionStore
 from .snapshot import Freshness, SessionSnapshot
-from .state import SessionState, not_signed_in
-from .storage_sync import StorageSync
+from .state import not_signed_in
 from .stored_session import StoredSession, TokenPair
 
 logger = logging.getLogger("supabase_nb")
@@ -70,27 +67,15 @@ class TokenRefresher:
     """Refreshes the current session.
 
     Args:
-        api: The auth server.
-        state: The current session.
-        store: The stored sessions.
-        sync: Other kernels' changes to it.
-        runtime: Runs tasks and blocking calls.
+        parts: What it works with.
     """
 
-    def __init__(
-        self,
-        api: AuthAPI,
-        state: SessionState,
-        store: SessionStore,
-        sync: StorageSync,
-        runtime: Runtime,
-    ) -> None:
-        self.api, self.state, self.store, self.runtime = api, state, store, runtime
-        self._sync = sync
+    def __init__(self, parts: Parts) -> None:
+        self.api, self.state, self.store, self._sync, self.runtime = parts
+        self._clock = self.state.clock
         #: Whether a scheduler refreshes in the background.
         self.auto_refresh = False
         self.attempt: RefreshAttempt | None = None
-        self._clock = state.clock
 
     # -- a refresh ----------------------------------------------------------------------------------------
 

@@ -11,13 +11,9 @@ from dataclasses import dataclass
 
 from ...errors import FINAL_CODES, AuthError, AuthStorageError
 from ...models import AuthChangeEvent, Session
-from .._api.endpoints import AuthAPI
-from .._owner_loop import Runtime
+from .parts import Parts
 from .refresher import TokenRefresher
-from .session_store import SessionStore
 from .snapshot import SessionOperation, SessionSnapshot
-from .state import SessionState
-from .storage_sync import StorageSync
 from .stored_session import TokenPair
 
 logger = logging.getLogger("supabase_nb")
@@ -51,25 +47,13 @@ class SignOut:
     """Signs out, and keeps a queue of revocations that the server has not confirmed.
 
     Args:
-        api: The auth server.
-        state: The current session.
-        store: The stored sessions.
-        sync: Other kernels' changes to it.
+        parts: What it works with.
         refresher: Knows whether the session is being refreshed.
-        runtime: Runs tasks and blocking calls.
     """
 
-    def __init__(
-        self,
-        api: AuthAPI,
-        state: SessionState,
-        store: SessionStore,
-        sync: StorageSync,
-        refresher: TokenRefresher,
-        runtime: Runtime,
-    ) -> None:
-        self._api, self._state, self._store = api, state, store
-        self._sync, self._refresher, self._runtime = sync, refresher, runtime
+    def __init__(self, parts: Parts, refresher: TokenRefresher) -> None:
+        self._api, self._state, self._store, self._sync, self._runtime = parts
+        self._refresher = refresher
         self._pending: list[PendingRevocation] = []
 
     async def sign_out(self, scope: str) -> None:
