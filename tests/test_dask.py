@@ -212,11 +212,11 @@ def test_an_unknown_session_on_the_scheduler_is_an_error(cluster: Any) -> None:
 
 def test_a_worker_asks_the_scheduler_again_in_time() -> None:
     remote = RemoteTokens("shared", [])
-    assert remote.current() is None
+    assert remote.token_if_ready() is None
     remote.cached = _CachedToken(1, Secret(made.jwt()), NO_TOKEN, time.monotonic() + 5.0)
-    assert remote.current() is remote.cached.token
+    assert remote.token_if_ready() is remote.cached.token
     remote.cached = remote.cached._replace(until=time.monotonic())
-    assert remote.current() is None
+    assert remote.token_if_ready() is None
 
 
 def test_an_asynchronous_dask_client_is_refused(supabase: Client) -> None:

@@ -178,7 +178,7 @@ def test_a_refresh_does_not_hold_up_the_loop(library: Any, client: Client, serve
             await asyncio.sleep(0.01)
         return await get_fresh()
 
-    client._session_tokens.current = lambda: None  # type: ignore[method-assign]
+    client._session_tokens.token_if_ready = lambda: None  # type: ignore[method-assign]
     client.auth._manager.get_fresh = slow  # type: ignore[method-assign]
 
     async def ask() -> int:

@@ -377,7 +377,7 @@ def test_a_session_survives_when_another_user_takes_its_name(world: World) -> No
     two.set_session(TokenPair.from_tokens(pair["access_token"], pair["refresh_token"]))
     one.tick()
     assert one.session is not None
-    assert (one.session.user.id, one.snapshot.detached) == ("grace", True)
+    assert (one.session.user.id, one.snapshot.name_taken) == ("grace", True)
     # It is still refreshed and stored, and found by its tokens under another name.
     world.time += 60
     session = rotate(one)
@@ -407,13 +407,13 @@ def test_a_session_survives_when_another_clients_user_signs_out_under_its_name(
     kernel.sign_in("ada")
     by_another_client(world, world.server.sign_in("grace"))
     kernel.tick()
-    assert kernel.snapshot.detached
+    assert kernel.snapshot.name_taken
     world.storage.remove(KEY)
     for _ in range(3):
         kernel.tick()
         world.time += 5
     assert kernel.session is not None
-    assert (kernel.session.user.id, kernel.snapshot.detached) == ("ada", False)
+    assert (kernel.session.user.id, kernel.snapshot.name_taken) == ("ada", False)
     newest = rotate(kernel)
     restarted = another(world)
     assert restarted.session == newest, "the name is its own again"
@@ -520,3 +520,39 @@ def test_background_changes_are_delivered_without_a_call(world: World) -> None:
     world.loop.run_until_complete(kernel.manager.run_due())
     assert kernel.session is not None
     assert kernel.traits["session"] == kernel.session
+
+
+def without_rotation(world: World) -> tuple[Kernel, Session]:
+    """A session with a server that returns the refresh token that it was sent."""
+    kernel, answer = Kernel(world), world.server.answer
+    first = sign_in(world, kernel)
+
+    def same_token(request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/token"):
+            return answer(request)
+        sent = json.loads(request.content)["refresh_token"]
+        session = next(session for session in world.server.sessions.values() if session.alive)
+        return httpx.Response(200, json=world.server._pair(session, sent))
+
+    world.server.answer = same_token  # type: ignore[method-assign]
+    return kernel, first
+
+
+def test_a_server_that_keeps_the_refresh_token_is_continued_with_its_new_access_token(world: World) -> None:
+    """Rotation can be switched off in a project: only the access token is new."""
+    kernel, first = without_rotation(world)
+    world.time += 60
+    session = rotate(kernel)
+    assert session.access_token != first.access_token
+    assert session.refresh_token == first.refresh_token
+    assert kernel.session == session == stored(world)
+    assert world.server.session_of(session.access_token) is not None
+
+
+def test_a_change_of_the_user_is_no_other_program_if_the_server_keeps_the_refresh_token(world: World) -> None:
+    kernel, first = without_rotation(world)
+    world.time += 60
+    world.server.touched[first.user.id] = world.server.now()  # in the app
+    world.time += 60
+    rotate(kernel)
+    assert kernel.traits["notices"] == ()

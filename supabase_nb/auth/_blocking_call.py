@@ -7,7 +7,7 @@ import contextvars
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Any, Protocol
+from typing import Any
 
 # Seconds per wait. Windows handles Ctrl-C only between two waits, and so a dead thread is noticed.
 LONGEST_WAIT = 1.0
@@ -104,17 +104,3 @@ def current_call() -> BlockingCall | None:
     """The blocking call that runs this task, if its caller is still waiting."""
     call = _current.get()
     return call if call is not None and call.is_waiting else None
-
-
-class Changes(Protocol):
-    """The changes that a call delivers: `ChangeQueue`."""
-
-    @property
-    def pending(self) -> bool:
-        """Whether anything is queued."""
-
-    def flush(self) -> None:
-        """Deliver queued changes in this thread."""
-
-    def flush_soon(self) -> None:
-        """Deliver queued changes in another thread."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._inline_loop import InlineLoop
-from ._blocking_call import BlockingCall, Changes
+from ._blocking_call import BlockingCall
 from ._thread_loop import OwnerLoop, called_on_the_loop, log_without_values
+
+if TYPE_CHECKING:
+    from ._session.change_queue import ChangeQueue
 
 _T = TypeVar("_T")
 
@@ -28,7 +31,7 @@ class PyodideLoop(OwnerLoop):
             self._loop.set_exception_handler(log_without_values)
         return self._loop
 
-    def run(self, async_fn: Callable[[], Coroutine[Any, Any, _T]], changes: Changes) -> _T:
+    def run(self, async_fn: Callable[[], Coroutine[Any, Any, _T]], changes: ChangeQueue) -> _T:
         """Run a coroutine to completion.
 
         Raises:

@@ -10,11 +10,14 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .._thread_executor import daemon_threads, in_thread
 from ..errors import AuthError
-from ._blocking_call import LONGEST_WAIT, BlockingCall, Changes
+from ._blocking_call import LONGEST_WAIT, BlockingCall
+
+if TYPE_CHECKING:
+    from ._session.change_queue import ChangeQueue
 
 logger = logging.getLogger("supabase_nb")
 
@@ -59,7 +62,7 @@ class OwnerLoop:
 
     # -- from any other thread ----------------------------------------------------------------------------
 
-    def run(self, async_fn: Callable[[], Coroutine[Any, Any, _T]], changes: Changes) -> _T:
+    def run(self, async_fn: Callable[[], Coroutine[Any, Any, _T]], changes: ChangeQueue) -> _T:
         """Run a coroutine on the loop and wait for it. Ctrl-C cancels it.
 
         Args:
@@ -95,7 +98,7 @@ class OwnerLoop:
             raise
         return result
 
-    async def run_async(self, async_fn: Callable[[], Coroutine[Any, Any, _T]], changes: Changes) -> _T:
+    async def run_async(self, async_fn: Callable[[], Coroutine[Any, Any, _T]], changes: ChangeQueue) -> _T:
         """Run a coroutine on the owner loop and await it on another. Cancelling one cancels the other."""
         loop = self._ensure_loop()
         if not self.running:  # no thread could be started

@@ -35,7 +35,7 @@ class TokenSource:
         """Whether this is a forked child, where the session can't be refreshed."""
         return self._state.forked
 
-    def current(self) -> Secret | None:
+    def token_if_ready(self) -> Secret | None:
         """The token, if it can be sent without waiting; `NO_TOKEN`: not signed in; ``None``: call `fetch`."""
         snapshot = self._state.snapshot
         if self.auth.closed:
@@ -50,7 +50,7 @@ class TokenSource:
             return None
         return snapshot.session.access_secret
 
-    def newest(self) -> Secret:
+    def last_token(self) -> Secret:
         """The newest token, even if it has expired; `NO_TOKEN` if there is none. Never waits."""
         session = self._state.snapshot.session
         return NO_TOKEN if session is None else session.access_secret

@@ -122,7 +122,7 @@ class _Publisher:
         """Publish the current token. Returns an error's name instead of raising, as frames hold the token."""
         dask = _dask()
         async with self._publishing:
-            token = self._tokens.newest() if self._open else NO_TOKEN
+            token = self._tokens.last_token() if self._open else NO_TOKEN
             if token == self._published:
                 return ""
             before, self._generation = self._generation, self._generation + 1
@@ -186,7 +186,7 @@ class RemoteTokens:
         """The project's public key."""
         return self.cached.key if self.cached is not None else NO_TOKEN
 
-    def current(self) -> Secret | None:
+    def token_if_ready(self) -> Secret | None:
         """The newest token, if the scheduler was asked recently."""
         cached = self.cached
         return cached.token if cached and cached.token and cached.until > time.monotonic() else None
@@ -199,7 +199,7 @@ class RemoteTokens:
             AuthRetryableError: The scheduler doesn't respond.
         """
         with self._lock:
-            token = self.current() or self._read_from_scheduler().token
+            token = self.token_if_ready() or self._read_from_scheduler().token
         if not token:
             raise AuthSessionMissing(
                 "The notebook that shared this session is signed out, or its client was closed. Sign in "

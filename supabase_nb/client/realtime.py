@@ -32,7 +32,7 @@ class SessionRealtime(AsyncRealtimeClient):
     @property
     def access_token(self) -> str | None:
         """The token for joining a channel: the newest one, or the project's key."""
-        token = self._tokens.newest() or self._tokens.key
+        token = self._tokens.last_token() or self._tokens.key
         return token.reveal() if token else None
 
     @access_token.setter

@@ -67,7 +67,7 @@ class Signer:
         origin = url.scheme, url.host, url.port
         if origin not in provider.origins:
             return NO_TOKEN
-        token = provider.current() if token is None else token
+        token = provider.token_if_ready() if token is None else token
         if token is None:
             return None
         key = provider.key

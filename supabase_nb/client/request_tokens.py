@@ -55,7 +55,7 @@ class TokenProvider(Protocol):
     def key(self) -> Secret:
         """The project's public key; `NO_TOKEN` if unknown."""
 
-    def current(self) -> Secret | None:
+    def token_if_ready(self) -> Secret | None:
         """The newest token, if it can be sent without waiting; ``None``: call `fetch`."""
 
     def fetch(self) -> Secret:
@@ -95,9 +95,9 @@ class SessionTokens:
     def __repr__(self) -> str:
         return f"SessionTokens({self.auth!r})"
 
-    def current(self) -> Secret | None:
+    def token_if_ready(self) -> Secret | None:
         """The newest token if it can be sent now; ``None``: call `fetch`."""
-        return self._override or self._source.current()
+        return self._override or self._source.token_if_ready()
 
     def fetch(self) -> Secret:
         """The session's token; see `TokenSource.fetch`."""
@@ -153,9 +153,9 @@ class SessionTokens:
 
     # -- changes ------------------------------------------------------------------------------------------
 
-    def newest(self) -> Secret:
+    def last_token(self) -> Secret:
         """The newest token, even if it has expired; `NO_TOKEN` if there is none. Never waits."""
-        return self._override or self._source.newest()
+        return self._override or self._source.last_token()
 
     def margin(self) -> float | None:
         """How many seconds before its expiry the session's token is refreshed; ``None``: not signed in."""

@@ -1,11 +1,11 @@
 """A client's session. This code runs on the owner loop.
 
-- `manager`: creates and connects the parts below.
+- `manager`: creates and connects the parts below. `parts`: those that the others share.
 - `set_session`: makes a session current, from given tokens or after a sign-in.
 - `sign_in_requests`: the requests of the sign-in methods.
 - `snapshot`, `state`: the current session, as a value that is replaced with each change.
 - `session_store`, `stored_session`: a project's stored sessions, each under its id.
-  `session_index`: which names use them.
+  `session_index`: which names use them. `session_locks`: locks that all kernels share.
 - `refresher`: one refresh for all callers, threads and kernels. `retry`: when to try again.
 - `scheduler`, `background`: when a session is refreshed automatically, and what is done then.
 - `storage_sync`: takes over other kernels' changes to the stored session.

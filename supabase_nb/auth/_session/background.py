@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from ...errors import FINAL_CODES, AuthApiError, AuthError
-from .._api.endpoints import AuthAPI
-from .refresher import RefreshAttempt, TokenRefresher, require_same_user
-from .session_store import SessionStore
+from ...models import Session
+from .parts import Parts
+from .refresher import TokenRefresher, require_same_user
 from .snapshot import Freshness, SessionSnapshot
-from .state import SessionState
-from .storage_sync import StorageSync
 
 # Seconds between attempts to save.
 _SAVE_PAUSE = 5.0
@@ -20,23 +18,13 @@ class BackgroundWork:
     """Refreshes, verifies and saves the current session when that is due.
 
     Args:
-        api: The auth server.
-        state: The current session.
-        store: The stored sessions.
-        sync: Other kernels' changes to it.
+        parts: What it works with.
         refresher: Exchanges its refresh token.
     """
 
-    def __init__(
-        self,
-        api: AuthAPI,
-        state: SessionState,
-        store: SessionStore,
-        sync: StorageSync,
-        refresher: TokenRefresher,
-    ) -> None:
-        self._api, self._state, self._store, self._clock = api, state, store, state.clock
-        self._sync, self._refresher = sync, refresher
+    def __init__(self, parts: Parts, refresher: TokenRefresher) -> None:
+        self._api, self._state, self._store, self._sync, _ = parts
+        self._clock, self._refresher = self._state.clock, refresher
         self._last_save_attempt = float("-inf")
 
     def due_in(self) -> float | None:
@@ -66,12 +54,11 @@ class BackgroundWork:
         if unverified and self._usable_without_refresh(snapshot):
             await self._verify(snapshot)
         else:
-            await self._wait_for(self._refresher.start(snapshot.session.access_secret))
+            await self._refresh(snapshot.session)
 
-    async def _wait_for(self, attempt: RefreshAttempt) -> None:
-        """Wait for a refresh. Doesn't raise, because the state shows the outcome."""
-        assert attempt.task is not None
-        await asyncio.wait((attempt.task,))
+    async def _refresh(self, session: Session) -> None:
+        """Refresh. Doesn't raise, because the state shows the outcome."""
+        await asyncio.wait((self._refresher.start(session.access_secret).task,))
 
     def _usable_without_refresh(self, snapshot: SessionSnapshot) -> bool:
         """Whether the access token is fresh, or still valid and can't be refreshed."""
@@ -98,17 +85,16 @@ class BackgroundWork:
             failure = error
         else:
             current = self._state.snapshot
-            if current.session is session:
-                self._state.replace(
-                    _without_failures(current)._replace(session=session.with_user(user), status="active")
-                )
+            if current.session is session and current.record is not None:
+                record = current.record._replace(session=session.with_user(user))
+                self._state.replace(_without_failures(current)._replace(record=record, status="active"))
             return
         if self._state.snapshot.session is not session:
             return
         if failure.code == "bad_jwt" and session.refresh_token and self._refresher.attempt is None:
             # Expired after all, or signed with a removed key: use the refresh token.
             self._state.replace(self._state.snapshot._replace(verified=True, next_try=None))
-            await self._wait_for(self._refresher.start(session.access_secret))
+            await self._refresh(session)
         elif (failure.code == "bad_jwt" and not session.refresh_token) or (
             isinstance(failure, AuthApiError) and failure.code in FINAL_CODES
         ):

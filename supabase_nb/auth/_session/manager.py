@@ -21,6 +21,7 @@ from .._api.endpoints import AuthAPI
 from .._owner_loop import Runtime, owner_loop
 from .background import BackgroundWork
 from .change_queue import Change, ChangeQueue
+from .parts import Parts
 from .refresher import TokenRefresher, require_same_user
 from .scheduler import scheduler
 from .session_store import SessionStore
@@ -67,11 +68,11 @@ class SessionManager:
         self.state = SessionState(self.clock, self.changes)
         self.store = SessionStore(storage, key, project, self.clock, runtime, older_keys=older_keys)
         self.sync = StorageSync(self.state, self.store)
-        parts = (api, self.state, self.store, self.sync)
-        self.refresher = TokenRefresher(*parts, runtime)
-        self.background = BackgroundWork(*parts, self.refresher)
-        self.signing_out = SignOut(*parts, self.refresher, runtime)
-        self.set_session = SetSession(*parts, self.refresher, self.signing_out, runtime)
+        parts = Parts(api, self.state, self.store, self.sync, runtime)
+        self.refresher = TokenRefresher(parts)
+        self.background = BackgroundWork(parts, self.refresher)
+        self.signing_out = SignOut(parts, self.refresher)
+        self.set_session = SetSession(parts, self.refresher, self.signing_out)
         self.state.on_replace = self._schedule
         self._scheduled_by = schedule
         self._restored = False
@@ -143,9 +144,7 @@ class SessionManager:
         if session is None:
             raise not_signed_in()
         session = await self.refresher.refresh(session.access_secret, explicit=True)
-        failure = self.state.snapshot.error
-        if isinstance(failure, AuthStorageError):
-            raise errors.copy_error(failure)
+        self._raise_if_unsaved()
         return session
 
     async def restore(self) -> Session | None:
@@ -176,9 +175,8 @@ class SessionManager:
                 # Subscribers have already received an event without a session.
                 event = AuthChangeEvent.SIGNED_IN if self._restored else None
                 verified = not self.refresher.auto_refresh
-                restored = SessionSnapshot(
-                    session, status, found.record, verified, generation=self.state.new_generation()
-                )
+                generation = self.state.new_generation()
+                restored = SessionSnapshot(found.record, status, verified, generation=generation)
                 self.state.replace(restored, event, "found in storage")
             self._restored = True
             return found.error
@@ -186,7 +184,11 @@ class SessionManager:
     # -- other changes ------------------------------------------------------------------------------------
 
     async def update_user(self, attributes: Mapping[str, object], redirect_to: str | None = None) -> Session:
-        """Change the user. The session keeps its tokens."""
+        """Change the user. The session keeps its tokens.
+
+        Raises:
+            AuthStorageError: The user was changed, but the session could not be saved.
+        """
         token = Secret((await self.get_fresh_or_raise()).access_token)
         return await asyncio.shield(
             self.runtime.create_task(self._update_user(token, attributes, redirect_to))
@@ -198,22 +200,13 @@ class SessionManager:
         user = await self.api.update_user(token, attributes, redirect_to)
         async with self.sync.lock(self.state.session_id()):
             await self.sync.reload(locked=True)
-            async with self.state.commit:
-                snapshot = self.state.snapshot
-                if snapshot.session is None or snapshot.record is None:
-                    raise not_signed_in()
-                require_same_user(user, snapshot.session.user.id)
-                session = snapshot.session.with_user(user)
-                record = snapshot.record.rotated_to(session)
-                failure = await self.store.run(
-                    lambda: self.store.save(record, assign_name=not snapshot.detached)
-                )
-                changed = snapshot._replace(
-                    session=session, record=record, saved=failure is None, error=failure
-                )
-                self.state.replace(changed, AuthChangeEvent.USER_UPDATED, "user changed")
-        if failure is not None:
-            raise failure
+            before = self.state.snapshot
+            if before.session is None:
+                raise not_signed_in()
+            require_same_user(user, before.session.user.id)
+            session, event = before.session.with_user(user), AuthChangeEvent.USER_UPDATED
+            session = await self.refresher.save_and_activate(session, before, event, "user changed")
+        self._raise_if_unsaved()
         return session
 
     async def verify_factor(self, path: str, body: Mapping[str, object]) -> Session:
@@ -240,10 +233,13 @@ class SessionManager:
             require_same_user(session.user, current.user.id)
             event = AuthChangeEvent.MFA_CHALLENGE_VERIFIED
             session = await self.refresher.save_and_activate(session, before, event, "second factor verified")
+        self._raise_if_unsaved()
+        return session
+
+    def _raise_if_unsaved(self) -> None:
         failure = self.state.snapshot.error
         if isinstance(failure, AuthStorageError):
             raise errors.copy_error(failure)
-        return session
 
     async def sign_out(self, scope: str) -> None:
         """`sign_out` for the scopes that end this session: here at once, then on the server.

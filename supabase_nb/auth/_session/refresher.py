@@ -1,14 +1,15 @@
 """TokenRefresher: one exchange of the refresh token for all callers, retried in outages.
 
 A refresh from top to bottom: `refresh` -> `_join_or_start` -> `_run` -> `_lock_and_refresh` ->
-`exchange_and_save` -> `save_and_activate`.
+`_exchange_and_save` -> `exchange` -> `save_and_activate`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 
 from ... import errors
 from ...errors import (
@@ -17,19 +18,15 @@ from ...errors import (
     AuthError,
     AuthRetryableError,
     AuthSessionMissing,
-    AuthStorageError,
     AuthUnknownError,
 )
 from ...models import AuthChangeEvent, Session, User
 from ...tokens import Secret
-from .._api.endpoints import AuthAPI
-from .._owner_loop import Runtime
 from .other_program import other_program_error, refreshed_elsewhere
+from .parts import Parts
 from .retry import backoff, retry, retry_after_of, time_until
-from .session_store import SessionStore
 from .snapshot import Freshness, SessionSnapshot
-from .state import SessionState, not_signed_in
-from .storage_sync import StorageSync
+from .state import not_signed_in
 from .stored_session import StoredSession, TokenPair
 
 logger = logging.getLogger("supabase_nb")
@@ -49,48 +46,36 @@ class RefreshAttempt:
         generation: The generation of the session.
         old_token: The access token to replace.
         started_at: The start time, on the steady clock.
+        shares_lock: Whether it replaces an abandoned attempt that has the lock and whose request hangs.
         task: The task that runs it.
         explicit: Whether `refresh_session` requested it.
         abandoned: Whether a call that waited for it was interrupted.
         locked: Whether it has the session's lock.
-        shares_lock: Whether it replaces an abandoned attempt that has the lock and whose request hangs.
     """
 
     generation: int
     old_token: Secret
     started_at: float
-    task: asyncio.Task[Session] | None = None
+    shares_lock: bool = False
+    task: asyncio.Task[Session] = field(init=False)
     explicit: bool = False
     abandoned: bool = False
     locked: bool = False
-    shares_lock: bool = False
 
 
 class TokenRefresher:
     """Refreshes the current session.
 
     Args:
-        api: The auth server.
-        state: The current session.
-        store: The stored sessions.
-        sync: Other kernels' changes to it.
-        runtime: Runs tasks and blocking calls.
+        parts: What it works with.
     """
 
-    def __init__(
-        self,
-        api: AuthAPI,
-        state: SessionState,
-        store: SessionStore,
-        sync: StorageSync,
-        runtime: Runtime,
-    ) -> None:
-        self.api, self.state, self.store, self.runtime = api, state, store, runtime
-        self._sync = sync
+    def __init__(self, parts: Parts) -> None:
+        self.api, self.state, self.store, self._sync, self.runtime = parts
+        self._clock = self.state.clock
         #: Whether a scheduler refreshes in the background.
         self.auto_refresh = False
         self.attempt: RefreshAttempt | None = None
-        self._clock = state.clock
 
     # -- a refresh ----------------------------------------------------------------------------------------
 
@@ -113,10 +98,9 @@ class TokenRefresher:
             attempt = self._join_or_start(old_token)
             if isinstance(attempt, Session):
                 return attempt
-            assert attempt.task is not None
             attempt.explicit = attempt.explicit or explicit
-            patience = time_until(deadline, self._clock.clock.steady())
-            young = attempt.started_at + _JOINABLE_FOR - self._clock.clock.steady()
+            now = self._clock.clock.steady()
+            patience, young = time_until(deadline, now), attempt.started_at + _JOINABLE_FOR - now
             # Check an abandoned attempt again when it is older.
             wait = min(patience, young) if attempt.abandoned and young > 0 else patience
             try:
@@ -161,8 +145,7 @@ class TokenRefresher:
     def start(self, old_token: Secret, *, shares_lock: bool = False) -> RefreshAttempt:
         """Start an exchange in its own task, which isn't cancelled once its request was sent."""
         snapshot = self.state.snapshot
-        attempt = RefreshAttempt(snapshot.generation, old_token, self._clock.clock.steady())
-        attempt.shares_lock = shares_lock
+        attempt = RefreshAttempt(snapshot.generation, old_token, self._clock.clock.steady(), shares_lock)
         self.attempt = attempt
         if snapshot.status in ("active", "restoring"):
             self.state.replace(snapshot._replace(status="refreshing"))
@@ -191,26 +174,21 @@ class TokenRefresher:
         raise failure
 
     async def _lock_and_refresh(self, attempt: RefreshAttempt) -> Session:
-        if attempt.shares_lock:
-            return await self._refresh_locked(attempt)
-        async with self._sync.lock(self.state.session_id()):
-            return await self._refresh_locked(attempt)
+        async with nullcontext() if attempt.shares_lock else self._sync.lock(self.state.session_id()):
+            attempt.locked = True
+            await self._sync.reload(locked=True)
+            snapshot = self.state.snapshot
+            if snapshot.session is None:
+                raise errors.copy_error(snapshot.error or not_signed_in())
+            overtaken = (
+                snapshot.generation != attempt.generation
+                or snapshot.session.access_token != attempt.old_token.reveal()
+            )
+            if overtaken and self.state.freshness(snapshot) is Freshness.FRESH:
+                return snapshot.session
+            return await self._exchange_and_save(snapshot)
 
-    async def _refresh_locked(self, attempt: RefreshAttempt) -> Session:
-        attempt.locked = True
-        await self._sync.reload(locked=True)
-        snapshot = self.state.snapshot
-        if snapshot.session is None:
-            raise errors.copy_error(snapshot.error or not_signed_in())
-        overtaken = (
-            snapshot.generation != attempt.generation
-            or snapshot.session.access_token != attempt.old_token.reveal()
-        )
-        if overtaken and self.state.freshness(snapshot) is Freshness.FRESH:
-            return snapshot.session
-        return await self.exchange_and_save(snapshot)
-
-    async def exchange_and_save(self, snapshot: SessionSnapshot, *, is_second_try: bool = False) -> Session:
+    async def _exchange_and_save(self, snapshot: SessionSnapshot, *, is_second_try: bool = False) -> Session:
         """Exchange the current session's refresh token, and save. The caller holds the session's lock."""
         assert snapshot.session is not None
         sent = snapshot.session.refresh_secret
@@ -243,7 +221,7 @@ class TokenRefresher:
                 await self._sync.reload(locked=True)
                 current = self.state.snapshot
                 if current.session is not None and current.session is not snapshot.session:
-                    return await self.exchange_and_save(current, is_second_try=True)
+                    return await self._exchange_and_save(current, is_second_try=True)
             await self.end_session(refused, snapshot.generation)
         raise refused
 
@@ -311,34 +289,26 @@ class TokenRefresher:
             if stored is None and found.error is None and before.saved:
                 self.state.signed_out_elsewhere()
                 raise not_signed_in()
-            if stored and before.saved and not record.is_spent(stored.pair.refresh_token):
+            unchanged = stored and before.record and stored.pair == before.record.pair
+            if stored and before.saved and not unchanged and not record.is_spent(stored.pair.refresh_token):
                 # Another kernel took over the lock because we hung. What it saved takes precedence.
                 await self._sync.reconcile(found, locked=True)
                 current = self.state.snapshot
-                if current.session is not None and not current.detached:
+                if current.session is not None and not current.name_taken:
                     return current.session
-            detached = self.state.snapshot.detached
-            failure = await self.store.run(lambda: self.store.save(record, assign_name=not detached))
-            snapshot = SessionSnapshot(
-                session,
-                "active",
-                record,
-                saved=failure is None,
-                detached=detached,
-                error=failure,
-                generation=before.generation,
+            name_taken = self.state.snapshot.name_taken
+            snapshot = await self._sync.save(
+                SessionSnapshot(record, "active", name_taken=name_taken, generation=before.generation)
             )
             if session.lifetime <= _USELESS_LIFETIME:
-                snapshot = self._with_pause(snapshot, before.failures, failure)
+                snapshot = self._with_pause(snapshot, before.failures)
             if cause is None:
                 explicit = self.attempt is not None and self.attempt.explicit
                 cause = "refreshed" if explicit else "refreshed automatically"
             self.state.replace(snapshot, event, cause)
         return session
 
-    def _with_pause(
-        self, snapshot: SessionSnapshot, failures: int, failure: AuthStorageError | None
-    ) -> SessionSnapshot:
+    def _with_pause(self, snapshot: SessionSnapshot, failures: int) -> SessionSnapshot:
         """Delay the next exchange after useless tokens, longer each time."""
         pause = min(_FIRST_USELESS_PAUSE * 2 ** min(failures, 10), _LONGEST_USELESS_PAUSE)
         lifetime = snapshot.session.lifetime if snapshot.session else 0.0
@@ -348,7 +318,7 @@ class TokenRefresher:
         )
         then = self._clock.clock.steady() + pause
         return snapshot._replace(
-            error=failure or useless, next_try=then, not_before=then, failures=failures + 1
+            error=snapshot.error or useless, next_try=then, not_before=then, failures=failures + 1
         )
 
     def record_failure(self, error: AuthError, generation: int) -> None:

@@ -17,6 +17,10 @@ class IndexEntry(NamedTuple):
     names: tuple[str, ...]
     last_used: float
 
+    def without_names(self, names: set[str]) -> IndexEntry:
+        """The entry without these names."""
+        return self._replace(names=tuple(name for name in self.names if name not in names))
+
 
 #: By the sessions' ids.
 Index = dict[str, IndexEntry]

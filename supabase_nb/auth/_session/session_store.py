@@ -5,20 +5,18 @@ clients) has a copy of the session that the name uses, so that other clients can
 which names use a record and when it was last used. So given tokens lead to their session's later rotation
 under any name, and after another user has worked in the same notebook.
 
-These calls can block, so the owner loop makes them in threads, with `run` and `lock_async`. Records and
+These calls can block, so the owner loop makes them in threads, with `run`. Records and
 copies are changed under the index's lock. Exchanging a refresh token needs the session's own lock too.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import NamedTuple, TypeVar
 
-from ..._background import HAS_THREADS
 from ...errors import AuthStorageError
 from ...storage import SessionStorage, call_storage, storage_error
 from ...tokens import Secret
@@ -28,6 +26,7 @@ from ..pkce import VerifierStore
 from . import session_index
 from .other_program import SentTokens
 from .session_index import Index, IndexEntry
+from .session_locks import SessionLocks, can_block
 from .stored_session import StorageDamaged, StoredSession, TokenPair
 
 logger = logging.getLogger("supabase_nb")
@@ -37,10 +36,6 @@ _T = TypeVar("_T")
 # Sessions that no name uses: how many are kept, and for how long after their last use, in seconds.
 _MAX_UNUSED, _MAX_UNUSED_AGE = 50, 60 * 24 * 3600.0
 _DAY = 24 * 3600.0
-# The index is locked only while a few small files are written.
-_INDEX_LOCK_TIMEOUT = 5.0
-# Without threads: seconds between checks of a lock that another task has.
-_LOCK_POLL_INTERVAL = 0.02
 
 
 class LookupResult(NamedTuple):
@@ -84,35 +79,14 @@ class SessionStore:
         self._project, self._older_keys = project, dict(older_keys or {})
         self._index_key, self._sent_key = f"{project}-sessions", f"{project}-sent"
         self._runtime = runtime
-        self.sent = SentTokens(
-            storage, self._sent_key, lambda: self._lock(self._index_key, _INDEX_LOCK_TIMEOUT)
-        )
+        self.locks = SessionLocks(storage, project, clock.clock, runtime)
+        self.sent = SentTokens(storage, self._sent_key, self.locks.index)
         # A session and its copies are the same text, so the last one that was parsed is cached.
         self._last_read: tuple[Secret, StoredSession] | None = None
-        # Memory is fast, but a file or a keyring can block.
-        self._blocks = getattr(storage, "blocks", True)
 
     async def run(self, call: Callable[[], _T]) -> _T:
         """Call the storage without blocking the loop."""
-        return await self._runtime.in_thread(call) if self._blocks else call()
-
-    @asynccontextmanager
-    async def lock_async(self, session_id: str | None, timeout: float) -> AsyncIterator[bool]:
-        """Lock a session without blocking the loop; see `lock`."""
-        steady = self.clock.clock.steady
-        deadline = steady() + timeout
-        while not self._blocks or not HAS_THREADS:
-            with self.lock(session_id, 0.0) as locked:
-                if locked:
-                    yield True
-                    return
-            if HAS_THREADS or steady() >= deadline:
-                break
-            # Waiting inside `lock` would block the task that has the lock.
-            await asyncio.sleep(_LOCK_POLL_INTERVAL)
-        timeout = timeout if HAS_THREADS else 0.0
-        async with self._runtime.context_in_thread(lambda: self.lock(session_id, timeout)) as locked:
-            yield locked
+        return await self._runtime.in_thread(call) if can_block(self.storage) else call()
 
     def _key_of(self, session_id: str) -> str:
         safe = session_id if len(session_id) <= 64 else hashlib.sha256(session_id.encode()).hexdigest()
@@ -129,32 +103,6 @@ class SessionStore:
 
     def _remove(self, key: str) -> None:
         call_storage("removed", lambda: self.storage.remove(key))
-
-    # -- locks --------------------------------------------------------------------------------------------
-
-    def lock(self, session_id: str | None, timeout: float) -> Any:
-        """A context manager that locks this session's refresh token against other kernels.
-
-        It yields whether it has the lock. If locking fails, no session is lost.
-        """
-        # A project has only sixteen locks, so that lock files don't pile up.
-        share = hashlib.sha256((session_id or "").encode()).hexdigest()[0]
-        return self._lock(f"{self._project}-lock-{share}", timeout)
-
-    @contextmanager
-    def _lock(self, key: str, timeout: float) -> Iterator[bool]:
-        stack, locked = ExitStack(), False
-        try:
-            locked = bool(stack.enter_context(self.storage.lock(key, timeout)))
-        except Exception as error:  # noqa: BLE001
-            logger.warning("%s", storage_error(error, "locked"))
-        try:
-            yield locked
-        finally:
-            try:
-                stack.close()
-            except Exception as error:  # noqa: BLE001
-                logger.warning("%s", storage_error(error, "unlocked"))
 
     def version(self, session_id: str | None) -> object:
         """A value that changes when another kernel changes this session's record or this name's copy."""
@@ -239,11 +187,13 @@ class SessionStore:
 
     def _read_older_key(self) -> StoredSession | None:
         """The session as stored by an earlier version, if it comes from this auth server."""
+        return next((record for _, record in self._under_older_keys()), None)
+
+    def _under_older_keys(self) -> Iterator[tuple[str, StoredSession]]:
         for key, issuer in self._older_keys.items():
             record, _ = self._read_record(key)
             if record is not None and issuer in ("", record.session.claims.get("iss")):
-                return record
-        return None
+                yield key, record
 
     # -- writing ------------------------------------------------------------------------------------------
 
@@ -271,15 +221,14 @@ class SessionStore:
         record = record._replace(clock_offset=offset)
         text = Secret(record.to_text())
         try:
-            with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT):
-                index = self._index()
+            with self._change_index() as index:
                 self._set(self._key_of(record.id), text.reveal())
                 names = self._names_of(record.id, index) - {self.key}
                 if assign_name or self._name_uses(self.key, record.id):
                     names.add(self.key)
                 for name in sorted(names):
                     self._set(name, text.reveal())
-                self._write_index(self._with_session(index, record.id, names), index)
+                self._add_to_index(index, record.id, names)
         except AuthStorageError as error:
             return error
         self._remove_older_keys()
@@ -297,12 +246,9 @@ class SessionStore:
 
     def note_lost_name(self, record: StoredSession) -> None:
         """Another session uses this client's name. Other Supabase clients don't change the index."""
-        with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT), suppress(Exception):
-            index = self._index()
-            entry = index.get(record.id)
-            if entry is not None and self.key in entry.names:
-                names = tuple(name for name in entry.names if name != self.key)
-                self._write_index({**index, record.id: entry._replace(names=names)}, index)
+        with suppress(AuthStorageError), self._change_index() as index:
+            if record.id in index:
+                index[record.id] = index[record.id].without_names({self.key})
 
     def _is_outdated(self, entry: IndexEntry) -> bool:
         return abs(self.clock.clock.wall() - entry.last_used) > _DAY
@@ -318,12 +264,10 @@ class SessionStore:
 
     def _remove_older_keys(self) -> None:
         """Remove a session that was moved from an older key."""
-        older, self._older_keys = self._older_keys, {}
-        for key, issuer in older.items():
-            record, _ = self._read_record(key)
-            if record is not None and issuer in ("", record.session.claims.get("iss")):
-                with suppress(Exception):
-                    self._remove(key)
+        for key, _ in self._under_older_keys():
+            with suppress(Exception):
+                self._remove(key)
+        self._older_keys = {}
 
     # -- removing -----------------------------------------------------------------------------------------
 
@@ -346,8 +290,7 @@ class SessionStore:
             except AuthStorageError as error:
                 failure = error
 
-        with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT):
-            index = before = self._index()
+        with suppress(AuthStorageError), self._change_index() as index:
             ended = {record.id} if record else {known for known in index if self.key in index[known].names}
             if record is not None and of_user:
                 ended |= {known for known in index if self._belongs_to_user(known, record.session.user.id)}
@@ -356,11 +299,9 @@ class SessionStore:
                     if self._name_uses(name, session_id):
                         remove(name)
                 remove(self._key_of(session_id))
-                index = {known: entry for known, entry in index.items() if known != session_id}
-            with suppress(Exception):
-                self._write_index(index, before)
-                if not index:
-                    self._remove(self._index_key)
+                index.pop(session_id, None)
+            if not index:
+                with suppress(AuthStorageError):
                     self._remove(self._sent_key)
         if self._read_record(self.key) == (None, None):
             remove(self.key)  # leftovers of a damaged file or an interrupted save
@@ -373,11 +314,10 @@ class SessionStore:
 
     def remove_if_unused(self, record: StoredSession) -> None:
         """Remove a session that no name uses, because deleting its name's copy means signing out."""
-        with self._lock(self._index_key, _INDEX_LOCK_TIMEOUT), suppress(Exception):
-            index = self._index()
+        with suppress(AuthStorageError), self._change_index() as index:
             if not self._names_of(record.id, index):
                 self._remove(self._key_of(record.id))
-                self._write_index({known: e for known, e in index.items() if known != record.id}, index)
+                index.pop(record.id, None)
 
     def _belongs_to_user(self, session_id: str, user_id: str) -> bool:
         record, _ = self._read_record(self._key_of(session_id))
@@ -392,31 +332,38 @@ class SessionStore:
         except Exception:  # noqa: BLE001  (of the storage, or of a damaged text)
             return {}
 
-    def _write_index(self, index: Index, before: Index) -> None:
-        if index != before:
-            self._set(self._index_key, session_index.to_text(index))
+    @contextmanager
+    def _change_index(self) -> Iterator[Index]:
+        """Lock the index, and store what the caller changed in it.
 
-    def _with_session(self, index: Index, session_id: str, names: set[str]) -> Index:
-        """The index with a session that was just saved. Removes sessions that are no longer kept."""
-        others = {
-            known: entry._replace(names=tuple(name for name in entry.names if name not in names))
-            for known, entry in index.items()
-            if known != session_id
-        }
-        entry = index.get(session_id)
+        Raises:
+            AuthStorageError: It can't be stored.
+        """
+        with self.locks.index():
+            index = self._index()
+            before = dict(index)
+            yield index
+            if index and index != before:
+                self._set(self._index_key, session_index.to_text(index))
+            elif before and not index:
+                self._remove(self._index_key)
+
+    def _add_to_index(self, index: Index, session_id: str, names: set[str]) -> None:
+        """Add a session that was just saved. Remove sessions that are no longer kept."""
+        entry = index.pop(session_id, None)
+        for known in index:
+            index[known] = index[known].without_names(names)
+        if entry is None:
+            self._remove_unused(index)
         used = self.clock.clock.wall() if entry is None or self._is_outdated(entry) else entry.last_used
-        if session_id not in index:
-            others = self._remove_unused(others)
-        return {**others, session_id: IndexEntry(tuple(sorted(names)), used)}
+        index[session_id] = IndexEntry(tuple(sorted(names)), used)
 
-    def _remove_unused(self, index: Index) -> Index:
+    def _remove_unused(self, index: Index) -> None:
         unused = [known for known in index if not self._names_of(known, index)]
         unused.sort(key=lambda known: index[known].last_used, reverse=True)
         now = self.clock.clock.wall()
-        kept = dict(index)
         for place, known in enumerate(unused):
             if place >= _MAX_UNUSED or now - index[known].last_used > _MAX_UNUSED_AGE:
-                with suppress(Exception):
+                with suppress(AuthStorageError):
                     self._remove(self._key_of(known))
-                    del kept[known]
-        return kept
+                    del index[known]

@@ -13,15 +13,12 @@ from typing import Any, NamedTuple, NoReturn
 from ... import errors, tokens
 from ...errors import FINAL_CODES, AuthApiError, AuthError, AuthRetryableError, AuthSessionMissing
 from ...models import AuthChangeEvent, Session, User
-from .._api.endpoints import AuthAPI
-from .._owner_loop import Runtime
+from .parts import Parts
 from .refresher import TokenRefresher, require_same_user
 from .retry import retry, time_until
-from .session_store import LookupResult, SessionStore
+from .session_store import LookupResult
 from .sign_out import SignOut, says_expired
 from .snapshot import SessionOperation, SessionSnapshot
-from .state import SessionState
-from .storage_sync import StorageSync
 from .stored_session import StoredSession, TokenPair
 
 
@@ -49,28 +46,14 @@ class SetSession:
     """Makes sessions current.
 
     Args:
-        api: The auth server.
-        state: The current session.
-        store: The stored sessions.
-        sync: Other kernels' changes to them.
+        parts: What it works with.
         refresher: Exchanges refresh tokens.
         signing_out: Ends sessions that arrive too late.
-        runtime: Runs tasks and blocking calls.
     """
 
-    def __init__(
-        self,
-        api: AuthAPI,
-        state: SessionState,
-        store: SessionStore,
-        sync: StorageSync,
-        refresher: TokenRefresher,
-        signing_out: SignOut,
-        runtime: Runtime,
-    ) -> None:
-        self._api, self._state, self._store, self._clock = api, state, store, state.clock
-        self._sync, self._refresher = sync, refresher
-        self._signing_out, self._runtime = signing_out, runtime
+    def __init__(self, parts: Parts, refresher: TokenRefresher, signing_out: SignOut) -> None:
+        self._api, self._state, self._store, self._sync, self._runtime = parts
+        self._clock, self._refresher, self._signing_out = self._state.clock, refresher, signing_out
 
     async def from_tokens(
         self,
@@ -264,12 +247,11 @@ class SetSession:
             failure = await self._store.run(
                 lambda: self._store.save(record, assign_name=True, previous=previous)
             )
-            self._state.set_notice("detached", None)
+            self._state.set_notice("name_taken", None)
             self._state.set_notice("storage", notice)
             snapshot = SessionSnapshot(
-                session,
-                "active",
                 record,
+                "active",
                 saved=failure is None,
                 error=failure,
                 generation=self._state.new_generation(),
@@ -324,7 +306,7 @@ class SetSession:
         raise error
 
     async def from_response(
-        self, session: Session, event: AuthChangeEvent, cause: str, operation: SessionOperation | None = None
+        self, session: Session, event: AuthChangeEvent, cause: str, operation: SessionOperation
     ) -> Session:
         """Make a newly issued session current (after a sign-in).
 
@@ -338,7 +320,6 @@ class SetSession:
             AuthError: ``superseded``.
             AuthStorageError: The session is active, but could not be saved.
         """
-        operation = operation or self._state.new_operation()
         record = StoredSession.new(session)
         return await asyncio.shield(
             self._runtime.create_task(self._commit(record, event, cause, operation, issued=True))

@@ -1,20 +1,19 @@
-"""SignOut: ends the session here at once, then on the server, now or later."""
+"""SignOut: ends the session here at once, then on the server, now or later.
+
+A sign-out from top to bottom: `sign_out` -> `_end_locally` -> `_revoke` -> `_send`.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from ...errors import FINAL_CODES, AuthError, AuthStorageError
 from ...models import AuthChangeEvent, Session
-from .._api.endpoints import AuthAPI
-from .._owner_loop import Runtime
+from .parts import Parts
 from .refresher import TokenRefresher
-from .session_store import SessionStore
 from .snapshot import SessionOperation, SessionSnapshot
-from .state import SessionState
-from .storage_sync import StorageSync
 from .stored_session import TokenPair
 
 logger = logging.getLogger("supabase_nb")
@@ -27,7 +26,8 @@ _RESPONSE_TIMEOUT = 1.0
 _RETRY_FOR, _RETRY_PAUSE = 24 * 3600.0, 15.0
 
 
-class PendingRevocation(NamedTuple):
+@dataclass(eq=False)
+class PendingRevocation:
     """A session that has ended here, but not yet on the server.
 
     Args:
@@ -47,28 +47,16 @@ class SignOut:
     """Signs out, and keeps a queue of revocations that the server has not confirmed.
 
     Args:
-        api: The auth server.
-        state: The current session.
-        store: The stored sessions.
-        sync: Other kernels' changes to it.
+        parts: What it works with.
         refresher: Knows whether the session is being refreshed.
-        runtime: Runs tasks and blocking calls.
     """
 
-    def __init__(
-        self,
-        api: AuthAPI,
-        state: SessionState,
-        store: SessionStore,
-        sync: StorageSync,
-        refresher: TokenRefresher,
-        runtime: Runtime,
-    ) -> None:
-        self._api, self._state, self._store = api, state, store
-        self._sync, self._refresher, self._runtime = sync, refresher, runtime
-        self._pending: tuple[PendingRevocation, ...] = ()
+    def __init__(self, parts: Parts, refresher: TokenRefresher) -> None:
+        self._api, self._state, self._store, self._sync, self._runtime = parts
+        self._refresher = refresher
+        self._pending: list[PendingRevocation] = []
 
-    async def sign_out(self, scope: str, cause: str = "signed out") -> None:
+    async def sign_out(self, scope: str) -> None:
         """End the session here, then on the server.
 
         Raises:
@@ -76,21 +64,21 @@ class SignOut:
         """
         operation = self._state.new_operation()
         self._state.supersede_earlier(operation)
-        ending = self._runtime.create_task(self._end_locally(operation, scope, cause))
+        ending = self._runtime.create_task(self._end_locally(operation, scope))
         pending, failure = await asyncio.shield(ending)
         if pending is not None:
-            revoking = self._runtime.create_task(self._revoke_now(pending))
+            revoking = self._runtime.create_task(self._revoke(pending))
             await asyncio.wait((revoking,), timeout=_RESPONSE_TIMEOUT)
         if failure is not None:
             raise failure
 
     async def _end_locally(
-        self, operation: SessionOperation, scope: str, cause: str
+        self, operation: SessionOperation, scope: str
     ) -> tuple[PendingRevocation | None, AuthStorageError | None]:
         # Doesn't wait for our own refresh, whose response is dropped, and only briefly for another kernel.
         patience = _LOCK_TIMEOUT if self._refresher.attempt is None else 0.0
         session_id = self._state.session_id()
-        async with self._store.lock_async(session_id, patience):
+        async with self._store.locks.session_async(session_id, patience):
             # If another kernel has newer tokens, end the session with those.
             await self._sync.reload()
             async with self._state.commit:
@@ -107,47 +95,47 @@ class SignOut:
                     pending = self.revoke_later(session, scope, _RETRY_PAUSE)
                 event = AuthChangeEvent.SIGNED_OUT if session is not None else None
                 signed_out = SessionSnapshot(error=failure, generation=self._state.new_generation())
-                self._state.replace(signed_out, event, cause)
+                self._state.replace(signed_out, event, "signed out")
         return pending, failure
 
-    async def _revoke_now(self, pending: PendingRevocation) -> None:
-        expired = pending.session.expires_at <= self._state.clock.now()
-        await self._revoke_or_retry(pending, expired=expired)
-
-    async def _revoke_or_retry(self, pending: PendingRevocation, *, expired: bool = False) -> None:
-        if await self._revoke(pending, expired=expired) or self._now() > pending.give_up_at:
+    async def _revoke(self, pending: PendingRevocation) -> None:
+        """End a session on the server. In an outage, retry later."""
+        if await self._send(pending) or self._now() > pending.give_up_at:
             self._remove_pending(pending)
-        else:
-            self._retry_later(pending)
+        elif pending in self._pending:  # otherwise the user has signed in again in the meantime
+            pending.send_at = self._now() + _RETRY_PAUSE
+            self._state.set_notice(
+                "sign_out", "Signed out here. The server has not confirmed it yet; retrying."
+            )
+            self._state.replace(self._state.snapshot)
 
-    async def _revoke(self, pending: PendingRevocation, *, expired: bool) -> bool:
+    async def _send(self, pending: PendingRevocation) -> bool:
         """Send the sign-out. ``False``: it did not reach the server."""
-        token = pending.session.access_secret
-        for _ in range(2):
+        session, token = pending.session, pending.session.access_secret
+        # The server rejects a sign-out with an expired token.
+        refresh = bool(session.refresh_token) and session.expires_at <= self._state.clock.now()
+        while True:
             try:
-                if expired:
-                    # The server rejects a sign-out with an expired token.
-                    pair = TokenPair.from_session(pending.session)
-                    refreshed = await self._api.refresh(pair.refresh_token, pair.claims)
-                    token = refreshed.access_secret
+                if refresh:
+                    pair = TokenPair.from_session(session)
+                    token = (await self._api.refresh(pair.refresh_token, pair.claims)).access_secret
                 await self._api.logout(token, pending.scope)
+                return True
             except AuthError as error:
                 if error.retryable or error.code == "unexpected_redirect":
                     return False  # an outage, or a captive portal
-                if says_expired(error) and not expired and pending.session.refresh_token:
-                    expired = True
-                    continue
-                # It has already ended (``tests/wire/sign-out.json``: "logout: again"), or can't be ended.
-                logger.info("the server did not accept the sign-out: %s", error)
-            return True
-        return True
+                if refresh or not session.refresh_token or not says_expired(error):
+                    # It has already ended (``tests/wire/sign-out.json``: "logout: again"), or can't be ended.
+                    logger.info("the server did not accept the sign-out: %s", error)
+                    return True
+            refresh = True
 
     # -- the queue ----------------------------------------------------------------------------------------
 
     def revoke_later(self, session: Session, scope: str, wait: float = 0.0) -> PendingRevocation:
         """End a session on the server in the background, `wait` seconds from now."""
         pending = PendingRevocation(session, scope, self._now() + wait, self._now() + _RETRY_FOR)
-        self._pending = (*self._pending, pending)
+        self._pending.append(pending)
         return pending
 
     def due_in(self) -> float | None:
@@ -156,35 +144,27 @@ class SignOut:
 
     async def send_due(self) -> None:
         """Send the sign-outs that are due."""
-        for pending in self._pending:
+        for pending in tuple(self._pending):
             if pending.send_at <= self._now():
-                await self._revoke_or_retry(pending)
+                await self._revoke(pending)
 
     def cancel_pending(self, session: Session) -> None:
         """A new session starts: drop earlier sign-outs that would end it."""
-        self._pending = tuple(
+        self._pending = [
             pending
             for pending in self._pending
             if pending.session.user.id != session.user.id
             or (pending.scope == "local" and pending.session.session_id != session.session_id)
-        )
+        ]
         if not self._pending:
             self._state.set_notice("sign_out", None)
 
     def _remove_pending(self, pending: PendingRevocation) -> None:
-        self._pending = tuple(known for known in self._pending if known is not pending)
+        if pending in self._pending:
+            self._pending.remove(pending)
         if not self._pending and "sign_out" in self._state.notices:
             self._state.set_notice("sign_out", None)
             self._state.replace(self._state.snapshot)
-
-    def _retry_later(self, pending: PendingRevocation) -> None:
-        """Retry, unless the user has signed in again in the meantime."""
-        if not any(known is pending for known in self._pending):
-            return
-        then = pending._replace(send_at=self._now() + _RETRY_PAUSE)
-        self._pending = tuple(then if known is pending else known for known in self._pending)
-        self._state.set_notice("sign_out", "Signed out here. The server has not confirmed it yet; retrying.")
-        self._state.replace(self._state.snapshot)
 
     def _now(self) -> float:
         return self._state.clock.clock.steady()

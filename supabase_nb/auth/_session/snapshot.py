@@ -24,12 +24,11 @@ class SessionSnapshot(NamedTuple):
     """A client's session at one moment. Never changed, only replaced.
 
     Args:
-        session: The current session, if there is one.
+        record: The current session, if there is one, as it is stored: with its used refresh tokens' hashes.
         status: Its status, as the trait `status` shows it.
-        record: The session as it is stored, with the hashes of its used refresh tokens.
         verified: Whether the server has confirmed it since it was read from storage.
         saved: Whether it is stored.
-        detached: Whether another kernel has since stored another user's session under this client's name.
+        name_taken: Another kernel has since stored another user's session under this client's name.
         error: The last error, until something succeeds.
         next_try: When to try again after a failure, on the steady clock.
         failures: How many attempts have failed in a row.
@@ -38,18 +37,22 @@ class SessionSnapshot(NamedTuple):
         generation: Changes when the session ends or is replaced by another one, but not with a refresh.
     """
 
-    session: Session | None = None
-    status: Status = "signed_out"
     record: StoredSession | None = None
+    status: Status = "signed_out"
     verified: bool = True
     saved: bool = True
-    detached: bool = False
+    name_taken: bool = False
     error: AuthError | None = None
     next_try: float | None = None
     failures: int = 0
     outage_since: float = 0.0
     not_before: float = float("-inf")
     generation: int = 0
+
+    @property
+    def session(self) -> Session | None:
+        """The current session, if there is one."""
+        return None if self.record is None else self.record.session
 
 
 @dataclass(eq=False)

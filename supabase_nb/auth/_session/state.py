@@ -100,7 +100,7 @@ class SessionState:
         left = session.expires_at - self.clock.now()
         if left <= 0:
             return Freshness.EXPIRED
-        return Freshness.FRESH if left > _MARGIN or left > margin(session) else Freshness.STALE
+        return Freshness.FRESH if left > margin(session) else Freshness.STALE
 
     # -- operations that replace the session --------------------------------------------------------------
 
@@ -219,7 +219,7 @@ class SessionState:
 
     def clear_session_notices(self) -> None:
         """Remove our notices about a session that has ended, but not those set by the user."""
-        for name in ("detached", "sign_out", "storage"):
+        for name in ("name_taken", "sign_out", "storage"):
             self.notices.pop(name, None)
 
 

@@ -40,7 +40,7 @@ class StorageSync:
         """
         steady = self._clock.clock.steady
         wait, began = max(min(timeout, LOCK_TIMEOUT - self._waited), 0.0), steady()
-        async with self._store.lock_async(session_id, wait) as locked:
+        async with self._store.locks.session_async(session_id, wait) as locked:
             if locked:
                 self._waited = 0.0
             else:
@@ -84,7 +84,7 @@ class StorageSync:
     async def reconcile(self, found: LookupResult, *, locked: bool) -> None:
         """Take over another kernel's changes. The caller holds `SessionState.commit`."""
         snapshot, stored = self._state.snapshot, found.record
-        if snapshot.session is None or snapshot.record is None:
+        if snapshot.record is None:
             return
         if found.error is not None:
             # Unreadable doesn't mean signed out: keep the session in memory, and save it later.
@@ -92,63 +92,60 @@ class StorageSync:
                 await self._save_ours(snapshot, locked, found.error)
             return
         if stored is None and snapshot.saved:
-            record = snapshot.record
-            await self._store.run(lambda: self._store.remove_if_unused(record))
+            ended = snapshot.record
+            await self._store.run(lambda: self._store.remove_if_unused(ended))
             self._state.signed_out_elsewhere()
             return
-        if found.others and not snapshot.detached:
+        if found.others and not snapshot.name_taken:
             lost = snapshot.record
             await self._store.run(lambda: self._store.note_lost_name(lost))
-        if bool(found.others) != snapshot.detached:
-            snapshot = self._mark_detached(snapshot) if found.others else self._mark_attached(snapshot)
+        if bool(found.others) != snapshot.name_taken:
+            snapshot = self._with_name_taken(snapshot, bool(found.others))
             self._state.replace(snapshot)
-        if stored is None or snapshot.record is None or snapshot.session is None:
+        record = snapshot.record
+        if stored is None or record is None or record.is_spent(stored.pair.refresh_token):
             await self._save_ours(snapshot, locked)
             return
-        theirs, mine = stored.session, snapshot.session
-        if snapshot.record.is_spent(stored.pair.refresh_token):
-            await self._save_ours(snapshot, locked)
-        elif theirs.refresh_token != mine.refresh_token or (theirs.issued_at or 0) > (mine.issued_at or 0):
+        theirs, mine = stored.session, record.session
+        if theirs.refresh_token != mine.refresh_token or (theirs.issued_at or 0) > (mine.issued_at or 0):
             self._clock.hint(stored.clock_offset, not_before=theirs.issued_at)
             adopted = SessionSnapshot(
-                theirs,
-                "active",
                 stored,
-                detached=snapshot.detached,
-                error=snapshot.error if snapshot.detached else None,
+                "active",
+                name_taken=snapshot.name_taken,
+                error=snapshot.error if snapshot.name_taken else None,
                 generation=snapshot.generation,
             )
             self._state.replace(adopted, AuthChangeEvent.TOKEN_REFRESHED, "refreshed in another notebook")
         elif not snapshot.saved:
             self._state.replace(snapshot._replace(saved=True, error=None))
 
-    def _mark_detached(self, snapshot: SessionSnapshot) -> SessionSnapshot:
-        """Another user's session is now used under this client's name."""
-        self._state.set_notice(
-            "detached", "Another notebook now uses another user's session under this name."
-        )
-        error = AuthStorageError(
-            "Another notebook has stored another user's session under the same name. This notebook keeps its "
-            "own, but would restore the other one after a restart. Connect with --name to keep both."
-        )
-        return snapshot._replace(detached=True, error=error)
-
-    def _mark_attached(self, snapshot: SessionSnapshot) -> SessionSnapshot:
-        """The other user's session isn't used under this client's name any more."""
-        self._state.set_notice("detached", None)
-        return snapshot._replace(detached=False, error=None)
+    def _with_name_taken(self, snapshot: SessionSnapshot, taken: bool) -> SessionSnapshot:
+        notice = error = None
+        if taken:
+            notice = "Another notebook now uses another user's session under this name."
+            error = AuthStorageError(
+                "Another notebook has stored another user's session under the same name. This notebook keeps "
+                "its own, but would restore the other one after a restart. Connect with --name to keep both."
+            )
+        self._state.set_notice("name_taken", notice)
+        return snapshot._replace(name_taken=taken, error=error)
 
     async def _save_ours(
         self, snapshot: SessionSnapshot, locked: bool, error: AuthStorageError | None = None
     ) -> None:
         """The stored session is older than ours: save ours, now or once we have the lock."""
-        record = snapshot.record
-        assert record is not None
         if locked:
-            error = await self._store.run(lambda: self._store.save(record, assign_name=not snapshot.detached))
-            self._state.replace(snapshot._replace(saved=error is None, error=error))
+            self._state.replace(await self.save(snapshot))
         elif snapshot.saved:
             self._state.replace(snapshot._replace(saved=False, error=error or snapshot.error))
+
+    async def save(self, snapshot: SessionSnapshot) -> SessionSnapshot:
+        """Save a snapshot's session. Returns the snapshot with the outcome."""
+        record = snapshot.record
+        assert record is not None
+        error = await self._store.run(lambda: self._store.save(record, assign_name=not snapshot.name_taken))
+        return snapshot._replace(saved=error is None, error=error)
 
     def is_outdated(self, version: object) -> bool:
         """Whether the stored session has changed since it was last read for the current session.

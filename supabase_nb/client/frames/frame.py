@@ -292,7 +292,7 @@ class _FrameBuilder:
     def _identity(self) -> tuple[str | None, str]:
         tokens, auth = self._tables.tokens, self._tables.client.auth
         if tokens.is_overridden:
-            subject = text_claim(read_claims(tokens.newest()), "sub")
+            subject = text_claim(read_claims(tokens.last_token()), "sub")
             return subject, f"the user of set_auth ({subject})"
         user = auth.user
         if user is None:

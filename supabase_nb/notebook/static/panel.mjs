@@ -16,7 +16,7 @@ const RESULT_SHOWN_MS = 5_000;
 const TONES = /** @type {Record<string, string>} */ ({
   set_auth: "warn",
   shared: "warn",
-  detached: "warn",
+  name_taken: "warn",
   sign_out: "warn",
   storage: "",
   no_refresh_token: "",

@@ -1,0 +1,29 @@
+"""Parts: what `SetSession`, `TokenRefresher`, `SignOut` and `BackgroundWork` work with."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .._api.endpoints import AuthAPI
+from .._owner_loop import Runtime
+from .session_store import SessionStore
+from .state import SessionState
+from .storage_sync import StorageSync
+
+
+class Parts(NamedTuple):
+    """The parts of one session that the others share.
+
+    Args:
+        api: The auth server.
+        state: The current session.
+        store: The stored sessions.
+        sync: Other kernels' changes to them.
+        runtime: Runs tasks and blocking calls.
+    """
+
+    api: AuthAPI
+    state: SessionState
+    store: SessionStore
+    sync: StorageSync
+    runtime: Runtime
