@@ -109,6 +109,11 @@ class SessionManager:
         freshness = self.state.freshness(snapshot)
         if snapshot.session is None or freshness is Freshness.FRESH:
             return snapshot.session
+        if self.background.may_be_valid(snapshot):
+            failure = await self.background.verify(snapshot)
+            if failure is not None:
+                raise errors.copy_error(failure)
+            return self.state.snapshot.session
         expired = freshness is Freshness.EXPIRED
         if not expired:
             waiting = snapshot.next_try is not None and snapshot.next_try > self.clock.clock.steady()

@@ -215,7 +215,7 @@ class TokenRefresher:
         assert snapshot.session is not None
         sent = snapshot.session.refresh_secret
         if not sent:
-            if (self.state.time_left(snapshot) or 0.0) > 0:
+            if (self.state.time_left(snapshot) or 0.0) > 0 or not self._clock.is_known:
                 raise AuthSessionMissing(
                     "There is no refresh token. Restore the session from both tokens, or sign in.",
                     code="session_missing",
