@@ -6,6 +6,7 @@ import errno
 import hashlib
 import logging
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -54,6 +55,8 @@ class FileStorage:
 
     def _file(self, key: str, ending: str = ".json") -> Path:
         name = quote(key, safe="-._", errors="surrogatepass")
+        # On a disk that ignores case, "Ada" must not be the file of "ada".
+        name = re.sub("%..|[A-Z]", lambda part: part[0] if part[0][1:] else f"%{ord(part[0]):02X}", name)
         if len(name) > _LONGEST_NAME:
             name = name[:_LONGEST_NAME] + "-" + hashlib.sha256(name.encode()).hexdigest()[:32]
         return self.path / (name + ending)

@@ -416,6 +416,14 @@ def test_no_key_leaves_the_folder(key: str, storage: FileStorage) -> None:
     assert file.parent == storage.path
 
 
+def test_names_that_differ_only_in_case_have_files_of_their_own(storage: FileStorage) -> None:
+    """Also on disks that ignore case, as on macOS and Windows."""
+    for name in ("ada", "Ada", "ADA", "%41da"):
+        storage.set(f"{KEY}-{name}", name)
+    assert storage.get(f"{KEY}-Ada") == "Ada"
+    assert len({file.name.lower() for file in storage.path.glob("*.json")}) == 4
+
+
 @pytest.mark.parametrize("letter", ["a", "ä", "💥"])
 def test_names_of_any_length(letter: str, storage: FileStorage) -> None:
     names = [letter * 5000, letter * 5001, letter * 5000 + "b"]
