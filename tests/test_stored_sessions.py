@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -271,31 +272,38 @@ def test_signing_out_of_one_session_leaves_the_other_users(
     assert not [file for file in storage.path.iterdir() if b"refresh_token" in file.read_bytes()]
 
 
-def test_unused_sessions_are_bounded_in_number_and_age(connect: Connect, storage: FileStorage) -> None:
-    class Days(Clock):
-        ahead = 0.0
+class Days(Clock):
+    """This machine's clock, so many days ahead."""
 
-        def wall(self) -> float:
-            return super().wall() + self.ahead * 86400
+    ahead = 0.0
 
+    def wall(self) -> float:
+        return super().wall() + self.ahead * 86400
+
+
+@pytest.mark.parametrize(("server_ahead", "kept"), [(61, 1), (0, 51)], ids=["true", "wrong clock"])
+def test_unused_sessions_are_bounded_in_number_and_age(
+    server_ahead: int, kept: int, connect: Connect, storage: FileStorage
+) -> None:
+    """By the server's time: no session is removed because this machine's clock was wrong for a moment."""
     answers, clock = made.Answers(), Days()
     client = connect("https://host.example", transport=answers, clock=clock)
 
     def stored() -> int:
         return len(list(storage.path.glob("*-session-*.json")))
 
-    def sign_in(number: int) -> None:
-        answers["POST /auth/v1/token"] = made.session(
-            f"token{number:07d}", f"user{number}", session_id=f"s{number}"
-        )
+    def sign_in(number: int, days: int = 0) -> None:
+        now = int(time.time()) + days * 86400
+        session = {"session_id": f"s{number}", "iat": now, "exp": now + 3600}
+        answers["POST /auth/v1/token"] = made.session(f"token{number:07d}", f"user{number}", **session)
         client.auth.sign_in_with_password(email="ada@example.com", password="correct horse battery")
 
     for number in range(60):
         sign_in(number)
     assert stored() == 51  # the one in use, and fifty
     clock.ahead = 61
-    sign_in(60)
-    assert stored() == 1
+    sign_in(60, server_ahead)
+    assert stored() == kept
 
 
 @pytest.mark.parametrize("session_id", ["\ud800", "a" * 80 + "\udfff", "../../x", "a\0b", "x" * 10_000])

@@ -103,8 +103,8 @@ class OwnerLoop:
         """
         if running_loop() is None:
             raise AuthError(
-                "The coroutines of auth.aio need asyncio's event loop. With another library, such as trio, call "
-                "the method itself in a thread: await trio.to_thread.run_sync(supabase.auth.get_user)"
+                "The coroutines of auth.aio need asyncio's event loop. With another library, such as trio, "
+                "call the method itself in a thread: await trio.to_thread.run_sync(supabase.auth.get_user)"
             )
         loop = self._ensure_loop()
         if not self.running:  # no thread could be started

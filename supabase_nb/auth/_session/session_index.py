@@ -11,7 +11,7 @@ class IndexEntry(NamedTuple):
 
     Args:
         names: The keys of the names that use it.
-        last_used: When it was last used, in Unix seconds of this machine's clock; to a day.
+        last_used: When it was last used, in Unix seconds by the server's clock; to a day.
     """
 
     names: tuple[str, ...]

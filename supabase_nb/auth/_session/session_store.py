@@ -305,7 +305,7 @@ class SessionStore:
                 self._write_index({**index, record.id: entry._replace(names=names)}, index)
 
     def _is_outdated(self, entry: IndexEntry) -> bool:
-        return abs(self.clock.clock.wall() - entry.last_used) > _DAY
+        return abs(self.clock.now() - entry.last_used) > _DAY
 
     def _names_of(self, session_id: str, index: Index) -> set[str]:
         """The names that still use a session."""
@@ -404,7 +404,7 @@ class SessionStore:
             if known != session_id
         }
         entry = index.get(session_id)
-        used = self.clock.clock.wall() if entry is None or self._is_outdated(entry) else entry.last_used
+        used = self.clock.now() if entry is None or self._is_outdated(entry) else entry.last_used
         if session_id not in index:
             others = self._remove_unused(others)
         return {**others, session_id: IndexEntry(tuple(sorted(names)), used)}
@@ -412,7 +412,7 @@ class SessionStore:
     def _remove_unused(self, index: Index) -> Index:
         unused = [known for known in index if not self._names_of(known, index)]
         unused.sort(key=lambda known: index[known].last_used, reverse=True)
-        now = self.clock.clock.wall()
+        now = self.clock.now()
         kept = dict(index)
         for place, known in enumerate(unused):
             if place >= _MAX_UNUSED or now - index[known].last_used > _MAX_UNUSED_AGE:
