@@ -28,6 +28,7 @@ LOCK_TIMEOUT = 30.0
 _LONGEST_NAME = 180
 _ENDINGS = (".json", ".lock", ".damaged", ".tmp")
 _locked_without_threads: set[Path] = set()
+_folders_without_locks: set[Path] = set()
 
 
 class FileStorage:
@@ -239,8 +240,10 @@ def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
             logger.warning("another kernel has had the lock of the stored session for %.0f s", timeout)
     except (OSError, NotImplementedError) as error:
         # In a read-only folder, or on a file system without locks, reading still works.
-        reason = _error_text(error) if isinstance(error, OSError) else type(error).__name__
-        logger.warning("the stored session could not be locked (%s); continuing without a lock", reason)
+        if folder not in _folders_without_locks:
+            _folders_without_locks.add(folder)
+            reason = _error_text(error) if isinstance(error, OSError) else type(error).__name__
+            logger.warning("the sessions in %s can't be locked (%s); continuing without a lock", folder, reason)
     try:
         yield locked
     finally:
