@@ -243,7 +243,9 @@ def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
         if folder not in _folders_without_locks:
             _folders_without_locks.add(folder)
             reason = _error_text(error) if isinstance(error, OSError) else type(error).__name__
-            logger.warning("the sessions in %s can't be locked (%s); continuing without a lock", folder, reason)
+            logger.warning(
+                "the sessions in %s can't be locked (%s); continuing without a lock", folder, reason
+            )
     try:
         yield locked
     finally:

@@ -308,7 +308,7 @@ class TokenRefresher:
             record = record._replace(shared=record.shared or shared)
             found = await self._sync.read()
             stored = found.record
-            if stored is None and found.error is None and before.saved:
+            if await self._sync.was_signed_out(found, before):
                 self.state.signed_out_elsewhere()
                 raise not_signed_in()
             if stored and before.saved and not record.is_spent(stored.pair.refresh_token):

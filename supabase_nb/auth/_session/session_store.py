@@ -293,7 +293,18 @@ class SessionStore:
     def name_was_reused(self, record: StoredSession) -> bool:
         """Whether another session has used this client's name since, which was then signed out."""
         entry = self._index().get(record.id)
-        return entry is not None and self.key not in entry.names
+        return entry is not None and not entry.ended and self.key not in entry.names
+
+    def was_signed_out(self, record: StoredSession) -> bool:
+        """Whether a session that the name no longer uses was signed out.
+
+        Our sign-outs are noted in the index, and other clients delete only the name's copy. If neither
+        happened, all files were deleted, for example by a cleaner of temporary files.
+        """
+        entry = self._index().get(record.id)
+        if entry is not None and entry.ended:
+            return True
+        return self._read_text(self._key_of(record.id)) != (None, None)
 
     def note_lost_name(self, record: StoredSession) -> None:
         """Another session uses this client's name. Other Supabase clients don't change the index."""
@@ -356,11 +367,10 @@ class SessionStore:
                     if self._name_uses(name, session_id):
                         remove(name)
                 remove(self._key_of(session_id))
-                index = {known: entry for known, entry in index.items() if known != session_id}
+                index = self._with_ended(index, session_id)
             with suppress(Exception):
                 self._write_index(index, before)
-                if not index:
-                    self._remove(self._index_key)
+                if all(entry.ended for entry in index.values()):
                     self._remove(self._sent_key)
         if self._read_record(self.key) == (None, None):
             remove(self.key)  # leftovers of a damaged file or an interrupted save
@@ -377,7 +387,7 @@ class SessionStore:
             index = self._index()
             if not self._names_of(record.id, index):
                 self._remove(self._key_of(record.id))
-                self._write_index({known: e for known, e in index.items() if known != record.id}, index)
+                self._write_index(self._with_ended(index, record.id), index)
 
     def _belongs_to_user(self, session_id: str, user_id: str) -> bool:
         record, _ = self._read_record(self._key_of(session_id))
@@ -409,14 +419,20 @@ class SessionStore:
             others = self._remove_unused(others)
         return {**others, session_id: IndexEntry(tuple(sorted(names)), used)}
 
+    def _with_ended(self, index: Index, session_id: str) -> Index:
+        """The index with a session that has ended, so that kernels that still have it can tell."""
+        return {**index, session_id: IndexEntry((), self.clock.now(), ended=True)}
+
     def _remove_unused(self, index: Index) -> Index:
         unused = [known for known in index if not self._names_of(known, index)]
         unused.sort(key=lambda known: index[known].last_used, reverse=True)
         now = self.clock.now()
         kept = dict(index)
-        for place, known in enumerate(unused):
-            if place >= _MAX_UNUSED or now - index[known].last_used > _MAX_UNUSED_AGE:
-                with suppress(Exception):
-                    self._remove(self._key_of(known))
-                    del kept[known]
+        for ended in (False, True):
+            same = [known for known in unused if index[known].ended is ended]
+            for place, known in enumerate(same):
+                if place >= _MAX_UNUSED or now - index[known].last_used > _MAX_UNUSED_AGE:
+                    with suppress(Exception):
+                        self._remove(self._key_of(known))
+                        del kept[known]
         return kept
