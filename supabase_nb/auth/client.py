@@ -340,6 +340,7 @@ class AuthClient(traitlets.HasTraits):
         """
         self.set_trait("closed", True)
         self.stop_auto_refresh()
+        self._manager.refresher.unsaved.release()
         self._manager.api.close()
 
     # -- traits -------------------------------------------------------------------------------------------

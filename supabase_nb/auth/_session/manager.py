@@ -72,12 +72,14 @@ class SessionManager:
         self.background = BackgroundWork(*parts, self.refresher)
         self.signing_out = SignOut(*parts, self.refresher, runtime)
         self.set_session = SetSession(*parts, self.refresher, self.signing_out, runtime)
-        self.state.on_replace = self._schedule
+        self.state.on_replace = self._replaced
         self._scheduled_by = schedule
         self._restored = False
         renew_after_fork(self)
 
-    def _schedule(self) -> None:
+    def _replaced(self) -> None:
+        if self.snapshot.saved:
+            self.refresher.unsaved.release()
         if self.refresher.auto_refresh:
             self._scheduled_by(self)
 
@@ -240,6 +242,7 @@ class SessionManager:
                 raise not_signed_in()
             # The server replaces the refresh token. If its response is lost, the old one is sent again.
             token = TokenPair.from_session(current).refresh_token
+            await self.refresher.unsaved.before_sending(self.state.session_id(), before)
             await self.store.run(lambda: self.store.sent.record_sending(token))
             session = await self.api.session(path, body, current.access_secret)
             require_same_user(session.user, current.user.id)

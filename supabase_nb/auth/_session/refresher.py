@@ -31,6 +31,7 @@ from .snapshot import Freshness, SessionSnapshot
 from .state import SessionState, not_signed_in
 from .storage_sync import StorageSync
 from .stored_session import StoredSession, TokenPair
+from .unsaved import UnsavedTokens
 
 logger = logging.getLogger("supabase_nb")
 
@@ -90,6 +91,7 @@ class TokenRefresher:
         #: Whether a scheduler refreshes in the background.
         self.auto_refresh = False
         self.attempt: RefreshAttempt | None = None
+        self.unsaved = UnsavedTokens(store)
         self._clock = state.clock
 
     # -- a refresh ----------------------------------------------------------------------------------------
@@ -262,7 +264,9 @@ class TokenRefresher:
 
         Raises:
             AuthSessionMismatch: The response has another user.
+            AuthRetryableError: An outage, or another kernel has newer tokens.
         """
+        await self.unsaved.before_sending(record.id if record else pair.session_id, self.state.snapshot)
         sent = self.store.sent
         first = await self.store.run(lambda: sent.record_sending(pair.refresh_token))
         record = record if first else None  # otherwise we may see the effect of our own earlier request
