@@ -6,6 +6,7 @@ import errno
 import hashlib
 import logging
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -27,6 +28,7 @@ LOCK_TIMEOUT = 30.0
 _LONGEST_NAME = 180
 _ENDINGS = (".json", ".lock", ".damaged", ".tmp")
 _locked_without_threads: set[Path] = set()
+_folders_without_locks: set[Path] = set()
 
 
 class FileStorage:
@@ -54,6 +56,8 @@ class FileStorage:
 
     def _file(self, key: str, ending: str = ".json") -> Path:
         name = quote(key, safe="-._", errors="surrogatepass")
+        # On a disk that ignores case, "Ada" must not be the file of "ada".
+        name = re.sub("%..|[A-Z]", lambda part: part[0] if part[0][1:] else f"%{ord(part[0]):02X}", name)
         if len(name) > _LONGEST_NAME:
             name = name[:_LONGEST_NAME] + "-" + hashlib.sha256(name.encode()).hexdigest()[:32]
         return self.path / (name + ending)
@@ -236,8 +240,12 @@ def _file_lock(folder: Path, file: Path, timeout: float) -> Iterator[bool]:
             logger.warning("another kernel has held the lock on the stored session for %.0f s", timeout)
     except (OSError, NotImplementedError) as error:
         # In a read-only folder, or on a file system without locks, reading still works.
-        reason = _error_text(error) if isinstance(error, OSError) else type(error).__name__
-        logger.warning("the stored session could not be locked (%s); continuing without a lock", reason)
+        if folder not in _folders_without_locks:
+            _folders_without_locks.add(folder)
+            reason = _error_text(error) if isinstance(error, OSError) else type(error).__name__
+            logger.warning(
+                "the sessions in %s can't be locked (%s); continuing without a lock", folder, reason
+            )
     try:
         yield locked
     finally:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from inspect import iscoroutinefunction
 from typing import Any, Protocol, TypeVar, runtime_checkable
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ __all__ = [
     "MemoryStorage",
     "SessionStorage",
     "call_storage",
+    "check_storage",
     "default_storage",
     "older_storage_keys",
     "project_key",
@@ -116,6 +118,24 @@ def older_storage_keys(url: str, name: str = "") -> Mapping[str, str]:
     keys = {f"sb-{host}{port}{ending}": issuer for host in hosts}
     keys.pop(storage_key(url, name), None)
     return keys
+
+
+def check_storage(given: object) -> SessionStorage:
+    """Refuse what can't be used as a storage, before it could lose a session.
+
+    Raises:
+        TypeError: It is something else, such as a storage's name or class.
+    """
+    kind = given.__name__ if isinstance(given, type) else type(given).__name__
+    if isinstance(given, type) or not isinstance(given, SessionStorage):
+        raise TypeError(
+            "storage must be a SessionStorage: FileStorage(), MemoryStorage(), or your own object with the "
+            f"methods get, set, remove and lock. This is {'the class' if isinstance(given, type) else 'a'} "
+            f"{kind}."
+        )
+    if any(map(iscoroutinefunction, (given.get, given.set, given.remove, given.lock))):
+        raise TypeError(f"A storage's methods can't be coroutine functions. Those of {kind} are.")
+    return given
 
 
 def default_storage() -> SessionStorage:

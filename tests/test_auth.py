@@ -453,3 +453,13 @@ def test_a_failed_save_is_reported_and_the_session_stays_usable(
     assert auth.get_user().email == "ada@example.com"
     assert auth.last_event is not None
     assert auth.last_event.kind == "TOKEN_REFRESHED"
+
+
+def test_a_coroutine_on_another_librarys_loop_says_so_before_anything_is_sent(make_auth: MakeAuth) -> None:
+    """As in trio, or in a cell after ``%autoawait trio``."""
+    answers = made.Answers(**{"GET /auth/v1/user": made.user()})
+    auth = make_auth(transport=answers)
+    with pytest.raises(AuthError, match=r"asyncio.*supabase\.auth\.get_user"):
+        auth.aio.set_session(made.jwt(), "abcdefghijkl").send(None)
+    assert auth.get_session() is None
+    assert answers.asked == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import httpx
 import made
 import pytest
@@ -244,3 +246,41 @@ def test_mix_ups_are_refused_beside_a_session_in_force_too() -> None:
         assert caught.value.code == code
     assert len(answers.asked) == asked
     auth.set_session(*pair)
+
+
+# -- storages -----------------------------------------------------------------------------------------------
+
+
+class Asynchronous(MemoryStorage):
+    async def get(self, key: str) -> str | None:  # type: ignore[override]
+        return super().get(key)
+
+
+@pytest.mark.parametrize(
+    ("storage", "says"),
+    [
+        ("memory", "MemoryStorage"),
+        (MemoryStorage, "MemoryStorage"),
+        (object(), "get, set, remove and lock"),
+        ({}, "get, set, remove and lock"),
+        (Asynchronous(), "coroutine"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize("make", [AuthClient, lambda url, **options: Client(url, ANON, **options)])
+def test_what_is_no_storage_is_refused_at_once(
+    make: Callable[..., object], storage: object, says: str
+) -> None:
+    with pytest.raises(TypeError, match=says):
+        make(URL, storage=storage)
+
+
+def test_a_storage_that_is_empty_is_used() -> None:
+    """Not the default storage, which would write the tokens to a file."""
+
+    class Empty(MemoryStorage):
+        def __len__(self) -> int:
+            return 0
+
+    storage = Empty()
+    assert AuthClient(URL, storage=storage).storage is storage

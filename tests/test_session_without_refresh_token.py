@@ -10,8 +10,9 @@ import made
 import pytest
 from waiting import wait_until
 
-from supabase_nb import AuthClient, MemoryStorage
+from supabase_nb import AuthClient, AuthRetryableError, MemoryStorage
 from supabase_nb.auth._api.server_clock import Clock
+from supabase_nb.storage import SessionStorage, storage_key
 
 URL = "https://abcd.supabase.co/auth/v1"
 
@@ -44,8 +45,10 @@ def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
 def clients() -> Iterator[Callable[..., AuthClient]]:
     made_clients = []
 
-    def make(transport: httpx.BaseTransport, storage: object, clock: Clock) -> AuthClient:
-        client = AuthClient(URL, storage=storage, transport=transport, clock=clock)  # type: ignore[arg-type]
+    def make(
+        transport: httpx.BaseTransport, storage: SessionStorage, clock: Clock, **options: bool
+    ) -> AuthClient:
+        client = AuthClient(URL, storage=storage, transport=transport, clock=clock, **options)
         made_clients.append(client)
         return client
 
@@ -143,3 +146,89 @@ def test_without_a_refresh_token_the_panel_says_so(clients: Callable[..., AuthCl
     view = describe(client)
     assert view["refreshable"] is False
     assert view["refresh_in"] is None
+
+
+# -- by a clock that may be wrong, it has expired -----------------------------------------------------------
+
+YEAR = 365 * 24 * 3600.0
+
+
+@pytest.fixture
+def stored_by_a_slow_clock(clients: Callable[..., AuthClient]) -> tuple[made.Answers, MemoryStorage]:
+    """A session that was stored while this machine's clock was a year behind. It has been set since."""
+    clock, storage = ShiftedClock(), MemoryStorage()
+    answers = made.Answers(**{"GET /auth/v1/user": a_user})
+    clock.wall_shift = -YEAR
+    first = clients(answers, storage, clock)
+    first.set_session(made.jwt(), "")
+    first.close()
+    return answers, storage
+
+
+@pytest.mark.parametrize("auto_refresh", [True, False])
+def test_a_wrong_clock_does_not_end_a_stored_session(
+    auto_refresh: bool,
+    stored_by_a_slow_clock: tuple[made.Answers, MemoryStorage],
+    clients: Callable[..., AuthClient],
+) -> None:
+    answers, storage = stored_by_a_slow_clock
+    client = clients(answers, storage, ShiftedClock(), auto_refresh=auto_refresh)
+    assert client.get_session() is not None
+    assert client.status == "active"
+    left = client.time_left()
+    assert left is not None
+    assert 0 < left < 3700
+    assert answers.count("GET /auth/v1/user") == 2
+
+
+def test_by_a_wrong_clock_and_without_the_server_a_stored_session_is_kept(
+    stored_by_a_slow_clock: tuple[made.Answers, MemoryStorage], clients: Callable[..., AuthClient]
+) -> None:
+    answers, storage = stored_by_a_slow_clock
+    answers["GET /auth/v1/user"] = httpx.ConnectError("unreachable")
+    client = clients(answers, storage, ShiftedClock(), auto_refresh=False)
+    with pytest.raises(AuthRetryableError):
+        client.get_session()
+    assert client.session is not None
+    answers["GET /auth/v1/user"] = a_user
+    assert client.get_session() is not None
+
+
+def test_a_stored_session_that_the_server_calls_expired_ends(
+    stored_by_a_slow_clock: tuple[made.Answers, MemoryStorage], clients: Callable[..., AuthClient]
+) -> None:
+    answers, storage = stored_by_a_slow_clock
+    answers["GET /auth/v1/user"] = made.refusal(403, "bad_jwt", "invalid JWT: token is expired")
+    client = clients(answers, storage, ShiftedClock(), auto_refresh=False)
+    assert client.get_session() is None
+    assert client.status == "expired"
+    assert storage.get(storage_key(URL)) is None
+
+
+def test_the_wall_clock_is_set_forward(attentive: None, clients: Callable[..., AuthClient]) -> None:
+    clock = ShiftedClock()
+    answers = made.Answers(**{"GET /auth/v1/user": a_user})
+    client = clients(answers, MemoryStorage(), clock)
+    client.set_session(made.jwt(), "")
+    clock.wall_shift = YEAR
+    wait_until(lambda: answers.count("GET /auth/v1/user") == 2)
+    wait_until(lambda: client.status == "active")
+    quiet(client, answers, clock)
+    assert client.session is not None
+
+
+def test_the_wall_clock_is_set_forward_and_the_server_sends_no_time(
+    attentive: None, clients: Callable[..., AuthClient]
+) -> None:
+    """As in a browser, where other sites don't see the header `Date`: the server is asked now and then."""
+    clock = ShiftedClock()
+    answers = made.Answers(**{"GET /auth/v1/user": made.user()})
+    client = clients(answers, MemoryStorage(), clock)
+    client.set_session(made.jwt(), "")
+    clock.wall_shift = YEAR
+    assert client.get_session() is not None
+    wait_until(lambda: client.status == "active")
+    asked = len(answers.asked)
+    quiet(client, answers, clock)
+    assert len(answers.asked) == asked
+    assert client.session is not None

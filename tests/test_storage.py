@@ -416,6 +416,14 @@ def test_no_key_leaves_the_folder(key: str, storage: FileStorage) -> None:
     assert file.parent == storage.path
 
 
+def test_names_that_differ_only_in_case_have_files_of_their_own(storage: FileStorage) -> None:
+    """Also on disks that ignore case, as on macOS and Windows."""
+    for name in ("ada", "Ada", "ADA", "%41da"):
+        storage.set(f"{KEY}-{name}", name)
+    assert storage.get(f"{KEY}-Ada") == "Ada"
+    assert len({file.name.lower() for file in storage.path.glob("*.json")}) == 4
+
+
 @pytest.mark.parametrize("letter", ["a", "ä", "💥"])
 def test_names_of_any_length(letter: str, storage: FileStorage) -> None:
     names = [letter * 5000, letter * 5001, letter * 5000 + "b"]
@@ -665,7 +673,9 @@ def test_no_token_outlives_a_sign_out(
     if left == "both alone":
         auth = make_auth()  # nothing is in force, and nothing is stored
     auth.sign_out("local")
-    assert [file.name for file in storage.path.iterdir() if file.suffix != ".lock"] == []
+    (index,) = [file for file in storage.path.iterdir() if file.suffix != ".lock"]
+    assert index.name.endswith("-sessions.json"), "it says only that the session has ended"
+    assert not any(pair[token] in index.read_text() for token in ("access_token", "refresh_token"))
 
 
 def test_readers_see_one_value_or_the_other(storage: FileStorage) -> None:
@@ -704,7 +714,9 @@ def test_it_works_without_a_lock(
     monkeypatch.setattr("filelock.FileLock.acquire", acquire)
     with storage.lock(KEY) as locked:
         assert locked is False
-    assert "continuing without a lock" in caplog.text
+    with storage.lock(f"{KEY}-other") as locked:
+        assert locked is False
+    assert caplog.text.count("continuing without a lock") == 1, "a refresh in the background prints nothing"
 
 
 def test_without_a_lock_a_session_still_survives(
@@ -751,7 +763,8 @@ def test_a_session_is_stored_in_the_keyring(
     written = "".join(file.read_text() for file in tmp_path.rglob("*") if file.is_file())
     assert renewed.refresh_token not in written
     auth.sign_out("local")
-    assert not keyring.values
+    (index,) = keyring.values.values()
+    assert renewed.refresh_token not in index
 
 
 def test_a_damaged_entry_is_replaced_by_a_kernel_with_the_session(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
 import made
 import pytest
+from waiting import wait_until
 
 from supabase_nb import (
     AuthClient,
@@ -19,6 +22,7 @@ from supabase_nb import (
     MemoryStorage,
     create_client,
 )
+from supabase_nb.auth._api.endpoints import AuthAPI
 from supabase_nb.auth._api.server_clock import Clock
 from supabase_nb.auth._session.stored_session import StoredSession
 from supabase_nb.demo import DemoServer
@@ -271,31 +275,38 @@ def test_signing_out_of_one_session_leaves_the_other_users(
     assert not [file for file in storage.path.iterdir() if b"refresh_token" in file.read_bytes()]
 
 
-def test_unused_sessions_are_bounded_in_number_and_age(connect: Connect, storage: FileStorage) -> None:
-    class Days(Clock):
-        ahead = 0.0
+class Days(Clock):
+    """This machine's clock, so many days ahead."""
 
-        def wall(self) -> float:
-            return super().wall() + self.ahead * 86400
+    ahead = 0.0
 
+    def wall(self) -> float:
+        return super().wall() + self.ahead * 86400
+
+
+@pytest.mark.parametrize(("server_ahead", "kept"), [(61, 1), (0, 51)], ids=["true", "wrong clock"])
+def test_unused_sessions_are_bounded_in_number_and_age(
+    server_ahead: int, kept: int, connect: Connect, storage: FileStorage
+) -> None:
+    """By the server's time: no session is removed because this machine's clock was wrong for a moment."""
     answers, clock = made.Answers(), Days()
     client = connect("https://host.example", transport=answers, clock=clock)
 
     def stored() -> int:
         return len(list(storage.path.glob("*-session-*.json")))
 
-    def sign_in(number: int) -> None:
-        answers["POST /auth/v1/token"] = made.session(
-            f"token{number:07d}", f"user{number}", session_id=f"s{number}"
-        )
+    def sign_in(number: int, days: int = 0) -> None:
+        now = int(time.time()) + days * 86400
+        session = {"session_id": f"s{number}", "iat": now, "exp": now + 3600}
+        answers["POST /auth/v1/token"] = made.session(f"token{number:07d}", f"user{number}", **session)
         client.auth.sign_in_with_password(email="ada@example.com", password="correct horse battery")
 
     for number in range(60):
         sign_in(number)
     assert stored() == 51  # the one in use, and fifty
     clock.ahead = 61
-    sign_in(60)
-    assert stored() == 1
+    sign_in(60, server_ahead)
+    assert stored() == kept
 
 
 @pytest.mark.parametrize("session_id", ["\ud800", "a" * 80 + "\udfff", "../../x", "a\0b", "x" * 10_000])
@@ -365,6 +376,101 @@ def test_a_session_whose_file_was_deleted_is_signed_out_and_nothing_of_it_is_lef
         auth.refresh_session()
     assert auth.status == "signed_out"
     assert [file.name for file in storage.path.glob("*.json") if pair[1] in file.read_text("utf-8")] == []
+
+
+# -- the storage folder is deleted --------------------------------------------------------------------------
+
+
+def test_a_deleted_folder_is_no_sign_out(
+    connect: Connect, own_server: DemoServer, storage: FileStorage
+) -> None:
+    """By a cleaner of temporary files, or with a container's volume. Sessions in use are saved again."""
+    clients = {name: connect(name=name).auth for name in ("", "same user", "other user")}
+    pair = new_pair(own_server)
+    clients[""].set_session(*pair)
+    clients["same user"].set_session(*new_pair(own_server))
+    clients["other user"].set_session(*new_pair(own_server, "grace@example.com"))
+    for _ in range(3):
+        shutil.rmtree(storage.path)
+        for auth in clients.values():
+            assert auth.refresh_session().session is not None
+    for name, auth in clients.items():
+        assert connect(name=name).auth.get_session() == auth.session
+        assert auth.session is not None
+    latest = clients[""].get_session()
+    assert latest is not None
+    assert connect().auth.set_session(*pair).session.refresh_token == latest.refresh_token
+
+
+def test_a_folder_that_is_deleted_during_a_refresh(
+    connect: Connect, own_server: DemoServer, storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auth = connect().auth
+    auth.set_session(*new_pair(own_server))
+    send = AuthAPI.session
+
+    async def delete_and_send(*arguments: Any) -> Any:
+        shutil.rmtree(storage.path)
+        return await send(*arguments)
+
+    monkeypatch.setattr(AuthAPI, "session", delete_and_send)
+    assert auth.refresh_session().session is not None
+    assert connect().auth.get_session() == auth.session
+
+
+def test_a_deleted_folder_is_noticed_in_the_background(
+    connect: Connect, own_server: DemoServer, storage: FileStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supabase_nb.auth._session.scheduler.TICK", 0.05)
+    auth = connect(auto_refresh=True).auth
+    session = auth.set_session(*new_pair(own_server)).session
+    wait_until(lambda: auth.status == "active")
+    shutil.rmtree(storage.path)
+    wait_until(lambda: storage.get(storage_key(own_server.url)) is not None)
+    assert auth.session == session
+    assert auth.last_error is None
+
+
+def test_after_a_deleted_folder_a_sign_out_is_still_noticed(
+    connect: Connect, own_server: DemoServer, storage: FileStorage
+) -> None:
+    first, second = connect().auth, connect().auth
+    first.set_session(*new_pair(own_server))
+    second.get_session()
+    shutil.rmtree(storage.path)
+    first.refresh_session()
+    first.sign_out()
+    with pytest.raises(AuthSessionMissing):
+        second.refresh_session()
+    assert second.status == "signed_out"
+    assert storage.get(storage_key(own_server.url)) is None
+
+
+def test_a_sign_out_by_another_client_is_noticed_by_every_kernel(
+    connect: Connect, own_server: DemoServer, storage: FileStorage
+) -> None:
+    """It deletes the file of the name, and the first kernel to notice deletes the session's own."""
+    kernels = [connect().auth for _ in range(3)]
+    kernels[0].set_session(*new_pair(own_server))
+    for auth in kernels:
+        assert auth.get_session() is not None
+    storage.remove(storage_key(own_server.url))
+    for auth in kernels:
+        with pytest.raises(AuthSessionMissing):
+            auth.refresh_session()
+        assert auth.status == "signed_out"
+
+
+def test_signed_out_and_restored_again_with_the_same_tokens(connect: Connect, storage: FileStorage) -> None:
+    session = made.session()
+    answers = made.Answers(**{"GET /auth/v1/user": made.user(), "POST /auth/v1/logout": httpx.Response(204)})
+    auth = connect("https://host.example", transport=answers).auth
+    for _ in range(2):
+        auth.set_session(session["access_token"], session["refresh_token"])
+        shutil.rmtree(storage.path)
+        assert auth.set_session(session["access_token"], session["refresh_token"]).session is not None
+        auth.sign_out()
+        assert auth.get_session() is None
 
 
 def test_a_user_with_deeply_nested_metadata_is_stored(storage: FileStorage) -> None:

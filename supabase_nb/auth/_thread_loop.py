@@ -99,7 +99,16 @@ class OwnerLoop:
         return result
 
     async def run_async(self, async_fn: Callable[[], Coroutine[Any, Any, _T]], changes: ChangeQueue) -> _T:
-        """Run a coroutine on the owner loop and await it on another. Cancelling one cancels the other."""
+        """Run a coroutine on the owner loop and await it on another. Cancelling one cancels the other.
+
+        Raises:
+            AuthError: The loop that awaits it isn't asyncio's.
+        """
+        if running_loop() is None:
+            raise AuthError(
+                "The coroutines of auth.aio need asyncio's event loop. With another library, such as trio, "
+                "call the method itself in a thread: await trio.to_thread.run_sync(supabase.auth.get_user)"
+            )
         loop = self._ensure_loop()
         if not self.running:  # no thread could be started
             try:

@@ -21,7 +21,7 @@ from ..models import (
     Subscription,
     User,
 )
-from ..storage import SessionStorage, default_storage, older_storage_keys, project_key
+from ..storage import SessionStorage, check_storage, default_storage, older_storage_keys, project_key
 from ..storage import storage_key as key_of
 from ..tokens import Secret
 from . import emails, providers, session_methods, sign_in, user_methods
@@ -81,6 +81,7 @@ class AuthClient(traitlets.HasTraits):
 
     Raises:
         AuthError: ``url`` is not a valid URL.
+        TypeError: ``storage`` is not a storage.
     """
 
     session: _Trait[Session | None] = _read_only(
@@ -136,7 +137,7 @@ class AuthClient(traitlets.HasTraits):
         api = AuthAPI(url, clock=server_clock, headers=hidden, transport=transport, allow_http=allow_http)
         self._manager = SessionManager(
             api,
-            storage or default_storage(),
+            default_storage() if storage is None else check_storage(storage),
             storage_key or key_of(api.url, name),
             storage_key or project_key(api.url),
             self._apply_change,
@@ -339,6 +340,7 @@ class AuthClient(traitlets.HasTraits):
         """
         self.set_trait("closed", True)
         self.stop_auto_refresh()
+        self._manager.refresher.unsaved.release()
         self._manager.api.close()
 
     # -- traits -------------------------------------------------------------------------------------------

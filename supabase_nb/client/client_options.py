@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..storage import MemoryStorage, SessionStorage
+from ..storage import MemoryStorage, SessionStorage, check_storage
 
 
 @dataclass
@@ -88,6 +88,4 @@ def _storage(given: object) -> SessionStorage | None:
     """The storage; ``None``: the default."""
     if given is None or type(given).__module__.startswith("supabase_auth."):
         return None  # supabase-py's default
-    if not isinstance(given, SessionStorage):
-        raise TypeError("storage must be a SessionStorage: FileStorage(), MemoryStorage(), or your own.")
-    return given
+    return check_storage(given)

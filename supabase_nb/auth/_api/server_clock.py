@@ -86,6 +86,11 @@ class ServerClock:
         return estimate is not None and abs(self._wall() - estimate.wall) > _MIN_JUMP
 
     @property
+    def is_known(self) -> bool:
+        """Whether the server has told its time, and this machine's clock hasn't been set since."""
+        return self._estimate is not None and self._estimate.source > _FROM_HINT and not self.jumped
+
+    @property
     def offset(self) -> float:
         """Server's time minus this machine's wall clock, in seconds."""
         return self.now() - self.clock.wall()

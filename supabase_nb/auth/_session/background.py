@@ -12,6 +12,8 @@ from .snapshot import Freshness, SessionSnapshot
 
 # Seconds between attempts to save.
 _SAVE_PAUSE = 5.0
+# Seconds until the server is asked again about an access token that seems to have expired.
+_VERIFY_PAUSE = 60.0
 
 
 class BackgroundWork:
@@ -50,9 +52,8 @@ class BackgroundWork:
         due = self._state.due_in(snapshot)
         if due is None or due > 0 or self._refresher.attempt is not None or snapshot.session is None:
             return
-        unverified = not snapshot.verified or self._clock.jumped
-        if unverified and self._usable_without_refresh(snapshot):
-            await self._verify(snapshot)
+        if self._must_verify(snapshot):
+            await self.verify(snapshot)
         else:
             await self._refresh(snapshot.session)
 
@@ -60,12 +61,21 @@ class BackgroundWork:
         """Refresh. Doesn't raise, because the state shows the outcome."""
         await asyncio.wait((self._refresher.start(session.access_secret).task,))
 
-    def _usable_without_refresh(self, snapshot: SessionSnapshot) -> bool:
-        """Whether the access token is fresh, or still valid and can't be refreshed."""
-        freshness = self._state.freshness(snapshot)
+    def _must_verify(self, snapshot: SessionSnapshot) -> bool:
+        """Whether to ask the server about the access token instead of refreshing it."""
+        if self.may_be_valid(snapshot):
+            return True
+        unverified, freshness = not snapshot.verified or self._clock.jumped, self._state.freshness(snapshot)
         if snapshot.session is not None and not snapshot.session.refresh_token:
-            return freshness is not Freshness.EXPIRED
-        return freshness is Freshness.FRESH
+            return unverified and freshness is not Freshness.EXPIRED
+        return unverified and freshness is Freshness.FRESH
+
+    def may_be_valid(self, snapshot: SessionSnapshot) -> bool:
+        """Whether it can't be refreshed, and has expired only by a clock that may be wrong."""
+        session = snapshot.session
+        if session is None or session.refresh_token or self._clock.is_known:
+            return False
+        return self._state.freshness(snapshot) is Freshness.EXPIRED
 
     async def _retry_save(self) -> None:
         now = self._clock.clock.steady()
@@ -74,8 +84,12 @@ class BackgroundWork:
             async with self._sync.lock(self._state.session_id()):
                 await self._sync.reload(locked=True)
 
-    async def _verify(self, snapshot: SessionSnapshot) -> None:
-        """Ask the server whether a stored session is still valid. Its response also has the time."""
+    async def verify(self, snapshot: SessionSnapshot) -> AuthError | None:
+        """Ask the server whether a stored session is still valid. Its response also has the time.
+
+        Returns:
+            Why the server didn't say. The state shows any other outcome.
+        """
         session = snapshot.session
         assert session is not None
         try:
@@ -87,10 +101,13 @@ class BackgroundWork:
             current = self._state.snapshot
             if current.session is session and current.record is not None:
                 record = current.record._replace(session=session.with_user(user))
-                self._state.replace(_without_failures(current)._replace(record=record, status="active"))
-            return
+                verified = _without_failures(current)._replace(record=record, status="active")
+                if self.may_be_valid(verified):  # the response had no time
+                    verified = verified._replace(next_try=self._clock.clock.steady() + _VERIFY_PAUSE)
+                self._state.replace(verified)
+            return None
         if self._state.snapshot.session is not session:
-            return
+            return None
         if failure.code == "bad_jwt" and session.refresh_token and self._refresher.attempt is None:
             # Expired after all, or signed with a removed key: use the refresh token.
             self._state.replace(self._state.snapshot._replace(verified=True, next_try=None))
@@ -104,6 +121,8 @@ class BackgroundWork:
                     await self._refresher.end_session(failure, snapshot.generation)
         else:
             self._refresher.record_failure(failure, snapshot.generation)
+            return failure
+        return None
 
 
 def _without_failures(snapshot: SessionSnapshot) -> SessionSnapshot:

@@ -73,12 +73,14 @@ class SessionManager:
         self.background = BackgroundWork(parts, self.refresher)
         self.signing_out = SignOut(parts, self.refresher)
         self.set_session = SetSession(parts, self.refresher, self.signing_out)
-        self.state.on_replace = self._schedule
+        self.state.on_replace = self._replaced
         self._scheduled_by = schedule
         self._restored = False
         renew_after_fork(self)
 
-    def _schedule(self) -> None:
+    def _replaced(self) -> None:
+        if self.snapshot.saved:
+            self.refresher.unsaved.release()
         if self.refresher.auto_refresh:
             self._scheduled_by(self)
 
@@ -110,6 +112,11 @@ class SessionManager:
         freshness = self.state.freshness(snapshot)
         if snapshot.session is None or freshness is Freshness.FRESH:
             return snapshot.session
+        if self.background.may_be_valid(snapshot):
+            failure = await self.background.verify(snapshot)
+            if failure is not None:
+                raise errors.copy_error(failure)
+            return self.state.snapshot.session
         expired = freshness is Freshness.EXPIRED
         if not expired:
             waiting = snapshot.next_try is not None and snapshot.next_try > self.clock.clock.steady()
@@ -228,6 +235,7 @@ class SessionManager:
                 raise not_signed_in()
             # The server replaces the refresh token. If its response is lost, the old one is sent again.
             token = TokenPair.from_session(current).refresh_token
+            await self.refresher.unsaved.before_sending(self.state.session_id(), before)
             await self.store.run(lambda: self.store.sent.record_sending(token))
             session = await self.api.session(path, body, current.access_secret)
             require_same_user(session.user, current.user.id)

@@ -28,6 +28,7 @@ from .retry import backoff, retry, retry_after_of, time_until
 from .snapshot import Freshness, SessionSnapshot
 from .state import not_signed_in
 from .stored_session import StoredSession, TokenPair
+from .unsaved import UnsavedTokens
 
 logger = logging.getLogger("supabase_nb")
 
@@ -76,6 +77,7 @@ class TokenRefresher:
         #: Whether a scheduler refreshes in the background.
         self.auto_refresh = False
         self.attempt: RefreshAttempt | None = None
+        self.unsaved = UnsavedTokens(self.store)
 
     # -- a refresh ----------------------------------------------------------------------------------------
 
@@ -193,7 +195,7 @@ class TokenRefresher:
         assert snapshot.session is not None
         sent = snapshot.session.refresh_secret
         if not sent:
-            if (self.state.time_left(snapshot) or 0.0) > 0:
+            if (self.state.time_left(snapshot) or 0.0) > 0 or not self._clock.is_known:
                 raise AuthSessionMissing(
                     "There is no refresh token. Restore the session from both tokens, or sign in.",
                     code="session_missing",
@@ -240,7 +242,9 @@ class TokenRefresher:
 
         Raises:
             AuthSessionMismatch: The response has another user.
+            AuthRetryableError: An outage, or another kernel has newer tokens.
         """
+        await self.unsaved.before_sending(record.id if record else pair.session_id, self.state.snapshot)
         sent = self.store.sent
         first = await self.store.run(lambda: sent.record_sending(pair.refresh_token))
         record = record if first else None  # otherwise we may see the effect of our own earlier request
@@ -286,7 +290,7 @@ class TokenRefresher:
             record = record._replace(shared=record.shared or shared)
             found = await self._sync.read()
             stored = found.record
-            if stored is None and found.error is None and before.saved:
+            if await self._sync.was_signed_out(found, before):
                 self.state.signed_out_elsewhere()
                 raise not_signed_in()
             unchanged = stored and before.record and stored.pair == before.record.pair

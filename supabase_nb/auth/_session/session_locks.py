@@ -61,6 +61,20 @@ class SessionLocks:
         async with self._runtime.context_in_thread(lambda: self.session(session_id, timeout)) as locked:
             yield locked
 
+    def unsaved(self, session_id: str, timeout: float) -> AbstractContextManager[bool]:
+        """The lock that a kernel keeps while it can't save this session (`UnsavedTokens`)."""
+        share = hashlib.sha256(session_id.encode("utf-8", "surrogatepass")).hexdigest()[:2]
+        return self._lock(f"{self._project}-unsaved-{share}", timeout)
+
+    def is_unsaved_elsewhere(self, session_id: str) -> bool:
+        """Whether another kernel keeps that lock."""
+        with self.unsaved(session_id, 0.0) as free:
+            if free:
+                return False
+        # If even a lock that no kernel keeps can't be taken, locks don't work here.
+        with self._lock(f"{self._project}-unsaved", 0.0) as locks_work:
+            return locks_work
+
     @contextmanager
     def _lock(self, key: str, timeout: float) -> Iterator[bool]:
         stack, locked = ExitStack(), False

@@ -242,7 +242,18 @@ class SessionStore:
     def name_was_reused(self, record: StoredSession) -> bool:
         """Whether another session has used this client's name since, which was then signed out."""
         entry = self._index().get(record.id)
-        return entry is not None and self.key not in entry.names
+        return entry is not None and not entry.ended and self.key not in entry.names
+
+    def was_signed_out(self, record: StoredSession) -> bool:
+        """Whether a session that the name no longer uses was signed out.
+
+        Our sign-outs are noted in the index, and other clients delete only the name's copy. If neither
+        happened, all files were deleted, for example by a cleaner of temporary files.
+        """
+        entry = self._index().get(record.id)
+        if entry is not None and entry.ended:
+            return True
+        return self._read_text(self._key_of(record.id)) != (None, None)
 
     def note_lost_name(self, record: StoredSession) -> None:
         """Another session uses this client's name. Other Supabase clients don't change the index."""
@@ -251,7 +262,7 @@ class SessionStore:
                 index[record.id] = index[record.id].without_names({self.key})
 
     def _is_outdated(self, entry: IndexEntry) -> bool:
-        return abs(self.clock.clock.wall() - entry.last_used) > _DAY
+        return abs(self.clock.now() - entry.last_used) > _DAY
 
     def _names_of(self, session_id: str, index: Index) -> set[str]:
         """The names that still use a session."""
@@ -299,8 +310,8 @@ class SessionStore:
                     if self._name_uses(name, session_id):
                         remove(name)
                 remove(self._key_of(session_id))
-                index.pop(session_id, None)
-            if not index:
+                index[session_id] = self._ended()
+            if all(entry.ended for entry in index.values()):
                 with suppress(AuthStorageError):
                     self._remove(self._sent_key)
         if self._read_record(self.key) == (None, None):
@@ -317,7 +328,7 @@ class SessionStore:
         with suppress(AuthStorageError), self._change_index() as index:
             if not self._names_of(record.id, index):
                 self._remove(self._key_of(record.id))
-                index.pop(record.id, None)
+                index[record.id] = self._ended()
 
     def _belongs_to_user(self, session_id: str, user_id: str) -> bool:
         record, _ = self._read_record(self._key_of(session_id))
@@ -343,10 +354,8 @@ class SessionStore:
             index = self._index()
             before = dict(index)
             yield index
-            if index and index != before:
+            if index != before:
                 self._set(self._index_key, session_index.to_text(index))
-            elif before and not index:
-                self._remove(self._index_key)
 
     def _add_to_index(self, index: Index, session_id: str, names: set[str]) -> None:
         """Add a session that was just saved. Remove sessions that are no longer kept."""
@@ -355,15 +364,21 @@ class SessionStore:
             index[known] = index[known].without_names(names)
         if entry is None:
             self._remove_unused(index)
-        used = self.clock.clock.wall() if entry is None or self._is_outdated(entry) else entry.last_used
+        used = self.clock.now() if entry is None or self._is_outdated(entry) else entry.last_used
         index[session_id] = IndexEntry(tuple(sorted(names)), used)
+
+    def _ended(self) -> IndexEntry:
+        """The entry of a session that has ended, so that kernels that still have it can tell."""
+        return IndexEntry((), self.clock.now(), ended=True)
 
     def _remove_unused(self, index: Index) -> None:
         unused = [known for known in index if not self._names_of(known, index)]
         unused.sort(key=lambda known: index[known].last_used, reverse=True)
-        now = self.clock.clock.wall()
-        for place, known in enumerate(unused):
-            if place >= _MAX_UNUSED or now - index[known].last_used > _MAX_UNUSED_AGE:
-                with suppress(AuthStorageError):
-                    self._remove(self._key_of(known))
-                    del index[known]
+        now = self.clock.now()
+        for ended in (False, True):
+            same = [known for known in unused if index[known].ended is ended]
+            for place, known in enumerate(same):
+                if place >= _MAX_UNUSED or now - index[known].last_used > _MAX_UNUSED_AGE:
+                    with suppress(AuthStorageError):
+                        self._remove(self._key_of(known))
+                        del index[known]

@@ -91,7 +91,7 @@ class StorageSync:
             if isinstance(found.error, StorageDamaged):
                 await self._save_ours(snapshot, locked, found.error)
             return
-        if stored is None and snapshot.saved:
+        if await self.was_signed_out(found, snapshot):
             ended = snapshot.record
             await self._store.run(lambda: self._store.remove_if_unused(ended))
             self._state.signed_out_elsewhere()
@@ -119,6 +119,13 @@ class StorageSync:
             self._state.replace(adopted, AuthChangeEvent.TOKEN_REFRESHED, "refreshed in another notebook")
         elif not snapshot.saved:
             self._state.replace(snapshot._replace(saved=True, error=None))
+
+    async def was_signed_out(self, found: LookupResult, snapshot: SessionSnapshot) -> bool:
+        """Whether the current session was signed out elsewhere, which isn't so if all files were deleted."""
+        record = snapshot.record
+        if found.record is not None or found.error is not None or not snapshot.saved or record is None:
+            return False
+        return await self._store.run(lambda: self._store.was_signed_out(record))
 
     def _with_name_taken(self, snapshot: SessionSnapshot, taken: bool) -> SessionSnapshot:
         notice = error = None
