@@ -111,7 +111,7 @@ def _start(folder: Path, options: Options, timeout: float) -> DemoServer:
     command = [
         sys.executable,
         "-m",
-        "supabase_nb.cli",
+        "supabase_nb",
         "serve",
         "--foreground",
         "--announce",

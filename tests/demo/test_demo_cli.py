@@ -25,6 +25,13 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.strip() == f"supabase-nb {__version__}"
 
 
+def test_the_package_can_be_run() -> None:
+    """Where its command isn't on the PATH, such as in a notebook of another environment."""
+    command = [sys.executable, "-m", "supabase_nb", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == f"supabase-nb {__version__}"
+
+
 def test_help_tells_all(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["serve", "--help"])
@@ -75,7 +82,7 @@ def test_serve_status_stop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGTERM])
 def test_in_the_foreground(tmp_path: Path, with_signal: int) -> None:
-    command = [sys.executable, "-m", "supabase_nb.cli", "serve", "--foreground", "--state", str(tmp_path)]
+    command = [sys.executable, "-m", "supabase_nb", "serve", "--foreground", "--state", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
