@@ -194,8 +194,13 @@ class CellRedaction:
             clean: Callable[[str], str] = (
                 redaction.scrub if kind == "execute_input" else redaction.mask_colored
             )
-            kept = content.get("user_expressions")
-            return {**_mask_nested(content, clean), **({} if kept is None else {"user_expressions": kept})}
+            masked = _mask_nested(content, clean)
+            if "user_expressions" in content:
+                masked["user_expressions"] = content["user_expressions"]
+            for place, item in enumerate(content.get("payload") or ()):
+                if item.get("source") == "set_next_input":  # code to run, as from %load
+                    masked["payload"][place] = item
+            return masked
         return content
 
     def _mask_output(self, text: str) -> str:
