@@ -142,6 +142,11 @@ def check_header(name: object, value: Secret) -> None:
         raise AuthError(f"The value of the header {name} is not valid. Use a string of ASCII characters.")
 
 
+def strip_quotes(text: str) -> str:
+    """A copied URL or key without the spaces and quotation marks around it."""
+    return text.strip().strip("\"'").strip()
+
+
 def normalize_project_url(url: str) -> str:
     """The project's URL, also from a dashboard page, ``…/rest/v1`` or a bare host.
 
@@ -149,7 +154,7 @@ def normalize_project_url(url: str) -> str:
         AuthError: It can't be parsed, or is a dashboard page without a project
             (``invalid_url``).
     """
-    text = url.strip() if isinstance(url, str) else ""
+    text = strip_quotes(url) if isinstance(url, str) else ""
     if _PROJECT_HOST.fullmatch(text.rstrip("/")):
         return f"https://{text.rstrip('/')}"
     try:

@@ -157,7 +157,3 @@ def _status(arguments: argparse.Namespace) -> int:
         return 3
     _show(server)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -203,13 +203,13 @@ def text_claim(claims: Mapping[str, Any] | None, name: str) -> str | None:
 def _v2_bytes(refresh_token: Secret) -> bytes | None:
     """The bytes of a version 2 refresh token: zero, 16 bytes of session id, counter, signature, checksum."""
     text = refresh_token.reveal()
-    if len(text) < 40 or not is_opaque(refresh_token):
+    if not token_shapes.V2.fullmatch(text):
         return None
     try:
         data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (ValueError, binascii.Error):
         return None
-    return data if len(data) > 17 and data[0] == 0 else None
+    return data if data[-4:] == hashlib.sha256(data[:-4]).digest()[:4] else None
 
 
 def session_id_of(refresh_token: Secret) -> str | None:

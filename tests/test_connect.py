@@ -9,7 +9,7 @@ from pathlib import Path
 import made
 import pytest
 
-from supabase_nb import AuthError
+from supabase_nb import AuthError, MemoryStorage, create_client
 from supabase_nb.client.project_lookup import KEY_VARIABLES, resolve_project
 
 ARGUMENT, ENVIRONMENT, FILE = (f"https://{name}.supabase.co" for name in ("argument", "environment", "file"))
@@ -99,6 +99,19 @@ def test_quotes_that_docker_keeps_in_the_environment(tmp_path: Path, quoted: str
     assert (project.url, project.key) == (FILE, "anon-key")
     with pytest.raises(AuthError, match="No key"):
         resolve_project(environ=environ | {"SUPABASE_KEY": '""'}, folder=tmp_path)
+
+
+@pytest.mark.parametrize("quoted", ['"{}"', "'{}'", ' "{}" ', '" {} "\n'])
+def test_quotes_copied_with_a_url_or_key(quoted: str) -> None:
+    url, key = quoted.format(FILE), quoted.format("sb_publishable_x")
+    project = resolve_project(url, key, environ={})
+    assert (project.url, project.key) == (FILE, "sb_publishable_x")
+    with create_client(url, key, storage=MemoryStorage()) as client:
+        assert (client.url, client.key) == (FILE, "sb_publishable_x")
+    for make in (resolve_project, create_client):
+        with pytest.raises(AuthError) as caught:
+            make(FILE, quoted.format("sb_secret_abcdefghijklmnop"))
+        assert caught.value.code == "secret_key"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows doesn't delete the working directory")

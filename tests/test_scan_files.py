@@ -188,6 +188,19 @@ def test_a_fixed_file_keeps_its_mode_and_was_never_open_to_more(scan, tmp_path):
         path.chmod(0o600)
 
 
+def test_a_file_with_several_names_is_fixed_under_all_of_them(scan, tmp_path):  # noqa: F811
+    (tmp_path / "project").mkdir()
+    names = [tmp_path / "project" / "a.py", tmp_path / "project" / "b.py", tmp_path / "copy.py"]
+    names[0].write_text(f"'{SECRET_KEY}'\n" + "x = 1\n" * 3)
+    for name in names[1:]:
+        name.hardlink_to(names[0])
+    assert scan("--fix", tmp_path / "project")[0] == 1
+    assert {name.read_text() for name in names} == {"'removed-secret-key'\n" + "x = 1\n" * 3}
+    assert {name.stat().st_nlink for name in names} == {3}
+    [backup] = backups(tmp_path)
+    assert SECRET_KEY in backup.read_text()
+
+
 @pytest.mark.parametrize("name", ["--fix", "--strict", "-h"])
 def test_the_hook_never_mistakes_a_file_for_an_option(tmp_path, monkeypatch, name):
     import yaml

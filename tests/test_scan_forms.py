@@ -120,6 +120,20 @@ def test_utf_16_of_other_scripts(scan, tmp_path):  # noqa: F811
     assert path.read_bytes()[2:].decode("utf-16-le") == before.format("removed-refresh-token")
 
 
+@pytest.mark.parametrize("encoding", ["utf-32", "utf-32-le", "utf-32-be"])
+def test_four_bytes_per_character(scan, tmp_path, encoding):  # noqa: F811
+    """numpy saves strings like this."""
+    path = tmp_path / "tokens.npy"
+    path.write_bytes(b"\x93NUMPY\x01\0 \n" + f"{ACCESS}\0\0{V2}\0\0é".encode(encoding))
+    before = path.read_bytes()
+    code, said = scan("--fix", path)
+    assert code == 1
+    assert "access token" in said
+    assert "refresh token" in said
+    assert "not fixed: a binary file" in said
+    assert path.read_bytes() == before
+
+
 def test_a_page_of_nbconvert(scan, tmp_path):  # noqa: F811
     import nbformat
     from nbconvert import HTMLExporter

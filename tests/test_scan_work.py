@@ -41,6 +41,7 @@ HOSTILE = {
     "colours": "\x1b[0;",
     "zeros": "\0",
     "UTF-16": "a\0",
+    "UTF-32": "a\0\0\0",
     "base64": "QUJD",
     "base64-": "base64-",
     "words": "A" * 60 + " ",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 from .. import _http, log_redaction
 from .._background import IN_BROWSER
 from .._connection_pool import Pool
-from .._credential_checks import normalize_project_url
+from .._credential_checks import normalize_project_url, strip_quotes
 from .._urls import check_url
 from ..auth import AuthClient
 from ..errors import AuthError, client_closed
@@ -91,7 +91,7 @@ class Client:
             raise AuthError("The project's key is missing. Pass it as a string.", code="no_key")
         hidden = {name: Secret(value) for name, value in (headers or {}).items()}
         headers = None  # this frame can appear in a traceback with local variables
-        self._key, key = Secret(Secret(key).reveal().strip()), ""
+        self._key, key = Secret(strip_quotes(Secret(key).reveal())), ""
         url = normalize_project_url(url)
         check_key(self._key, url, allow_secret_key=allow_secret_key)
         self.url = check_url(url, allow_http=options.get("allow_http", False))

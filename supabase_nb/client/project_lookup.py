@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from .. import tokens
-from .._credential_checks import normalize_project_url, refuse_token_for_key
+from .._credential_checks import normalize_project_url, refuse_token_for_key, strip_quotes
 from .._urls import check_url
 from ..errors import AuthError
 from ..tokens import Secret
@@ -166,12 +166,11 @@ def _first_value(
     given: str | None, names: tuple[str, ...], sources: list[tuple[str, Mapping[str, str]]]
 ) -> tuple[str, str]:
     """The first value, and where it was found."""
-    if given and given.strip():
-        return given.strip(), "argument"
+    if value := strip_quotes(given or ""):
+        return value, "argument"
     for where, values in sources:
         for name in names:
             # `docker run --env-file` keeps quotes.
-            value = (values.get(name) or "").strip().strip("\"'").strip()
-            if value:
+            if value := strip_quotes(values.get(name) or ""):
                 return value, f"{name}{where}"
     return "", "nowhere"

@@ -8,6 +8,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from jwt.exceptions import InvalidKeyError
 
 _ALGORITHMS: dict[str, Any] = {
     "ES256": ECAlgorithm(ECAlgorithm.SHA256),
@@ -27,8 +28,15 @@ def new_jwk(algorithm: str) -> dict[str, Any]:
 
 
 def load(jwk: Mapping[str, Any]) -> Any:
-    """Load a private key."""
-    return _ALGORITHMS[jwk["alg"]].from_jwk(dict(jwk))
+    """Load a private key.
+
+    Raises:
+        ValueError: It isn't one.
+    """
+    try:
+        return _ALGORITHMS[jwk["alg"]].from_jwk(dict(jwk))
+    except InvalidKeyError as error:
+        raise ValueError(str(error)) from None
 
 
 def sign(algorithm: str, key: Any, message: bytes) -> bytes:

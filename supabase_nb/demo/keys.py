@@ -16,6 +16,7 @@ from typing import Any
 
 from .. import private_files
 from .._background import IN_BROWSER
+from .server_handle import DemoServerError
 
 _BAD_SIGNATURE = {
     "HS256": "signature is invalid",
@@ -76,27 +77,40 @@ class Keys:
 
     def __init__(self, path: Path, *, algorithm: str = "ES256", jwt_secret: str | None = None) -> None:
         self._path = path
-        try:
-            self._data: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        except FileNotFoundError:
-            self._data = {
-                "anon_key": f"sb_publishable_{secrets.token_urlsafe(16)}_demo",
-                "service_key": f"sb_secret_{secrets.token_urlsafe(24)}_demo",
-                "jwt_secret": secrets.token_urlsafe(32),
-                "port": 0,
-                "keys": [],
-            }
+        self._data: dict[str, Any] = {
+            "anon_key": f"sb_publishable_{secrets.token_urlsafe(16)}_demo",
+            "service_key": f"sb_secret_{secrets.token_urlsafe(24)}_demo",
+            "jwt_secret": secrets.token_urlsafe(32),
+            "port": 0,
+            "keys": [],
+        }
+        self._read()
         if jwt_secret is not None:
-            self._data["jwt_secret"] = jwt_secret
-        self.anon_key: str = self._data["anon_key"]
-        self.service_key: str = self._data["service_key"]
-        self.jwt_secret: str = self._data["jwt_secret"]
-        self.port: int = self._data["port"]
+            self.jwt_secret = self._data["jwt_secret"] = jwt_secret
         self.algorithm = algorithm
         current = self._current()
         if algorithm != "HS256" and (current is None or current["jwk"]["alg"] != algorithm):
             self._promote(_new_key(algorithm, "current"))
-        self._load()
+            self._load()
+
+    def _read(self) -> None:
+        is_damaged = False
+        try:
+            if self._path.exists():
+                self._data = json.loads(self._path.read_text("utf-8"))
+            self.anon_key: str = self._data["anon_key"]
+            self.service_key: str = self._data["service_key"]
+            self.jwt_secret = self._data["jwt_secret"]
+            self.port: int = self._data["port"]
+            self._load()
+            self._current()
+        except (ValueError, LookupError, TypeError, AttributeError):
+            is_damaged = True
+        if is_damaged:
+            raise DemoServerError(
+                f"{self._path} is damaged. Restore it, or move it away to start with new keys. The users "
+                "stay, but have to sign in again."
+            )
 
     def save(self, *, port: int) -> None:
         """Write the file atomically, with mode 0600."""

@@ -111,7 +111,7 @@ def _start(folder: Path, options: Options, timeout: float) -> DemoServer:
     command = [
         sys.executable,
         "-m",
-        "supabase_nb.cli",
+        "supabase_nb",
         "serve",
         "--foreground",
         "--announce",
@@ -147,7 +147,8 @@ def _start(folder: Path, options: Options, timeout: float) -> DemoServer:
             return server
     process.kill()
     tail = (folder / LOG_FILE).read_text("utf-8", "replace").strip().splitlines()[-1:]
-    raise DemoServerError(f"the demo server didn't start: {' '.join(tail) or 'no response in time'}")
+    reason = " ".join(tail).removeprefix("supabase-nb: ")
+    raise DemoServerError(f"the demo server didn't start: {reason or 'no response in time'}")
 
 
 def stop_server(state_dir: Path | None = None) -> bool:

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import socket
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -143,7 +144,7 @@ def serve(options: Options, state_dir: Path, ready: Callable[[DemoServer, Callab
         ready: Called when the server listens, with the server and a function that stops it.
 
     Raises:
-        DemoServerError: Another server uses the folder, or the port is in use.
+        DemoServerError: Another server uses the folder, a file in it is damaged, or the port is in use.
     """
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     if all(name.startswith(_FILES) for name in os.listdir(state_dir)):
@@ -158,7 +159,7 @@ def serve(options: Options, state_dir: Path, ready: Callable[[DemoServer, Callab
         ) from None
     with contextlib.ExitStack() as stack:
         stack.callback(lock.release)
-        project = Project(options, state_dir)
+        project = _open(options, state_dir)
         stack.callback(project.close)
         listener = stack.enter_context(listen(options, project.keys.port))
         port = listener.getsockname()[1]
@@ -184,3 +185,13 @@ def serve(options: Options, state_dir: Path, ready: Callable[[DemoServer, Callab
 
         uvicorn_server = Server(project, announce, lambda: state_file.unlink(missing_ok=True))
         uvicorn_server.run(sockets=[listener])
+
+
+def _open(options: Options, state_dir: Path) -> Project:
+    try:
+        return Project(options, state_dir)
+    except sqlite3.DatabaseError as error:
+        raise DemoServerError(
+            f"{state_dir / 'demo.sqlite'} can't be used: {error}. Restore it, or move it away to start with "
+            "new users."
+        ) from None

@@ -66,7 +66,7 @@ class CellRedaction:
         self._wrap(history, "store_inputs", self._store_inputs)
         self._wrap(history, "store_output", self._store_output)
         self._wrap(shell.compile, "cache", self._cache)
-        self._wrap(shell.logger, "log", self._log)
+        self._wrap(shell.logger, "log_write", self._log_write)
         self._wrap(shell, "_showtraceback", self._show_traceback)
         for event, hook in (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell)):
             shell.events.register(event, hook)
@@ -165,8 +165,8 @@ class CellRedaction:
             linecache.cache[name] = (size, modified, [redaction.mask(line) for line in lines], full)
         return name
 
-    def _log(self, original: Any, line_mod: str, line_ori: str) -> None:
-        original(redaction.mask(line_mod), redaction.mask(line_ori))
+    def _log_write(self, original: Any, data: str, *args: Any, **more: Any) -> None:
+        original(redaction.mask(data), *args, **more)
 
     def _show_traceback(self, original: Any, kind: Any, value: Any, lines: list[str]) -> None:
         original(kind, value, [redaction.mask_colored(line) for line in lines])
@@ -194,8 +194,13 @@ class CellRedaction:
             clean: Callable[[str], str] = (
                 redaction.scrub if kind == "execute_input" else redaction.mask_colored
             )
-            kept = content.get("user_expressions")
-            return {**_mask_nested(content, clean), **({} if kept is None else {"user_expressions": kept})}
+            masked = _mask_nested(content, clean)
+            if "user_expressions" in content:
+                masked["user_expressions"] = content["user_expressions"]
+            for place, item in enumerate(content.get("payload") or ()):
+                if item.get("source") == "set_next_input":  # code to run, as from %load
+                    masked["payload"][place] = item
+            return masked
         return content
 
     def _mask_output(self, text: str) -> str:

@@ -14,17 +14,17 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from .. import redaction
+from ..token_search import looks_like_refresh_token
 from ..tokens import (
     Secret,
     clean,
-    is_jwt,
     is_opaque,
     is_refresh_token,
     key_name,
     read_claims,
     signature_is_whole,
 )
-from .paste_findings import NEITHER, TWO_SESSIONS, Findings, is_access_token, to_token
+from .paste_findings import NEITHER, TWO_SESSIONS, Findings, Pair, is_access_token, to_token
 
 _MAX_WORDS = 200
 _MAX_JWT = 16 * 1024
@@ -40,7 +40,7 @@ _OBJECT = re.compile(r"\"?\{\s{0,40}[\"}]")
 _PART = re.compile(r"(.+)\.(\d{1,2})")
 _ROW, _BARE = re.compile(r"[^\t\r\n]*"), re.compile(r"[\"']?([^\s;,\"'\\^]*)")
 _LABELED = re.compile(
-    r"""(?<![A-Za-z0-9_-]) (?:\w{0,40}supabase_|(?:sb|user|session)_)? (access|refresh)[_ -]?token
+    r"""(?<![A-Za-z0-9_-]) (?:\w{0,40}supabase_|(?:sb|user|session)[_-])? (access|refresh)[_ -]?token
         \\?["'`]? \s{0,8} [:=] \s{0,8} (?:b(?=["']))?(\\?["'`]|) ([A-Za-z0-9_.-]+) (?![A-Za-z0-9_.+/~%])\2""",
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
@@ -171,7 +171,7 @@ def _search(found: Findings, value: Any, depth: int) -> None:
     elif isinstance(value, (list, tuple)):
         texts = [item for item in value[:2] if isinstance(item, str)]
         # The oldest clients stored a list: access token, refresh token.
-        if len(texts) == 2 and is_jwt(to_token(texts[0])):
+        if len(texts) == 2 and is_access_token(to_token(texts[0])):
             _add_session(found, *texts)
             return
         for item in value:
@@ -379,6 +379,8 @@ def _read_words(found: Findings, text: str) -> None:
             "The access token is incomplete: it has three parts, separated by dots. "
             "Copy the whole token again."
         )
+    elif pair := _among_words(text, access):
+        found.sessions.add(pair)
     elif len(tokens) == 1:
         found.access += access
         found.alone += len(access)
@@ -394,6 +396,21 @@ def _read_words(found: Findings, text: str) -> None:
         found.problems.append(NEITHER)
     else:
         found.access += access
+
+
+def _among_words(text: str, access: list[Secret]) -> Pair | None:
+    """The two tokens in a text with other words, if no other word looks like one.
+
+    A request or a provider's response can contain ids that look like a refresh token.
+    """
+    if "://" in text or "provider" in text.lower():
+        return None
+    words = [word.strip(".") for word in _TOKEN.findall(text)]
+    access = access or [Secret(word) for word in words if is_access_token(Secret(word))]
+    refresh = [Secret(word) for word in words if looks_like_refresh_token(word)]
+    if len(access) != 1 or len(refresh) != 1 or key_name(access[0]):
+        return None
+    return access[0], refresh[0]
 
 
 def _rejoined(words: list[str]) -> list[str]:

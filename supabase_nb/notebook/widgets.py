@@ -131,6 +131,11 @@ class Display(BaseWidget):
             for listener in list(form_listeners):
                 listener()
 
+    def __repr__(self) -> str:
+        # Also shown in a box's text, which is all that is left of it without its kernel.
+        auth = self._auth()
+        return f"Display({self._kind!r}, closed)" if auth is None else fallback.plain(describe(auth))
+
     def _ipython_display_(self, **_: object) -> None:
         self.show(open_form=self._kind == "token_entry")
 

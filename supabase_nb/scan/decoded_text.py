@@ -10,7 +10,10 @@ from itertools import chain
 
 # Maximum number of encodings: JSON in a URL in HTML in JSON is four.
 _DEEPEST = 6
-_UTF16 = re.compile(r"(?:[\x01-\xff]\0){4,}|(?:\0[\x01-\xff]){4,}")
+# Characters of two or four bytes. numpy's arrays of strings have four.
+_WIDE = re.compile(
+    r"(?P<four>(?:[\x01-\xff]\0{3}){4,}|(?:\0{3}[\x01-\xff]){4,})|(?:[\x01-\xff]\0){4,}|(?:\0[\x01-\xff]){4,}"
+)
 # Each alternative starts in one place only and has a short lookahead, so that this takes linear time.
 _ENCODED = re.compile(
     r"""
@@ -81,7 +84,7 @@ def views(view: View) -> Iterator[View]:
     if "\0" in view.text:
         # First, because it hides everything else.
         yield view
-        view = _undone_utf16(view)
+        view = _undone_wide(view)
     for _ in range(_DEEPEST):
         yield view
         undone = _undone(view)
@@ -102,11 +105,11 @@ def json_lines(text: str, start: int, end: int, into: View) -> None:
     into.add(text[at : max(at, end)], at)
 
 
-def _undone_utf16(view: View) -> View:
+def _undone_wide(view: View) -> View:
     text, at, result = view.text, 0, View(view)
-    for match in _UTF16.finditer(text):
+    for match in _WIDE.finditer(text):
         result.add(text[at : match.start()], at)
-        result.add(match[0].replace("\0", ""), match.start(), 2)
+        result.add(match[0].replace("\0", ""), match.start(), 4 if match["four"] else 2)
         at = match.end()
     result.add(text[at:], at)
     return result.done()

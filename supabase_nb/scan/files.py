@@ -113,6 +113,8 @@ def fix(path: Path, folder: Path, *, strict: bool = False, known: Set[Secret] = 
     if path.name.startswith(_KEPT):
         raise CannotFix("this file is meant to contain secrets; don't share it")
     looked = look(path, strict=strict, known=known)
+    if not looked.hits:
+        return  # a name of a file that was fixed under another name
     known = known | looked.recurring
     try:
         if _head(path).startswith(sqlite.MAGIC):
@@ -149,7 +151,14 @@ def _fix_text(path: Path, folder: Path, strict: bool, known: Set[Secret]) -> Non
     with os.fdopen(fd, "wb") as copy:
         copy.write(text.encode("latin-1"))
     target = path.resolve()
-    private_files.replace(target, fixed.encode("latin-1"), mode=stat.S_IMODE(target.stat().st_mode))
+    status = target.stat()
+    if status.st_nlink > 1:
+        # The file has other names, which a new file would not replace.
+        with target.open("r+b") as file:
+            file.write(fixed.encode("latin-1"))
+            file.truncate()
+    else:
+        private_files.replace(target, fixed.encode("latin-1"), mode=stat.S_IMODE(status.st_mode))
 
 
 def _fix_sqlite(path: Path, folder: Path, strict: bool, known: Set[Secret]) -> None:

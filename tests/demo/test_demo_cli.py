@@ -80,7 +80,7 @@ def test_serve_status_stop(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGTERM])
 def test_in_the_foreground(tmp_path: Path, with_signal: int) -> None:
-    command = [sys.executable, "-m", "supabase_nb.cli", "serve", "--foreground", "--state", str(tmp_path)]
+    command = [sys.executable, "-m", "supabase_nb", "serve", "--foreground", "--state", str(tmp_path)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

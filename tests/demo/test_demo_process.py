@@ -124,6 +124,23 @@ def test_an_unusable_folder_is_reported(tmp_path: Path) -> None:
         ensure_server(tmp_path / "file")
 
 
+@pytest.mark.parametrize("name", ["keys.json", "demo.sqlite"])
+@pytest.mark.parametrize("contents", [b"\xff\0damaged", b"[1]", b'{"anon_key": "a"}', b"{}", b"half"])
+def test_a_damaged_file_is_named_and_kept(tmp_path: Path, name: str, contents: bytes) -> None:
+    with running_server(tmp_path) as server:
+        server.sign_in("ada@example.com")
+    path = tmp_path / name
+    path.write_bytes(contents if contents != b"half" else path.read_bytes()[: path.stat().st_size // 2])
+    before = path.read_bytes()
+    with pytest.raises(DemoServerError, match=f"{path} .*Restore it, or move it away") as caught:
+        ensure_server(tmp_path)
+    assert "supabase-nb:" not in str(caught.value)
+    assert path.read_bytes() == before
+    path.rename(tmp_path / "elsewhere")
+    with running_server(tmp_path) as server:
+        server.sign_in("ada@example.com")
+
+
 @pytest.mark.parametrize("named", ["state", "./a/../state", "~/state"])
 def test_a_relative_folder_is_found_from_everywhere(
     named: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

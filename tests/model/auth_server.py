@@ -182,7 +182,8 @@ class AuthServer:
         while counter > 0x7F:
             varint, counter = varint + bytes([counter & 0x7F | 0x80]), counter >> 7
         data = b"\0" + uuid.UUID(session.id).bytes + varint + bytes([counter])
-        data += hashlib.sha256(data).digest()[:20]  # where the signature and the check sum are
+        data += hashlib.sha256(data).digest()[:16]  # in place of the signature
+        data += hashlib.sha256(data).digest()[:4]
         return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
     def _pair(self, session: Session, refresh_token: str) -> dict[str, Any]:

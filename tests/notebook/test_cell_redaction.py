@@ -283,7 +283,7 @@ def test_a_secret_key_gets_its_own_advice(connected):
     assert "supabase-nb" not in connected.run(cell).text, "said once"
 
 
-def test_a_log_of_the_inputs(connected, tmp_path):
+def test_a_log_of_inputs_and_outputs(connected, tmp_path):
     """What was written before the value was known is masked in place."""
     log = tmp_path / "log.py"
     connected.run(f"%logstart -o -r -t {log}")
@@ -292,6 +292,7 @@ def test_a_log_of_the_inputs(connected, tmp_path):
     before = log.stat().st_size
     connected.run("%supabase_set_session zq xv")
     connected.run(f"w = '{RT}'")
+    connected.run("(zq, xv)")
     connected.run("%logstop")
     text = log.read_text()
     assert AT not in text

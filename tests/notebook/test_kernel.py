@@ -158,6 +158,17 @@ def test_a_literal_is_not_echoed(kernel: Kernel, server: DemoServer, cell: str) 
     assert rt not in kernel.value("In") + kernel.value("[v for n, v in globals().items() if n[:2] == '_i']")
 
 
+def test_code_that_a_magic_puts_into_a_cell_is_whole(kernel: Kernel, tmp_path: Path) -> None:
+    """The cell is run next, so it must contain what the file contains."""
+    code = f"at = '{make_jwt()}'\nkey = 'sb_secret_abcdefghijklmnop1234'\n"
+    (tmp_path / "settings.py").write_text(code)
+    kernel.run("%load_ext supabase_nb")
+    (payload,) = kernel.run(f"%load {tmp_path / 'settings.py'}")["payload"]
+    assert payload["text"].endswith(code)
+    (shown,) = kernel.run(f"%pycat {tmp_path / 'settings.py'}")["payload"]
+    assert "sb_secret_" not in str(shown)
+
+
 SHOWN = """
 from collections import namedtuple
 from IPython.display import JSON

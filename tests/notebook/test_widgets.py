@@ -140,6 +140,16 @@ def test_in_a_layout(auth: FakeAuth) -> None:
     box.close()
 
 
+def test_the_text_says_the_state(auth: FakeAuth) -> None:
+    """Of a layout, nbconvert without widget state shows only this."""
+    client = Client(enact(auth, "active"))
+    assert repr(client.panel) == str(client.panel) == fallback.plain(describe(auth))
+    assert "ada@example.com" not in repr(client.panel)
+    box = ipywidgets.VBox([client.badge])
+    assert "Active" in repr(box)
+    box.close()
+
+
 def test_a_display_whose_line_was_closed_is_made_anew(auth: FakeAuth) -> None:
     """marimo closes the line of a widget when the cell that made it runs again."""
     first = display_of(auth, "badge")

@@ -251,5 +251,5 @@ ENTRIES: dict[str, Callable[[str, str], tuple[str, str]]] = {
     "a stored session": lambda at, rt: (json.dumps({"access_token": at, "refresh_token": rt}), ""),
     "an address": lambda at, rt: (f"http://localhost:3000/#access_token={at}&refresh_token={rt}&type=x", ""),
     "both in one": lambda at, rt: (f"{at}\n{rt}", ""),
-    "nonsense around": lambda at, rt: (f"my tokens: {at} and <b>{rt}</b>", rt),
+    "nonsense around": lambda at, rt: (f"my tokens: {at} and <b>{rt}</b> of https://x.co", rt),
 }
