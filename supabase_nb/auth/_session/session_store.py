@@ -375,9 +375,9 @@ class SessionStore:
         unused = [known for known in index if not self._names_of(known, index)]
         unused.sort(key=lambda known: index[known].last_used, reverse=True)
         now = self.clock.now()
-        for ended in (False, True):
-            same = [known for known in unused if index[known].ended is ended]
-            for place, known in enumerate(same):
+        ended = [known for known in unused if index[known].ended]
+        for group in ([known for known in unused if not index[known].ended], ended):
+            for place, known in enumerate(group):
                 if place >= _MAX_UNUSED or now - index[known].last_used > _MAX_UNUSED_AGE:
                     with suppress(AuthStorageError):
                         self._remove(self._key_of(known))
