@@ -170,7 +170,7 @@ def environment() -> dict[str, str]:
 @pytest.mark.parametrize("no_color", [False, True])
 def test_terminal_ipython_shows_one_colored_line(no_color: bool) -> None:
     command = [sys.executable, "-m", "IPython", "--simple-prompt", "--no-banner", "--no-confirm-exit"]
-    code = SETUP + 'get_ipython().run_cell("supabase")\nget_ipython().run_cell("supabase.badge")\n'
+    code = SETUP + 'get_ipython().run_cell("supabase")\n_ = get_ipython().run_cell("supabase.badge")\n'
     env = environment() | ({"NO_COLOR": "1"} if no_color else {})
     env.pop("NO_COLOR", None) if not no_color else None
     ours, its = pty.openpty()
