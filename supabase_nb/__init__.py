@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from .auth import AuthClient
     from .client import Client, create_client
+    from .client._frames.truncation_warning import DataWarning
     from .client.client_options import ClientOptions
-    from .client.frames.truncation_warning import DataWarning
     from .client.session_auth import SessionAuth
     from .errors import (
         AuthApiError,
@@ -89,7 +89,7 @@ _MODULES = {
         "UserResponse",
     ),
     "client.session_auth": ("SessionAuth",),
-    "client.frames.truncation_warning": ("DataWarning",),
+    "client._frames.truncation_warning": ("DataWarning",),
     "storage": ("FileStorage", "KeyringStorage", "MemoryStorage", "SessionStorage"),
 }
 
@@ -152,13 +152,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Called by ``%load_ext supabase_nb``."""
-    from .notebook.magics import load
+    from .notebook._magics.magics import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Called by ``%unload_ext supabase_nb``."""
-    from .notebook.magics import unload
+    from .notebook._magics.magics import unload
 
     unload(shell)

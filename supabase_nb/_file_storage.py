@@ -16,9 +16,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from ._background import IN_BROWSER
+from ._runtime.environment import IN_BROWSER
+from ._secrets.tokens import Secret
 from .errors import AuthStorageError
-from .tokens import Secret
 
 logger = logging.getLogger("supabase_nb")
 

@@ -11,11 +11,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ._secrets.redaction import redact
 from ._version import __version__
-from .demo.options import SECRET_VARIABLE, STATE_VARIABLE, Options, absolute_state_dir, default_state_dir
-from .demo.process import check_installed, ensure_server, find_server, stop_server
+from .demo._project.options import (
+    SECRET_VARIABLE,
+    STATE_VARIABLE,
+    Options,
+    absolute_state_dir,
+    default_state_dir,
+)
 from .demo.server_handle import DemoServer, DemoServerError
-from .redaction import redact
+from .demo.server_process import check_installed, ensure_server, find_server, stop_server
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,8 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         _add_state(command)
         command.set_defaults(run=run)
-    if importlib.util.find_spec("supabase_nb.scan") is not None:
-        importlib.import_module("supabase_nb.scan").add_parser(commands)
+    if importlib.util.find_spec("supabase_nb._scan") is not None:
+        importlib.import_module("supabase_nb._scan").add_parser(commands)
     return parser
 
 
@@ -116,7 +122,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         return 0
     import logging
 
-    from .demo.run import serve
+    from .demo._server.run import serve
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     serve(Options(**given), absolute_state_dir(arguments.state), _announce if arguments.announce else _shown)

@@ -1,5 +1,5 @@
-"""The session on a Dask cluster: `share` (see `client/dask.py`)."""
+"""The session on a Dask cluster: `share` (see `client/_dask.py`)."""
 
-from .client.dask import share
+from .client._dask import share
 
 __all__ = ["share"]

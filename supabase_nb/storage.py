@@ -10,13 +10,12 @@ from inspect import iscoroutinefunction
 from typing import Any, Protocol, TypeVar, runtime_checkable
 from urllib.parse import urlsplit
 
-from ._background import IN_BROWSER
 from ._file_storage import LOCK_TIMEOUT, FileStorage, data_folder
-from ._fork import renew_after_fork
-from ._urls import is_this_machine
-from .binder import on_binder
+from ._network.urls import is_this_machine
+from ._runtime.environment import IN_BROWSER, on_binder
+from ._runtime.fork import renew_after_fork
+from ._secrets.tokens import Secret
 from .errors import AuthStorageError
-from .tokens import Secret
 
 __all__ = [
     "LOCK_TIMEOUT",

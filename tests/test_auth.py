@@ -26,7 +26,7 @@ from supabase_nb import (
     FileStorage,
     MemoryStorage,
 )
-from supabase_nb.client.project_lookup import resolve_project
+from supabase_nb.client._project_lookup import resolve_project
 from supabase_nb.demo import DemoServer
 from supabase_nb.storage import storage_key
 

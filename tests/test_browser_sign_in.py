@@ -15,7 +15,7 @@ import made
 import pytest
 
 from supabase_nb import AuthApiError, AuthClient, AuthError, AuthImplicitGrantRedirectError, MemoryStorage
-from supabase_nb.auth.browser_sign_in import BrowserSignIn, begin_with_oauth_server, begin_with_provider
+from supabase_nb.auth._browser_sign_in import BrowserSignIn, begin_with_oauth_server, begin_with_provider
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
 

@@ -28,7 +28,7 @@ from supabase_nb import (
     SessionAuth,
     create_client,
 )
-from supabase_nb._connection_pool import Pool, proxy_of
+from supabase_nb._network.connection_pool import Pool, proxy_of
 from supabase_nb.auth._api.server_clock import Clock
 from supabase_nb.auth._session.state import margin
 from supabase_nb.demo import DemoServer
@@ -208,7 +208,7 @@ def test_a_missing_extra_names_the_line_that_installs_it(
     mocked: Client, monkeypatch: pytest.MonkeyPatch, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.delitem(sys.modules, "supabase_nb.client.realtime", raising=False)
+    monkeypatch.delitem(sys.modules, "supabase_nb.client._realtime", raising=False)
     part = {"supabase_functions": "functions", "storage3": "storage"}.get(package, package)
     with pytest.raises(ImportError, match=r'pip install "supabase-nb\[data\]"'):
         getattr(mocked, part)

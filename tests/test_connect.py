@@ -10,7 +10,7 @@ import made
 import pytest
 
 from supabase_nb import AuthError, MemoryStorage, create_client
-from supabase_nb.client.project_lookup import KEY_VARIABLES, resolve_project
+from supabase_nb.client._project_lookup import KEY_VARIABLES, resolve_project
 
 ARGUMENT, ENVIRONMENT, FILE = (f"https://{name}.supabase.co" for name in ("argument", "environment", "file"))
 

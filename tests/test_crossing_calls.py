@@ -163,7 +163,7 @@ def test_after_ctrl_c_a_refresh_works_at_once(
     assert proxy.count() == 2
     # The first answer arrives late and changes nothing.
     proxy.recover()
-    wait_until(lambda: not auth._manager.runtime._tasks)  # type: ignore[attr-defined]
+    wait_until(lambda: not auth._manager.loop._tasks)  # type: ignore[attr-defined]
     assert auth.get_user().email == "ada@example.com"
     assert auth.session == response.session
     assert auth.last_error is None

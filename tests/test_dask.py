@@ -19,14 +19,14 @@ from supabase_nb import (
     SessionAuth,
     create_client,
 )
-from supabase_nb.auth.token_source import NO_TOKEN
+from supabase_nb._secrets.tokens import Secret
+from supabase_nb.auth._token_source import NO_TOKEN
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
-from supabase_nb.tokens import Secret
 
 distributed = pytest.importorskip("distributed")
 
-from supabase_nb.client.dask import RemoteTokens, _CachedToken, on_worker  # noqa: E402
+from supabase_nb.client._dask import RemoteTokens, _CachedToken, on_worker  # noqa: E402
 from supabase_nb.distributed import share  # noqa: E402
 
 pytestmark = [pytest.mark.timeout(120)]
@@ -200,7 +200,7 @@ def test_an_unknown_session_on_the_scheduler_is_an_error(cluster: Any) -> None:
     auth = SessionAuth._picklable(RemoteTokens(*shared_as), on_worker, shared_as)
 
     def ask_nobody(auth: SessionAuth) -> None:
-        from supabase_nb.client import dask as ours
+        from supabase_nb.client import _dask as ours
 
         ours._TIMEOUT = 0.2
         with httpx.Client(auth=auth) as client:

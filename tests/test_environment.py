@@ -12,7 +12,7 @@ import made
 import pytest
 
 from supabase_nb import AuthClient, Client, MemoryStorage
-from supabase_nb._connection_pool import proxy_of
+from supabase_nb._network.connection_pool import proxy_of
 from supabase_nb.demo import DemoServer
 from supabase_nb.errors import AuthError, AuthRetryableError
 

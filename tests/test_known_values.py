@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from waiting import wait_until
 
-from supabase_nb import log_redaction, redaction
-from supabase_nb.errors import AuthError
-from supabase_nb.redaction import (
+from supabase_nb._scan.detection import find
+from supabase_nb._secrets import log_redaction, redaction
+from supabase_nb._secrets.redaction import (
     MAX_REMEMBERED,
     known_in,
     listen,
@@ -31,9 +31,9 @@ from supabase_nb.redaction import (
     remember_pair,
     scrub,
 )
-from supabase_nb.scan.secret_kinds import find
-from supabase_nb.token_search import shapes
-from supabase_nb.tokens import Secret
+from supabase_nb._secrets.token_search import shapes
+from supabase_nb._secrets.tokens import Secret
+from supabase_nb.errors import AuthError
 
 _RANDOM = random.Random("known values")
 
@@ -232,7 +232,7 @@ def test_a_mask_keeps_the_length_of_any_text(before, after):
 
 def test_it_is_light_to_import():
     code = (
-        "import sys, supabase_nb.redaction; "
+        "import sys, supabase_nb._secrets.redaction; "
         "print(sorted({'IPython', 'anywidget', 'httpx', 'sqlite3'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 import supabase_nb
-from supabase_nb import log_redaction
+from supabase_nb._secrets import log_redaction
 
 ACCESS = jwt.encode({"sub": "planted", "role": "authenticated"}, "0" * 32, algorithm="HS256")
 REFRESH = "vt2ehksbqlrt"

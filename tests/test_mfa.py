@@ -17,9 +17,9 @@ from supabase_nb import (
     AuthSessionMissing,
     FileStorage,
 )
+from supabase_nb._secrets.tokens import Secret
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
-from supabase_nb.tokens import Secret
 
 PASSWORD = "correct horse battery"
 

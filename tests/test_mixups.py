@@ -9,8 +9,8 @@ import made
 import pytest
 
 from supabase_nb import AuthClient, AuthError, Client, MemoryStorage, create_client
-from supabase_nb.client.project_lookup import resolve_project
-from supabase_nb.demo.refresh_tokens import write_v2
+from supabase_nb.client._project_lookup import resolve_project
+from supabase_nb.demo._project.refresh_token_format import write_v2
 
 URL = "https://abcd.supabase.co"
 ANON = made.jwt({"iss": "supabase", "role": "anon", "ref": "abcd"})

@@ -19,6 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supabase_nb import AuthClient, Client, FileStorage, MemoryStorage, Session, errors
+from supabase_nb._secrets.redaction import redact
+from supabase_nb._secrets.tokens import Secret
 from supabase_nb.client.session_auth import SessionAuth
 from supabase_nb.models import (
     AuthChangeEvent,
@@ -28,8 +30,6 @@ from supabase_nb.models import (
     SessionResponse,
     UserResponse,
 )
-from supabase_nb.redaction import redact
-from supabase_nb.tokens import Secret
 
 ACCESS = jwt.encode({"sub": "planted", "role": "authenticated"}, "0" * 32, algorithm="HS256")
 V1 = "vt2ehksbqlrt"

@@ -99,7 +99,7 @@ def test_the_wheel_contains_only_the_package(built: dict[str, Path]) -> None:
         if file.is_file() and "__pycache__" not in file.parts
     }
     assert package == files
-    assert any(name.endswith("static/displays.mjs") for name in package)
+    assert any(name.endswith("static/widgets.mjs") for name in package)
     assert "supabase_nb/py.typed" in package
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
@@ -149,7 +149,7 @@ shell.run_line_magic("supabase_set_session", "at rt")
 client = shell.user_ns["supabase"]
 assert client.auth.user.email == "ada@example.com", client.auth.status
 assert len(client.panel._esm) > 5000 and "sb-badge" in client.panel._css
-assert "sb-snap" in supabase_nb.notebook.fallback.html(supabase_nb.notebook.view.describe(client.auth))
+assert "sb-snap" in supabase_nb.notebook._displays.fallback.html(supabase_nb.notebook._displays.view.describe(client.auth))
 client.close()
 print("all is well")
 """

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supabase_nb.scan import add_parser, find
-from supabase_nb.scan import files as scan_files
-from supabase_nb.scan.secret_kinds import replace
+from supabase_nb._scan import add_parser, find
+from supabase_nb._scan import scanner as scan_files
+from supabase_nb._scan.detection import replace
 
 V2 = "ACJlgyS7J0mni-J7DfPrK9wCjujWOYq62DhrzODmVxXaEzooyQ4"  # tests/wire/rotation-v2-refresh-tokens.json
 V1 = "vt2ehksbqlrt"
@@ -493,7 +493,7 @@ def test_the_same_find_twice_is_one_line(scan, tmp_path):
 
 def test_importing_it_loads_nothing_heavy():
     heavy = {"httpx", "IPython", "anywidget", "traitlets", "platformdirs"}
-    code = f"import sys, supabase_nb.scan; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, supabase_nb._scan; print(sorted({heavy} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
 

@@ -330,7 +330,7 @@ def test_a_file_with_a_remaining_secret_is_not_called_fixed(scan, tmp_path, rest
 
 @pytest.mark.parametrize("rows_before", range(4))
 def test_a_long_history_is_read_in_parts(scan, tmp_path, monkeypatch, rows_before):  # noqa: F811
-    from supabase_nb.scan import sqlite
+    from supabase_nb._scan import sqlite
 
     monkeypatch.setattr(sqlite, "_BATCH", 600)
     path = tmp_path / "history.sqlite"
@@ -346,13 +346,13 @@ def test_a_long_history_is_read_in_parts(scan, tmp_path, monkeypatch, rows_befor
 
 @pytest.mark.parametrize("shift", range(0, 1000, 83))
 def test_a_refresh_token_in_the_next_block(tmp_path, monkeypatch, shift):
-    from supabase_nb.scan import files
+    from supabase_nb._scan import scanner
 
-    monkeypatch.setattr(files, "_BLOCK", 1000)
-    monkeypatch.setattr(files, "LONGEST", 700)
+    monkeypatch.setattr(scanner, "_BLOCK", 1000)
+    monkeypatch.setattr(scanner, "LONGEST", 700)
     path = tmp_path / "log.txt"
     path.write_text(f"{'-' * shift}\n{ACCESS}\n{'-' * 500}\n{V1}\n{'-' * 3000}\n")
-    assert [hit.place for hit in files.scan(path)] == ["line 2", "line 4"]
+    assert [hit.place for hit in scanner.scan(path)] == ["line 2", "line 4"]
 
 
 INNOCENT = [

@@ -5,8 +5,8 @@ import json
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from supabase_nb.scan.command import add_parser
-from supabase_nb.scan.secret_kinds import find, replace
+from supabase_nb._scan.command import add_parser
+from supabase_nb._scan.detection import find, replace
 from tests.test_scan import ACCESS, SECRET_KEY, SERVICE, V1, V2
 
 WORDS = [
@@ -83,7 +83,7 @@ values = st.recursive(
     st.sampled_from(["", "\n", "\r\n\r\n"]),
 )
 def test_a_notebook_changes_at_its_tokens_only(tmp_path_factory, sources, metadata, indent, ascii_only, end):
-    from supabase_nb.scan.files import fix
+    from supabase_nb._scan.scanner import fix
 
     notebook = {
         "metadata": metadata,

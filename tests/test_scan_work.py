@@ -5,20 +5,20 @@ import sys
 
 import pytest
 
-from supabase_nb import token_search, token_shapes
-from supabase_nb.scan import decoded_text, notebooks, removal_check, secret_kinds
-from supabase_nb.scan.secret_kinds import find
-from supabase_nb.tokens import Secret
+from supabase_nb._scan import decoded_text, detection, notebooks, removal_check
+from supabase_nb._scan.detection import find
+from supabase_nb._secrets import token_formats, token_search
+from supabase_nb._secrets.tokens import Secret
 from tests.regex_work import Work
 from tests.test_scan import ACCESS, V1
 
 PATTERNS = {
     f"{module.__name__.rpartition('.')[2]}.{name}": pattern
-    for module in (secret_kinds, token_search, decoded_text, removal_check, notebooks)
+    for module in (detection, token_search, decoded_text, removal_check, notebooks)
     for name, pattern in vars(module).items()
     # These two are only matched directly behind a token.
     if isinstance(pattern, re.Pattern) and name not in ("_BESIDE", "_REST_OF_COOKIE")
-} | {f"token_shapes.{name}": getattr(token_shapes, name) for name in ("KEY", "SESSION_IN_BASE64")}
+} | {f"token_formats.{name}": getattr(token_formats, name) for name in ("KEY", "SESSION_IN_BASE64")}
 HOSTILE = {
     "spaces": " " * 40,
     "lines of eyJ": "eyJ\n",
@@ -103,7 +103,7 @@ def test_calls(hostile):
 
 def test_a_large_image_in_a_notebook(tmp_path):
     """One word of millions of characters. Code that copies it at each character would not finish."""
-    from supabase_nb.scan.files import fix
+    from supabase_nb._scan.scanner import fix
 
     path = tmp_path / "a.ipynb"
     image = "iVBORw0KGgo+" * 400_000
@@ -116,7 +116,7 @@ def test_a_large_image_in_a_notebook(tmp_path):
 
 
 def test_deep_json(tmp_path):
-    from supabase_nb.scan.files import fix, look
+    from supabase_nb._scan.scanner import fix, look
 
     for text in (
         "[" * 100_000,
@@ -131,7 +131,7 @@ def test_deep_json(tmp_path):
 
 
 def test_a_deep_output_goes_as_a_whole(tmp_path):
-    from supabase_nb.scan.files import fix
+    from supabase_nb._scan.scanner import fix
 
     for depth in (300, 700):
         path = tmp_path / "a.ipynb"

@@ -25,7 +25,7 @@ from supabase_nb import (
     SessionAuth,
     create_client,
 )
-from supabase_nb._thread_executor import in_thread
+from supabase_nb._runtime.thread_executor import in_thread
 from supabase_nb.auth.aio import AuthAio
 from supabase_nb.demo import DemoServer
 

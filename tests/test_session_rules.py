@@ -29,11 +29,11 @@ from supabase_nb import (
     FileStorage,
     MemoryStorage,
 )
+from supabase_nb._secrets.tokens import Secret
 from supabase_nb.auth._api.server_clock import Clock
 from supabase_nb.auth._session.stored_session import StoredSession, TokenPair
 from supabase_nb.errors import AuthApiError, AuthInvalidJwt
 from supabase_nb.models import Session
-from supabase_nb.tokens import Secret
 
 URL = "https://abcd.supabase.co/auth/v1"
 USER, TOKEN = "GET /auth/v1/user", "POST /auth/v1/token"

@@ -138,7 +138,7 @@ def test_refused_when_it_is_verified_it_ends(attentive: None, clients: Callable[
 
 
 def test_without_a_refresh_token_the_panel_says_so(clients: Callable[..., AuthClient]) -> None:
-    from supabase_nb.notebook.view import describe
+    from supabase_nb.notebook._displays.view import describe
 
     answers = made.Answers(**{"GET /auth/v1/user": a_user})
     client = clients(answers, MemoryStorage(), ShiftedClock())

@@ -30,13 +30,13 @@ from supabase_nb import (
     FileStorage,
     MemoryStorage,
     create_client,
-    redaction,
 )
+from supabase_nb._secrets import redaction
+from supabase_nb._secrets.tokens import Secret
 from supabase_nb.auth import stop_owner_loop
 from supabase_nb.auth._owner_loop import owner_loop
 from supabase_nb.auth._session.stored_session import TokenPair
 from supabase_nb.demo import DemoServer
-from supabase_nb.tokens import Secret
 
 MakeAuth = Callable[..., AuthClient]
 URL = "https://abcd.supabase.co/auth/v1"

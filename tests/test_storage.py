@@ -25,10 +25,10 @@ import made
 import pytest
 
 from supabase_nb import AuthClient, AuthStorageError, Client, FileStorage, KeyringStorage, MemoryStorage
+from supabase_nb._secrets.tokens import Secret
 from supabase_nb.auth._session.stored_session import StoredSession
 from supabase_nb.demo import DemoServer
 from supabase_nb.storage import SessionStorage, storage_key
-from supabase_nb.tokens import Secret
 
 MakeAuth = Callable[..., AuthClient]
 KEY = "sb-abcd-auth-token"

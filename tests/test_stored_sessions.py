@@ -22,6 +22,7 @@ from supabase_nb import (
     MemoryStorage,
     create_client,
 )
+from supabase_nb._secrets.tokens import Secret
 from supabase_nb.auth._api.endpoints import AuthAPI
 from supabase_nb.auth._api.server_clock import Clock
 from supabase_nb.auth._session.stored_session import StoredSession
@@ -29,7 +30,6 @@ from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
 from supabase_nb.models import Session
 from supabase_nb.storage import storage_key
-from supabase_nb.tokens import Secret
 
 Connect = Callable[..., Client]
 

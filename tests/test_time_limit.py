@@ -15,7 +15,7 @@ from waiting import wait_until
 
 from supabase_nb import AuthClient, AuthRetryableError, MemoryStorage
 from supabase_nb.demo import DemoServer
-from supabase_nb.demo.options import PASSWORD
+from supabase_nb.demo._project.options import PASSWORD
 
 URL = "https://abcd.supabase.co/auth/v1"
 MakeAuth = Callable[..., AuthClient]

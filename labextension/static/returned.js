@@ -1,5 +1,5 @@
 // The page that a sign-in with a provider returns to. It sends its URL to the notebook that is waiting for it.
-// supabase_nb/notebook/static/return_page.mjs receives it. This works even if a page in between has cut this window off
+// supabase_nb/notebook/_displays/static/return_page.mjs receives it. This works even if a page in between has cut this window off
 // from the one that opened it.
 
 (() => {

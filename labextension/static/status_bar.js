@@ -5,7 +5,7 @@
 /** @typedef {{status: string, text: string, details: string}} View */
 
 (() => {
-  // The comm's name and id, as in supabase_nb/notebook/status_bar.py.
+  // The comm's name and id, as in supabase_nb/notebook/_displays/status_bar.py.
   const COMM = "supabase-nb.status-bar";
   /** @type {Record<string, string>} */
   const COLORS = {

@@ -1,12 +1,12 @@
 """A user's session with an auth server.
 
 - `client`: `AuthClient`, its traits and its methods, which these modules define: `session_methods`,
-  `user_methods`; `sign_in`, `providers`, `emails`. `aio`: the same methods as coroutines.
+  `user_methods`; `sign_in`, `providers`, `messages`. `aio`: the same methods as coroutines.
 - `mfa`: second factors.
-- `browser_sign_in`: a sign-in in the user's browser. `pkce`: the verifier of such a sign-in. `_callback_url`:
-  parses the URL that the browser returns to.
+- `_browser_sign_in`: a sign-in in the user's browser. `_pkce`: the verifier of such a sign-in.
+  `_callback_url`: parses the URL that the browser returns to. `_project_settings`: the providers.
 - `_arguments`: parses the methods' arguments.
-- `token_source`: the access token for requests.
+- `_token_source`: the access token for requests.
 - `_session`: the session: its state, storage, refreshes and sign-out.
 - `_api`: the auth server's endpoints, its clock, its public keys.
 - `_owner_loop`: the event loop that runs all sessions, in a thread (`_thread_loop`) or in a browser

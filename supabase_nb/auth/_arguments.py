@@ -10,10 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol, TypedDict
 
-from .. import errors, redaction
+from .. import errors
+from .._secrets import redaction
+from .._secrets.redaction import safe_text
+from .._secrets.tokens import Secret
 from ..models import Session
-from ..redaction import safe_text
-from ..tokens import Secret
 from ._session.stored_session import TokenPair
 
 Scope = Literal["global", "local", "others"]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
 from .. import errors
-from ..redaction import safe_text
-from ..tokens import Secret
+from .._secrets.redaction import safe_text
+from .._secrets.tokens import Secret
 
 # The secrets in such a URL.
 _SECRET_FIELDS = (

@@ -11,15 +11,15 @@ from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
-from .._background import IN_BROWSER
-from .._fork import renew_after_fork
-from ._thread_loop import OwnerLoop
+from .._runtime.environment import IN_BROWSER
+from .._runtime.fork import renew_after_fork
+from ._thread_loop import ThreadLoop
 
 _T = TypeVar("_T")
 
 
-class Runtime(Protocol):
-    """What a session runs on: an event loop, and threads for blocking calls."""
+class OwnerLoop(Protocol):
+    """What sessions run on: an event loop, and threads for blocking calls."""
 
     def create_task(self, coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         """Run a coroutine in its own task. Called on the loop."""
@@ -31,12 +31,12 @@ class Runtime(Protocol):
         """Enter and leave a blocking context manager without blocking the loop."""
 
 
-def _create_loop() -> OwnerLoop:
+def _create_loop() -> ThreadLoop:
     if IN_BROWSER:
         from ._pyodide_loop import PyodideLoop
 
         return PyodideLoop()
-    return OwnerLoop()
+    return ThreadLoop()
 
 
 owner_loop = _create_loop()

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._inline_loop import InlineLoop
+from .._runtime.threadless_loop import ThreadlessLoop
 from ._blocking_call import BlockingCall
-from ._thread_loop import OwnerLoop, called_on_the_loop, log_without_values
+from ._thread_loop import ThreadLoop, called_on_the_loop, log_without_values
 
 if TYPE_CHECKING:
     from ._session.change_queue import ChangeQueue
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-class PyodideLoop(OwnerLoop):
+class PyodideLoop(ThreadLoop):
     """Runs the session's tasks while a call waits for them, and between cells."""
 
     @property
@@ -27,7 +27,7 @@ class PyodideLoop(OwnerLoop):
 
     def _ensure_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            self._loop = InlineLoop(idle=True)
+            self._loop = ThreadlessLoop(idle=True)
             self._loop.set_exception_handler(log_without_values)
         return self._loop
 

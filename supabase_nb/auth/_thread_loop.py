@@ -1,4 +1,4 @@
-"""OwnerLoop: the owner loop in a daemon thread, started by the first call."""
+"""ThreadLoop: the owner loop in a daemon thread, started by the first call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .._thread_executor import daemon_threads, in_thread
+from .._runtime.thread_executor import daemon_threads, in_thread
 from ..errors import AuthError
 from ._blocking_call import LONGEST_WAIT, BlockingCall
 
@@ -24,7 +24,7 @@ logger = logging.getLogger("supabase_nb")
 _T = TypeVar("_T")
 
 
-class OwnerLoop:
+class ThreadLoop:
     """The thread and its loop, started by the first call."""
 
     def __init__(self) -> None:
@@ -157,7 +157,7 @@ class OwnerLoop:
         elif self._loop is not None and self.running:
             self._loop.call_soon_threadsafe(function, *args, context=context)
 
-    # -- on the loop (`Runtime`) --------------------------------------------------------------------------
+    # -- on the loop (`OwnerLoop`) --------------------------------------------------------------------------
 
     def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a coroutine in its own task."""

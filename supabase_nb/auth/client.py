@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 import traitlets
 
 from .. import errors
-from ..log_redaction import log_without_text
+from .._secrets.log_redaction import log_without_text
+from .._secrets.tokens import Secret
 from ..models import (
     STATUSES,
     AuthCallback,
@@ -23,11 +24,10 @@ from ..models import (
 )
 from ..storage import SessionStorage, check_storage, default_storage, older_storage_keys, project_key
 from ..storage import storage_key as key_of
-from ..tokens import Secret
-from . import emails, providers, session_methods, sign_in, user_methods
+from . import messages, providers, session_methods, sign_in, user_methods
 from ._api.endpoints import AuthAPI
-from ._api.limits import CALL_TIMEOUT, in_time
 from ._api.server_clock import Clock, ServerClock
+from ._api.timeouts import CALL_TIMEOUT, in_time
 from ._api.token_verifier import TokenVerifier
 from ._owner_loop import owner_loop
 from ._session.change_queue import Change, run_awaitable
@@ -36,7 +36,7 @@ from ._session.scheduler import scheduler
 from ._thread_loop import running_loop
 
 if TYPE_CHECKING:
-    from .. import _http as httpx
+    from .._network import httpx
     from .aio import AuthAio
     from .mfa import MFA
 
@@ -259,10 +259,10 @@ class AuthClient(traitlets.HasTraits):
     get_user_identities = providers.get_user_identities
     link_identity = providers.link_identity
     unlink_identity = providers.unlink_identity
-    reset_password_for_email = emails.reset_password_for_email
-    reset_password_email = emails.reset_password_for_email
-    resend = emails.resend
-    reauthenticate = emails.reauthenticate
+    reset_password_for_email = messages.reset_password_for_email
+    reset_password_email = messages.reset_password_for_email
+    resend = messages.resend
+    reauthenticate = messages.reauthenticate
 
     @property
     def mfa(self) -> MFA:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from .. import redaction, tokens
-from .._mfa_responses import (
+from .._models.base import optional_text
+from .._models.mfa_responses import (
     AMREntry,
     AuthMFAChallengeResponse,
     AuthMFAEnrollResponse,
@@ -22,9 +22,9 @@ from .._mfa_responses import (
     AuthMFAUnenrollResponse,
     AuthMFAVerifyResponse,
 )
-from .._model_base import optional_text
+from .._secrets import redaction, tokens
+from .._secrets.tokens import Secret
 from ..models import Session
-from ..tokens import Secret
 from ._arguments import Arguments, require
 
 if TYPE_CHECKING:

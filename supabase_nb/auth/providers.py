@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from .. import errors, tokens
-from .._model_base import optional_text
+from .. import errors
+from .._models.base import optional_text
+from .._secrets import tokens
+from .._secrets.tokens import Secret
 from ..models import (
     AuthChangeEvent,
     AuthResponse,
@@ -21,7 +23,6 @@ from ..models import (
     SSOResponse,
     UserIdentity,
 )
-from ..tokens import Secret
 from . import sign_in
 from ._arguments import Arguments, require
 from ._callback_url import callback_error, no_credentials_error, parse_callback

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, overload
 
-from .. import _credential_checks, redaction
-from .._thread_executor import in_thread
+from .._runtime.thread_executor import in_thread
+from .._secrets import credential_checks, redaction
+from .._secrets.tokens import Secret
 from ..models import Session, SessionResponse
-from ..tokens import Secret
 from . import _arguments
 from ._arguments import MISSING, Arguments, Scope, SessionLike, SignOutOptions
 from ._session.stored_session import TokenPair
@@ -74,7 +74,7 @@ def set_session(
     if pair is None:
         raise TypeError(_arguments.PASS_BOTH_TOKENS)
     if in_force is None or pair != in_force.pair:  # otherwise it was checked when it was received
-        _credential_checks.refuse_mixed_up_tokens(pair.access_token, pair.refresh_token, auth.url)
+        credential_checks.refuse_mixed_up_tokens(pair.access_token, pair.refresh_token, auth.url)
     return auth._run(lambda: _set_session(auth, pair))
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .._secrets.tokens import Secret
 from ..models import AuthOtpResponse, AuthResponse, SessionResponse
-from ..tokens import Secret
 from ._arguments import Arguments, require, require_contact
 from ._session import sign_in_requests as requests
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .. import tokens
+from .._secrets import tokens
+from .._secrets.tokens import Secret
 from ..models import ClaimsResponse, SessionResponse, UserResponse
-from ..tokens import Secret
 from ._arguments import Arguments
 from .session_methods import session_response
 

@@ -1,10 +1,11 @@
 """A Supabase project, used as one user.
 
-- `client`: `Client`, with tables, storage, functions and realtime. `project_lookup`: finds its URL and key.
+- `client`: `Client`, with tables, storage, functions and realtime. `_project_lookup`: finds its URL and key.
 - `client_options`: the options of supabase-py's `create_client`.
-- `session_auth`: `SessionAuth`, for other HTTP clients. `request_tokens`: the token that requests carry.
-- `frames`: all rows of a query as a DataFrame. `dask`: the session on a cluster.
-- `redirect_guard`: keeps the token away from other origins. `realtime`: pushes it to channels.
+- `session_auth`: `SessionAuth`, for other HTTP clients. `_bearer_token`: the token that requests carry,
+  and `_request_signing`, which adds it.
+- `_frames`: all rows of a query as a DataFrame. `_dask`: the session on a cluster.
+- `_redirect_guard`: keeps the token away from other origins. `_realtime`: pushes it to channels.
 """
 
 from __future__ import annotations

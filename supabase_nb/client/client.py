@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from .. import _http, log_redaction
-from .._background import IN_BROWSER
-from .._connection_pool import Pool
-from .._credential_checks import normalize_project_url, strip_quotes
-from .._urls import check_url
+from .._network import httpx
+from .._network.connection_pool import Pool
+from .._network.urls import check_url, normalize_project_url, strip_quotes
+from .._runtime.environment import IN_BROWSER
+from .._secrets import log_redaction
+from .._secrets.tokens import Secret
 from ..auth import AuthClient
 from ..errors import AuthError, client_closed
 from ..storage import SessionStorage
-from ..tokens import Secret
-from .frames.schema import Tables
-from .project_lookup import check_key
-from .request_signing import SessionTransport, Signer
-from .request_tokens import SessionTokens
+from ._bearer_token import SessionTokens
+from ._frames.schema import Tables
+from ._project_lookup import check_key
+from ._request_signing import SessionTransport, Signer
 
 if TYPE_CHECKING:
     from postgrest import SyncPostgrestClient, SyncRequestBuilder, SyncRPCFilterRequestBuilder
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from supabase_functions import SyncFunctionsClient
     from typing_extensions import Self
 
+    from ._realtime import SessionRealtime
     from .client_options import ClientOptions
-    from .realtime import SessionRealtime
 
 # Timeouts in seconds: to connect, and for data (postgrest's default).
 _CONNECT_TIMEOUT, _READ_TIMEOUT = 5.0, 120.0
 
 
-class _DataClient(_http.Client):
+class _DataClient(httpx.Client):
     """Sends a client's data requests."""
 
-    def send(self, request: _http.Request, **options: Any) -> _http.Response:
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         """Send a request. On a closed client, the error says what to do next."""
         if self.is_closed:
             raise client_closed()
@@ -83,7 +83,7 @@ class Client:
         auth_url: str | None = None,
         schema: str = "public",
         headers: Mapping[str, str] | None = None,
-        transport: _http.BaseTransport | None = None,
+        transport: httpx.BaseTransport | None = None,
         allow_secret_key: bool = False,
         **options: Any,
     ) -> None:
@@ -109,11 +109,11 @@ class Client:
         self._session_tokens = SessionTokens(self.auth, self._key, [self.url])
         self._tables = Tables(self, self._session_tokens)
         # Redirects don't carry tokens: the transport signs each hop to the project again.
-        self.http: _http.Client = _DataClient(
+        self.http: httpx.Client = _DataClient(
             transport=SessionTransport(Signer(self._session_tokens), transport or Pool()),
             base_url=self.url,
             headers={name: value.reveal() for name, value in hidden.items()},
-            timeout=_http.Timeout(_READ_TIMEOUT, connect=_CONNECT_TIMEOUT),
+            timeout=httpx.Timeout(_READ_TIMEOUT, connect=_CONNECT_TIMEOUT),
             follow_redirects=True,
             event_hooks={"response": [self._tables.row_limit.check]},
         )
@@ -289,7 +289,7 @@ class Client:
             ``supabase.frame(supabase.table("trips").select("day, km"))``
         """
         try:
-            from .frames.frame import frame
+            from ._frames.frame import frame
         except ImportError:
             raise _missing("postgrest") from None
         return frame(self._tables, query, as_, dtype_backend, key, progress)
@@ -325,7 +325,7 @@ class Client:
             )
         if self._realtime is None:
             try:
-                from .realtime import SessionRealtime
+                from ._realtime import SessionRealtime
             except ImportError:
                 raise _missing("realtime") from None
             self._realtime = SessionRealtime(self._session_tokens, self.url)

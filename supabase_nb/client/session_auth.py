@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from .. import _http
-from .._urls import check_url
+from .._network import httpx
+from .._network.urls import check_url
 from ..auth import AuthClient
-from ..auth.token_source import NO_TOKEN
-from .redirect_guard import Origin
-from .request_signing import Signer
-from .request_tokens import SessionTokens, TokenProvider
+from ..auth._token_source import NO_TOKEN
+from ._bearer_token import SessionTokens, TokenProvider
+from ._redirect_guard import Origin
+from ._request_signing import Signer
 
 if TYPE_CHECKING:
     from .client import Client
 
-    class _AuthBase(_http.Auth): ...
+    class _AuthBase(httpx.Auth): ...
 
 else:
-    _AuthBase = type("_AuthBase", _http.auth_classes(), {})
+    _AuthBase = type("_AuthBase", httpx.auth_classes(), {})
 
 
 class SessionAuth(Signer, _AuthBase):

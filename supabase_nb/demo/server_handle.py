@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import private_files
-from .options import PASSWORD
+from .._secrets import private_files
+from ._project.options import PASSWORD
 
 
 class DemoServerError(Exception):

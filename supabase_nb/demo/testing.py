@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .options import Options
+from ._project.options import Options
 from .server_handle import DemoServer
 
 
@@ -25,7 +25,7 @@ def running_server(state_dir: Path | None = None, **options: Any) -> Iterator[De
     Raises:
         TypeError: An unknown option.
     """
-    from .run import serve
+    from ._server.run import serve
 
     chosen = Options(**options)
     said: queue.SimpleQueue[tuple[DemoServer, Callable[[], None]] | BaseException] = queue.SimpleQueue()

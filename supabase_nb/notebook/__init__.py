@@ -1,1 +1,7 @@
-"""The notebook integration: magics, displays, and entering tokens without leaving them in the notebook."""
+"""The notebook integration: magics, displays, and entering tokens without leaving them in the notebook.
+
+- `client`: `NotebookClient`, which displays itself. `text`: the texts of all displays.
+- `_magics`: the magics. `_variables`: the notebook's variables, as their arguments.
+- `_displays`: panel, badge, forms and notices. `_sign_in`: signing in from the panel and the magics.
+- `_paste`: finds tokens in pasted text. `_masking`: masks tokens in cells.
+"""

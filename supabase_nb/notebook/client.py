@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..client import Client
-from .show import show_panel
+from ._displays.show import show_panel
 
 if TYPE_CHECKING:
     from ..auth import AuthClient
-    from .widgets import Display, Kind
+    from ._displays.widgets import Display, Kind
 
 
 class Displays:
@@ -48,7 +48,7 @@ class Displays:
 
     def _display(self, kind: Kind) -> Display:
         # anywidget and ipywidgets are imported for the first display.
-        from .widgets import display_of
+        from ._displays.widgets import display_of
 
         return display_of(self.auth, kind)
 

@@ -9,9 +9,9 @@ import pytest
 from fake_auth import FakeAuth, enact
 from playwright.sync_api import Page, expect
 
-from supabase_nb.notebook.assets import read_esm
+from supabase_nb.notebook._displays.assets import read_esm
+from supabase_nb.notebook._displays.view import describe
 from supabase_nb.notebook.text import WORDS
-from supabase_nb.notebook.view import describe
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=20_000)
@@ -111,7 +111,7 @@ def test_a_page_that_is_none_of_jupyters(page: Page) -> None:
                 widget.render({ model, el: document.getElementById(id) });
             }
         }""",
-        [read_esm("displays.mjs"), WORDS],
+        [read_esm("widgets.mjs"), WORDS],
     )
     view = describe(enact(FakeAuth(), "active"))  # type: ignore[arg-type]
     one, two = page.get_by_text("one"), page.get_by_text("two")

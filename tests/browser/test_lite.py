@@ -167,7 +167,7 @@ def test_a_server_elsewhere(quickstart: Page, requested: list[str]) -> None:
         awaited = (
             "import httpx\n"
             "from supabase_nb import SessionAuth\n"
-            "from supabase_nb.browser import FetchTransport\n"
+            "from supabase_nb.pyodide_transports import FetchTransport\n"
             "async with httpx.AsyncClient(transport=FetchTransport(), auth=SessionAuth(other)) as http:\n"
             f"    print(len((await http.get('{server.url}/rest/v1/trips')).json()), 'rows')"
         )

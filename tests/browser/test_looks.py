@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from supabase_nb.models import STATUSES
-from supabase_nb.notebook.widgets import KINDS
+from supabase_nb.notebook._displays.widgets import KINDS
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=20_000)
@@ -29,7 +29,7 @@ from IPython.display import display
 from fake_auth import FakeAuth, enact
 from supabase_nb.models import Notice
 from supabase_nb.notebook.client import NotebookClient
-from supabase_nb.notebook.widgets import KINDS, display_of
+from supabase_nb.notebook._displays.widgets import KINDS, display_of
 class Client(NotebookClient):
     def __init__(self, auth): self.auth = auth
     def show(self):

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Page, WebSocket, expect
 
 from supabase_nb.demo import DemoServer
-from supabase_nb.demo.options import PASSWORD
+from supabase_nb.demo._project.options import PASSWORD
 
 pytestmark = pytest.mark.browser
 expect.set_options(timeout=15_000)

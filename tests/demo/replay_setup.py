@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from supabase_nb.demo.provider import code_for
+from supabase_nb.demo._endpoints.provider import code_for
 
 if TYPE_CHECKING:
     from replay import Replay

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from supabase_nb.demo import DemoServer
-from supabase_nb.demo.server import AUTH_ROUTES, DEMO_ROUTES
+from supabase_nb.demo._server.app import AUTH_ROUTES, DEMO_ROUTES
 from supabase_nb.demo.testing import running_server
 
 REQUESTS = int(os.environ.get("SUPABASE_NB_FUZZ", "4000"))

@@ -15,7 +15,7 @@ import pytest
 from supabase_nb import cli
 from supabase_nb._version import __version__
 from supabase_nb.demo import find_server, stop_server
-from supabase_nb.demo.options import Options
+from supabase_nb.demo._project.options import Options
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from supabase_nb.demo import DemoServer
-from supabase_nb.demo.database import Answer, Database
-from supabase_nb.demo.filters import Column, Table
+from supabase_nb.demo._project.filters import Column, Table
+from supabase_nb.demo._project.rest_tables import Answer, Database
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from supabase_nb.demo import DemoServerError
-from supabase_nb.demo.options import Options
+from supabase_nb.demo._project.options import Options
 from supabase_nb.demo.testing import running_server
 
 SECRET = "37c304f8-51aa-419a-a1af-06154e63707a"

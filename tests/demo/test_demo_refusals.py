@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from supabase_nb.demo import DemoServer, DemoServerError
-from supabase_nb.demo import server as application
+from supabase_nb.demo._server import app as application
 from supabase_nb.demo.testing import running_server
 
 ADA = "ada@example.com"

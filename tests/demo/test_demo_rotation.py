@@ -15,7 +15,7 @@ from hypothesis import given
 from replay import WIRE
 
 from supabase_nb.demo import DemoServer, DemoServerError
-from supabase_nb.demo.refresh_tokens import parse_v2, signature, write_v2
+from supabase_nb.demo._project.refresh_token_format import parse_v2, signature, write_v2
 from supabase_nb.demo.testing import running_server
 
 REFRESH = "/auth/v1/token?grant_type=refresh_token"

@@ -21,8 +21,8 @@ from supabase_nb import (
     Session,
     SessionResponse,
 )
+from supabase_nb._secrets.tokens import Secret
 from supabase_nb.demo import DemoServer
-from supabase_nb.tokens import Secret
 
 supabase_auth: Any = pytest.importorskip("supabase_auth")
 ADA = {"email": "ada@example.com", "password": "correct horse battery"}

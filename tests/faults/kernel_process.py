@@ -140,7 +140,7 @@ class _Kernel:
 
         def ask() -> None:
             time.sleep(max(moment - time.time(), 0.0))
-            token = supabase_nb.tokens.Secret(seen)
+            token = supabase_nb._secrets.tokens.Secret(seen)
             refresh = self.auth._manager.refresher.refresh
             found.append(self.auth._run(lambda: refresh(token)).access_token)
 

@@ -19,7 +19,7 @@ from waiting import wait_until
 import supabase_nb
 from supabase_nb import MemoryStorage
 from supabase_nb.auth._session.stored_session import TokenPair
-from supabase_nb.auth._thread_loop import OwnerLoop
+from supabase_nb.auth._thread_loop import ThreadLoop
 from supabase_nb.errors import AuthSessionMissing
 
 #: Threads of other tests: their servers, displays and clients go on.
@@ -70,7 +70,7 @@ CALLS: dict[str, Callable[[Kernel], object]] = {
 }
 
 
-LOOP = OwnerLoop()
+LOOP = ThreadLoop()
 
 
 def finish(kernel: Kernel) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tables import KEY, NUMBERS, Api, refused
 
 from supabase_nb import Client, MemoryStorage
-from supabase_nb.demo.filters import Column, Table
+from supabase_nb.demo._project.filters import Column, Table
 
 
 def ids(frame: Any) -> list[int]:
@@ -403,7 +403,7 @@ def test_progress_after_a_second(
     api.numbers(3_000)
     supabase.frame("numbers")
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr("supabase_nb.client.frames.progress._QUIET", 0)
+    monkeypatch.setattr("supabase_nb.client._frames.progress._QUIET", 0)
     supabase.frame("numbers", progress=False)
     assert capsys.readouterr().err == ""
     supabase.frame("numbers")

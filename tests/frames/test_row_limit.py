@@ -30,7 +30,7 @@ def test_an_answer_with_as_many_rows_as_the_server_sends(api: Api, supabase: Cli
 
 
 def test_once_for_each_table(api: Api, supabase: Client) -> None:
-    from supabase_nb.demo.filters import Table
+    from supabase_nb.demo._project.filters import Table
 
     api.numbers(1_000)
     api.create(Table("others", api.database._tables["numbers"].columns), [(n, "") for n in range(1_000)])

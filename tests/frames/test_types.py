@@ -13,7 +13,7 @@ import pytest
 from tables import KEY, URL, Api
 
 from supabase_nb import Client, MemoryStorage
-from supabase_nb.demo.filters import Column, Table
+from supabase_nb.demo._project.filters import Column, Table
 
 BIG = 2**63 - 1
 #: Postgres' type -> values as its JSON has them, as Python values.

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-import { openChannel, requestSender } from "../../supabase_nb/notebook/static/channel.mjs";
+import { openChannel, requestSender } from "../../supabase_nb/notebook/_displays/static/channel.mjs";
 
 /** A model as a front end has it. */
 class Model {

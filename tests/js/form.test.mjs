@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { containsSeveralTokens } from "../../supabase_nb/notebook/static/form.mjs";
+import { containsSeveralTokens } from "../../supabase_nb/notebook/_displays/static/form.mjs";
 
 test("a single token may enter the field", () => {
   for (const text of ["", "eyJabc.def.ghi", "  eyJabc.def.ghi\n", '"rtrtrtrtrtrt"', "a-b_c"]) {

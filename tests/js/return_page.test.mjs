@@ -4,7 +4,7 @@ import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import { runInNewContext } from "node:vm";
 
-import { receiveReturn, redirectToAdd, returnAddresses } from "../../supabase_nb/notebook/static/return_page.mjs";
+import { receiveReturn, redirectToAdd, returnAddresses } from "../../supabase_nb/notebook/_displays/static/return_page.mjs";
 
 const FILE = "supabase-nb/static/returned.html";
 

@@ -10,8 +10,8 @@ import {
   stableMoment,
   tickAll,
   translate,
-} from "../../supabase_nb/notebook/static/shared.mjs";
-import { clamp, shorten } from "../../supabase_nb/notebook/static/parts.mjs";
+} from "../../supabase_nb/notebook/_displays/static/shared.mjs";
+import { clamp, shorten } from "../../supabase_nb/notebook/_displays/static/parts.mjs";
 
 const WORDS = {
   "token.days_hours": "{days} d {hours} h",

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 
 import lite
-from supabase_nb.demo.options import PASSWORD
+from supabase_nb.demo._project.options import PASSWORD
 from supabase_nb.demo.testing import running_server
 
 pytestmark = pytest.mark.slow

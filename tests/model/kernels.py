@@ -22,7 +22,7 @@ from supabase_nb.auth._session.change_queue import Change
 from supabase_nb.auth._session.manager import SessionManager
 from supabase_nb.auth._session.snapshot import SessionSnapshot
 from supabase_nb.auth._session.stored_session import StoredSession, TokenPair
-from supabase_nb.auth._thread_loop import OwnerLoop
+from supabase_nb.auth._thread_loop import ThreadLoop
 from supabase_nb.errors import AuthStorageError
 from supabase_nb.models import AuthChangeEvent, Session
 from supabase_nb.storage import SessionStorage, project_key, storage_key
@@ -115,7 +115,7 @@ class Kernel:
     """
 
     def __init__(
-        self, world: World, *, url: str = URL, name: str = "", owner_loop: OwnerLoop | None = None
+        self, world: World, *, url: str = URL, name: str = "", owner_loop: ThreadLoop | None = None
     ) -> None:
         self.world = world
         self.url, self.name = url, name
@@ -137,7 +137,7 @@ class Kernel:
             storage_key(url, name),
             project_key(url),
             self._set_traits,
-            runtime=owner_loop or InOneThread(),
+            loop=owner_loop or InOneThread(),
             schedule=lambda manager: None,  # the test says when a kernel looks for what is due
         )
         self.manager.refresher.auto_refresh = True

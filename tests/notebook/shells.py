@@ -13,11 +13,11 @@ from IPython.core.completer import provisionalcompleter
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from supabase_nb._credential_checks import refuse_mixed_up_tokens
+from supabase_nb._secrets.credential_checks import refuse_mixed_up_tokens
+from supabase_nb._secrets.tokens import Secret, clean
 from supabase_nb.auth._session.stored_session import TokenPair
 from supabase_nb.errors import AuthSessionMissing
 from supabase_nb.models import AuthResponse, Session, User
-from supabase_nb.tokens import Secret, clean
 
 
 @dataclass
@@ -127,7 +127,7 @@ class FakeClient:
 @pytest.fixture
 def connected(shell, monkeypatch):
     """A shell with the extension loaded, whose clients ask no server."""
-    from supabase_nb.notebook import magic_commands, magics
+    from supabase_nb.notebook._magics import magic_commands, magics
 
     def make(url, key, auth_url, storage, name):
         return FakeClient(

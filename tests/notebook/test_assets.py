@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from supabase_nb.notebook.assets import read_css, read_esm
+from supabase_nb.notebook._displays.assets import read_css, read_esm
 from supabase_nb.notebook.text import WORDS
 
 JS = Path(__file__).parents[1] / "js"
-STATIC = Path(__file__).parents[2] / "supabase_nb" / "notebook" / "static"
+STATIC = Path(__file__).parents[2] / "supabase_nb" / "notebook" / "_displays" / "static"
 #: The modules that are a widget's entry.
 ENTRIES = [path.name for path in sorted(STATIC.glob("*.mjs")) if "\nexport default" in path.read_text()]
 
@@ -32,7 +32,7 @@ def run(*command: str | Path, cwd: Path = JS, text: str | None = None) -> None:
 
 
 def test_there_are_entries() -> None:
-    assert "displays.mjs" in ENTRIES
+    assert "widgets.mjs" in ENTRIES
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
@@ -47,7 +47,7 @@ def test_what_the_browser_gets_is_one_whole_module(entry: str, node: str) -> Non
 def test_comments_and_indentation_stay_here() -> None:
     """They are for readers of the files: a third of the text, which travels and is saved with each model."""
     module, sheet = (
-        read_esm("displays.mjs"),
+        read_esm("widgets.mjs"),
         read_css("shared.css", "parts.css", "panel.css", "form.css", "providers.css", "second_factor.css"),
     )
     for text in (module, sheet):

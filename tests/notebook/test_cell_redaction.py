@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from wire_tokens import make_jwt, make_refresh_token
 
-from supabase_nb import log_redaction, redaction
+from supabase_nb._secrets import log_redaction, redaction
+from supabase_nb._secrets.redaction import known_in, mask, remember
+from supabase_nb._secrets.token_search import shapes
+from supabase_nb._secrets.tokens import Secret
 from supabase_nb.errors import AuthSessionMissing
-from supabase_nb.notebook.ipython_records import clean_files, clean_memory
-from supabase_nb.redaction import known_in, mask, remember
-from supabase_nb.token_search import shapes
-from supabase_nb.tokens import Secret
+from supabase_nb.notebook._masking.ipython_records import clean_files, clean_memory
 
 AT, RT = make_jwt(), make_refresh_token()
 
@@ -401,7 +401,7 @@ def test_no_byte_stays_in_the_history_file(shell, mode):
 def test_a_locked_history_file_is_reported(shell, monkeypatch):
     import sqlite3
 
-    from supabase_nb.notebook import ipython_records as module
+    from supabase_nb.notebook._masking import ipython_records as module
 
     monkeypatch.setattr(module, "_BUSY_TIMEOUT", 50)
     shell.run(f'x = "{AT}"')

@@ -17,9 +17,9 @@ import pytest
 from fake_auth import REFRESH_TOKEN, FakeAuth, enact
 
 from supabase_nb.models import STATUSES, Notice
-from supabase_nb.notebook import fallback
+from supabase_nb.notebook._displays import fallback
+from supabase_nb.notebook._displays.view import describe, masked
 from supabase_nb.notebook.text import WORDS
-from supabase_nb.notebook.view import describe, masked
 
 HERE = Path(__file__).parent
 PRIVATE = ("ada.lovelace", "4f6a52c1-93c4-4c5f-9d7f-2c6f2f0f7c11", "c0ffee00-5e55", REFRESH_TOKEN)

@@ -13,15 +13,15 @@ from shells import USER
 from wire_tokens import make_jwt, make_refresh_token
 
 from supabase_nb import MemoryStorage
-from supabase_nb.demo.options import PASSWORD
+from supabase_nb._secrets.tokens import Secret
+from supabase_nb.demo._project.options import PASSWORD
 from supabase_nb.errors import AuthError, AuthRetryableError
 from supabase_nb.models import AuthResponse
-from supabase_nb.notebook import prompts
-from supabase_nb.notebook.arguments import SupabaseUsageError
+from supabase_nb.notebook._displays.widgets import Display
+from supabase_nb.notebook._magics import prompts
+from supabase_nb.notebook._magics.prompts import ask_for_tokens
+from supabase_nb.notebook._variables.argument_values import SupabaseUsageError
 from supabase_nb.notebook.client import NotebookClient
-from supabase_nb.notebook.prompts import ask_for_tokens
-from supabase_nb.notebook.widgets import Display
-from supabase_nb.tokens import Secret
 
 AT, RT = make_jwt(), make_refresh_token()
 

@@ -10,9 +10,10 @@ import pytest
 from shells import FakeClient
 from wire_tokens import make_jwt, make_refresh_token
 
+from supabase_nb._secrets.tokens import Secret
 from supabase_nb.errors import AuthApiError, AuthError
-from supabase_nb.notebook.arguments import MagicParser, SupabaseUsageError
-from supabase_nb.tokens import Secret
+from supabase_nb.notebook._magics.magic_parser import MagicParser
+from supabase_nb.notebook._variables.argument_values import SupabaseUsageError
 
 
 def test_loading_imports_nothing_heavy(tmp_path):

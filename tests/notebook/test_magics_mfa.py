@@ -14,7 +14,8 @@ from test_magics_sign_in import Person
 
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
-from supabase_nb.notebook import magics, prompts, publishing
+from supabase_nb.notebook._displays import publishing
+from supabase_nb.notebook._magics import magics, prompts
 
 PASSWORD = "correct horse battery"
 
@@ -173,18 +174,18 @@ class Line:
     """What a widget sends, and what of it is state, which is saved with notebooks."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        from supabase_nb.notebook.enrolment import Enrolment
+        from supabase_nb.notebook._displays.enrollment import Enrollment
 
         self.sent: list[dict[str, Any]] = []
         self.states: list[str] = []
-        own = Enrolment.send
+        own = Enrollment.send
 
         def send(widget: Any, content: Any, buffers: Any = None) -> None:
             self.sent.append(content)
             self.states.append(repr(widget.get_state()))
             own(widget, content, buffers)
 
-        monkeypatch.setattr(Enrolment, "send", send)
+        monkeypatch.setattr(Enrollment, "send", send)
 
 
 def test_the_qr_code_is_a_message_and_nothing_of_it_is_saved(

@@ -21,8 +21,9 @@ from shells import USER, FakeClient
 from wire_tokens import make_jwt, make_refresh_token
 
 from supabase_nb import models
-from supabase_nb.notebook.arguments import MagicParser, SupabaseUsageError, resolve, strip_keywords
-from supabase_nb.tokens import Secret
+from supabase_nb._secrets.tokens import Secret
+from supabase_nb.notebook._magics.magic_parser import MagicParser
+from supabase_nb.notebook._variables.argument_values import SupabaseUsageError, resolve, strip_keywords
 
 #: The notebook's user, whose tokens have the names that the functions below use too.
 AT, RT = make_jwt(sub="notebook"), make_refresh_token()
@@ -489,7 +490,7 @@ def test_none_of_these_packages_is_imported():
     import subprocess
 
     code = (
-        "import sys, supabase_nb.notebook.token_values as v\n"
+        "import sys, supabase_nb.notebook._variables.token_extraction as v\n"
         "v.token_pair({'session': (1, 2)}), v.to_secret(b'x')\n"
         "print(sorted({'pandas', 'numpy', 'pydantic', 'supabase_auth'} & set(sys.modules)))"
     )

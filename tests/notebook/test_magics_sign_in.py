@@ -11,9 +11,9 @@ import made
 import pytest
 from shells import Shell
 
+from supabase_nb._secrets.tokens import Secret
 from supabase_nb.demo import DemoServer
-from supabase_nb.notebook import magics, prompts
-from supabase_nb.tokens import Secret
+from supabase_nb.notebook._magics import magics, prompts
 
 PASSWORD = "correct horse battery"
 
@@ -169,7 +169,7 @@ def test_a_password_is_no_argument(here: Shell) -> None:
 
 
 def test_the_form_takes_an_address_with_a_code_too(here: Shell, server: DemoServer) -> None:
-    from supabase_nb.notebook.panel_requests import HANDLERS
+    from supabase_nb.notebook._sign_in.panel_requests import HANDLERS
 
     auth = here.ns["supabase"].auth  # type: ignore[attr-defined]
     auth.sign_in_with_otp(email="ada@example.com")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from supabase_nb import AuthClient, FileStorage, MemoryStorage
-from supabase_nb.binder import on_binder
-from supabase_nb.notebook import fallback
-from supabase_nb.notebook.view import describe
+from supabase_nb._runtime.environment import on_binder
+from supabase_nb.notebook._displays import fallback
+from supabase_nb.notebook._displays.view import describe
 
 MARKS = ("BINDER_SERVICE_HOST", "BINDER_LAUNCH_HOST")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from test_cell_redaction import last, places
 
-from supabase_nb import log_redaction, redaction
+from supabase_nb._secrets import log_redaction, redaction
 from supabase_nb.demo import DemoServer, ensure_server, stop_server
 
 PASSWORD = "tulips-in-May-7"

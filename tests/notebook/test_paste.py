@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wire_tokens import make_jwt, make_refresh_token
 
+from supabase_nb._secrets.tokens import Secret
 from supabase_nb.errors import AuthError
-from supabase_nb.notebook.paste import read_paste
-from supabase_nb.tokens import Secret
+from supabase_nb.notebook._paste.paste import read_paste
 
 AT, RT = make_jwt(), make_refresh_token()
 STORED = {"access_token": AT, "refresh_token": RT, "expires_at": 2_000_000_000, "user": {"id": "7f3b"}}

@@ -16,9 +16,9 @@ from waiting import wait_until
 from supabase_nb import MemoryStorage
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
-from supabase_nb.notebook import provider_sign_in
+from supabase_nb.notebook._sign_in import provider_requests
+from supabase_nb.notebook._sign_in.provider_requests import provider_label
 from supabase_nb.notebook.client import NotebookClient
-from supabase_nb.notebook.provider_sign_in import provider_label
 
 PAGE = "http://127.0.0.1:8888/user/ada/lab/extensions/supabase-nb/static/returned.html"
 
@@ -68,7 +68,7 @@ def expect_nothing_open() -> None:
         return [thread.name for thread in threading.enumerate() if thread.name in names]
 
     wait_until(lambda: not open_threads())
-    assert provider_sign_in._attempts == {}
+    assert provider_requests._attempts == {}
 
 
 def who(form: Form) -> str | None:
@@ -107,7 +107,7 @@ def test_nothing_is_asked_before_the_form_is_opened(connect):
 
 
 def test_a_kernel_in_the_page_offers_providers_only_where_they_can_return(form, monkeypatch):
-    monkeypatch.setattr(provider_sign_in, "IN_BROWSER", True)
+    monkeypatch.setattr(provider_requests, "IN_BROWSER", True)
     assert answer(form, "sign_in_options", "1", return_page=PAGE)["providers"] != []
     offered = answer(form, "sign_in_options", "2", return_page="")
     assert offered["providers"] == []
@@ -277,7 +277,7 @@ def test_a_provider_that_is_not_enabled(form, provider):
 
 
 def test_it_ends_by_itself_and_with_the_client(form, monkeypatch):
-    monkeypatch.setattr(provider_sign_in, "LIFETIME", 0.0)
+    monkeypatch.setattr(provider_requests, "LIFETIME", 0.0)
     begun = begin(form, page="")
     wait_until(lambda: outcomes(form))
     assert outcomes(form)[0]["attempt"] == begun["attempt"]

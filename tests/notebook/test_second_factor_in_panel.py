@@ -16,9 +16,9 @@ from test_form import Form
 from supabase_nb import AuthClient, MemoryStorage
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
-from supabase_nb.notebook import fallback
+from supabase_nb.notebook._displays import fallback
+from supabase_nb.notebook._displays.view import describe
 from supabase_nb.notebook.client import NotebookClient
-from supabase_nb.notebook.view import describe
 
 NUMBERS = itertools.count()
 EMAIL, PASSWORD = "ada@example.com", "correct horse battery"

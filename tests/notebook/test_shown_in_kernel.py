@@ -98,7 +98,7 @@ def test_the_form_opens_in_the_panel(notebook: Notebook, connect: str) -> None:
 def test_another_client_has_its_own_panel(notebook: Notebook, connect: str) -> None:
     notebook.run("a", connect)
     assert notebook.run("b", f"{connect} --name other") == ["panel"]
-    notebook.run("c", "from supabase_nb.notebook.view import describe")
+    notebook.run("c", "from supabase_nb.notebook._displays.view import describe")
     views = "[describe({}.auth)[key] for key in ('client', 'option')]"
     assert notebook.value(views.format("other")) == "['other', ' --name other']"
     assert notebook.value(views.format("supabase")) == "['supabase', '']"

@@ -13,10 +13,10 @@ import pytest
 from shells import Shell
 from test_magics_sign_in import PASSWORD, Person, here, person, who  # noqa: F401 - fixtures
 
-from supabase_nb.auth.browser_sign_in import begin_with_provider
+from supabase_nb.auth._browser_sign_in import begin_with_provider
 from supabase_nb.demo import DemoServer
 from supabase_nb.errors import AuthError
-from supabase_nb.notebook.loopback_listener import LoopbackListener
+from supabase_nb.notebook._sign_in.loopback_listener import LoopbackListener
 
 
 def choose(url: str, user: str, what: str = "") -> httpx.Response:

@@ -43,7 +43,7 @@ def test_the_messages_to_the_status_bar(kernel: Kernel, server: DemoServer, conn
     kernel.run("%load_ext supabase_nb")
     assert told(kernel) == []
     assert comms(kernel) == []
-    assert kernel.value("'supabase_nb.notebook.status_bar' in __import__('sys').modules") == "False"
+    assert kernel.value("'supabase_nb.notebook._displays.status_bar' in __import__('sys').modules") == "False"
 
     kernel.run(connect)
     assert told(kernel)[-1] == {

@@ -21,11 +21,11 @@ from supabase_nb import AuthClient
 from supabase_nb.demo import DemoServer
 from supabase_nb.errors import AuthRetryableError
 from supabase_nb.models import STATUSES, Notice
-from supabase_nb.notebook import fallback, widgets
+from supabase_nb.notebook._displays import fallback, widgets
+from supabase_nb.notebook._displays.view import describe
+from supabase_nb.notebook._displays.widgets import KINDS, Display, display_of, view_sender
 from supabase_nb.notebook.client import Displays
 from supabase_nb.notebook.text import WORDS
-from supabase_nb.notebook.view import describe
-from supabase_nb.notebook.widgets import KINDS, Display, display_of, view_sender
 
 
 class RecordingComm(BaseComm):

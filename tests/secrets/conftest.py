@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from supabase_nb.demo import DemoServer
-from supabase_nb.demo.process import ensure_server, stop_server
+from supabase_nb.demo.server_process import ensure_server, stop_server
 
 
 @pytest.fixture(scope="session")

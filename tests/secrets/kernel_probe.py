@@ -35,9 +35,9 @@ def log_all(path: str) -> None:
 
 def note_verifiers(path: str) -> None:
     """Write each verifier of a sign-in with a provider into a file outside: it is to be nowhere else."""
-    from supabase_nb.auth import browser_sign_in
+    from supabase_nb.auth import _browser_sign_in
 
-    make = browser_sign_in.new_verifier
+    make = _browser_sign_in.new_verifier
 
     def noted() -> Any:
         verifier = make()
@@ -45,7 +45,7 @@ def note_verifiers(path: str) -> None:
             file.write(f"{verifier.reveal()}\n")
         return verifier
 
-    browser_sign_in.new_verifier = noted
+    _browser_sign_in.new_verifier = noted
 
 
 def places() -> dict[str, str]:

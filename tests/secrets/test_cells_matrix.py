@@ -15,8 +15,8 @@ import pytest
 from planted import Planted, search, table
 from searched_kernel import SearchedKernel
 
+from supabase_nb._secrets.tokens import Secret, read_claims
 from supabase_nb.demo import DemoServer
-from supabase_nb.tokens import Secret, read_claims
 
 _RANDOM = random.Random("cells with tokens")
 _FROM_FILE = 'at, rt = __import__("json").load(open("{file}"))'

@@ -21,7 +21,7 @@ import made
 import pytest
 
 from supabase_nb import AuthClient, MemoryStorage, Session, create_client
-from supabase_nb.auth.browser_sign_in import begin_with_oauth_server, begin_with_provider
+from supabase_nb.auth._browser_sign_in import begin_with_oauth_server, begin_with_provider
 from supabase_nb.errors import AuthError
 
 pytestmark = pytest.mark.slow
@@ -111,8 +111,8 @@ ANSWERS: dict[str, Any] = {
     "protocol": httpx.LocalProtocolError(f"Illegal header value b'Bearer {VALID['access_token']}'"),
     "decoding": httpx.DecodingError(ECHO),
     "bad URL": httpx.InvalidURL(ECHO),
-    "an enrolment": httpx.Response(200, json=ENROLLED),
-    "half an enrolment": httpx.Response(200, json={"id": "f", "type": "totp", "totp": {"secret": TOTP}}),
+    "an enrollment": httpx.Response(200, json=ENROLLED),
+    "half an enrollment": httpx.Response(200, json={"id": "f", "type": "totp", "totp": {"secret": TOTP}}),
     "a defect": ValueError(ECHO),
     "a defect with arguments": KeyError(VALID["access_token"], REFRESH),
     "Ctrl-C": KeyboardInterrupt(ECHO),

@@ -15,8 +15,8 @@ from hostile_text import HOSTILE, hostile_auth
 from supabase_nb import AuthClient, MemoryStorage
 from supabase_nb.errors import AuthError
 from supabase_nb.models import AuthResponse, Session, User, mask_email
-from supabase_nb.notebook import fallback
-from supabase_nb.notebook.view import describe
+from supabase_nb.notebook._displays import fallback
+from supabase_nb.notebook._displays.view import describe
 
 
 class Elements(html.parser.HTMLParser):

@@ -15,7 +15,7 @@ from searched_kernel import SearchedKernel
 from sign_in_methods import ENTRIES, METHODS, USE, USED_LATER, Method, filled, tokens
 
 from supabase_nb.demo import DemoServer
-from supabase_nb.demo.process import LOG_FILE
+from supabase_nb.demo.server_process import LOG_FILE
 
 pytestmark = pytest.mark.slow
 

@@ -147,7 +147,7 @@ def second_factor(lab: SearchedLab, server: DemoServer, planted: Planted) -> Non
     sign_in = f"_ = supabase.auth.sign_in_with_password(email={email!r}, password=open({str(file)!r}).read())"
     lab.run(sign_in)
     lab.begin("%supabase_mfa --enroll")
-    image, prompt = page.locator(".sb-enrolment img, .sb img").last, page.locator(".jp-Stdin-input")
+    image, prompt = page.locator(".sb-enrollment img, .sb img").last, page.locator(".jp-Stdin-input")
     key = str(page.locator(".sb-key").text_content())
     source = str(image.get_attribute("src"))
     for text in (key, key.replace(" ", ""), source[len(source) // 2 :][:200], unquote(source)[-600:][:200]):

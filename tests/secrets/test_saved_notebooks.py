@@ -13,7 +13,7 @@ from planted import Planted, search
 from searched_kernel import own_environment
 from sign_in_methods import tokens
 
-from supabase_nb.scan import find
+from supabase_nb._scan import find
 
 CELLS = [
     "%load_ext supabase_nb",

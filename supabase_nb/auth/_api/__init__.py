@@ -1,7 +1,7 @@
 """The auth server.
 
 - `endpoints`: one method per endpoint. `responses`: interprets responses.
-- `threaded_transport`: runs requests in threads. `limits`: timeouts and sizes.
+- `threaded_transport`: runs requests in threads. `timeouts`: how long requests may take, and their sizes.
 - `server_clock`: the server's time, derived from its responses.
 - `token_verifier`: verifies access tokens with its public keys.
 """

@@ -14,14 +14,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from ... import errors, log_redaction, tokens
-from ..._background import IN_BROWSER
-from ..._credential_checks import check_header
-from ..._urls import check_url
+from ... import errors
+from ..._network.urls import check_url
+from ..._runtime.environment import IN_BROWSER
+from ..._secrets import log_redaction, tokens
+from ..._secrets.credential_checks import check_header
+from ..._secrets.tokens import Secret
 from ..._version import __version__
 from ...models import Session, User
-from ...tokens import Secret
-from .limits import CONNECT_TIMEOUT, LARGEST_RESPONSE, READ_TIMEOUT, REQUEST_TIMEOUT, in_time
 from .responses import (
     Response,
     connection_error,
@@ -34,10 +34,11 @@ from .responses import (
     unexpected_response_error,
 )
 from .server_clock import ServerClock
+from .timeouts import CONNECT_TIMEOUT, LARGEST_RESPONSE, READ_TIMEOUT, REQUEST_TIMEOUT, in_time
 
 if TYPE_CHECKING:
-    from ... import _http as httpx
-    from ..._connection_pool import Pool
+    from ..._network import httpx
+    from ..._network.connection_pool import Pool
 
 _T = TypeVar("_T")
 
@@ -269,7 +270,7 @@ class AuthAPI:
         self, method: str, path: str, token: Secret | None, body: Mapping[str, object] | None
     ) -> Response | Exception:
         """Send and receive. Failures are returned, not raised, because the frames below hold tokens."""
-        from ... import _http as httpx
+        from ..._network import httpx
 
         content = None
         if body is not None:
@@ -317,17 +318,17 @@ class AuthAPI:
         return self._transport
 
     def _async_transport(self) -> httpx.AsyncBaseTransport:
-        from ... import _http as httpx
+        from ..._network import httpx
         from .threaded_transport import ThreadedTransport
 
         if self._custom_transport is not None:
             given = self._custom_transport
             return ThreadedTransport(given) if isinstance(given, httpx.BaseTransport) else given
         if IN_BROWSER:
-            from ...browser import AsyncXHRTransport
+            from ...pyodide_transports import AsyncXHRTransport
 
             return AsyncXHRTransport()
-        from ..._connection_pool import Pool
+        from ..._network.connection_pool import Pool
 
         self._pool = Pool()
         # Close the pool when this object is garbage-collected, but not at interpreter exit.
@@ -344,7 +345,7 @@ def _timeouts() -> dict[str, object]:
 
 @lru_cache(maxsize=64)
 def _parse_url(url: str) -> httpx.URL:
-    from ... import _http as httpx
+    from ..._network import httpx
 
     return httpx.URL(url)
 

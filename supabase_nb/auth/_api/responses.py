@@ -9,13 +9,14 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from ... import errors, tokens
+from ... import errors
+from ..._secrets import tokens
+from ..._secrets.redaction import safe_text
+from ..._secrets.tokens import Secret
 from ...models import Session, User
-from ...redaction import safe_text
-from ...tokens import Secret
 
 if TYPE_CHECKING:
-    from ... import _http as httpx
+    from ..._network import httpx
 
 _T = TypeVar("_T")
 
@@ -161,7 +162,7 @@ def host_of(url: str) -> str:
 
 def connection_error(error: httpx.HTTPError, url: str) -> errors.AuthError:
     """The error for a request without a response."""
-    from ... import _http as httpx
+    from ..._network import httpx
 
     host = host_of(url)
     if isinstance(error, httpx.TimeoutException):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from ... import _http as httpx
-from ..._thread_executor import in_thread
-from .limits import LARGEST_RESPONSE, REQUEST_TIMEOUT
+from ..._network import httpx
+from ..._runtime.thread_executor import in_thread
+from .timeouts import LARGEST_RESPONSE, REQUEST_TIMEOUT
 
 
 class ThreadedTransport(httpx.AsyncBaseTransport):

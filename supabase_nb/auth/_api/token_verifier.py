@@ -7,11 +7,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from ... import tokens
-from ..._fork import renew_after_fork
+from ..._runtime.fork import renew_after_fork
+from ..._secrets import tokens
+from ..._secrets.tokens import Secret
 from ...errors import AuthError, AuthInvalidJwt
 from ...models import ClaimsResponse
-from ...tokens import Secret
 from .endpoints import AuthAPI
 
 logger = logging.getLogger("supabase_nb")

@@ -12,9 +12,9 @@ from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from ..._background import run_in_background
-from ..._fork import renew_after_fork
-from ...log_redaction import log_without_text
+from ..._runtime.background import run_in_background
+from ..._runtime.fork import renew_after_fork
+from ..._secrets.log_redaction import log_without_text
 from ...models import AuthCallback, AuthEvent, Session, Subscription
 from .._thread_loop import running_loop
 

@@ -9,17 +9,17 @@ from contextlib import suppress
 from typing import TypeVar
 
 from ... import errors
-from ..._fork import renew_after_fork
+from ..._runtime.fork import renew_after_fork
+from ..._secrets.tokens import Secret
 from ...errors import (
     AuthError,
     AuthStorageError,
 )
 from ...models import AuthCallback, AuthChangeEvent, AuthEvent, Session, Status, Subscription
 from ...storage import SessionStorage
-from ...tokens import Secret
 from .._api.endpoints import AuthAPI
-from .._owner_loop import Runtime, owner_loop
-from .background import BackgroundWork
+from .._owner_loop import OwnerLoop, owner_loop
+from .background_work import BackgroundWork
 from .change_queue import Change, ChangeQueue
 from .parts import Parts
 from .refresher import TokenRefresher, require_same_user
@@ -47,7 +47,7 @@ class SessionManager:
         project: The prefix of the project's records in the storage.
         set_traits: Sets the client's traits.
         older_keys: `storage.older_storage_keys`.
-        runtime: Runs tasks and blocking calls.
+        loop: The owner loop, which runs tasks and blocking calls.
         schedule: Makes the scheduler call `run_due` when something is due.
     """
 
@@ -60,15 +60,15 @@ class SessionManager:
         set_traits: Callable[[Change], BaseException | None],
         *,
         older_keys: Mapping[str, str] | None = None,
-        runtime: Runtime = owner_loop,
+        loop: OwnerLoop = owner_loop,
         schedule: Callable[[SessionManager], object] = scheduler.register,
     ) -> None:
-        self.api, self.clock, self.runtime = api, api.clock, runtime
+        self.api, self.clock, self.loop = api, api.clock, loop
         self.changes = ChangeQueue(set_traits)
         self.state = SessionState(self.clock, self.changes)
-        self.store = SessionStore(storage, key, project, self.clock, runtime, older_keys=older_keys)
+        self.store = SessionStore(storage, key, project, self.clock, loop, older_keys=older_keys)
         self.sync = StorageSync(self.state, self.store)
-        parts = Parts(api, self.state, self.store, self.sync, runtime)
+        parts = Parts(api, self.state, self.store, self.sync, loop)
         self.refresher = TokenRefresher(parts)
         self.background = BackgroundWork(parts, self.refresher)
         self.signing_out = SignOut(parts, self.refresher)
@@ -197,9 +197,7 @@ class SessionManager:
             AuthStorageError: The user was changed, but the session could not be saved.
         """
         token = Secret((await self.get_fresh_or_raise()).access_token)
-        return await asyncio.shield(
-            self.runtime.create_task(self._update_user(token, attributes, redirect_to))
-        )
+        return await asyncio.shield(self.loop.create_task(self._update_user(token, attributes, redirect_to)))
 
     async def _update_user(
         self, token: Secret, attributes: Mapping[str, object], redirect_to: str | None
@@ -224,7 +222,7 @@ class SessionManager:
         """
         await self.get_fresh_or_raise()
         # In its own task, so that the response with the new refresh token is always saved.
-        return await asyncio.shield(self.runtime.create_task(self._verify_factor(path, body)))
+        return await asyncio.shield(self.loop.create_task(self._verify_factor(path, body)))
 
     async def _verify_factor(self, path: str, body: Mapping[str, object]) -> Session:
         async with self.sync.lock(self.state.session_id()):

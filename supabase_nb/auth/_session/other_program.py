@@ -12,11 +12,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
 
-from ... import errors, tokens
+from ... import errors
+from ..._secrets import tokens
+from ..._secrets.tokens import Secret
 from ...errors import AuthApiError, AuthStorageError
 from ...models import Session
 from ...storage import MemoryStorage, SessionStorage, call_storage
-from ...tokens import Secret
 from .stored_session import StoredSession
 
 # A token that was issued this many seconds before its response went to another program first.

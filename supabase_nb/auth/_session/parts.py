@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .._api.endpoints import AuthAPI
-from .._owner_loop import Runtime
+from .._owner_loop import OwnerLoop
 from .session_store import SessionStore
 from .state import SessionState
 from .storage_sync import StorageSync
@@ -19,11 +19,11 @@ class Parts(NamedTuple):
         state: The current session.
         store: The stored sessions.
         sync: Other kernels' changes to them.
-        runtime: Runs tasks and blocking calls.
+        loop: The owner loop, which runs tasks and blocking calls.
     """
 
     api: AuthAPI
     state: SessionState
     store: SessionStore
     sync: StorageSync
-    runtime: Runtime
+    loop: OwnerLoop

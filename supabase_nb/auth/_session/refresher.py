@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from ... import errors
+from ..._secrets.tokens import Secret
 from ...errors import (
     FINAL_CODES,
     AuthApiError,
@@ -21,14 +22,13 @@ from ...errors import (
     AuthUnknownError,
 )
 from ...models import AuthChangeEvent, Session, User
-from ...tokens import Secret
 from .other_program import other_program_error, refreshed_elsewhere
 from .parts import Parts
 from .retry import backoff, retry, retry_after_of, time_until
 from .snapshot import Freshness, SessionSnapshot
 from .state import not_signed_in
 from .stored_session import StoredSession, TokenPair
-from .unsaved import UnsavedTokens
+from .unsaved_tokens import UnsavedTokens
 
 logger = logging.getLogger("supabase_nb")
 
@@ -72,7 +72,7 @@ class TokenRefresher:
     """
 
     def __init__(self, parts: Parts) -> None:
-        self.api, self.state, self.store, self._sync, self.runtime = parts
+        self.api, self.state, self.store, self._sync, self.loop = parts
         self._clock = self.state.clock
         #: Whether a scheduler refreshes in the background.
         self.auto_refresh = False
@@ -151,7 +151,7 @@ class TokenRefresher:
         self.attempt = attempt
         if snapshot.status in ("active", "restoring"):
             self.state.replace(snapshot._replace(status="refreshing"))
-        attempt.task = self.runtime.create_task(self._run(attempt))
+        attempt.task = self.loop.create_task(self._run(attempt))
         return attempt
 
     async def _run(self, attempt: RefreshAttempt) -> Session:

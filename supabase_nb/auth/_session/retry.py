@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from ...errors import AuthError, AuthRetryableError
-from .._api.limits import REQUEST_TIMEOUT
 from .._api.server_clock import Clock
+from .._api.timeouts import REQUEST_TIMEOUT
 
 #: Limits of a foreground call: seconds and attempts.
 FOREGROUND_TIMEOUT, MAX_ATTEMPTS = REQUEST_TIMEOUT, 3

@@ -7,7 +7,7 @@ import logging
 import weakref
 from typing import Protocol
 
-from ..._fork import renew_after_fork
+from ..._runtime.fork import renew_after_fork
 from .._owner_loop import owner_loop
 
 logger = logging.getLogger("supabase_nb")

@@ -8,10 +8,10 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 
-from ..._background import HAS_THREADS
+from ..._runtime.environment import HAS_THREADS
 from ...storage import SessionStorage, storage_error
 from .._api.server_clock import Clock
-from .._owner_loop import Runtime
+from .._owner_loop import OwnerLoop
 
 logger = logging.getLogger("supabase_nb")
 
@@ -28,11 +28,11 @@ class SessionLocks:
         storage: The storage.
         project: The prefix of the locks' keys.
         clock: This machine's clocks.
-        runtime: Runs blocking calls.
+        loop: The owner loop, which runs blocking calls.
     """
 
-    def __init__(self, storage: SessionStorage, project: str, clock: Clock, runtime: Runtime) -> None:
-        self._storage, self._project, self._clock, self._runtime = storage, project, clock, runtime
+    def __init__(self, storage: SessionStorage, project: str, clock: Clock, loop: OwnerLoop) -> None:
+        self._storage, self._project, self._clock, self._loop = storage, project, clock, loop
 
     def index(self) -> AbstractContextManager[bool]:
         """Lock the index, the records and the copies of the project's sessions."""
@@ -58,7 +58,7 @@ class SessionLocks:
             # Waiting inside `session` would block the task that has the lock.
             await asyncio.sleep(_POLL_INTERVAL)
         timeout = timeout if HAS_THREADS else 0.0
-        async with self._runtime.context_in_thread(lambda: self.session(session_id, timeout)) as locked:
+        async with self._loop.context_in_thread(lambda: self.session(session_id, timeout)) as locked:
             yield locked
 
     def unsaved(self, session_id: str, timeout: float) -> AbstractContextManager[bool]:

@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import NamedTuple, TypeVar
 
+from ..._secrets.tokens import Secret
 from ...errors import AuthStorageError
 from ...storage import SessionStorage, call_storage, storage_error
-from ...tokens import Secret
 from .._api.server_clock import ServerClock
-from .._owner_loop import Runtime
-from ..pkce import VerifierStore
+from .._owner_loop import OwnerLoop
+from .._pkce import VerifierStore
 from . import session_index
 from .other_program import SentTokens
 from .session_index import Index, IndexEntry
@@ -60,7 +60,7 @@ class SessionStore:
         key: The storage key of this client's name.
         project: The prefix of the project's records (`storage.project_key`).
         clock: The server's clock.
-        runtime: Runs tasks and blocking calls.
+        loop: The owner loop, which runs tasks and blocking calls.
         older_keys: Where earlier versions stored what belongs under `key` now, each with the issuer that the
             session must have (`storage.older_storage_keys`).
     """
@@ -71,22 +71,22 @@ class SessionStore:
         key: str,
         project: str,
         clock: ServerClock,
-        runtime: Runtime,
+        loop: OwnerLoop,
         *,
         older_keys: Mapping[str, str] | None = None,
     ) -> None:
         self.storage, self.key, self.clock = storage, key, clock
         self._project, self._older_keys = project, dict(older_keys or {})
         self._index_key, self._sent_key = f"{project}-sessions", f"{project}-sent"
-        self._runtime = runtime
-        self.locks = SessionLocks(storage, project, clock.clock, runtime)
+        self._loop = loop
+        self.locks = SessionLocks(storage, project, clock.clock, loop)
         self.sent = SentTokens(storage, self._sent_key, self.locks.index)
         # A session and its copies are the same text, so the last one that was parsed is cached.
         self._last_read: tuple[Secret, StoredSession] | None = None
 
     async def run(self, call: Callable[[], _T]) -> _T:
         """Call the storage without blocking the loop."""
-        return await self._runtime.in_thread(call) if can_block(self.storage) else call()
+        return await self._loop.in_thread(call) if can_block(self.storage) else call()
 
     def _key_of(self, session_id: str) -> str:
         safe = session_id if len(session_id) <= 64 else hashlib.sha256(session_id.encode()).hexdigest()

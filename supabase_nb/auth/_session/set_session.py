@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, NamedTuple, NoReturn
 
-from ... import errors, tokens
+from ... import errors
+from ..._secrets import tokens
 from ...errors import FINAL_CODES, AuthApiError, AuthError, AuthRetryableError, AuthSessionMissing
 from ...models import AuthChangeEvent, Session, User
 from .parts import Parts
@@ -52,7 +53,7 @@ class SetSession:
     """
 
     def __init__(self, parts: Parts, refresher: TokenRefresher, signing_out: SignOut) -> None:
-        self._api, self._state, self._store, self._sync, self._runtime = parts
+        self._api, self._state, self._store, self._sync, self._loop = parts
         self._clock, self._refresher, self._signing_out = self._state.clock, refresher, signing_out
 
     async def from_tokens(
@@ -89,7 +90,7 @@ class SetSession:
         If the caller is cancelled, so is the task, unless a refresh token may have been sent. Then the task
         finishes, and its session is stored but not made current.
         """
-        task = self._runtime.create_task(coroutine)
+        task = self._loop.create_task(coroutine)
         try:
             await asyncio.wait((task,), timeout=time_until(deadline, self._clock.clock.steady()))
         finally:
@@ -322,7 +323,7 @@ class SetSession:
         """
         record = StoredSession.new(session)
         return await asyncio.shield(
-            self._runtime.create_task(self._commit(record, event, cause, operation, issued=True))
+            self._loop.create_task(self._commit(record, event, cause, operation, issued=True))
         )
 
 

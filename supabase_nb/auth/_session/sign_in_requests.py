@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from ... import errors
-from ..._model_base import optional_text
+from ..._models.base import optional_text
+from ..._secrets.tokens import Secret
 from ...models import AuthChangeEvent, AuthOtpResponse, AuthResponse, SessionResponse, User
-from ...tokens import Secret
-from ..pkce import RECOVERY, VerifierStore
+from .._pkce import RECOVERY, VerifierStore
 
 if TYPE_CHECKING:
     from .manager import SessionManager

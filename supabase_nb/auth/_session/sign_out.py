@@ -52,7 +52,7 @@ class SignOut:
     """
 
     def __init__(self, parts: Parts, refresher: TokenRefresher) -> None:
-        self._api, self._state, self._store, self._sync, self._runtime = parts
+        self._api, self._state, self._store, self._sync, self._loop = parts
         self._refresher = refresher
         self._pending: list[PendingRevocation] = []
 
@@ -64,10 +64,10 @@ class SignOut:
         """
         operation = self._state.new_operation()
         self._state.supersede_earlier(operation)
-        ending = self._runtime.create_task(self._end_locally(operation, scope))
+        ending = self._loop.create_task(self._end_locally(operation, scope))
         pending, failure = await asyncio.shield(ending)
         if pending is not None:
-            revoking = self._runtime.create_task(self._revoke(pending))
+            revoking = self._loop.create_task(self._revoke(pending))
             await asyncio.wait((revoking,), timeout=_RESPONSE_TIMEOUT)
         if failure is not None:
             raise failure

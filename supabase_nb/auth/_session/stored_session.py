@@ -7,10 +7,10 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ... import redaction, tokens
+from ..._secrets import redaction, tokens
+from ..._secrets.tokens import Secret
 from ...errors import AuthStorageError
 from ...models import Session
-from ...tokens import Secret
 
 # Our own field in the stored object, which Supabase's other clients ignore.
 _OWN_FIELD = "supabase_nb"

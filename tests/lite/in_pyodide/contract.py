@@ -25,7 +25,7 @@ from supabase_nb import (
     MemoryStorage,
     SessionAuth,
 )
-from supabase_nb.browser import FetchTransport, XHRTransport
+from supabase_nb.pyodide_transports import FetchTransport, XHRTransport
 
 given: dict[str, str] = {}
 EXPIRED = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjF9.c2ln"

@@ -1,0 +1,73 @@
+"""UnsavedTokens: a lock that tells other kernels that only this one has a session's newest tokens."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+
+from ..._runtime.background import run_in_background
+from ..._runtime.environment import HAS_THREADS
+from ...errors import AuthRetryableError
+from .session_store import SessionStore
+from .snapshot import SessionSnapshot
+
+# Seconds to wait for the lock, which another kernel has only for a moment.
+_LOCK_TIMEOUT = 2.0
+
+
+class UnsavedTokens:
+    """Keeps a lock while the stored refresh token has fallen behind, because saving fails (a full disk).
+
+    The server accepts the stored token as long as it is the parent of the newest one. After that, sending it
+    would end the session for all kernels. If this process dies, the system releases the lock.
+
+    Args:
+        store: The stored sessions.
+    """
+
+    def __init__(self, store: SessionStore) -> None:
+        self._store = store
+        self._session_id: str | None = None
+        self._released = threading.Event()
+
+    async def before_sending(self, session_id: str | None, snapshot: SessionSnapshot) -> None:
+        """Prepare to send a refresh token.
+
+        Args:
+            session_id: The id under which its session is stored.
+            snapshot: The current session.
+
+        Raises:
+            AuthRetryableError: Another kernel has newer tokens of this session that it couldn't save.
+        """
+        if session_id is None or not HAS_THREADS:
+            return
+        current = snapshot.record is not None and snapshot.record.id == session_id
+        if current and not snapshot.saved:
+            await self._keep(session_id)
+        elif await self._store.run(lambda: self._store.locks.is_unsaved_elsewhere(session_id)):
+            raise AuthRetryableError(
+                "Another notebook has newer tokens of this session, which it couldn't save. Check the "
+                "storage (is the disk full?) and try again; the session is unchanged."
+            )
+
+    async def _keep(self, session_id: str) -> None:
+        if session_id == self._session_id:
+            return
+        self.release()
+        locked, released = threading.Event(), threading.Event()
+        self._session_id, self._released = session_id, released
+        run_in_background(_hold, self._store, session_id, locked, released, name="supabase-nb-unsaved")
+        weakref.finalize(self, released.set)
+        await self._store.run(lambda: locked.wait(_LOCK_TIMEOUT))
+
+    def release(self) -> None:
+        """The tokens are saved, or the session has ended here."""
+        self._session_id = None
+        self._released.set()
+
+
+def _hold(store: SessionStore, session_id: str, locked: threading.Event, released: threading.Event) -> None:
+    with store.locks.unsaved(session_id, _LOCK_TIMEOUT):
+        locked.set()
+        released.wait()
