@@ -1,4 +1,13 @@
-"""Work in a notebook as a Supabase Auth user."""
+"""Work in a notebook as a Supabase Auth user.
+
+- `auth`: a user's session. `client`: a project, used as this user. `distributed`: the session on a cluster.
+- `notebook`: the magics and displays.
+- `models`, `errors`, `storage`: what methods return and raise, and where sessions are stored.
+- `demo`: the embedded auth server. `pytest_plugin`: a fixture with it. `cli`: the command line.
+- `pyodide_transports`: HTTP in a browser.
+- `_secrets`: tokens and keys. `_network`: connections. `_runtime`: threads, forks, browsers. `_models`: the
+  values of `models`. `_scan`: `supabase-nb scan`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +21,7 @@ if TYPE_CHECKING:
 
     from .auth import AuthClient
     from .client import Client, create_client
-    from .client._frames.truncation_warning import DataWarning
+    from .client._truncation_warning import DataWarning
     from .client.client_options import ClientOptions
     from .client.session_auth import SessionAuth
     from .errors import (
@@ -89,7 +98,7 @@ _MODULES = {
         "UserResponse",
     ),
     "client.session_auth": ("SessionAuth",),
-    "client._frames.truncation_warning": ("DataWarning",),
+    "client._truncation_warning": ("DataWarning",),
     "storage": ("FileStorage", "KeyringStorage", "MemoryStorage", "SessionStorage"),
 }
 
@@ -152,13 +161,13 @@ def __dir__() -> list[str]:
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Called by ``%load_ext supabase_nb``."""
-    from .notebook._magics.magics import load
+    from .notebook._magics.registration import load
 
     load(shell)
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """Called by ``%unload_ext supabase_nb``."""
-    from .notebook._magics.magics import unload
+    from .notebook._magics.registration import unload
 
     unload(shell)

@@ -124,7 +124,7 @@ def lock_session() -> Callable[..., Any]:
 
     def lock(auth: AuthClient, timeout: float = 10.0) -> Any:
         manager = auth._manager
-        return manager.store.locks.session(manager.state.session_id(), timeout)
+        return manager.store.locks.lock_session(manager.state.session_id(), timeout)
 
     return lock
 

@@ -26,7 +26,7 @@ from supabase_nb.demo.testing import running_server
 
 distributed = pytest.importorskip("distributed")
 
-from supabase_nb.client._dask import RemoteTokens, _CachedToken, on_worker  # noqa: E402
+from supabase_nb.client._dask_session import RemoteTokens, _CachedToken, on_worker  # noqa: E402
 from supabase_nb.distributed import share  # noqa: E402
 
 pytestmark = [pytest.mark.timeout(120)]
@@ -200,7 +200,7 @@ def test_an_unknown_session_on_the_scheduler_is_an_error(cluster: Any) -> None:
     auth = SessionAuth._picklable(RemoteTokens(*shared_as), on_worker, shared_as)
 
     def ask_nobody(auth: SessionAuth) -> None:
-        from supabase_nb.client import _dask as ours
+        from supabase_nb.client import _dask_session as ours
 
         ours._TIMEOUT = 0.2
         with httpx.Client(auth=auth) as client:

@@ -14,8 +14,8 @@ import pytest
 
 import supabase_nb
 from supabase_nb import errors
-from supabase_nb.notebook._magics.magic_commands import COMMANDS
-from supabase_nb.notebook._magics.sign_in import SIGN_IN_COMMANDS
+from supabase_nb.notebook._magics.session_magics import COMMANDS
+from supabase_nb.notebook._magics.sign_in_magics import SIGN_IN_COMMANDS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "supabase_nb"

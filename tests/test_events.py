@@ -63,7 +63,7 @@ def test_changes_that_no_thread_delivers_are_delivered_by_the_background(
     pair = server.sign_in()
     auth.set_session(pair["access_token"], pair["refresh_token"])
     manager = auth._manager
-    wait_until(lambda: not manager.sync.is_outdated(manager.stored_version()))  # else it works anyway
+    wait_until(lambda: not manager.sync.storage_changed(manager.stored_version()))  # else it works anyway
     manager.changes.put({"notices": ("put, and left",)})
     wait_until(lambda: auth.notices == ("put, and left",))
 

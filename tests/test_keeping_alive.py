@@ -251,7 +251,7 @@ def test_yesterdays_tokens_after_two_rotations_are_harmless(kind: str, version: 
 
 
 def made_pair(access_token: str, refresh_token: str) -> Any:
-    from supabase_nb.auth._session.stored_session import TokenPair
+    from supabase_nb.auth._session.session_record import TokenPair
 
     return TokenPair.from_tokens(access_token, refresh_token)
 

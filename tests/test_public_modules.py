@@ -7,7 +7,7 @@ import pkgutil
 import supabase_nb
 
 PUBLIC = """
-auth auth.aio auth.client auth.messages auth.mfa auth.providers auth.session_methods auth.sign_in
+auth auth.aio auth.client auth.email_methods auth.mfa auth.providers auth.session_methods auth.sign_in
 auth.user_methods
 cli client client.client client.client_options client.session_auth
 demo demo.server_handle demo.server_process demo.testing distributed errors models

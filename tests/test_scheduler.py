@@ -15,7 +15,7 @@ from waiting import wait_until
 
 from supabase_nb import AuthClient, MemoryStorage
 from supabase_nb.auth._owner_loop import owner_loop
-from supabase_nb.auth._session.scheduler import RefreshScheduler
+from supabase_nb.auth._session.scheduler import SessionScheduler
 from supabase_nb.demo import DemoServer
 
 MakeAuth = Callable[..., AuthClient]
@@ -46,10 +46,10 @@ class Work:
 
 
 @pytest.fixture
-def scheduler(monkeypatch: pytest.MonkeyPatch) -> Iterator[RefreshScheduler]:
+def scheduler(monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionScheduler]:
     monkeypatch.setattr("supabase_nb.auth._session.scheduler.TICK", 0.05)
     owner_loop._ensure_loop()
-    made = RefreshScheduler()
+    made = SessionScheduler()
     yield made
     last = Work(None)  # clients may have been collected, which ends the timer only at its next look
     made.register(last)
@@ -58,7 +58,7 @@ def scheduler(monkeypatch: pytest.MonkeyPatch) -> Iterator[RefreshScheduler]:
     wait_until(lambda: made._timer is None)
 
 
-def test_each_client_is_called_when_it_is_due(scheduler: RefreshScheduler) -> None:
+def test_each_client_is_called_when_it_is_due(scheduler: SessionScheduler) -> None:
     now, soon, never = Work(0.0), Work(30.0), Work(None)
     for work in (now, soon, never):
         scheduler.register(work)
@@ -71,7 +71,7 @@ def test_each_client_is_called_when_it_is_due(scheduler: RefreshScheduler) -> No
     assert never.done == 0
 
 
-def test_a_client_whose_stored_session_changed_is_called(scheduler: RefreshScheduler) -> None:
+def test_a_client_whose_stored_session_changed_is_called(scheduler: SessionScheduler) -> None:
     work = Work(None)
     scheduler.register(work)
     work.version = "another"
@@ -79,7 +79,7 @@ def test_a_client_whose_stored_session_changed_is_called(scheduler: RefreshSched
 
 
 def test_one_that_hangs_or_raises_does_not_delay_the_others(
-    scheduler: RefreshScheduler, caplog: pytest.LogCaptureFixture
+    scheduler: SessionScheduler, caplog: pytest.LogCaptureFixture
 ) -> None:
     hangs, raises, other = Work(), Work(), Work(then=0.0)
     go_on = threading.Event()
@@ -99,7 +99,7 @@ def test_one_that_hangs_or_raises_does_not_delay_the_others(
     wait_until(lambda: hangs.done == 1)
 
 
-def test_a_storage_that_hangs_delays_only_looks_at_storage(scheduler: RefreshScheduler) -> None:
+def test_a_storage_that_hangs_delays_only_looks_at_storage(scheduler: SessionScheduler) -> None:
     hangs, other = Work(None), Work(then=0.0)
     go_on = threading.Event()
     hangs.stored_version = lambda: go_on.wait(20)  # type: ignore[method-assign]
@@ -109,7 +109,7 @@ def test_a_storage_that_hangs_delays_only_looks_at_storage(scheduler: RefreshSch
     go_on.set()
 
 
-def test_no_client_is_called_twice_at_once(scheduler: RefreshScheduler) -> None:
+def test_no_client_is_called_twice_at_once(scheduler: SessionScheduler) -> None:
     running, most = [0], [0]
 
     async def during() -> None:
@@ -126,7 +126,7 @@ def test_no_client_is_called_twice_at_once(scheduler: RefreshScheduler) -> None:
 
 
 def test_a_client_without_a_due_time_is_skipped(
-    scheduler: RefreshScheduler, caplog: pytest.LogCaptureFixture
+    scheduler: SessionScheduler, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(Work):
         broken = False
@@ -146,7 +146,7 @@ def test_a_client_without_a_due_time_is_skipped(
     broken.broken = False
 
 
-def registered(scheduler: RefreshScheduler) -> Work:
+def registered(scheduler: SessionScheduler) -> Work:
     """One that has been woken, and that nothing else refers to."""
     work = Work(then=0.0)
     scheduler.register(work)
@@ -154,7 +154,7 @@ def registered(scheduler: RefreshScheduler) -> Work:
     return work
 
 
-def test_dropped_clients_are_garbage_collected(scheduler: RefreshScheduler) -> None:
+def test_dropped_clients_are_garbage_collected(scheduler: SessionScheduler) -> None:
     gone = weakref.ref(registered(scheduler))
 
     def collected() -> bool:
@@ -166,7 +166,7 @@ def test_dropped_clients_are_garbage_collected(scheduler: RefreshScheduler) -> N
 
 
 def test_a_bounded_number_of_clients_works_at_a_time(
-    scheduler: RefreshScheduler, monkeypatch: pytest.MonkeyPatch
+    scheduler: SessionScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("supabase_nb.auth._session.scheduler._MAX_RUNNING", 4)
     running, most = [0], [0]
@@ -188,7 +188,7 @@ def test_a_bounded_number_of_clients_works_at_a_time(
 def test_work_without_effect_is_not_repeated_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever makes a client due again at once: the background pauses, longer each time, up to a tick."""
     pauses: list[float] = []
-    made = RefreshScheduler()
+    made = SessionScheduler()
     start = made._start
 
     def watched(client: object, known: object, now: float) -> None:
@@ -236,7 +236,7 @@ def test_one_thread_for_many_clients(server: DemoServer) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_has_no_timer_and_no_clients(scheduler: RefreshScheduler) -> None:
+def test_a_forked_child_has_no_timer_and_no_clients(scheduler: SessionScheduler) -> None:
     work = Work(None)
     scheduler.register(work)
     wait_until(lambda: scheduler._timer is not None)
@@ -248,7 +248,7 @@ def test_a_forked_child_has_no_timer_and_no_clients(scheduler: RefreshScheduler)
 
 
 def test_only_work_that_is_due_sooner_wakes_the_timer(
-    scheduler: RefreshScheduler, monkeypatch: pytest.MonkeyPatch
+    scheduler: SessionScheduler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A client that changes again and again, and is due in an hour, costs one look each time."""
     monkeypatch.setattr("supabase_nb.auth._session.scheduler.TICK", 30.0)

@@ -11,7 +11,7 @@ import pytest
 from model.kernels import Kernel, World
 
 from supabase_nb import AuthApiError, AuthClient, AuthRetryableError, MemoryStorage
-from supabase_nb.auth._session.stored_session import TokenPair
+from supabase_nb.auth._session.session_record import TokenPair
 from supabase_nb.demo import DemoServer
 
 

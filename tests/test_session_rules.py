@@ -31,7 +31,7 @@ from supabase_nb import (
 )
 from supabase_nb._secrets.tokens import Secret
 from supabase_nb.auth._api.server_clock import Clock
-from supabase_nb.auth._session.stored_session import StoredSession, TokenPair
+from supabase_nb.auth._session.session_record import SessionRecord, TokenPair
 from supabase_nb.errors import AuthApiError, AuthInvalidJwt
 from supabase_nb.models import Session
 
@@ -70,7 +70,7 @@ def pair_of(session: Session) -> TokenPair:
 
 def stored(world: World) -> Session | None:
     text = world.storage.get(KEY)
-    record = None if text is None else StoredSession.from_text(Secret(text))
+    record = None if text is None else SessionRecord.from_text(Secret(text))
     return None if record is None else record.session
 
 
@@ -446,7 +446,7 @@ def test_a_set_session_that_is_given_up_saves_the_tokens_that_it_was_issued(worl
     manager = kernel.manager
 
     async def give_up() -> None:
-        call = asyncio.ensure_future(manager.set_session.from_tokens(cell))
+        call = asyncio.ensure_future(manager.session_setter.restore_tokens(cell))
         kernel.fault = "stop"
         await kernel._stopped.wait()
         call.cancel()
@@ -488,7 +488,7 @@ def test_a_sign_out_does_not_end_what_a_later_call_began(world: World) -> None:
         sync.reload = reload  # type: ignore[method-assign]
         await reload(**options)
         tokens = TokenPair.from_tokens(pair["access_token"], pair["refresh_token"])
-        await kernel.manager.set_session.from_tokens(tokens)
+        await kernel.manager.session_setter.restore_tokens(tokens)
 
     sync.reload = slowly  # type: ignore[method-assign]
     kernel.sign_out("local")

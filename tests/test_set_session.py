@@ -587,7 +587,7 @@ def test_other_kernels_need_not_wait_for_a_token_to_be_verified(
     free: list[bool] = []
 
     def user(request: httpx.Request) -> Any:
-        with scripted._manager.store.locks.session(made.SESSION_ID, 0.0) as locked:
+        with scripted._manager.store.locks.lock_session(made.SESSION_ID, 0.0) as locked:
             free.append(locked)
         return made.user()
 

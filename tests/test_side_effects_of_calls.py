@@ -35,7 +35,7 @@ from supabase_nb._secrets import redaction
 from supabase_nb._secrets.tokens import Secret
 from supabase_nb.auth import stop_owner_loop
 from supabase_nb.auth._owner_loop import owner_loop
-from supabase_nb.auth._session.stored_session import TokenPair
+from supabase_nb.auth._session.session_record import TokenPair
 from supabase_nb.demo import DemoServer
 
 MakeAuth = Callable[..., AuthClient]

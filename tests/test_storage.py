@@ -26,7 +26,7 @@ import pytest
 
 from supabase_nb import AuthClient, AuthStorageError, Client, FileStorage, KeyringStorage, MemoryStorage
 from supabase_nb._secrets.tokens import Secret
-from supabase_nb.auth._session.stored_session import StoredSession
+from supabase_nb.auth._session.session_record import SessionRecord
 from supabase_nb.demo import DemoServer
 from supabase_nb.storage import SessionStorage, storage_key
 
@@ -836,10 +836,10 @@ def test_our_own_field_may_be_anything(ours: Any) -> None:
     """Others of Supabase's clients write the same file; what is ours in it never costs the session."""
 
     wire = {**made.session(), "supabase_nb": ours}
-    record = StoredSession.from_text(Secret(json.dumps(wire)))
+    record = SessionRecord.from_text(Secret(json.dumps(wire)))
     assert record is not None
     assert record.session.refresh_token == wire["refresh_token"]
-    again = StoredSession.from_text(Secret(record.to_text()))
+    again = SessionRecord.from_text(Secret(record.to_text()))
     assert again == record
 
 

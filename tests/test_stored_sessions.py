@@ -25,7 +25,7 @@ from supabase_nb import (
 from supabase_nb._secrets.tokens import Secret
 from supabase_nb.auth._api.endpoints import AuthAPI
 from supabase_nb.auth._api.server_clock import Clock
-from supabase_nb.auth._session.stored_session import StoredSession
+from supabase_nb.auth._session.session_record import SessionRecord
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
 from supabase_nb.models import Session
@@ -187,7 +187,7 @@ def as_earlier_versions_stored_it(
     storage: FileStorage, key: str, session: dict[str, Any], spent: str
 ) -> None:
     """One file per name: the session, with the salted hashes of its used tokens."""
-    record = StoredSession.new(Session.from_wire(session), spent=Secret(spent))
+    record = SessionRecord.new(Session.from_wire(session), spent=Secret(spent))
     storage.set(key, record.to_text())
 
 

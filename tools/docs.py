@@ -186,9 +186,9 @@ def makeExtension() -> Extension:
 
 def magics() -> str:
     """Each magic: what it does, its usage, its arguments."""
-    from supabase_nb.notebook._magics.magic_commands import COMMANDS
     from supabase_nb.notebook._magics.magic_parser import MagicParser
-    from supabase_nb.notebook._magics.sign_in import SIGN_IN_COMMANDS
+    from supabase_nb.notebook._magics.session_magics import COMMANDS
+    from supabase_nb.notebook._magics.sign_in_magics import SIGN_IN_COMMANDS
 
     return "\n\n".join(
         _magic(MagicParser, name, *command) for name, command in (COMMANDS | SIGN_IN_COMMANDS).items()

@@ -1,10 +1,13 @@
 """A user's session with an auth server.
 
-- `client`: `AuthClient`, its traits and its methods, which these modules define: `session_methods`,
-  `user_methods`; `sign_in`, `providers`, `messages`. `aio`: the same methods as coroutines.
-- `mfa`: second factors.
+- `client`: `AuthClient`, its traits and its methods, which the next four modules define.
+- `session_methods`, `user_methods`: methods for the current session and its user.
+- `sign_in`, `providers`: sign-up, and signing in with a password, a code, an ID token or a provider.
+- `email_methods`: have the server send an email or text message: password reset, resend, reauthentication.
+- `aio`: the same methods as coroutines. `mfa`: second factors.
 - `_browser_sign_in`: a sign-in in the user's browser. `_pkce`: the verifier of such a sign-in.
-  `_callback_url`: parses the URL that the browser returns to. `_project_settings`: the providers.
+  `_callback_url`: parses the URL that the browser returns to. `_sign_in_settings`: which providers
+  and other ways to sign in the project has enabled.
 - `_arguments`: parses the methods' arguments.
 - `_token_source`: the access token for requests.
 - `_session`: the session: its state, storage, refreshes and sign-out.

@@ -15,7 +15,7 @@ from .._secrets import redaction
 from .._secrets.redaction import safe_text
 from .._secrets.tokens import Secret
 from ..models import Session
-from ._session.stored_session import TokenPair
+from ._session.session_record import TokenPair
 
 Scope = Literal["global", "local", "others"]
 SCOPES: tuple[Scope, ...] = ("global", "local", "others")

@@ -197,7 +197,7 @@ def begin_with_oauth_server(
             }
         )
         cause = "signed in at the project's OAuth server"
-        await manager.set_session.from_response(session, AuthChangeEvent.SIGNED_IN, cause, operation)
+        await manager.session_setter.use_issued(session, AuthChangeEvent.SIGNED_IN, cause, operation)
         return SessionResponse(session.user, session)
 
     url = f"{auth.url}/oauth/authorize?{urlencode(fields)}"

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
-from . import messages, providers, session_methods, sign_in, user_methods
+from . import email_methods, providers, session_methods, sign_in, user_methods
 from .mfa import MFA
 
 if TYPE_CHECKING:
@@ -88,10 +88,10 @@ class AuthAio:
     get_user_identities = _as_coroutine(providers.get_user_identities)
     link_identity = _as_coroutine(providers.link_identity)
     unlink_identity = _as_coroutine(providers.unlink_identity)
-    reset_password_for_email = _as_coroutine(messages.reset_password_for_email)
-    reset_password_email = _as_coroutine(messages.reset_password_for_email)
-    resend = _as_coroutine(messages.resend)
-    reauthenticate = _as_coroutine(messages.reauthenticate)
+    reset_password_for_email = _as_coroutine(email_methods.reset_password_for_email)
+    reset_password_email = _as_coroutine(email_methods.reset_password_for_email)
+    resend = _as_coroutine(email_methods.resend)
+    reauthenticate = _as_coroutine(email_methods.reauthenticate)
 
     @property
     def mfa(self) -> MFAAio:

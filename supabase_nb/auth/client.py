@@ -24,7 +24,7 @@ from ..models import (
 )
 from ..storage import SessionStorage, check_storage, default_storage, older_storage_keys, project_key
 from ..storage import storage_key as key_of
-from . import messages, providers, session_methods, sign_in, user_methods
+from . import email_methods, providers, session_methods, sign_in, user_methods
 from ._api.endpoints import AuthAPI
 from ._api.server_clock import Clock, ServerClock
 from ._api.timeouts import CALL_TIMEOUT, in_time
@@ -259,10 +259,10 @@ class AuthClient(traitlets.HasTraits):
     get_user_identities = providers.get_user_identities
     link_identity = providers.link_identity
     unlink_identity = providers.unlink_identity
-    reset_password_for_email = messages.reset_password_for_email
-    reset_password_email = messages.reset_password_for_email
-    resend = messages.resend
-    reauthenticate = messages.reauthenticate
+    reset_password_for_email = email_methods.reset_password_for_email
+    reset_password_email = email_methods.reset_password_for_email
+    resend = email_methods.resend
+    reauthenticate = email_methods.reauthenticate
 
     @property
     def mfa(self) -> MFA:
@@ -340,7 +340,7 @@ class AuthClient(traitlets.HasTraits):
         """
         self.set_trait("closed", True)
         self.stop_auto_refresh()
-        self._manager.refresher.unsaved.release()
+        self._manager.refresher.unsaved_lock.release()
         self._manager.api.close()
 
     # -- traits -------------------------------------------------------------------------------------------

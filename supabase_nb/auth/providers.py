@@ -27,7 +27,7 @@ from . import sign_in
 from ._arguments import Arguments, require
 from ._callback_url import callback_error, no_credentials_error, parse_callback
 from ._session import sign_in_requests as requests
-from ._session.stored_session import TokenPair
+from ._session.session_record import TokenPair
 
 if TYPE_CHECKING:
     from ._session.manager import SessionManager
@@ -361,5 +361,5 @@ async def _unlink(manager: SessionManager, identity_id: str) -> None:
 
 
 async def _restore(manager: SessionManager, pair: TokenPair, event: AuthChangeEvent) -> SessionResponse:
-    session = await manager.set_session.from_tokens(pair, event, "signed in with a link")
+    session = await manager.session_setter.restore_tokens(pair, event, "signed in with a link")
     return SessionResponse(session.user, session)

@@ -14,7 +14,7 @@ from .._secrets.tokens import Secret
 from ..models import Session, SessionResponse
 from . import _arguments
 from ._arguments import MISSING, Arguments, Scope, SessionLike, SignOutOptions
-from ._session.stored_session import TokenPair
+from ._session.session_record import TokenPair
 
 if TYPE_CHECKING:
     from .client import AuthClient
@@ -79,7 +79,7 @@ def set_session(
 
 
 async def _set_session(auth: AuthClient, pair: TokenPair) -> SessionResponse:
-    response = await session_response(auth._manager.set_session.from_tokens(pair))
+    response = await session_response(auth._manager.session_setter.restore_tokens(pair))
     if not redaction.was_given(pair.refresh_token):
         # The server accepted it as a refresh token, so mask it even if it looks like a word.
         await in_thread(lambda: redaction.remember(pair.refresh_token, given=True))

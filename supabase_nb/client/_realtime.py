@@ -11,7 +11,7 @@ from .._network import httpx
 from .._secrets.log_redaction import log_without_text
 from .._secrets.tokens import MASK
 from ..errors import AuthUnknownError, with_next_step
-from ._bearer_token import SessionTokens
+from ._token_provider import SessionTokenProvider
 
 
 class SessionRealtime(AsyncRealtimeClient):
@@ -23,7 +23,7 @@ class SessionRealtime(AsyncRealtimeClient):
         **options: More arguments of `realtime.AsyncRealtimeClient`.
     """
 
-    def __init__(self, provider: SessionTokens, url: str, **options: Any) -> None:
+    def __init__(self, provider: SessionTokenProvider, url: str, **options: Any) -> None:
         self._tokens = provider
         self._loop: asyncio.AbstractEventLoop | None = None
         super().__init__(f"{url}/realtime/v1", token=provider.key.reveal(), **options)

@@ -10,7 +10,7 @@ from .._secrets.redaction import mask_secrets
 from .._secrets.tokens import Secret
 from ..auth._token_source import NO_TOKEN
 from . import _redirect_guard
-from ._bearer_token import TokenProvider, bearer_token
+from ._token_provider import TokenProvider, bearer_token
 
 # Headers that describe a body's encoding.
 _BODY_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding")

@@ -14,10 +14,10 @@ from .._secrets.tokens import Secret
 from ..auth import AuthClient
 from ..errors import AuthError, client_closed
 from ..storage import SessionStorage
-from ._bearer_token import SessionTokens
 from ._frames.schema import Tables
 from ._project_lookup import check_key
 from ._request_signing import SessionTransport, Signer
+from ._token_provider import SessionTokenProvider
 
 if TYPE_CHECKING:
     from postgrest import SyncPostgrestClient, SyncRequestBuilder, SyncRPCFilterRequestBuilder
@@ -106,7 +106,7 @@ class Client:
             **options,
         )
         log_redaction.install()
-        self._session_tokens = SessionTokens(self.auth, self._key, [self.url])
+        self._session_tokens = SessionTokenProvider(self.auth, self._key, [self.url])
         self._tables = Tables(self, self._session_tokens)
         # Redirects don't carry tokens: the transport signs each hop to the project again.
         self.http: httpx.Client = _DataClient(

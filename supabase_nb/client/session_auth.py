@@ -9,9 +9,9 @@ from .._network import httpx
 from .._network.urls import check_url
 from ..auth import AuthClient
 from ..auth._token_source import NO_TOKEN
-from ._bearer_token import SessionTokens, TokenProvider
 from ._redirect_guard import Origin
 from ._request_signing import Signer
+from ._token_provider import SessionTokenProvider, TokenProvider
 
 if TYPE_CHECKING:
     from .client import Client
@@ -47,7 +47,7 @@ class SessionAuth(Signer, _AuthBase):
     """
 
     def __init__(self, session: Client | AuthClient, *, origins: Iterable[str] = ()) -> None:
-        own: SessionTokens | None = getattr(session, "_session_tokens", None)
+        own: SessionTokenProvider | None = getattr(session, "_session_tokens", None)
         if own is not None and not origins:
             provider: TokenProvider = own
         else:
@@ -58,7 +58,7 @@ class SessionAuth(Signer, _AuthBase):
             if isinstance(origins, str):
                 raise TypeError('origins takes a list: ["https://api.example.com"].')
             others = [check_url(url) for url in origins]
-            provider = SessionTokens(auth, key, (session.url, *others))
+            provider = SessionTokenProvider(auth, key, (session.url, *others))
         super().__init__(provider)
         self._pickled: tuple[Callable[..., SessionAuth], tuple[str, tuple[Origin, ...]]] | None = None
 

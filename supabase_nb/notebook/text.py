@@ -257,3 +257,8 @@ def name_of_user(user: User | None) -> str:
 def unnamed(*, anonymous: bool = False) -> str:
     """The name of a user without an address or number."""
     return word("user.anonymous" if anonymous else "user.unnamed")
+
+
+def grouped(key: str) -> str:
+    """A key in groups of four characters, so that it is easier to type."""
+    return " ".join(key[start : start + 4] for start in range(0, len(key), 4))

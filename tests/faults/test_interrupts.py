@@ -18,7 +18,7 @@ from waiting import wait_until
 
 import supabase_nb
 from supabase_nb import MemoryStorage
-from supabase_nb.auth._session.stored_session import TokenPair
+from supabase_nb.auth._session.session_record import TokenPair
 from supabase_nb.auth._thread_loop import ThreadLoop
 from supabase_nb.errors import AuthSessionMissing
 
@@ -87,7 +87,7 @@ def assert_sound(kernel: Kernel) -> None:
     held = kernel.snapshot
     assert manager.refresher.attempt is None
     assert not world.holders
-    assert not manager.state.commit.locked()
+    assert not manager.state.commit_lock.locked()
     assert kernel.traits["session"] == held.session
     assert kernel.traits["status"] == held.status
     assert held.status in ("active", "signed_out")

@@ -98,7 +98,7 @@ def test_without_a_key_a_change_may_have_cost_rows(api: Api, supabase: Client) -
 def test_failures_in_the_middle(
     api: Api, supabase: Client, monkeypatch: pytest.MonkeyPatch, failure: Callable[[], Any]
 ) -> None:
-    monkeypatch.setattr("supabase_nb.client._frames.pages._FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("supabase_nb.client._frames.page_request._FIRST_PAUSE", 0.01)
     api.numbers(8_000)
 
     def fail(request: httpx.Request, number: int) -> httpx.Response | None:
@@ -117,7 +117,7 @@ def test_failures_in_the_middle(
 def test_a_failure_that_stays(api: Api, supabase: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     from postgrest.exceptions import APIError
 
-    monkeypatch.setattr("supabase_nb.client._frames.pages._FIRST_PAUSE", 0.001)
+    monkeypatch.setattr("supabase_nb.client._frames.page_request._FIRST_PAUSE", 0.001)
     api.numbers(8_000)
     api.before = lambda request, number: httpx.Response(503, text="down") if number > 5 else None
     with pytest.raises(APIError, match="HTTP 503"):

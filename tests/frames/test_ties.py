@@ -11,7 +11,7 @@ import pytest
 from tables import Api, refused
 
 from supabase_nb import Client
-from supabase_nb.client._frames.truncation_warning import DataWarning
+from supabase_nb.client._truncation_warning import DataWarning
 from supabase_nb.demo._project.filters import Column, Table
 
 VISITS = Table("visits", (Column("id", "bigint"), Column("item", "text")))

@@ -20,8 +20,8 @@ from supabase_nb.auth._api.endpoints import AuthAPI
 from supabase_nb.auth._api.server_clock import Clock, ServerClock
 from supabase_nb.auth._session.change_queue import Change
 from supabase_nb.auth._session.manager import SessionManager
+from supabase_nb.auth._session.session_record import SessionRecord, TokenPair
 from supabase_nb.auth._session.snapshot import SessionSnapshot
-from supabase_nb.auth._session.stored_session import StoredSession, TokenPair
 from supabase_nb.auth._thread_loop import ThreadLoop
 from supabase_nb.errors import AuthStorageError
 from supabase_nb.models import AuthChangeEvent, Session
@@ -161,7 +161,7 @@ class Kernel:
     # -- a client's methods -------------------------------------------------------------------------------
 
     def set_session(self, pair: TokenPair) -> Session:
-        return self.run(lambda: self.manager.set_session.from_tokens(pair))  # type: ignore[no-any-return]
+        return self.run(lambda: self.manager.session_setter.restore_tokens(pair))  # type: ignore[no-any-return]
 
     def sign_in(self, user: str = "") -> Session:
         """Sign in; `user` is one of the server's."""
@@ -170,7 +170,7 @@ class Kernel:
         async def sign_in() -> Session:
             operation = manager.state.new_operation()
             session = await self.api.session("/token?grant_type=password", {"email": user} if user else {})
-            return await manager.set_session.from_response(session, AuthChangeEvent.SIGNED_IN, "", operation)
+            return await manager.session_setter.use_issued(session, AuthChangeEvent.SIGNED_IN, "", operation)
 
         return self.run(sign_in)  # type: ignore[no-any-return]
 
@@ -184,7 +184,7 @@ class Kernel:
         return self.run(lambda: self.manager.refresher.refresh(seen))  # type: ignore[no-any-return]
 
     def restore(self) -> Session | None:
-        return self.run(self.manager.restore)  # type: ignore[no-any-return]
+        return self.run(self.manager.load_stored)  # type: ignore[no-any-return]
 
     def sign_out(self, scope: str = "local") -> None:
         self.run(lambda: self.manager.sign_out(scope))
@@ -217,7 +217,7 @@ class Kernel:
     def session(self) -> Session | None:
         return self.snapshot.session
 
-    def stored(self) -> StoredSession | None:
+    def stored(self) -> SessionRecord | None:
         """What is stored under this kernel's name."""
         return self.manager.store.read().record
 

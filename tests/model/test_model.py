@@ -32,11 +32,11 @@ from model.auth_server import AuthServer
 from model.kernels import Kernel, World
 
 from supabase_nb.auth._api.server_clock import ServerClock
-from supabase_nb.auth._session.other_program import SentTokens
 from supabase_nb.auth._session.refresher import TokenRefresher
+from supabase_nb.auth._session.rotation_conflict import SentRefreshTokens
+from supabase_nb.auth._session.session_record import SessionRecord, TokenPair
 from supabase_nb.auth._session.session_store import SessionStore
 from supabase_nb.auth._session.storage_sync import StorageSync
-from supabase_nb.auth._session.stored_session import StoredSession, TokenPair
 from supabase_nb.errors import AuthError, AuthRetryableError, AuthSessionMissing
 from supabase_nb.models import Session
 from supabase_nb.storage import FileStorage, MemoryStorage
@@ -379,7 +379,7 @@ def begin(state: Rotation, offset: float = 0.0) -> None:
 
 MISTAKES = {
     "spent tokens are sent": Mistake(
-        StoredSession,
+        SessionRecord,
         "is_later_than",
         lambda self, pair: False,
         [
@@ -404,7 +404,7 @@ MISTAKES = {
     "an outage ends the session": Mistake(
         TokenRefresher,
         "record_failure",
-        lambda self, error, generation: self.state.end_session(error),
+        lambda self, error, generation: self.state.mark_expired(error),
         [begin, lambda state: state.kill_in_a_request(number=0, fault="kill before", old=None)],
     ),
     "the machine's clock counts": Mistake(
@@ -414,7 +414,7 @@ MISTAKES = {
         [lambda state: begin(state, offset=-7200.0), Rotation.an_expiry_takes_one_exchange],
     ),
     "a token is taken to be sent for the first time": Mistake(
-        SentTokens,
+        SentRefreshTokens,
         "record_sending",
         lambda self, token: True,
         [
@@ -426,7 +426,7 @@ MISTAKES = {
         ],
     ),
     "an older pair replaces a newer one": Mistake(
-        StoredSession,
+        SessionRecord,
         "is_spent",
         lambda self, token: True,
         [begin, Rotation.start, Rotation.an_expiry_takes_one_exchange],

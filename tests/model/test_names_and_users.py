@@ -21,8 +21,8 @@ from hypothesis.stateful import (
 from model.kernels import Kernel, World
 from model.test_model import PART, SCHEDULES, SETTINGS, Jitter, Mistake
 
+from supabase_nb.auth._session.session_record import TokenPair
 from supabase_nb.auth._session.session_store import SessionStore
-from supabase_nb.auth._session.stored_session import TokenPair
 from supabase_nb.errors import AuthError, AuthRetryableError
 from supabase_nb.storage import MemoryStorage
 

@@ -15,7 +15,7 @@ from traitlets.config import Config
 
 from supabase_nb._secrets.credential_checks import refuse_mixed_up_tokens
 from supabase_nb._secrets.tokens import Secret, clean
-from supabase_nb.auth._session.stored_session import TokenPair
+from supabase_nb.auth._session.session_record import TokenPair
 from supabase_nb.errors import AuthSessionMissing
 from supabase_nb.models import AuthResponse, Session, User
 
@@ -127,16 +127,16 @@ class FakeClient:
 @pytest.fixture
 def connected(shell, monkeypatch):
     """A shell with the extension loaded, whose clients ask no server."""
-    from supabase_nb.notebook._magics import magic_commands, magics
+    from supabase_nb.notebook._magics import registration, session_magics
 
     def make(url, key, auth_url, storage, name):
         return FakeClient(
             url, key, auth_url=auth_url, storage=storage, name="" if name == "supabase" else name
         )
 
-    monkeypatch.setattr(magic_commands, "_make_client", make)
+    monkeypatch.setattr(session_magics, "_make_client", make)
     monkeypatch.setattr(
-        magics.SupabaseMagics, "show", lambda self, client, **_: sys.stdout.write(f"{client}\n")
+        registration.SupabaseMagics, "show", lambda self, client, **_: sys.stdout.write(f"{client}\n")
     )
     shell.run("%load_ext supabase_nb")
     assert shell.run("%supabase_connect https://abcd.supabase.co --key 'anon'").ok

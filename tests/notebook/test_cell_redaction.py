@@ -155,7 +155,7 @@ def test_a_session_that_was_set_before_the_extension_was_loaded(shell, connected
     shell.run("%unload_ext supabase_nb")
     shell.run(f'zq = "{AT}"\nxv = "{RT}"')
     shell.run(
-        "from supabase_nb.auth._session.stored_session import TokenPair; TokenPair.from_tokens(zq, xv)"
+        "from supabase_nb.auth._session.session_record import TokenPair; TokenPair.from_tokens(zq, xv)"
     )  # as every call does
     assert leaks(shell.ip)
     assert "masked in the history" in shell.run("%load_ext supabase_nb").text

@@ -13,7 +13,7 @@ from wire_tokens import make_jwt, make_refresh_token
 from supabase_nb._secrets.tokens import Secret
 from supabase_nb.errors import AuthApiError, AuthError
 from supabase_nb.notebook._magics.magic_parser import MagicParser
-from supabase_nb.notebook._variables.argument_values import SupabaseUsageError
+from supabase_nb.notebook._usage_error import SupabaseUsageError
 
 
 def test_loading_imports_nothing_heavy(tmp_path):

@@ -15,7 +15,7 @@ from test_magics_sign_in import Person
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
 from supabase_nb.notebook._displays import publishing
-from supabase_nb.notebook._magics import magics, prompts
+from supabase_nb.notebook._magics import prompts, registration
 
 PASSWORD = "correct horse battery"
 
@@ -37,7 +37,9 @@ def person(monkeypatch: pytest.MonkeyPatch) -> Person:
 def here(shell: Shell, server: DemoServer, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """Signed in as Ada in a terminal; the panel is a line of text."""
     monkeypatch.setattr(
-        magics.SupabaseMagics, "show", lambda self, client: sys.stdout.write(f"<{client.auth.status}>\n")
+        registration.SupabaseMagics,
+        "show",
+        lambda self, client: sys.stdout.write(f"<{client.auth.status}>\n"),
     )
     monkeypatch.setattr(publishing, "in_terminal", lambda: True)
     shell.run("%load_ext supabase_nb")

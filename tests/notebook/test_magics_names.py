@@ -23,7 +23,8 @@ from wire_tokens import make_jwt, make_refresh_token
 from supabase_nb import models
 from supabase_nb._secrets.tokens import Secret
 from supabase_nb.notebook._magics.magic_parser import MagicParser
-from supabase_nb.notebook._variables.argument_values import SupabaseUsageError, resolve, strip_keywords
+from supabase_nb.notebook._usage_error import SupabaseUsageError
+from supabase_nb.notebook._variables.argument_values import resolve, strip_keywords
 
 #: The notebook's user, whose tokens have the names that the functions below use too.
 AT, RT = make_jwt(sub="notebook"), make_refresh_token()

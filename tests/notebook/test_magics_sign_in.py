@@ -13,7 +13,7 @@ from shells import Shell
 
 from supabase_nb._secrets.tokens import Secret
 from supabase_nb.demo import DemoServer
-from supabase_nb.notebook._magics import magics, prompts
+from supabase_nb.notebook._magics import prompts, registration
 
 PASSWORD = "correct horse battery"
 
@@ -45,7 +45,7 @@ def person(monkeypatch: pytest.MonkeyPatch) -> Person:
 def here(shell: Shell, server: DemoServer, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """Connected to the embedded server; the panel is a line of text."""
     monkeypatch.setattr(
-        magics.SupabaseMagics,
+        registration.SupabaseMagics,
         "show",
         lambda self, client: sys.stdout.write(f"<panel {client.auth.status} {list(client.auth.notices)}>\n"),
     )
@@ -169,7 +169,7 @@ def test_a_password_is_no_argument(here: Shell) -> None:
 
 
 def test_the_form_takes_an_address_with_a_code_too(here: Shell, server: DemoServer) -> None:
-    from supabase_nb.notebook._sign_in.panel_requests import HANDLERS
+    from supabase_nb.notebook._panel.panel_requests import HANDLERS
 
     auth = here.ns["supabase"].auth  # type: ignore[attr-defined]
     auth.sign_in_with_otp(email="ada@example.com")

@@ -16,8 +16,8 @@ from waiting import wait_until
 from supabase_nb import MemoryStorage
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
-from supabase_nb.notebook._sign_in import provider_requests
-from supabase_nb.notebook._sign_in.provider_requests import provider_label
+from supabase_nb.notebook._panel import provider_requests
+from supabase_nb.notebook._panel.provider_requests import provider_label
 from supabase_nb.notebook.client import NotebookClient
 
 PAGE = "http://127.0.0.1:8888/user/ada/lab/extensions/supabase-nb/static/returned.html"

@@ -282,3 +282,8 @@ def retry_after(value: str | None, now: float) -> float | None:
         return max(0.0, parsedate_to_datetime(value).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def says_expired(error: errors.AuthError) -> bool:
+    """Whether the access token has expired (``tests/wire/sessions-es256.json``, "get user: expired")."""
+    return error.status in (401, 403) and "expired" in error.message and error.code not in errors.FINAL_CODES

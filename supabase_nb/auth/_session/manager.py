@@ -22,15 +22,16 @@ from .._owner_loop import OwnerLoop, owner_loop
 from .background_work import BackgroundWork
 from .change_queue import Change, ChangeQueue
 from .parts import Parts
-from .refresher import TokenRefresher, require_same_user
+from .refresher import TokenRefresher
 from .scheduler import scheduler
+from .session_record import StorageDamaged, TokenPair
 from .session_store import SessionStore
-from .set_session import SetSession
+from .session_verifier import SessionVerifier
+from .set_session import SessionSetter
 from .sign_out import SignOut
 from .snapshot import Freshness, SessionSnapshot
-from .state import SessionState, not_signed_in
+from .state import SessionState, not_signed_in_error, require_same_user
 from .storage_sync import StorageSync
-from .stored_session import StorageDamaged, TokenPair
 
 logger = logging.getLogger("supabase_nb")
 
@@ -70,9 +71,10 @@ class SessionManager:
         self.sync = StorageSync(self.state, self.store)
         parts = Parts(api, self.state, self.store, self.sync, loop)
         self.refresher = TokenRefresher(parts)
-        self.background = BackgroundWork(parts, self.refresher)
+        self.verifier = SessionVerifier(parts, self.refresher)
+        self.background = BackgroundWork(parts, self.refresher, self.verifier)
         self.signing_out = SignOut(parts, self.refresher)
-        self.set_session = SetSession(parts, self.refresher, self.signing_out)
+        self.session_setter = SessionSetter(parts, self.refresher, self.signing_out)
         self.state.on_replace = self._replaced
         self._scheduled_by = schedule
         self._restored = False
@@ -80,7 +82,7 @@ class SessionManager:
 
     def _replaced(self) -> None:
         if self.snapshot.saved:
-            self.refresher.unsaved.release()
+            self.refresher.unsaved_lock.release()
         if self.refresher.auto_refresh:
             self._scheduled_by(self)
 
@@ -107,13 +109,13 @@ class SessionManager:
         Raises:
             AuthRetryableError: The session has expired and the server can't be reached.
         """
-        await self.restore()
+        await self.load_stored()
         snapshot = self.state.snapshot
         freshness = self.state.freshness(snapshot)
         if snapshot.session is None or freshness is Freshness.FRESH:
             return snapshot.session
-        if self.background.may_be_valid(snapshot):
-            failure = await self.background.verify(snapshot)
+        if self.verifier.may_be_valid(snapshot):
+            failure = await self.verifier.verify(snapshot)
             if failure is not None:
                 raise errors.copy_error(failure)
             return self.state.snapshot.session
@@ -138,7 +140,7 @@ class SessionManager:
         """
         session = await self.get_fresh()
         if session is None:
-            raise not_signed_in()
+            raise not_signed_in_error()
         return session
 
     async def refresh(self) -> Session:
@@ -147,14 +149,14 @@ class SessionManager:
         Raises:
             AuthStorageError: Refreshed, but not saved.
         """
-        session = await self.restore()
+        session = await self.load_stored()
         if session is None:
-            raise not_signed_in()
+            raise not_signed_in_error()
         session = await self.refresher.refresh(session.access_secret, explicit=True)
         self._raise_if_unsaved()
         return session
 
-    async def restore(self) -> Session | None:
+    async def load_stored(self) -> Session | None:
         """Read the stored session, if there is no current one. It is verified in the background.
 
         Raises:
@@ -168,7 +170,7 @@ class SessionManager:
         return self.state.snapshot.session
 
     async def _restore_stored(self) -> AuthStorageError | None:
-        async with self.state.commit:
+        async with self.state.commit_lock:
             before = self.state.snapshot
             if before.session is not None:
                 return None
@@ -207,7 +209,7 @@ class SessionManager:
             await self.sync.reload(locked=True)
             before = self.state.snapshot
             if before.session is None:
-                raise not_signed_in()
+                raise not_signed_in_error()
             require_same_user(user, before.session.user.id)
             session, event = before.session.with_user(user), AuthChangeEvent.USER_UPDATED
             session = await self.refresher.save_and_activate(session, before, event, "user changed")
@@ -230,10 +232,10 @@ class SessionManager:
             before = self.state.snapshot
             current = before.session
             if current is None:
-                raise not_signed_in()
+                raise not_signed_in_error()
             # The server replaces the refresh token. If its response is lost, the old one is sent again.
             token = TokenPair.from_session(current).refresh_token
-            await self.refresher.unsaved.before_sending(self.state.session_id(), before)
+            await self.refresher.unsaved_lock.before_sending(self.state.session_id(), before)
             await self.store.run(lambda: self.store.sent.record_sending(token))
             session = await self.api.session(path, body, current.access_secret)
             require_same_user(session.user, current.user.id)
@@ -254,7 +256,7 @@ class SessionManager:
             AuthStorageError: The stored session could not be removed.
         """
         with suppress(AuthStorageError):  # even if it can't be read, it can be removed
-            await self.restore()
+            await self.load_stored()
         await self.signing_out.sign_out(scope)
 
     async def set_notice(self, name: str, text: str | None) -> None:
@@ -272,13 +274,13 @@ class SessionManager:
             loop: The event loop for its coroutines.
         """
         with suppress(AuthStorageError):  # `last_error` has the error
-            await self.restore()
+            await self.load_stored()
         first = AuthEvent(AuthChangeEvent.INITIAL_SESSION, self.clock.clock.wall(), "subscribed")
         subscription = self.changes.subscribe(callback, first, self.state.snapshot.session, loop)
         self.state.deliver_changes()
         return subscription
 
-    # -- in the background (`RefreshScheduler`) -----------------------------------------------------------
+    # -- in the background (`SessionScheduler`) -----------------------------------------------------------
 
     def due_in(self) -> float | None:
         """Seconds until `run_due` has something to do; ``None``: nothing is scheduled."""
@@ -296,7 +298,7 @@ class SessionManager:
         if self.changes.is_stalled:
             return True
         idle = self.refresher.attempt is None and self.snapshot.session is not None
-        return idle and self.sync.is_outdated(version)
+        return idle and self.sync.storage_changed(version)
 
     async def run_due(self) -> None:
         """Do the work that is due."""

@@ -1,4 +1,4 @@
-"""Parts: what `SetSession`, `TokenRefresher`, `SignOut` and `BackgroundWork` work with."""
+"""Parts: what `SessionSetter`, `TokenRefresher`, `SignOut` and `BackgroundWork` work with."""
 
 from __future__ import annotations
 

@@ -22,13 +22,13 @@ from ...errors import (
     AuthUnknownError,
 )
 from ...models import AuthChangeEvent, Session, User
-from .other_program import other_program_error, refreshed_elsewhere
 from .parts import Parts
 from .retry import backoff, retry, retry_after_of, time_until
+from .rotation_conflict import other_program_error, refreshed_elsewhere
+from .session_record import SessionRecord, TokenPair
 from .snapshot import Freshness, SessionSnapshot
-from .state import not_signed_in
-from .stored_session import StoredSession, TokenPair
-from .unsaved_tokens import UnsavedTokens
+from .state import not_signed_in_error, require_same_user
+from .unsaved_lock import UnsavedLock
 
 logger = logging.getLogger("supabase_nb")
 
@@ -47,7 +47,7 @@ class RefreshAttempt:
         generation: The generation of the session.
         old_token: The access token to replace.
         started_at: The start time, on the steady clock.
-        shares_lock: Whether it replaces an abandoned attempt that has the lock and whose request hangs.
+        skips_lock: Whether it replaces an abandoned attempt that has the lock and whose request hangs.
         task: The task that runs it.
         explicit: Whether `refresh_session` requested it.
         abandoned: Whether a call that waited for it was interrupted.
@@ -57,7 +57,7 @@ class RefreshAttempt:
     generation: int
     old_token: Secret
     started_at: float
-    shares_lock: bool = False
+    skips_lock: bool = False
     task: asyncio.Task[Session] = field(init=False)
     explicit: bool = False
     abandoned: bool = False
@@ -77,7 +77,7 @@ class TokenRefresher:
         #: Whether a scheduler refreshes in the background.
         self.auto_refresh = False
         self.attempt: RefreshAttempt | None = None
-        self.unsaved = UnsavedTokens(self.store)
+        self.unsaved_lock = UnsavedLock(self.store)
 
     # -- a refresh ----------------------------------------------------------------------------------------
 
@@ -126,7 +126,7 @@ class TokenRefresher:
         """The session, if it already has another token; else the running exchange, or a new one."""
         snapshot, attempt = self.state.snapshot, self.attempt
         if snapshot.session is None:
-            raise not_signed_in()
+            raise not_signed_in_error()
         if snapshot.session.access_token != old_token.reveal():
             return snapshot.session
         self.state.check_process()
@@ -142,12 +142,12 @@ class TokenRefresher:
                 return attempt
         if snapshot.error is not None and snapshot.not_before > self._clock.clock.steady():
             raise errors.copy_error(snapshot.error)
-        return self.start(old_token, shares_lock=hangs)
+        return self.start(old_token, skips_lock=hangs)
 
-    def start(self, old_token: Secret, *, shares_lock: bool = False) -> RefreshAttempt:
+    def start(self, old_token: Secret, *, skips_lock: bool = False) -> RefreshAttempt:
         """Start an exchange in its own task, which isn't cancelled once its request was sent."""
         snapshot = self.state.snapshot
-        attempt = RefreshAttempt(snapshot.generation, old_token, self._clock.clock.steady(), shares_lock)
+        attempt = RefreshAttempt(snapshot.generation, old_token, self._clock.clock.steady(), skips_lock)
         self.attempt = attempt
         if snapshot.status in ("active", "restoring"):
             self.state.replace(snapshot._replace(status="refreshing"))
@@ -176,12 +176,12 @@ class TokenRefresher:
         raise failure
 
     async def _lock_and_refresh(self, attempt: RefreshAttempt) -> Session:
-        async with nullcontext() if attempt.shares_lock else self._sync.lock(self.state.session_id()):
+        async with nullcontext() if attempt.skips_lock else self._sync.lock(self.state.session_id()):
             attempt.locked = True
             await self._sync.reload(locked=True)
             snapshot = self.state.snapshot
             if snapshot.session is None:
-                raise errors.copy_error(snapshot.error or not_signed_in())
+                raise errors.copy_error(snapshot.error or not_signed_in_error())
             overtaken = (
                 snapshot.generation != attempt.generation
                 or snapshot.session.access_token != attempt.old_token.reveal()
@@ -204,7 +204,7 @@ class TokenRefresher:
                 "The access token has expired and there is no refresh token. Sign in again.",
                 code="session_missing",
             )
-            await self.end_session(missing, snapshot.generation)
+            await self._sync.end_session(missing, snapshot.generation)
             raise missing
         logger.debug("refreshing the access token")
         pair, user = TokenPair.from_session(snapshot.session), snapshot.session.user
@@ -224,11 +224,11 @@ class TokenRefresher:
                 current = self.state.snapshot
                 if current.session is not None and current.session is not snapshot.session:
                     return await self._exchange_and_save(current, is_second_try=True)
-            await self.end_session(refused, snapshot.generation)
+            await self._sync.end_session(refused, snapshot.generation)
         raise refused
 
     async def exchange(
-        self, pair: TokenPair, user: User | None = None, record: StoredSession | None = None
+        self, pair: TokenPair, user: User | None = None, record: SessionRecord | None = None
     ) -> tuple[Session, bool]:
         """Send the refresh token of a pair.
 
@@ -244,7 +244,7 @@ class TokenRefresher:
             AuthSessionMismatch: The response has another user.
             AuthRetryableError: An outage, or another kernel has newer tokens.
         """
-        await self.unsaved.before_sending(record.id if record else pair.session_id, self.state.snapshot)
+        await self.unsaved_lock.before_sending(record.id if record else pair.session_id, self.state.snapshot)
         sent = self.store.sent
         first = await self.store.run(lambda: sent.record_sending(pair.refresh_token))
         record = record if first else None  # otherwise we may see the effect of our own earlier request
@@ -279,20 +279,20 @@ class TokenRefresher:
             cause: The cause, as shown to the user; by default, that it was refreshed.
             shared: Whether another program has refreshed the session too.
         """
-        async with self.state.commit:
+        async with self.state.commit_lock:
             current = self.state.snapshot
             if current.generation != before.generation:
                 # Another call by the user in the meantime takes precedence.
                 if current.session is None:
-                    raise not_signed_in()
+                    raise not_signed_in_error()
                 return current.session
-            record = before.record.rotated_to(session) if before.record else StoredSession.new(session)
+            record = before.record.rotated_to(session) if before.record else SessionRecord.new(session)
             record = record._replace(shared=record.shared or shared)
             found = await self._sync.read()
             stored = found.record
             if await self._sync.was_signed_out(found, before):
-                self.state.signed_out_elsewhere()
-                raise not_signed_in()
+                self.state.apply_remote_sign_out()
+                raise not_signed_in_error()
             unchanged = stored and before.record and stored.pair == before.record.pair
             if stored and before.saved and not unchanged and not record.is_spent(stored.pair.refresh_token):
                 # Another kernel took over the lock because we hung. What it saved takes precedence.
@@ -348,26 +348,4 @@ class TokenRefresher:
                 outage_since=since,
                 not_before=now + retry_after_of(error),
             )
-        )
-
-    async def end_session(self, error: AuthError, generation: int) -> None:
-        """End the session: remove it from the storage, then from memory."""
-        async with self.state.commit:
-            snapshot = self.state.snapshot
-            if generation != snapshot.generation or snapshot.session is None:
-                return
-            await self.store.run(lambda: self.store.remove(snapshot.record))
-            self.state.end_session(error)
-
-
-def require_same_user(user: User, expected: str | None) -> None:
-    """Refuse tokens of two users.
-
-    Raises:
-        AuthSessionMismatch: `user` is not the expected one.
-    """
-    if expected is not None and user.id != expected:
-        raise errors.AuthSessionMismatch(
-            errors.with_next_step("The two tokens belong to different users", "session_mismatch"),
-            code="session_mismatch",
         )

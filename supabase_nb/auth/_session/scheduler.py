@@ -1,4 +1,4 @@
-"""RefreshScheduler: a timer on the owner loop that calls clients when they have work to do."""
+"""SessionScheduler: a timer on the owner loop that calls clients when they have work to do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHORTEST_PAUSE = 0.1
 _MAX_RUNNING = 64
 
 
-class ScheduledClient(Protocol):
+class ScheduledSession(Protocol):
     """A client, as the scheduler sees it."""
 
     def due_in(self) -> float | None:
@@ -49,7 +49,7 @@ class _ClientState:
         self.working, self.repeats, self.not_before = False, 0, 0.0
 
 
-class RefreshScheduler:
+class SessionScheduler:
     """Calls each registered client when its work is due. Runs while clients are registered."""
 
     def __init__(self) -> None:
@@ -58,18 +58,18 @@ class RefreshScheduler:
 
     def after_fork(self) -> None:
         """In a forked child: stop, because only the parent refreshes its tokens."""
-        self._clients: weakref.WeakKeyDictionary[ScheduledClient, _ClientState] = weakref.WeakKeyDictionary()
+        self._clients: weakref.WeakKeyDictionary[ScheduledSession, _ClientState] = weakref.WeakKeyDictionary()
         self._timer: asyncio.TimerHandle | None = None
         self._next_storage_check = 0.0
         self._storage_check: asyncio.Future[None] | None = None
 
     # -- from any thread ----------------------------------------------------------------------------------
 
-    def register(self, client: ScheduledClient) -> None:
+    def register(self, client: ScheduledSession) -> None:
         """Start calling this client."""
         owner_loop.call_soon(self._register, weakref.ref(client))
 
-    def unregister(self, client: ScheduledClient) -> None:
+    def unregister(self, client: ScheduledSession) -> None:
         """Stop calling this client."""
         owner_loop.call_soon(self._unregister, weakref.ref(client))
 
@@ -80,13 +80,13 @@ class RefreshScheduler:
         """Whether any client is refreshed automatically."""
         return bool(self._clients)
 
-    def _register(self, reference: weakref.ref[ScheduledClient]) -> None:
+    def _register(self, reference: weakref.ref[ScheduledSession]) -> None:
         client = reference()
         if client is not None:
             self._clients.setdefault(client, _ClientState())
             self._wake_for(client)
 
-    def _unregister(self, reference: weakref.ref[ScheduledClient]) -> None:
+    def _unregister(self, reference: weakref.ref[ScheduledSession]) -> None:
         client = reference()
         if client is not None:
             self._clients.pop(client, None)
@@ -94,7 +94,7 @@ class RefreshScheduler:
             self._timer.cancel()
             self._timer = None
 
-    def _wake_for(self, client: ScheduledClient) -> None:
+    def _wake_for(self, client: ScheduledSession) -> None:
         """A client's due time has changed: set the timer for it, unless it is earlier."""
         due = client.due_in()
         self._wake_in(TICK if due is None else max(due, 0.0))
@@ -131,7 +131,7 @@ class RefreshScheduler:
                 soonest = min(soonest, wait)
         return soonest
 
-    def _due_in(self, client: ScheduledClient, state: _ClientState, now: float) -> float | None:
+    def _due_in(self, client: ScheduledSession, state: _ClientState, now: float) -> float | None:
         if state.working:
             return None
         try:
@@ -145,7 +145,7 @@ class RefreshScheduler:
             return due
         return max(due, state.not_before - now)
 
-    def _start(self, client: ScheduledClient, state: _ClientState, now: float) -> None:
+    def _start(self, client: ScheduledSession, state: _ClientState, now: float) -> None:
         if sum(other.working for other in self._clients.values()) >= _MAX_RUNNING:
             return
         state.working = True
@@ -153,7 +153,7 @@ class RefreshScheduler:
         state.repeats += 1
         owner_loop.create_task(self._run(client, state))
 
-    async def _run(self, client: ScheduledClient, state: _ClientState) -> None:
+    async def _run(self, client: ScheduledSession, state: _ClientState) -> None:
         try:
             await client.run_due()
         except Exception as error:  # noqa: BLE001  (the client's state shows the error)
@@ -181,4 +181,4 @@ class RefreshScheduler:
                 self._start(client, state, now)
 
 
-scheduler = RefreshScheduler()
+scheduler = SessionScheduler()

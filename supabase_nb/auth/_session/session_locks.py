@@ -34,22 +34,22 @@ class SessionLocks:
     def __init__(self, storage: SessionStorage, project: str, clock: Clock, loop: OwnerLoop) -> None:
         self._storage, self._project, self._clock, self._loop = storage, project, clock, loop
 
-    def index(self) -> AbstractContextManager[bool]:
+    def lock_index(self) -> AbstractContextManager[bool]:
         """Lock the index, the records and the copies of the project's sessions."""
         return self._lock(f"{self._project}-sessions", _INDEX_TIMEOUT)
 
-    def session(self, session_id: str | None, timeout: float) -> AbstractContextManager[bool]:
+    def lock_session(self, session_id: str | None, timeout: float) -> AbstractContextManager[bool]:
         """Lock a session's refresh token."""
         # A project has only sixteen locks, so that lock files don't pile up.
         share = hashlib.sha256((session_id or "").encode()).hexdigest()[0]
         return self._lock(f"{self._project}-lock-{share}", timeout)
 
     @asynccontextmanager
-    async def session_async(self, session_id: str | None, timeout: float) -> AsyncIterator[bool]:
+    async def lock_session_async(self, session_id: str | None, timeout: float) -> AsyncIterator[bool]:
         """The same without blocking the loop."""
         deadline = self._clock.steady() + timeout
         while not can_block(self._storage) or not HAS_THREADS:
-            with self.session(session_id, 0.0) as locked:
+            with self.lock_session(session_id, 0.0) as locked:
                 if locked:
                     yield True
                     return
@@ -58,17 +58,17 @@ class SessionLocks:
             # Waiting inside `session` would block the task that has the lock.
             await asyncio.sleep(_POLL_INTERVAL)
         timeout = timeout if HAS_THREADS else 0.0
-        async with self._loop.context_in_thread(lambda: self.session(session_id, timeout)) as locked:
+        async with self._loop.context_in_thread(lambda: self.lock_session(session_id, timeout)) as locked:
             yield locked
 
-    def unsaved(self, session_id: str, timeout: float) -> AbstractContextManager[bool]:
-        """The lock that a kernel keeps while it can't save this session (`UnsavedTokens`)."""
+    def lock_unsaved(self, session_id: str, timeout: float) -> AbstractContextManager[bool]:
+        """The lock that a kernel keeps while it can't save this session (`UnsavedLock`)."""
         share = hashlib.sha256(session_id.encode("utf-8", "surrogatepass")).hexdigest()[:2]
         return self._lock(f"{self._project}-unsaved-{share}", timeout)
 
     def is_unsaved_elsewhere(self, session_id: str) -> bool:
         """Whether another kernel keeps that lock."""
-        with self.unsaved(session_id, 0.0) as free:
+        with self.lock_unsaved(session_id, 0.0) as free:
             if free:
                 return False
         # If even a lock that no kernel keeps can't be taken, locks don't work here.

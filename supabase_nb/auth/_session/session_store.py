@@ -24,10 +24,10 @@ from .._api.server_clock import ServerClock
 from .._owner_loop import OwnerLoop
 from .._pkce import VerifierStore
 from . import session_index
-from .other_program import SentTokens
+from .rotation_conflict import SentRefreshTokens
 from .session_index import Index, IndexEntry
 from .session_locks import SessionLocks, can_block
-from .stored_session import StorageDamaged, StoredSession, TokenPair
+from .session_record import SessionRecord, StorageDamaged, TokenPair
 
 logger = logging.getLogger("supabase_nb")
 
@@ -44,11 +44,13 @@ class LookupResult(NamedTuple):
     Args:
         record: The session that the name uses.
         others: More stored sessions that the tokens may belong to.
+        name_taken: Whether the name now uses another user's session.
         error: Why the name's session couldn't be read.
     """
 
-    record: StoredSession | None
-    others: tuple[StoredSession, ...] = ()
+    record: SessionRecord | None
+    others: tuple[SessionRecord, ...] = ()
+    name_taken: bool = False
     error: AuthStorageError | None = None
 
 
@@ -80,9 +82,9 @@ class SessionStore:
         self._index_key, self._sent_key = f"{project}-sessions", f"{project}-sent"
         self._loop = loop
         self.locks = SessionLocks(storage, project, clock.clock, loop)
-        self.sent = SentTokens(storage, self._sent_key, self.locks.index)
+        self.sent = SentRefreshTokens(storage, self._sent_key, self.locks.lock_index)
         # A session and its copies are the same text, so the last one that was parsed is cached.
-        self._last_read: tuple[Secret, StoredSession] | None = None
+        self._last_read: tuple[Secret, SessionRecord] | None = None
 
     async def run(self, call: Callable[[], _T]) -> _T:
         """Call the storage without blocking the loop."""
@@ -155,7 +157,7 @@ class SessionStore:
         records = (self._read_record(self._key_of(session_id))[0] for session_id in self._index())
         return found._replace(others=tuple(record for record in records if record is not None))
 
-    def _read_record(self, key: str) -> tuple[StoredSession | None, AuthStorageError | None]:
+    def _read_record(self, key: str) -> tuple[SessionRecord | None, AuthStorageError | None]:
         """A stored session, or why it can't be read. Damaged data is set aside, not deleted."""
         text, error = self._read_text(key)
         return self._parse(key, text) if text is not None else (None, error)
@@ -168,11 +170,11 @@ class SessionStore:
             return None, error
         return secret, None
 
-    def _parse(self, key: str, text: Secret) -> tuple[StoredSession | None, AuthStorageError | None]:
+    def _parse(self, key: str, text: Secret) -> tuple[SessionRecord | None, AuthStorageError | None]:
         last = self._last_read
         if last is not None and last[0] == text:
             return last[1], None
-        record = StoredSession.from_text(text)
+        record = SessionRecord.from_text(text)
         if record is not None:
             self._last_read = text, record
             return record, None
@@ -185,11 +187,11 @@ class SessionStore:
         logger.warning("%s", damaged)
         return None, damaged
 
-    def _read_older_key(self) -> StoredSession | None:
+    def _read_older_key(self) -> SessionRecord | None:
         """The session as stored by an earlier version, if it comes from this auth server."""
         return next((record for _, record in self._under_older_keys()), None)
 
-    def _under_older_keys(self) -> Iterator[tuple[str, StoredSession]]:
+    def _under_older_keys(self) -> Iterator[tuple[str, SessionRecord]]:
         for key, issuer in self._older_keys.items():
             record, _ = self._read_record(key)
             if record is not None and issuer in ("", record.session.claims.get("iss")):
@@ -198,7 +200,7 @@ class SessionStore:
     # -- writing ------------------------------------------------------------------------------------------
 
     def save(
-        self, record: StoredSession, *, assign_name: bool, previous: StoredSession | None = None
+        self, record: SessionRecord, *, assign_name: bool, previous: SessionRecord | None = None
     ) -> AuthStorageError | None:
         """Store a session.
 
@@ -234,17 +236,17 @@ class SessionStore:
         self._remove_older_keys()
         return None
 
-    def _is_indexed(self, record: StoredSession) -> bool:
+    def _is_indexed(self, record: SessionRecord) -> bool:
         """Whether the index has the record. Earlier versions stored sessions only under names."""
         entry = self._index().get(record.id)
         return entry is not None and self.key in entry.names and not self._is_outdated(entry)
 
-    def name_was_reused(self, record: StoredSession) -> bool:
+    def name_was_reused(self, record: SessionRecord) -> bool:
         """Whether another session has used this client's name since, which was then signed out."""
         entry = self._index().get(record.id)
         return entry is not None and not entry.ended and self.key not in entry.names
 
-    def was_signed_out(self, record: StoredSession) -> bool:
+    def was_signed_out(self, record: SessionRecord) -> bool:
         """Whether a session that the name no longer uses was signed out.
 
         Our sign-outs are noted in the index, and other clients delete only the name's copy. If neither
@@ -255,7 +257,7 @@ class SessionStore:
             return True
         return self._read_text(self._key_of(record.id)) != (None, None)
 
-    def note_lost_name(self, record: StoredSession) -> None:
+    def note_lost_name(self, record: SessionRecord) -> None:
         """Another session uses this client's name. Other Supabase clients don't change the index."""
         with suppress(AuthStorageError), self._change_index() as index:
             if record.id in index:
@@ -282,7 +284,7 @@ class SessionStore:
 
     # -- removing -----------------------------------------------------------------------------------------
 
-    def remove(self, record: StoredSession | None, *, of_user: bool = False) -> AuthStorageError | None:
+    def remove(self, record: SessionRecord | None, *, of_user: bool = False) -> AuthStorageError | None:
         """Remove a session under every name, and an unfinished sign-in.
 
         Args:
@@ -323,7 +325,7 @@ class SessionStore:
             failure = error
         return failure
 
-    def remove_if_unused(self, record: StoredSession) -> None:
+    def remove_if_unused(self, record: SessionRecord) -> None:
         """Remove a session that no name uses, because deleting its name's copy means signing out."""
         with suppress(AuthStorageError), self._change_index() as index:
             if not self._names_of(record.id, index):
@@ -350,7 +352,7 @@ class SessionStore:
         Raises:
             AuthStorageError: It can't be stored.
         """
-        with self.locks.index():
+        with self.locks.lock_index():
             index = self._index()
             before = dict(index)
             yield index

@@ -1,6 +1,6 @@
-"""SetSession: makes a session current, from given tokens or one that was just issued.
+"""SessionSetter: makes a session current, from given tokens or one that was just issued.
 
-`set_session` from top to bottom: `from_tokens` -> `_restore` -> `_verify` -> `_accept_or_exchange` ->
+`set_session` from top to bottom: `restore_tokens` -> `_restore` -> `_verify` -> `_accept_or_exchange` ->
 `_commit`, or `_raise_rejection`.
 """
 
@@ -14,13 +14,15 @@ from ... import errors
 from ..._secrets import tokens
 from ...errors import FINAL_CODES, AuthApiError, AuthError, AuthRetryableError, AuthSessionMissing
 from ...models import AuthChangeEvent, Session, User
+from .._api.responses import says_expired
 from .parts import Parts
-from .refresher import TokenRefresher, require_same_user
+from .refresher import TokenRefresher
 from .retry import retry, time_until
+from .session_record import SessionRecord, TokenPair
 from .session_store import LookupResult
-from .sign_out import SignOut, says_expired
+from .sign_out import SignOut
 from .snapshot import SessionOperation, SessionSnapshot
-from .stored_session import StoredSession, TokenPair
+from .state import require_same_user
 
 
 class _Lookup(NamedTuple):
@@ -36,14 +38,14 @@ class _Lookup(NamedTuple):
     """
 
     version: object
-    current: StoredSession | None
+    current: SessionRecord | None
     found: LookupResult
-    candidates: tuple[StoredSession, ...]
-    newer: StoredSession | None
+    candidates: tuple[SessionRecord, ...]
+    newer: SessionRecord | None
     pair: TokenPair
 
 
-class SetSession:
+class SessionSetter:
     """Makes sessions current.
 
     Args:
@@ -56,7 +58,7 @@ class SetSession:
         self._api, self._state, self._store, self._sync, self._loop = parts
         self._clock, self._refresher, self._signing_out = self._state.clock, refresher, signing_out
 
-    async def from_tokens(
+    async def restore_tokens(
         self,
         pair: TokenPair,
         event: AuthChangeEvent = AuthChangeEvent.TOKEN_REFRESHED,
@@ -177,7 +179,7 @@ class SetSession:
             return error
 
     async def _accept_or_exchange(
-        self, pair: TokenPair, answer: User | AuthApiError | None, record: StoredSession | None
+        self, pair: TokenPair, answer: User | AuthApiError | None, record: SessionRecord | None
     ) -> tuple[Session | AuthApiError, bool]:
         """Rules 2 and 3: accept valid tokens, exchange expired ones."""
         if isinstance(answer, AuthApiError):
@@ -204,7 +206,7 @@ class SetSession:
         return await self._exchange(pair, None, record)
 
     async def _exchange(
-        self, pair: TokenPair, user: User | None, record: StoredSession | None
+        self, pair: TokenPair, user: User | None, record: SessionRecord | None
     ) -> tuple[Session | AuthApiError, bool]:
         try:
             return await self._refresher.exchange(pair, user, record)
@@ -213,11 +215,11 @@ class SetSession:
 
     async def _commit(
         self,
-        record: StoredSession,
+        record: SessionRecord,
         event: AuthChangeEvent,
         cause: str,
         operation: SessionOperation,
-        previous: StoredSession | None = None,
+        previous: SessionRecord | None = None,
         *,
         notice: str | None = None,
         issued: bool,
@@ -239,7 +241,7 @@ class SetSession:
                 revoked.
         """
         session = record.session
-        async with self._state.commit:
+        async with self._state.commit_lock:
             if self._state.is_superseded(operation):
                 await self._keep_or_revoke(record, operation, issued=issued)
                 return session
@@ -263,7 +265,7 @@ class SetSession:
         return session
 
     async def _keep_or_revoke(
-        self, record: StoredSession, operation: SessionOperation, *, issued: bool
+        self, record: SessionRecord, operation: SessionOperation, *, issued: bool
     ) -> None:
         """Store or revoke a session of a superseded call."""
         current = self._state.snapshot.record
@@ -297,7 +299,7 @@ class SetSession:
                 same = bool(pair.refresh_token) and record.pair.refresh_token == pair.refresh_token
                 if mine or same:
                     if current.record is not None and record.id == current.record.id:
-                        await self._refresher.end_session(error, current.generation)
+                        await self._sync.end_session(error, current.generation)
                     else:
                         await self._store.run(lambda record=record: self._store.remove(record))  # type: ignore[misc]
         if error.code == "user_not_found":
@@ -306,7 +308,7 @@ class SetSession:
             raise AuthSessionMissing(error.message, status=error.status, code=error.code)
         raise error
 
-    async def from_response(
+    async def use_issued(
         self, session: Session, event: AuthChangeEvent, cause: str, operation: SessionOperation
     ) -> Session:
         """Make a newly issued session current (after a sign-in).
@@ -321,15 +323,15 @@ class SetSession:
             AuthError: ``superseded``.
             AuthStorageError: The session is active, but could not be saved.
         """
-        record = StoredSession.new(session)
+        record = SessionRecord.new(session)
         return await asyncio.shield(
             self._loop.create_task(self._commit(record, event, cause, operation, issued=True))
         )
 
 
 def _rejected_candidate(
-    error: AuthError, pair: TokenPair, candidates: tuple[StoredSession, ...]
-) -> StoredSession | None:
+    error: AuthError, pair: TokenPair, candidates: tuple[SessionRecord, ...]
+) -> SessionRecord | None:
     """The known session that the server rejected, if it has another refresh token than the rejected one."""
     if error.code not in FINAL_CODES or error.session_id is None:
         return None
@@ -343,13 +345,13 @@ def _rejected_candidate(
     return None
 
 
-def _record_of(session: Session, pair: TokenPair, lookup: _Lookup, *, shared: bool) -> StoredSession:
+def _record_of(session: Session, pair: TokenPair, lookup: _Lookup, *, shared: bool) -> SessionRecord:
     """The record to save, with the known used tokens of this session."""
     spent = pair.refresh_token if pair.refresh_token.reveal() != session.refresh_token else None
     base = lookup.newer or next(
         (record for record in lookup.candidates if record.session.session_id == session.session_id), None
     )
     if base is None:
-        return StoredSession.new(session, spent=spent)
+        return SessionRecord.new(session, spent=spent)
     shared = shared or base.shared or base.is_older_than(pair)
     return base.rotated_to(session, spent=spent)._replace(shared=shared)

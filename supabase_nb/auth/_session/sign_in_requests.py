@@ -27,7 +27,7 @@ async def sign_in(manager: SessionManager, path: str, body: Mapping[str, Any], c
     """
     operation = manager.state.new_operation()
     session = await manager.api.session(*await prepare_request(manager, path, body))
-    await manager.set_session.from_response(session, AuthChangeEvent.SIGNED_IN, cause, operation)
+    await manager.session_setter.use_issued(session, AuthChangeEvent.SIGNED_IN, cause, operation)
     return SessionResponse(session.user, session)
 
 
@@ -54,7 +54,7 @@ async def sign_in_or_confirm(
     found = await manager.api.session_or_user(*await prepare_request(manager, path, body, pkce=pkce))
     if found is None or isinstance(found, User):
         return AuthResponse(found, None)
-    await manager.set_session.from_response(found, sign_in_event(recovery=recovery), cause, operation)
+    await manager.session_setter.use_issued(found, sign_in_event(recovery=recovery), cause, operation)
     return SessionResponse(found.user, found)
 
 
@@ -104,7 +104,7 @@ async def exchange_code(manager: SessionManager, fields: Mapping[str, Any]) -> S
     session = await manager.api.session(*await prepare_request(manager, "/token?grant_type=pkce", body))
     try:
         event = sign_in_event(recovery=purpose == RECOVERY)
-        await manager.set_session.from_response(session, event, "signed in with a code", operation)
+        await manager.session_setter.use_issued(session, event, "signed in with a code", operation)
     finally:
         if not given:
             await manager.store.run(verifiers.discard)

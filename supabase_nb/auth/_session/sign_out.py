@@ -9,12 +9,13 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from ...errors import FINAL_CODES, AuthError, AuthStorageError
+from ...errors import AuthError, AuthStorageError
 from ...models import AuthChangeEvent, Session
+from .._api.responses import says_expired
 from .parts import Parts
 from .refresher import TokenRefresher
+from .session_record import TokenPair
 from .snapshot import SessionOperation, SessionSnapshot
-from .stored_session import TokenPair
 
 logger = logging.getLogger("supabase_nb")
 
@@ -78,10 +79,10 @@ class SignOut:
         # Doesn't wait for our own refresh, whose response is dropped, and only briefly for another kernel.
         patience = _LOCK_TIMEOUT if self._refresher.attempt is None else 0.0
         session_id = self._state.session_id()
-        async with self._store.locks.session_async(session_id, patience):
+        async with self._store.locks.lock_session_async(session_id, patience):
             # If another kernel has newer tokens, end the session with those.
             await self._sync.reload()
-            async with self._state.commit:
+            async with self._state.commit_lock:
                 if self._state.is_superseded(operation):
                     return None, None
                 snapshot = self._state.snapshot
@@ -168,8 +169,3 @@ class SignOut:
 
     def _now(self) -> float:
         return self._state.clock.clock.steady()
-
-
-def says_expired(error: AuthError) -> bool:
-    """``bad_jwt`` … "token is expired" (``tests/wire/sessions-es256.json``, "get user: expired")."""
-    return error.status in (401, 403) and "expired" in error.message and error.code not in FINAL_CODES

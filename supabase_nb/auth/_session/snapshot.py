@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ...errors import AuthError
 from ...models import Session, Status
-from .stored_session import StoredSession
+from .session_record import SessionRecord
 
 
 class Freshness(Enum):
@@ -37,7 +37,7 @@ class SessionSnapshot(NamedTuple):
         generation: Changes when the session ends or is replaced by another one, but not with a refresh.
     """
 
-    record: StoredSession | None = None
+    record: SessionRecord | None = None
     status: Status = "signed_out"
     verified: bool = True
     saved: bool = True

@@ -11,7 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 
-from ...errors import AuthError, AuthSessionMissing
+from ...errors import AuthError, AuthSessionMismatch, AuthSessionMissing, with_next_step
 from ...models import AuthChangeEvent, AuthEvent, Notice, Session, User
 from .._api.server_clock import ServerClock
 from .._blocking_call import current_call
@@ -37,7 +37,7 @@ class SessionState:
 
     Attributes:
         on_replace: Called after each change, on the loop.
-        commit: A lock for saving and applying changes one at a time.
+        commit_lock: For saving and applying changes one at a time.
 
     Args:
         clock: The server's clock.
@@ -54,13 +54,13 @@ class SessionState:
         #: When the last exchange finished, on the steady clock.
         self.exchanged_at = float("-inf")
         self.on_replace: Callable[[], object] = lambda: None
-        self.commit = asyncio.Lock()
+        self.commit_lock = asyncio.Lock()
         self._pid = os.getpid()
         self._operations = self._latest = self._generations = 0
 
     def after_fork(self) -> None:
         """In a forked child: create a new lock, because a task of the parent may hold the old one."""
-        self.commit = asyncio.Lock()
+        self.commit_lock = asyncio.Lock()
 
     @property
     def forked(self) -> bool:
@@ -166,13 +166,13 @@ class SessionState:
         else:
             self.changes.flush_soon()
 
-    def end_session(self, error: AuthError) -> None:
+    def mark_expired(self, error: AuthError) -> None:
         """The session has ended on the server, or can't be refreshed any more."""
         self.clear_session_notices()
         ended = SessionSnapshot(status="expired", error=error, generation=self.new_generation())
         self.replace(ended, AuthChangeEvent.SIGNED_OUT, error.message)
 
-    def signed_out_elsewhere(self) -> None:
+    def apply_remote_sign_out(self) -> None:
         """Another kernel has signed out, or the stored session was removed."""
         self.clear_session_notices()
         signed_out = SessionSnapshot(generation=self.new_generation())
@@ -228,8 +228,21 @@ def margin(session: Session) -> float:
     return min(_MARGIN, _MARGIN_SHARE * session.lifetime)
 
 
-def not_signed_in() -> AuthSessionMissing:
+def not_signed_in_error() -> AuthSessionMissing:
     """The error for a call that needs a session."""
     return AuthSessionMissing(
         "Not signed in. Restore a session with set_session, or sign in.", code="session_missing"
     )
+
+
+def require_same_user(user: User, expected: str | None) -> None:
+    """Refuse tokens of two users.
+
+    Raises:
+        AuthSessionMismatch: `user` is not the expected one.
+    """
+    if expected is not None and user.id != expected:
+        raise AuthSessionMismatch(
+            with_next_step("The two tokens belong to different users", "session_mismatch"),
+            code="session_mismatch",
+        )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ...errors import AuthRetryableError, AuthStorageError
+from ...errors import AuthError, AuthRetryableError, AuthStorageError
 from ...models import AuthChangeEvent
 from ...storage import LOCK_TIMEOUT
+from .session_record import StorageDamaged
 from .session_store import LookupResult, SessionStore
 from .snapshot import SessionSnapshot
 from .state import SessionState
-from .stored_session import StorageDamaged
 
 
 class StorageSync:
@@ -40,7 +40,7 @@ class StorageSync:
         """
         steady = self._clock.clock.steady
         wait, began = max(min(timeout, LOCK_TIMEOUT - self._waited), 0.0), steady()
-        async with self._store.locks.session_async(session_id, wait) as locked:
+        async with self._store.locks.lock_session_async(session_id, wait) as locked:
             if locked:
                 self._waited = 0.0
             else:
@@ -58,7 +58,7 @@ class StorageSync:
         Args:
             locked: Whether the caller has the session's lock. Writing waits for it.
         """
-        async with self._state.commit:
+        async with self._state.commit_lock:
             # Read the version first, so that later changes are noticed next time.
             version = await self._store.run(self.stored_version)
             await self.reconcile(await self.read(), locked=locked)
@@ -67,7 +67,7 @@ class StorageSync:
     async def read(self) -> LookupResult:
         """The stored record of the current session, by this client's name or else by its id.
 
-        If the name now uses another user's session, that is in `LookupResult.others`.
+        `LookupResult.name_taken` says whether the name now uses another user's session.
         """
         mine = self._state.snapshot.record
         found = await self._store.run(self._store.read)
@@ -79,10 +79,10 @@ class StorageSync:
         if theirs is None and not await self._store.run(lambda: self._store.name_was_reused(mine)):
             return found  # signed out
         own = await self._store.run(lambda: self._store.read_by_id(mine.id))
-        return own._replace(others=() if theirs is None else (theirs,))
+        return own._replace(name_taken=theirs is not None)
 
     async def reconcile(self, found: LookupResult, *, locked: bool) -> None:
-        """Take over another kernel's changes. The caller holds `SessionState.commit`."""
+        """Take over another kernel's changes. The caller holds `SessionState.commit_lock`."""
         snapshot, stored = self._state.snapshot, found.record
         if snapshot.record is None:
             return
@@ -94,13 +94,13 @@ class StorageSync:
         if await self.was_signed_out(found, snapshot):
             ended = snapshot.record
             await self._store.run(lambda: self._store.remove_if_unused(ended))
-            self._state.signed_out_elsewhere()
+            self._state.apply_remote_sign_out()
             return
-        if found.others and not snapshot.name_taken:
+        if found.name_taken and not snapshot.name_taken:
             lost = snapshot.record
             await self._store.run(lambda: self._store.note_lost_name(lost))
-        if bool(found.others) != snapshot.name_taken:
-            snapshot = self._with_name_taken(snapshot, bool(found.others))
+        if found.name_taken != snapshot.name_taken:
+            snapshot = self._with_name_taken(snapshot, found.name_taken)
             self._state.replace(snapshot)
         record = snapshot.record
         if stored is None or record is None or record.is_spent(stored.pair.refresh_token):
@@ -154,7 +154,16 @@ class StorageSync:
         error = await self._store.run(lambda: self._store.save(record, assign_name=not snapshot.name_taken))
         return snapshot._replace(saved=error is None, error=error)
 
-    def is_outdated(self, version: object) -> bool:
+    async def end_session(self, error: AuthError, generation: int) -> None:
+        """End the session: remove it from the storage, then from memory."""
+        async with self._state.commit_lock:
+            snapshot = self._state.snapshot
+            if generation != snapshot.generation or snapshot.session is None:
+                return
+            await self._store.run(lambda: self._store.remove(snapshot.record))
+            self._state.mark_expired(error)
+
+    def storage_changed(self, version: object) -> bool:
         """Whether the stored session has changed since it was last read for the current session.
 
         Args:

@@ -12,13 +12,13 @@ from postgrest.exceptions import APIError
 
 from ..._secrets.tokens import read_claims, text_claim
 from ...errors import AuthError
+from .._truncation_warning import DataWarning, caller_stacklevel
 from . import keyset, schema
 from .keyset import Term
-from .pages import PageSource
+from .page_request import PageSource
 from .progress import Progress
 from .query_parser import Query, parse_query
 from .row_fetcher import NotOrdered, Order, Reading, utc_now
-from .truncation_warning import DataWarning, caller_stacklevel
 
 if TYPE_CHECKING:
     from .columns import Library

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from ..._runtime.environment import HAS_THREADS
 from . import columns, keyset
 from .keyset import Term
-from .pages import Page, PageSource, Stopped
+from .page_request import Page, PageSource, Stopped
 
 if TYPE_CHECKING:
     from .columns import Library, Part

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 from ..._network import httpx
 from ...errors import AuthError
-from .truncation_warning import RowLimit
+from .._truncation_warning import RowLimit
 
 if TYPE_CHECKING:
-    from .._bearer_token import SessionTokens
+    from .._token_provider import SessionTokenProvider
     from ..client import Client
 
 #: Postgres type -> the kind of its values.
@@ -56,7 +56,7 @@ class Tables:
         row_limit: Knows the most rows that the server sends per request.
     """
 
-    def __init__(self, client: Client, tokens: SessionTokens) -> None:
+    def __init__(self, client: Client, tokens: SessionTokenProvider) -> None:
         self.client, self.tokens, self.row_limit = client, tokens, RowLimit()
         self._schemas: dict[str, dict[str, TableSchema]] = {}
 

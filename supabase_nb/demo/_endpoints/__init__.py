@@ -4,5 +4,5 @@
 - `one_time_codes`: codes and links in emails. `pkce`: their flows. `redirects`: where they lead.
 - `provider`: signing in with a provider. `identities`: a user's accounts. `factors`: second factors.
 - `oauth_server`: the project as an OAuth server, with `oauth_clients` and `oauth_consent`.
-- `rest`: the tables. `controls`: for tests. `pages`: the look of the pages that people see.
+- `rest`: the tables. `controls`: for tests. `page_layout`: the look of the pages that people see.
 """

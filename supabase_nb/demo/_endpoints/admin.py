@@ -8,10 +8,11 @@ from typing import Any
 
 from starlette.responses import Response
 
+from .._project.api_errors import ApiError, answer, invalid
+from .._project.go_formats import read_params, rfc3339
 from .._project.passwords import hash_password
 from .._project.project import Call, check_email, check_password, merged
 from .._project.store import User
-from .._project.wire import ApiError, answer, invalid, read_params, rfc3339
 from .one_time_codes import new_link
 from .redirects import redirect_target
 

@@ -6,6 +6,8 @@ import re
 
 from starlette.responses import Response
 
+from .._project.api_errors import ApiError, answer, invalid
+from .._project.go_formats import read_params, rfc3339
 from .._project.passwords import hash_password
 from .._project.project import (
     PROVIDERS,
@@ -17,7 +19,6 @@ from .._project.project import (
     password_matches,
 )
 from .._project.refresh_token_format import parse_v2
-from .._project.wire import ApiError, answer, invalid, read_params, rfc3339
 from .factors import has_verified
 from .one_time_codes import mail_confirmation, mail_email_change, spend_nonce
 from .pkce import check_challenge, pkce_grant

@@ -9,9 +9,10 @@ from typing import Any
 
 from starlette.responses import Response
 
+from .._project.api_errors import answer, invalid
+from .._project.go_formats import read_json
 from .._project.project import Call
-from .._project.wire import answer, invalid, read_json
-from .pages import html_page
+from .page_layout import html_page
 
 
 def _body(call: Call) -> dict[str, Any]:

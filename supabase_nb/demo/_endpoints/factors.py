@@ -12,9 +12,10 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from starlette.responses import Response
 
+from .._project.api_errors import ApiError, answer, invalid
+from .._project.go_formats import read_params
 from .._project.project import Call
 from .._project.store import Exchange, User
-from .._project.wire import ApiError, answer, invalid, read_params
 
 _DISABLED = {"phone": "Phone", "webauthn": "WebAuthn"}
 _PERIOD, _CHALLENGE_LIFETIME = 30, 300.0

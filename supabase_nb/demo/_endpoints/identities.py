@@ -8,9 +8,10 @@ from typing import Any
 
 from starlette.responses import Response
 
+from .._project.api_errors import ApiError, answer
+from .._project.go_formats import rfc3339
 from .._project.project import Call
 from .._project.store import User
-from .._project.wire import ApiError, answer, rfc3339
 from .factors import path_uuid
 
 

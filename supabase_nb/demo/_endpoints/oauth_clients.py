@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
+from .._project.api_errors import ApiError, answer, invalid
+from .._project.go_formats import read_json, rfc3339
 from .._project.project import Call
-from .._project.wire import ApiError, answer, invalid, read_json, rfc3339
 
 METHODS = ("none", "client_secret_basic", "client_secret_post")
 GRANTS = ["authorization_code", "refresh_token"]

@@ -12,11 +12,12 @@ from urllib.parse import urlencode, urlsplit
 
 from starlette.responses import Response
 
+from .._project.api_errors import ApiError, answer, invalid
+from .._project.go_formats import read_params
 from .._project.project import Call
 from .._project.store import User
-from .._project.wire import ApiError, answer, invalid, read_params
 from .oauth_clients import client_details, find_client, is_uuid, require_enabled
-from .pages import html_page
+from .page_layout import html_page
 from .redirects import redirect, with_query
 
 #: Lifetime of an authorization and its code, in seconds.

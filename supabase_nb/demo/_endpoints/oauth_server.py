@@ -12,17 +12,10 @@ from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
+from .._project.api_errors import ApiError, OAuthError, answer, invalid
+from .._project.go_formats import from_rfc3339, read_json, rfc3339
 from .._project.project import Call
 from .._project.store import User
-from .._project.wire import (
-    ApiError,
-    OAuthError,
-    answer,
-    from_rfc3339,
-    invalid,
-    read_json,
-    rfc3339,
-)
 from .auth import check_refresh_token
 from .oauth_clients import GRANTS, METHODS, client_details, find_client, is_uuid, require_enabled
 from .oauth_consent import LIFETIME

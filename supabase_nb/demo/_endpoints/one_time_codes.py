@@ -10,16 +10,10 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
+from .._project.api_errors import ApiError, answer, invalid
+from .._project.go_formats import from_rfc3339, read_params, rfc3339
 from .._project.project import Call, check_email, check_phone
 from .._project.store import User
-from .._project.wire import (
-    ApiError,
-    answer,
-    from_rfc3339,
-    invalid,
-    read_params,
-    rfc3339,
-)
 from .pkce import PKCE_FIELDS, check_challenge, issue_code, new_flow
 from .redirects import message_redirect, redirect, redirect_target, session_redirect, with_query
 

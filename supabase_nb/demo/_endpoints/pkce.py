@@ -12,9 +12,10 @@ from typing import Any
 
 from starlette.responses import Response
 
+from .._project.api_errors import ApiError, invalid
+from .._project.go_formats import read_params
 from .._project.project import Call
 from .._project.store import User
-from .._project.wire import ApiError, invalid, read_params
 
 #: The fields of a request that starts a flow.
 PKCE_FIELDS: dict[str, type] = {"code_challenge": str, "code_challenge_method": str}

@@ -14,20 +14,14 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
+from .._project.api_errors import ApiError, OAuthError, answer, invalid
+from .._project.go_formats import read_json, read_params
 from .._project.keys import BadToken
 from .._project.project import PROVIDERS, Call
 from .._project.store import User
-from .._project.wire import (
-    ApiError,
-    OAuthError,
-    answer,
-    invalid,
-    read_json,
-    read_params,
-)
 from .identities import Account, link, sign_in_as
 from .one_time_codes import mail_confirmation
-from .pages import html_page
+from .page_layout import html_page
 from .pkce import FLOW_LIFETIME, check_challenge, issue_code, new_flow
 from .redirects import (
     error_redirect,

@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from starlette.responses import HTMLResponse, Response
 
+from .._project.api_errors import ApiError
 from .._project.project import Call
 from .._project.store import Exchange
-from .._project.wire import ApiError
 
 _LOOPBACK = ("127.0.0.1", "::1")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
+from .._project.api_errors import answer
 from .._project.keys import BadToken
 from .._project.project import Call
 from .._project.rest_tables import SERVICE, Answer
-from .._project.wire import answer
 
 
 def table(call: Call) -> Response:

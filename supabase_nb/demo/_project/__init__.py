@@ -5,5 +5,5 @@
 - `rest_tables`, `filters`: the tables, and PostgREST's query language.
 - `keys`, `cryptography_keys`, `ecdsa_keys`: signing keys. `passwords`: their hashes.
 - `refresh_token_format`: version 2 refresh tokens.
-- `wire`: errors, bodies and times as the real server writes them.
+- `api_errors`: the real server's errors. `go_formats`: its JSON bodies and times.
 """

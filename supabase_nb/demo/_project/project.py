@@ -18,12 +18,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from . import seeds
+from .api_errors import ApiError, OAuthError, answer, invalid
+from .go_formats import rfc3339
 from .keys import BadToken, Keys
 from .options import PASSWORD, Options
 from .passwords import hash_password, matches
 from .rest_tables import Database
 from .store import Exchange, Store, User
-from .wire import ApiError, OAuthError, answer, invalid, rfc3339
 
 # The real server's sign-in providers. Enabled ones lead to the demo provider's page.
 PROVIDERS = """

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .go_formats import from_rfc3339, rfc3339
 from .refresh_token_format import parse_v2, signature, write_v2
 from .store_schema import MIGRATION, SCHEMA
-from .wire import from_rfc3339, rfc3339
 
 _WIRE_ORDER = """
 id aud role email email_confirmed_at invited_at phone confirmation_sent_at confirmed_at recovery_sent_at

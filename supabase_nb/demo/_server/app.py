@@ -32,8 +32,8 @@ from .._endpoints import (
     provider,
     rest,
 )
+from .._project.api_errors import ApiError, answer
 from .._project.project import Call, Project
-from .._project.wire import ApiError, answer
 
 Handler = Callable[[Call], Response]
 LOG = logging.getLogger("supabase_nb.demo")

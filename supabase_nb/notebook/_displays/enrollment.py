@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import traitlets
 
-from .._sign_in.one_time_codes import grouped
-from ..text import WORDS, word
+from ..text import WORDS, grouped, word
 from . import fallback
 from .assets import read_css, read_esm
 from .base_widget import BaseWidget

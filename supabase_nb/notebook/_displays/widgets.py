@@ -16,13 +16,13 @@ from ..._runtime.environment import HAS_THREADS
 from ..._runtime.threadless_loop import page_loop
 from ..._secrets.tokens import Secret
 from ...errors import AuthError
-from .._sign_in.panel_requests import HANDLERS, Fields
-from .._sign_in.provider_requests import PROVIDER_HANDLERS, provider_label
+from .._panel.panel_requests import HANDLERS, Fields
+from .._panel.provider_requests import PROVIDER_HANDLERS, provider_label
 from ..text import WORDS
 from . import fallback
 from .assets import read_css, read_esm
 from .base_widget import BaseWidget
-from .cell_notice import form_listeners
+from .form_listeners import form_listeners
 from .publishing import in_terminal, placement_of, publish_line, publish_widget, running_cell
 from .view import describe
 

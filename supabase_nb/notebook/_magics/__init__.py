@@ -1,6 +1,8 @@
 """The magics.
 
-- `magics`: their registration, and `%load_ext`. `magic_commands`: their arguments, and what they do.
-- `sign_in`, `mfa`: `%supabase_sign_in`, `%supabase_set_auth`, `%supabase_mfa`. `prompts`: hidden input.
+- `registration`: `%load_ext` and `%unload_ext`, and how a magic is called.
+- `session_magics`: `%supabase_connect`, `set_session`, `session`, `refresh`, `sign_out` and `debug`.
+- `sign_in_magics`: `%supabase_sign_in` and `%supabase_set_auth`. `mfa_magic`: `%supabase_mfa`.
+- `prompts`: hidden input.
 - `magic_parser`: parses their arguments. `completions`: tab completion.
 """

@@ -12,7 +12,7 @@ from ..._secrets.tokens import Secret
 from .magic_parser import MagicParser
 
 if TYPE_CHECKING:
-    from .magics import SupabaseMagics
+    from .registration import SupabaseMagics
 
 _LINE = re.compile(r"^\s*(?:[\w, ]+=\s*)?%(supabase_\w+)\s+(.*)$")
 

@@ -8,7 +8,8 @@ from typing import NoReturn
 
 from IPython.core.magic_arguments import MagicArgumentParser
 
-from .._variables.argument_values import SupabaseUsageError, split
+from .._usage_error import SupabaseUsageError
+from .._variables.argument_values import split
 
 
 class MagicParser(MagicArgumentParser):

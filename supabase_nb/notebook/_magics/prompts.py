@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.getipython import get_ipython
 
 from ..._secrets.tokens import Secret
-from .._variables.argument_values import SupabaseUsageError
+from .._usage_error import SupabaseUsageError
 from ..text import word
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 from ..._secrets.tokens import Secret
 from .._displays.assets import read_esm
 from .._displays.base_widget import BaseWidget
-from .._displays.cell_notice import BrowserReport, Notice
+from .masking_notice import BrowserReport, MaskingNotice
 
 
 class BrowserMasker(BaseWidget):
@@ -25,15 +25,15 @@ class BrowserMasker(BaseWidget):
 
     _esm = read_esm("browser_masking.mjs")
 
-    def __init__(self, report: Callable[[Notice, BrowserReport, set[Secret]], object]) -> None:
+    def __init__(self, report: Callable[[MaskingNotice, BrowserReport, set[Secret]], object]) -> None:
         self._report = report
-        self._last: tuple[tuple[Secret, ...], Notice] | None = None
+        self._last: tuple[tuple[Secret, ...], MaskingNotice] | None = None
         self._numbers = itertools.count(1)
-        self._requests: dict[int, tuple[tuple[Secret, ...], Notice]] = {}
+        self._requests: dict[int, tuple[tuple[Secret, ...], MaskingNotice]] = {}
         super().__init__()
         self.on_msg(self._on_message)
 
-    def mask(self, values: tuple[Secret, ...], notice: Notice) -> None:
+    def mask(self, values: tuple[Secret, ...], notice: MaskingNotice) -> None:
         """Make every browser that shows the notebook mask these values, now and after a reload."""
         number, salt = next(self._numbers), secrets.token_hex(16)
         self._requests[number] = self._last = (values, notice)

@@ -2,7 +2,7 @@
 
 Everything that IPython stores or sends about a cell goes through `redaction.mask`. When a value becomes known
 later, earlier records are cleaned (`ipython_records`), the browser cleans the cells (`browser_masking`), and
-a notice says what happened (`cell_notice`).
+a notice says what happened (`masking_notice`).
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from ..._secrets import log_redaction, redaction
 from ..._secrets.token_search import shapes, tokens_in_cookie
 from ..._secrets.tokens import Secret
-from .._displays.cell_notice import BrowserReport, Notice, NoticeOutput, form_listeners
+from .._displays.form_listeners import form_listeners
 from . import ipython_records
+from .masking_notice import BrowserReport, MaskingNotice, NoticeOutput
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import ExecutionInfo, ExecutionResult, InteractiveShell
@@ -51,7 +52,7 @@ class CellRedaction:
         self._browser_masker: BrowserMasker | None = None
         self._sent_to_browser: set[Secret] = set()
         self._has_values_for_browser = False  # whether the browser has values to look for
-        self._notice = Notice()  # the next notice
+        self._notice = MaskingNotice()  # the next notice
         self._below_form: NoticeOutput | None = None
         self._outputs: list[NoticeOutput] = []
 
@@ -278,7 +279,7 @@ class CellRedaction:
                     self._notice.show(self._new_output())
                 else:
                     self._notice.write()
-                self._notice = Notice()
+                self._notice = MaskingNotice()
 
     def _new_output(self) -> NoticeOutput:
         """An output for a notice, with its button if widgets are available."""
@@ -311,7 +312,7 @@ class CellRedaction:
             if self._running_code is None and self._notice.tokens and self._below_form is not None:
                 self._announced |= self._notice.tokens
                 self._notice.show(self._below_form)
-                self._notice = Notice()
+                self._notice = MaskingNotice()
 
     @property
     def _in_kernel(self) -> bool:
@@ -333,7 +334,7 @@ class CellRedaction:
             except Exception as error:  # noqa: BLE001 - a broken widget stack must not keep cells from running
                 logger.debug("no widget to clean cells with: %s", type(error).__name__)
 
-    def _on_browser_report(self, notice: Notice, report: BrowserReport, found: set[Secret]) -> None:
+    def _on_browser_report(self, notice: MaskingNotice, report: BrowserReport, found: set[Secret]) -> None:
         """Handle a browser's report. If there is no notice yet, the next cell shows it."""
         with self._lock:
             if not notice.is_shown and notice is not self._notice:

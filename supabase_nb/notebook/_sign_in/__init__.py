@@ -1,7 +1,5 @@
-"""Signing in from the panel and the magics.
+"""Signing in, as the panel and the magics have it in common.
 
-- `panel_requests`: handles the panel's buttons and form. `provider_requests`: those for signing in with a
-  provider.
 - `one_time_codes`: signs in with a code.
 - `loopback_listener`: receives the browser's return from a sign-in.
 """

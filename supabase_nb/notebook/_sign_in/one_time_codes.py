@@ -22,8 +22,3 @@ def sign_in_with_code(auth: AuthClient, identifier: dict[str, str], answer: Secr
         return auth.sign_in_with_url(answer)
     kind = "email" if "email" in identifier else "sms"
     return auth.verify_otp(identifier, token=answer, type=kind)
-
-
-def grouped(key: str) -> str:
-    """A key in groups of four characters, so that it is easier to type."""
-    return " ".join(key[start : start + 4] for start in range(0, len(key), 4))

@@ -10,23 +10,14 @@ import warnings
 from collections.abc import Container, Mapping
 from typing import Any
 
-from IPython.core.error import UsageError
-
 from ..._secrets.tokens import Secret, is_jwt, is_key, is_opaque
+from .._usage_error import SupabaseUsageError
 from .token_extraction import to_secret
 
 _NAME = re.compile(r"[^\W\d]\w*")
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 #: Names for the two tokens, as in `at=at`.
 _TOKEN_NAMES = {"access_token": 0, "at": 0, "access": 0, "refresh_token": 1, "rt": 1, "refresh": 1}
-
-
-class SupabaseUsageError(UsageError):
-    """A magic was called incorrectly. The message says what to write instead."""
-
-    def _render_traceback_(self, *_: object) -> list[str]:
-        # IPython hides the traceback only of UsageError itself, not of subclasses.
-        return [f"UsageError: {self}"]
 
 
 def split(line: str) -> list[str]:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
-from .argument_values import SupabaseUsageError, label
+from .._usage_error import SupabaseUsageError
+from .argument_values import label
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -18,7 +18,7 @@ from ..._secrets.tokens import Secret
 from ...errors import AuthApiError, AuthStorageError
 from ...models import Session
 from ...storage import MemoryStorage, SessionStorage, call_storage
-from .stored_session import StoredSession
+from .session_record import SessionRecord
 
 # A token that was issued this many seconds before its response went to another program first.
 _ISSUED_LONG_BEFORE = 5.0
@@ -31,7 +31,7 @@ _REFUSED = (
 )
 
 
-class SentTokens:
+class SentRefreshTokens:
     """Salted hashes of the refresh tokens that were sent, by any kernel that shares the storage.
 
     Each is recorded before it is sent. If it is sent again, because the response was lost or the kernel was
@@ -63,7 +63,7 @@ class SentTokens:
             return False
         return True
 
-    def has_full_history(self, session: StoredSession) -> bool:
+    def has_full_history(self, session: SessionRecord) -> bool:
         """Whether every kernel that may have sent the session's refresh token has recorded it here.
 
         With `MemoryStorage`, an earlier kernel may have used a token that is now pasted again.

@@ -10,17 +10,17 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from ...errors import AuthApiError, AuthError
-from .._sign_in.one_time_codes import grouped
+from .._usage_error import SupabaseUsageError
 from .._variables import argument_values
-from .._variables.argument_values import SupabaseUsageError
+from ..text import grouped
 from . import prompts
-from .magic_commands import add_name_argument
 from .magic_parser import MagicParser
+from .session_magics import add_name_argument
 
 if TYPE_CHECKING:
     from ...auth import AuthClient
     from ...models import AuthMFAVerifyResponse, Factor
-    from .magics import SupabaseMagics
+    from .registration import SupabaseMagics
 
 _MAX_ATTEMPTS = 3
 _MAGIC = "%supabase_mfa"

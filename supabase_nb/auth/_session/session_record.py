@@ -1,4 +1,4 @@
-"""StoredSession: a session with the hashes of its used refresh tokens. TokenPair: two given tokens."""
+"""SessionRecord: a session with the hashes of its used refresh tokens. TokenPair: two given tokens."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class TokenPair(NamedTuple):
         return tokens.text_claim(self.claims, "sub")
 
 
-class StoredSession(NamedTuple):
+class SessionRecord(NamedTuple):
     """A session with the salted hashes of its used refresh tokens.
 
     Args:
@@ -61,7 +61,7 @@ class StoredSession(NamedTuple):
         salt: The hashes' salt, hexadecimal.
         spent_token_hashes: The hashes, oldest first, at most 512.
         clock_offset: Server's clock minus this machine's, when the session was saved, in seconds.
-        shared: Whether another program refreshes it too (`other_program`).
+        shared: Whether another program refreshes it too (`rotation_conflict`).
     """
 
     session: Session
@@ -81,7 +81,7 @@ class StoredSession(NamedTuple):
         return TokenPair.from_session(self.session)
 
     @classmethod
-    def new(cls, session: Session, *, spent: Secret | None = None) -> StoredSession:
+    def new(cls, session: Session, *, spent: Secret | None = None) -> SessionRecord:
         """A record for a session that isn't stored yet.
 
         Args:
@@ -91,7 +91,7 @@ class StoredSession(NamedTuple):
         record = cls(session, os.urandom(8).hex())
         return record._with_spent(spent) if spent else record
 
-    def rotated_to(self, session: Session, *, spent: Secret | None = None) -> StoredSession:
+    def rotated_to(self, session: Session, *, spent: Secret | None = None) -> SessionRecord:
         """The record after a rotation, or with the same tokens.
 
         Args:
@@ -104,7 +104,7 @@ class StoredSession(NamedTuple):
                 record = record._with_spent(token)
         return record
 
-    def _with_spent(self, spent: Secret) -> StoredSession:
+    def _with_spent(self, spent: Secret) -> SessionRecord:
         hashed = tokens.fingerprint(spent, self.salt)
         if hashed in self.spent_token_hashes:
             return self
@@ -119,7 +119,7 @@ class StoredSession(NamedTuple):
             return False
         return tokens.fingerprint(refresh_token, self.salt) in self.spent_token_hashes
 
-    def same_as(self, stored: StoredSession, clock_offset: float) -> bool:
+    def same_as(self, stored: SessionRecord, clock_offset: float) -> bool:
         """Whether the record is the same: tokens, user, used tokens, and the clock within a second."""
         return (
             (self.session, self.salt, self.spent_token_hashes, self.shared)
@@ -153,7 +153,7 @@ class StoredSession(NamedTuple):
         mine, theirs = self.session.issued_at, tokens.number(pair.claims, "iat")
         return mine is not None and theirs is not None and theirs > mine
 
-    def merged_with(self, other: StoredSession) -> StoredSession:
+    def merged_with(self, other: SessionRecord) -> SessionRecord:
         """The later of two records of a session, with the used tokens of both.
 
         Of two that were issued in the same second, `other`, which another client may have written.
@@ -181,7 +181,7 @@ class StoredSession(NamedTuple):
         return _ENCODER.encode({**self.session.to_wire(), _OWN_FIELD: ours})
 
     @classmethod
-    def from_text(cls, text: Secret) -> StoredSession | None:
+    def from_text(cls, text: Secret) -> SessionRecord | None:
         """Parse a session stored by this or another Supabase client; ``None`` if it is damaged."""
         try:
             wire = json.loads(text.reveal())

@@ -12,19 +12,19 @@ from IPython.core.getipython import get_ipython
 
 from ..._runtime.environment import IN_BROWSER
 from .._sign_in.one_time_codes import email_or_phone, sign_in_with_code
+from .._usage_error import SupabaseUsageError
 from .._variables import argument_values
-from .._variables.argument_values import SupabaseUsageError
 from .._variables.calling_scope import Scope
 from ..text import word
-from . import mfa, prompts
-from .magic_commands import add_name_argument
+from . import mfa_magic, prompts
 from .magic_parser import MagicParser
+from .session_magics import add_name_argument
 
 if TYPE_CHECKING:
     from ...auth import AuthClient
     from ...auth._browser_sign_in import BrowserSignIn
     from ...models import AuthResponse, Session
-    from .magics import SupabaseMagics
+    from .registration import SupabaseMagics
 
 
 def _add_sign_in_arguments(parser: MagicParser) -> None:
@@ -201,6 +201,6 @@ def _set_auth(magics: SupabaseMagics, args: argparse.Namespace) -> None:
 
 SIGN_IN_COMMANDS: dict[str, tuple[Callable[[MagicParser], object], Callable[..., Any]]] = {
     "supabase_sign_in": (_add_sign_in_arguments, _sign_in),
-    "supabase_mfa": (mfa.add_arguments, mfa.verify),
+    "supabase_mfa": (mfa_magic.add_arguments, mfa_magic.verify),
     "supabase_set_auth": (_add_set_auth_arguments, _set_auth),
 }

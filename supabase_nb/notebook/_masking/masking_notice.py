@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from IPython.display import display
 from ..._secrets.tokens import Secret
 
 if TYPE_CHECKING:
-    from .sign_out_everywhere import SignOutButton
+    from .._displays.sign_out_everywhere import SignOutButton
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 # The displays' amber. Text colors have enough contrast on light and dark pages.
@@ -36,9 +36,6 @@ _STYLE_WITH_BUTTON = (
 """
 )
 _STYLE %= ""
-
-#: Called when a token form is shown, to reserve a place for a notice below it.
-form_listeners: list[Callable[[], object]] = []
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ class NoticeOutput:
     def __init__(self, button: SignOutButton | None) -> None:
         self.button = button
         #: The notice that this output shows.
-        self.notice: Notice | None = None
+        self.notice: MaskingNotice | None = None
         self._id = uuid.uuid4().hex
         self._is_open = False
 
@@ -87,7 +84,7 @@ class NoticeOutput:
             self.button = None
 
 
-class Notice:
+class MaskingNotice:
     """A notice. It collects values until it is shown, and is then updated by browsers' reports.
 
     Attributes:

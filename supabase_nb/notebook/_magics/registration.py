@@ -19,7 +19,8 @@ from ..._secrets.redaction import remember_words, scrub
 from ..._secrets.tokens import Secret
 from ...errors import AuthError, redacted_traceback
 from .._masking.cell_redaction import CellRedaction
-from .._variables.argument_values import SupabaseUsageError, label
+from .._usage_error import SupabaseUsageError
+from .._variables.argument_values import label
 from .._variables.calling_scope import DEFAULT_NAME, Scope, calling_frame
 from .magic_parser import MagicParser
 
@@ -80,8 +81,8 @@ class SupabaseMagics:
 
     def load(self) -> None:
         """Add the magics, their completions, and the masking of tokens in cells."""
-        from .magic_commands import COMMANDS
-        from .sign_in import SIGN_IN_COMMANDS
+        from .session_magics import COMMANDS
+        from .sign_in_magics import SIGN_IN_COMMANDS
 
         for name, command in (COMMANDS | SIGN_IN_COMMANDS).items():
             self.add(name, *command)

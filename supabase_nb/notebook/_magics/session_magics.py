@@ -14,8 +14,8 @@ from ..._runtime.environment import IN_BROWSER, on_binder
 from ..._secrets.credential_checks import refuse_key_for_token
 from ..._secrets.tokens import Secret, is_jwt
 from ...errors import AuthError
+from .._usage_error import SupabaseUsageError
 from .._variables import argument_values
-from .._variables.argument_values import SupabaseUsageError
 from .._variables.calling_scope import DEFAULT_NAME, Scope
 from .._variables.token_extraction import has_no_session, to_secret, token_pair
 from ..text import WORDS
@@ -25,7 +25,7 @@ from .magic_parser import MagicParser
 if TYPE_CHECKING:
     from ...client import Client
     from ...models import AuthResponse, Session
-    from .magics import SupabaseMagics
+    from .registration import SupabaseMagics
 
 logger = logging.getLogger("supabase_nb")
 

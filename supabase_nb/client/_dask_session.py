@@ -21,8 +21,8 @@ from .._secrets.log_redaction import log_without_text
 from .._secrets.tokens import Secret
 from ..auth._token_source import NO_TOKEN
 from ..errors import AuthError, AuthRetryableError, AuthSessionMissing
-from ._bearer_token import RejectedToken, SessionTokens
 from ._redirect_guard import Origin
+from ._token_provider import RejectedToken, SessionTokenProvider
 from .session_auth import SessionAuth
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class _Publisher:
         cluster: The cluster's client.
     """
 
-    def __init__(self, provider: SessionTokens, cluster: Any) -> None:
+    def __init__(self, provider: SessionTokenProvider, cluster: Any) -> None:
         self.name = f"supabase-nb-{uuid.uuid4().hex}"
         self._tokens, self._cluster = provider, cluster
         self._publishing = asyncio.Lock()
@@ -167,7 +167,7 @@ class _CachedToken(NamedTuple):
 
 
 class RemoteTokens:
-    """The worker's side: the counterpart of the kernel's `SessionTokens`.
+    """The worker's side: the counterpart of the kernel's `SessionTokenProvider`.
 
     Args:
         name: The name under which the session is shared.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ..._secrets.tokens import Secret
 from ...errors import AuthApiError, AuthError, copy_error
+from .._sign_in.one_time_codes import email_or_phone, sign_in_with_code
 from ..text import name_of_user, word
-from .one_time_codes import email_or_phone, sign_in_with_code
 
 if TYPE_CHECKING:
     from ...auth import AuthClient
@@ -32,7 +32,7 @@ def _sign_out(auth: AuthClient, fields: Fields) -> str:
 
 
 def _stop_set_auth(auth: AuthClient, fields: Fields) -> str:
-    from ...client._bearer_token import stop_set_auth
+    from ...client._token_provider import stop_set_auth
 
     stop_set_auth(auth)
     return word("panel.set_auth_stopped")

@@ -6,8 +6,8 @@ import re
 import sys
 import warnings
 
-from ..._network import httpx
-from .pages import OWN_REQUEST
+from .._network import httpx
+from ._frames.page_request import OWN_REQUEST
 
 _CONTENT_RANGE = re.compile(r"(\d+)-(\d+)/(\d+|\*)")
 _INTERNAL_PACKAGES = frozenset({"supabase_nb", "postgrest", "httpx"})

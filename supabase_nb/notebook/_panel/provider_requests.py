@@ -21,7 +21,7 @@ from ..._runtime.threadless_loop import page_loop
 from ..._secrets.redaction import safe_text
 from ..._secrets.tokens import Secret
 from ...auth._browser_sign_in import LIFETIME, begin_with_provider
-from ...auth._project_settings import fetch_settings
+from ...auth._sign_in_settings import fetch_settings
 from ...errors import AuthError
 from ..text import word
 from .panel_requests import Fields, signed_in
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ...auth import AuthClient
     from ...auth._browser_sign_in import BrowserSignIn
     from ...models import SessionResponse
-    from .loopback_listener import LoopbackListener
+    from .._sign_in.loopback_listener import LoopbackListener
 
 #: Sends a message to the pages that show the panel.
 SendMessage = Callable[[dict[str, Any]], object]
@@ -153,7 +153,7 @@ def begin(auth: AuthClient, fields: Fields, send: SendMessage) -> dict[str, Any]
 
     `return_page` is the page of the notebook's server that the browser returns to, if there is one.
     """
-    from .loopback_listener import LoopbackListener
+    from .._sign_in.loopback_listener import LoopbackListener
 
     provider, page = fields.get("provider", Secret("")).reveal(), _return_page(fields)
     label = provider_label(provider)

@@ -75,7 +75,7 @@ class TokenProvider(Protocol):
         """A new token was rejected, so refreshing again would not help."""
 
 
-class SessionTokens:
+class SessionTokenProvider:
     """The token of an `AuthClient`'s session, or the one passed to `set_auth`.
 
     Args:
@@ -94,7 +94,7 @@ class SessionTokens:
         self._listeners: list[Callable[[], object]] = []
 
     def __repr__(self) -> str:
-        return f"SessionTokens({self.auth!r})"
+        return f"SessionTokenProvider({self.auth!r})"
 
     def token_if_ready(self) -> Secret | None:
         """The newest token if it can be sent now; ``None``: call `fetch`."""
@@ -176,7 +176,7 @@ class SessionTokens:
 
 
 #: Providers that send the token of `set_auth` instead of their session's.
-_with_override: WeakSet[SessionTokens] = WeakSet()
+_with_override: WeakSet[SessionTokenProvider] = WeakSet()
 
 
 def stop_set_auth(auth: AuthClient) -> None:

@@ -1,0 +1,4 @@
+"""The kernel's part of the panel's buttons and form.
+
+- `panel_requests`: sign in, refresh, sign out, and so on. `provider_requests`: sign in with a provider.
+"""
