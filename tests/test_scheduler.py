@@ -242,7 +242,7 @@ def test_a_forked_child_has_no_timer_and_no_clients(scheduler: SessionScheduler)
     wait_until(lambda: scheduler._timer is not None)
     pid = os.fork()
     if pid == 0:
-        os._exit(0 if scheduler._timer is None and not list(scheduler._clients) else 1)
+        os._exit(0 if scheduler._timer is None and not list(scheduler._sessions) else 1)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
 

@@ -25,4 +25,4 @@ __all__ = ["AuthClient", "stop_owner_loop"]
 
 def stop_owner_loop() -> None:
     """Stop the thread that runs all sessions, unless a client is refreshed automatically."""
-    owner_loop.stop(lambda: scheduler.has_clients)
+    owner_loop.stop(lambda: scheduler.has_sessions)

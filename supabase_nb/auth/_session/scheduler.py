@@ -1,4 +1,4 @@
-"""SessionScheduler: a timer on the owner loop that calls clients when they have work to do."""
+"""SessionScheduler: a timer on the owner loop that calls sessions when they have work to do."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ logger = logging.getLogger("supabase_nb")
 
 # Seconds between checks for changes by other kernels, and for a wake-up from sleep.
 TICK = 2.0
-# Pause before a client that is due again at once. Doubled each time, up to a tick.
+# Pause before a session that is due again at once. Doubled each time, up to a tick.
 _SHORTEST_PAUSE = 0.1
-# How many clients work at a time. Others wait for the next tick.
+# How many sessions work at a time. Others wait for the next tick.
 _MAX_RUNNING = 64
 
 
 class ScheduledSession(Protocol):
-    """A client, as the scheduler sees it."""
+    """A session, as the scheduler sees it."""
 
     def due_in(self) -> float | None:
         """Seconds until `run_due` has something to do; ``None``: nothing is scheduled, or it is running."""
@@ -30,14 +30,14 @@ class ScheduledSession(Protocol):
         """A value that changes when another kernel changes the stored session. Called in a thread."""
 
     def is_behind(self, version: object) -> bool:
-        """Whether the stored session has changed since the client last read it."""
+        """Whether the stored session has changed since it was last read."""
 
     async def run_due(self) -> None:
         """Do the work that is due."""
 
 
-class _ClientState:
-    """The scheduler's state of a client.
+class _WorkState:
+    """The scheduler's state of a session.
 
     Args:
         working: Whether its work is running.
@@ -50,7 +50,7 @@ class _ClientState:
 
 
 class SessionScheduler:
-    """Calls each registered client when its work is due. Runs while clients are registered."""
+    """Calls each registered session when its work is due. Runs while sessions are registered."""
 
     def __init__(self) -> None:
         self.after_fork()
@@ -58,45 +58,45 @@ class SessionScheduler:
 
     def after_fork(self) -> None:
         """In a forked child: stop, because only the parent refreshes its tokens."""
-        self._clients: weakref.WeakKeyDictionary[ScheduledSession, _ClientState] = weakref.WeakKeyDictionary()
+        self._sessions: weakref.WeakKeyDictionary[ScheduledSession, _WorkState] = weakref.WeakKeyDictionary()
         self._timer: asyncio.TimerHandle | None = None
         self._next_storage_check = 0.0
         self._storage_check: asyncio.Future[None] | None = None
 
     # -- from any thread ----------------------------------------------------------------------------------
 
-    def register(self, client: ScheduledSession) -> None:
-        """Start calling this client."""
-        owner_loop.call_soon(self._register, weakref.ref(client))
+    def register(self, session: ScheduledSession) -> None:
+        """Start calling this session."""
+        owner_loop.call_soon(self._register, weakref.ref(session))
 
-    def unregister(self, client: ScheduledSession) -> None:
-        """Stop calling this client."""
-        owner_loop.call_soon(self._unregister, weakref.ref(client))
+    def unregister(self, session: ScheduledSession) -> None:
+        """Stop calling this session."""
+        owner_loop.call_soon(self._unregister, weakref.ref(session))
 
     # -- on the loop --------------------------------------------------------------------------------------
 
     @property
-    def has_clients(self) -> bool:
-        """Whether any client is refreshed automatically."""
-        return bool(self._clients)
+    def has_sessions(self) -> bool:
+        """Whether any session is refreshed automatically."""
+        return bool(self._sessions)
 
     def _register(self, reference: weakref.ref[ScheduledSession]) -> None:
-        client = reference()
-        if client is not None:
-            self._clients.setdefault(client, _ClientState())
-            self._wake_for(client)
+        session = reference()
+        if session is not None:
+            self._sessions.setdefault(session, _WorkState())
+            self._wake_for(session)
 
     def _unregister(self, reference: weakref.ref[ScheduledSession]) -> None:
-        client = reference()
-        if client is not None:
-            self._clients.pop(client, None)
-        if self._timer is not None and not self._clients:
+        session = reference()
+        if session is not None:
+            self._sessions.pop(session, None)
+        if self._timer is not None and not self._sessions:
             self._timer.cancel()
             self._timer = None
 
-    def _wake_for(self, client: ScheduledSession) -> None:
-        """A client's due time has changed: set the timer for it, unless it is earlier."""
-        due = client.due_in()
+    def _wake_for(self, session: ScheduledSession) -> None:
+        """A session's due time has changed: set the timer for it, unless it is earlier."""
+        due = session.due_in()
         self._wake_in(TICK if due is None else max(due, 0.0))
 
     def _wake_in(self, seconds: float) -> None:
@@ -109,9 +109,9 @@ class SessionScheduler:
             self._timer = loop.call_at(then, self._wake)
 
     def _wake(self) -> None:
-        """Start the work that is due. The timer runs as long as there are clients."""
+        """Start the work that is due. The timer runs as long as there are sessions."""
         self._timer = None
-        if not self._clients:
+        if not self._sessions:
             return
         now = asyncio.get_running_loop().time()
         if now >= self._next_storage_check:
@@ -121,23 +121,23 @@ class SessionScheduler:
         self._wake_in(min(max(pause, 0.01), self._next_storage_check - now))
 
     def _start_due_work(self, now: float) -> float:
-        """Start the work of clients that are due. Returns the seconds until the next one is."""
+        """Start the work of sessions that are due. Returns the seconds until the next one is."""
         soonest = TICK
-        for client, state in list(self._clients.items()):
-            wait = self._due_in(client, state, now)
+        for session, state in list(self._sessions.items()):
+            wait = self._due_in(session, state, now)
             if wait is not None and wait <= 0:
-                self._start(client, state, now)
+                self._start(session, state, now)
             elif wait is not None:
                 soonest = min(soonest, wait)
         return soonest
 
-    def _due_in(self, client: ScheduledSession, state: _ClientState, now: float) -> float | None:
+    def _due_in(self, session: ScheduledSession, state: _WorkState, now: float) -> float | None:
         if state.working:
             return None
         try:
-            due = client.due_in()
+            due = session.due_in()
         except Exception:
-            logger.exception("internal error: could not find out when a client is due")
+            logger.exception("internal error: could not find out when a session is due")
             return None
         if due is None or due > 0:
             if now >= state.not_before:
@@ -145,22 +145,22 @@ class SessionScheduler:
             return due
         return max(due, state.not_before - now)
 
-    def _start(self, client: ScheduledSession, state: _ClientState, now: float) -> None:
-        if sum(other.working for other in self._clients.values()) >= _MAX_RUNNING:
+    def _start(self, session: ScheduledSession, state: _WorkState, now: float) -> None:
+        if sum(other.working for other in self._sessions.values()) >= _MAX_RUNNING:
             return
         state.working = True
         state.not_before = now + min(_SHORTEST_PAUSE * 2 ** min(state.repeats, 10), TICK)
         state.repeats += 1
-        owner_loop.create_task(self._run(client, state))
+        owner_loop.create_task(self._run(session, state))
 
-    async def _run(self, client: ScheduledSession, state: _ClientState) -> None:
+    async def _run(self, session: ScheduledSession, state: _WorkState) -> None:
         try:
-            await client.run_due()
-        except Exception as error:  # noqa: BLE001  (the client's state shows the error)
+            await session.run_due()
+        except Exception as error:  # noqa: BLE001  (the session's state shows the error)
             logger.info("background work ended with %s", type(error).__name__)
         finally:
             state.working = False
-            self._wake_for(client)
+            self._wake_for(session)
 
     def _start_storage_check(self) -> None:
         """Look for stored sessions that other kernels have changed. A slow storage delays only this."""
@@ -168,17 +168,17 @@ class SessionScheduler:
             self._storage_check = owner_loop.create_task(self._check_storage())
 
     async def _check_storage(self) -> None:
-        clients = list(self._clients)
+        sessions = list(self._sessions)
 
         def versions() -> list[object]:
-            return [client.stored_version() for client in clients]
+            return [session.stored_version() for session in sessions]
 
         found = await owner_loop.in_thread(versions)
         now = asyncio.get_running_loop().time()
-        for client, version in zip(clients, found, strict=True):
-            state = self._clients.get(client)
-            if state is not None and not state.working and client.is_behind(version):
-                self._start(client, state, now)
+        for session, version in zip(sessions, found, strict=True):
+            state = self._sessions.get(session)
+            if state is not None and not state.working and session.is_behind(version):
+                self._start(session, state, now)
 
 
 scheduler = SessionScheduler()

@@ -1,4 +1,4 @@
-"""The magics: their arguments, and what they do."""
+"""`%supabase_connect` and the magics for its session: their arguments, and what they do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One-time codes: signing in with one, and showing the key of an authenticator app."""
+"""Signs in with a one-time code."""
 
 from __future__ import annotations
 
