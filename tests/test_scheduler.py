@@ -53,7 +53,7 @@ def scheduler(monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionScheduler]:
     yield made
     last = Work(None)  # clients may have been collected, which ends the timer only at its next look
     made.register(last)
-    for client in (*made._clients, last):
+    for client in (*made._sessions, last):
         made.unregister(client)
     wait_until(lambda: made._timer is None)
 
@@ -142,7 +142,7 @@ def test_a_client_without_a_due_time_is_skipped(
     scheduler.register(other)
     wait_until(lambda: other.done == 1)
     assert broken.done == 0
-    wait_until(lambda: "could not find out when a client is due" in caplog.text)
+    wait_until(lambda: "could not find out when a session is due" in caplog.text)
     broken.broken = False
 
 

@@ -23,7 +23,7 @@ FRONT_ENDS = {"lab": "lab/tree", "notebook": "notebooks", "voila": "voila/render
 FOLDERS = {"lab": "lab", "notebook": "lab", "voila": "voila"}
 #: In the kernel: what a sign-in may not leave behind.
 OPEN = (
-    "import threading; from supabase_nb.notebook import provider_sign_in as p; "
+    "import threading; from supabase_nb.notebook._panel import provider_requests as p; "
     "print('open:', len(p._attempts), sum(t.name in ('supabase-nb-provider', 'supabase-nb-sign-in') "
     "for t in threading.enumerate()))"
 )
