@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ._secrets.redaction import redact
+from ._secrets.masking import redact
 from ._version import __version__
 from .demo._project.options import (
     SECRET_VARIABLE,

@@ -150,7 +150,7 @@ class AuthError(Exception):
 
 def redacted_traceback(error: BaseException) -> list[str]:
     """A traceback with its frames and without locals; tokens in quoted source lines are masked."""
-    from ._secrets.redaction import scrub
+    from ._secrets.masking import scrub
 
     return scrub("".join(traceback.format_exception(type(error), error, error.__traceback__))).splitlines()
 

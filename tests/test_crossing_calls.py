@@ -141,8 +141,8 @@ def test_after_ctrl_c_a_refresh_works_at_once(
 ) -> None:
     """The interrupted exchange still hangs; the next call sends its own request instead of waiting for it."""
     # It hangs for longer than any call waits.
-    monkeypatch.setattr("supabase_nb.auth._api.endpoints.READ_TIMEOUT", 60.0)
-    monkeypatch.setattr("supabase_nb.auth._api.endpoints.REQUEST_TIMEOUT", 60.0)
+    monkeypatch.setattr("supabase_nb.auth._api.auth_api.READ_TIMEOUT", 60.0)
+    monkeypatch.setattr("supabase_nb.auth._api.auth_api.REQUEST_TIMEOUT", 60.0)
     auth = make_auth(proxy.auth_url)
     pair = server.sign_in()
     auth.set_session(pair["access_token"], pair["refresh_token"])

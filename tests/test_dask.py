@@ -20,7 +20,7 @@ from supabase_nb import (
     create_client,
 )
 from supabase_nb._secrets.tokens import Secret
-from supabase_nb.auth._token_source import NO_TOKEN
+from supabase_nb.auth._session_token import NO_TOKEN
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
 

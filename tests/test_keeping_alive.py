@@ -378,7 +378,7 @@ def test_a_server_that_hangs_is_waited_for_no_longer_than_its_limit(
     signed_in: AuthClient, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Byte by byte, or not at all: the call ends, the lock is free, and what the server did is not lost."""
-    monkeypatch.setattr("supabase_nb.auth._api.endpoints.REQUEST_TIMEOUT", 0.4)
+    monkeypatch.setattr("supabase_nb.auth._api.auth_api.REQUEST_TIMEOUT", 0.4)
     monkeypatch.setattr("supabase_nb.auth._session.retry.FOREGROUND_TIMEOUT", 0.8)
     before = signed_in.session
     for fault in (drip, hang, hang_after):

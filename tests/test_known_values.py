@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from waiting import wait_until
 
 from supabase_nb._scan.detection import find
-from supabase_nb._secrets import log_redaction, redaction
-from supabase_nb._secrets.redaction import (
+from supabase_nb._secrets import log_masking, masking
+from supabase_nb._secrets.masking import (
     MAX_REMEMBERED,
     known_in,
     listen,
@@ -31,7 +31,7 @@ from supabase_nb._secrets.redaction import (
     remember_pair,
     scrub,
 )
-from supabase_nb._secrets.token_search import shapes
+from supabase_nb._secrets.token_search import find_tokens
 from supabase_nb._secrets.tokens import Secret
 from supabase_nb.errors import AuthError
 
@@ -203,7 +203,7 @@ def test_a_failing_listener_does_not_affect_others(caplog):
 def test_logs_and_tracebacks_know_the_values(caplog, monkeypatch):
     value = word()
     remember(value)
-    log_redaction.install()
+    log_masking.install()
     with caplog.at_level(logging.DEBUG, "supabase_nb"):
         logging.getLogger("supabase_nb").debug("it is %s", value)
     assert value not in caplog.text
@@ -218,7 +218,7 @@ def test_logs_and_tracebacks_know_the_values(caplog, monkeypatch):
 def test_values_do_not_appear_in_any_view_of_the_module():
     value = word()
     remember(value, given=True)
-    assert value not in repr(vars(redaction)) + repr(redaction.given_values()) + str(known_in(value))
+    assert value not in repr(vars(masking)) + repr(masking.given_values()) + str(known_in(value))
 
 
 @given(st.text(max_size=200), st.text(max_size=50))
@@ -227,12 +227,12 @@ def test_a_mask_keeps_the_length_of_any_text(before, after):
     text = f"{before}\n{token}\n{after}"
     assert len(mask(text)) == len(text)
     assert token not in mask(text)
-    assert [text[shape.start : shape.end] for shape in shapes(text)].count(token) == 1
+    assert [text[shape.start : shape.end] for shape in find_tokens(text)].count(token) == 1
 
 
 def test_it_is_light_to_import():
     code = (
-        "import sys, supabase_nb._secrets.redaction; "
+        "import sys, supabase_nb._secrets.masking; "
         "print(sorted({'IPython', 'anywidget', 'httpx', 'sqlite3'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -266,7 +266,7 @@ def test_tokens_that_are_passed_again_are_looked_for_again():
 
 def test_a_forgotten_value_is_no_longer_a_password():
     password = Secret(word(20))
-    redaction.remember_passwords([password])
-    assert redaction.is_password(password)
+    masking.remember_passwords([password])
+    assert masking.is_password(password)
     remember(*(jwt(**SESSION) for _ in range(MAX_REMEMBERED)))
-    assert not redaction.is_password(password)
+    assert not masking.is_password(password)

@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 import supabase_nb
-from supabase_nb._secrets import log_redaction
+from supabase_nb._secrets import log_masking
 
 ACCESS = jwt.encode({"sub": "planted", "role": "authenticated"}, "0" * 32, algorithm="HS256")
 REFRESH = "vt2ehksbqlrt"
@@ -18,7 +18,7 @@ KEY = "sb_secret_N7UND0UgjKTVK-Uodkm0Hg_xSvEMPvz"
 
 @pytest.fixture
 def logger():
-    log_redaction.install()
+    log_masking.install()
     logger = logging.getLogger("httpx")
     before = logger.level
     logger.setLevel(logging.DEBUG)
@@ -90,20 +90,20 @@ def test_arguments_that_do_not_fit_are_not_printed(logger, caplog, capsys):
 
 def test_arguments_that_do_not_fit_and_hold_no_token_stay():
     record = logging.makeLogRecord({"msg": "one %s", "args": (1, 2)})
-    assert log_redaction.RedactingFilter().filter(record)
+    assert log_masking.RedactingFilter().filter(record)
     assert (record.msg, record.args) == ("one %s", (1, 2))
 
 
 def test_installed_once_on_each():
-    log_redaction.install()
-    log_redaction.install()
-    for name in log_redaction.LOGGERS:
+    log_masking.install()
+    log_masking.install()
+    for name in log_masking.LOGGERS:
         filters = logging.getLogger(name).filters
-        assert sum(isinstance(one, log_redaction.RedactingFilter) for one in filters) == 1
+        assert sum(isinstance(one, log_masking.RedactingFilter) for one in filters) == 1
 
 
 def test_loggers_of_others_are_left_alone(caplog):
-    log_redaction.install()
+    log_masking.install()
     logging.getLogger("somebody.else").warning("eyJhbGciOiJIUzI1NiJ9 %s", 1)
     assert caplog.records[0].args == (1,)
 
@@ -121,7 +121,7 @@ def test_every_logger_of_this_package_is_among_them():
                 module = ".".join(path.relative_to(package.parent).with_suffix("").parts)
                 named.add(eval(ast.unparse(node.args[0]), {"__name__": module}))
     assert named
-    assert named <= set(log_redaction.LOGGERS)
+    assert named <= set(log_masking.LOGGERS)
 
 
 class _Answers(BaseHTTPRequestHandler):
@@ -150,7 +150,7 @@ def server():
 
 def test_the_http_librarys_own_logs_at_debug(library, server, caplog):
     """httpcore says the response's headers at DEBUG; a refused header is in the exception's text."""
-    log_redaction.install()
+    log_masking.install()
     caplog.set_level(logging.DEBUG)
     headers = {"authorization": f"Bearer {ACCESS}", "apikey": KEY}
     with library.Client(headers=headers) as client:
@@ -165,7 +165,7 @@ def test_the_http_librarys_own_logs_at_debug(library, server, caplog):
 
 def test_http2_headers_at_debug(caplog):
     hpack = pytest.importorskip("hpack")
-    log_redaction.install()
+    log_masking.install()
     caplog.set_level(logging.DEBUG, "hpack")
     hpack.Encoder().encode([(b"authorization", f"Bearer {ACCESS}".encode()), (b"apikey", KEY.encode())])
     assert "hpack.hpack" in lines(caplog)

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supabase_nb import AuthClient, Client, FileStorage, MemoryStorage, Session, errors
-from supabase_nb._secrets.redaction import redact
+from supabase_nb._secrets.masking import redact
 from supabase_nb._secrets.tokens import Secret
 from supabase_nb.client.session_auth import SessionAuth
 from supabase_nb.models import (

@@ -116,7 +116,7 @@ def test_a_large_image_in_a_notebook(tmp_path):
 
 
 def test_deep_json(tmp_path):
-    from supabase_nb._scan.scanner import fix, look
+    from supabase_nb._scan.scanner import fix, scan_file
 
     for text in (
         "[" * 100_000,
@@ -125,7 +125,7 @@ def test_deep_json(tmp_path):
     ):
         path = tmp_path / "a.ipynb"
         path.write_text(text)
-        assert look(path).hits == []
+        assert scan_file(path).hits == []
         fix(path, tmp_path / "backups")
         assert path.read_text() == text
 

@@ -446,7 +446,7 @@ def test_a_set_session_that_is_given_up_saves_the_tokens_that_it_was_issued(worl
     manager = kernel.manager
 
     async def give_up() -> None:
-        call = asyncio.ensure_future(manager.session_setter.restore_tokens(cell))
+        call = asyncio.ensure_future(manager.session_setter.set_session(cell))
         kernel.fault = "stop"
         await kernel._stopped.wait()
         call.cancel()
@@ -488,7 +488,7 @@ def test_a_sign_out_does_not_end_what_a_later_call_began(world: World) -> None:
         sync.reload = reload  # type: ignore[method-assign]
         await reload(**options)
         tokens = TokenPair.from_tokens(pair["access_token"], pair["refresh_token"])
-        await kernel.manager.session_setter.restore_tokens(tokens)
+        await kernel.manager.session_setter.set_session(tokens)
 
     sync.reload = slowly  # type: ignore[method-assign]
     kernel.sign_out("local")

@@ -31,7 +31,7 @@ from supabase_nb import (
     MemoryStorage,
     create_client,
 )
-from supabase_nb._secrets import redaction
+from supabase_nb._secrets import masking
 from supabase_nb._secrets.tokens import Secret
 from supabase_nb.auth import stop_owner_loop
 from supabase_nb.auth._owner_loop import owner_loop
@@ -380,7 +380,7 @@ def test_a_call_does_not_wait_until_earlier_records_are_cleaned_of_its_new_token
 ) -> None:
     sign_in(auth, server)
     cleaned = threading.Event()
-    stop = redaction.listen(lambda values, given: cleaned.wait(60))
+    stop = masking.listen(lambda values, given: cleaned.wait(60))
     refreshing = threading.Thread(target=auth.refresh_session, daemon=True)
     try:
         refreshing.start()
@@ -397,14 +397,14 @@ def test_a_refresh_token_that_looks_like_a_word_is_masked_once_the_server_accept
     word = "qwertzuiopas"
     session = made.session("refreshtoken2")
     auth = make_auth(URL, storage=MemoryStorage(), transport=made.Answers(**{"POST /auth/v1/token": session}))
-    assert redaction.mask(word) == word
+    assert masking.mask(word) == word
     auth.refresh_session(word)
-    assert redaction.mask(word) == "*" * len(word)
+    assert masking.mask(word) == "*" * len(word)
 
 
 def test_a_token_of_set_auth_is_looked_for_in_cells(server: DemoServer) -> None:
     token, given = Secret(server.sign_in()["access_token"]), set()
-    stop = redaction.listen(lambda values, passed: given.update(values) if passed else None)
+    stop = masking.listen(lambda values, passed: given.update(values) if passed else None)
     try:
         with create_client(server.url, server.anon_key, storage=MemoryStorage()) as client:
             client.set_auth(token)

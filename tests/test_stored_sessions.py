@@ -23,7 +23,7 @@ from supabase_nb import (
     create_client,
 )
 from supabase_nb._secrets.tokens import Secret
-from supabase_nb.auth._api.endpoints import AuthAPI
+from supabase_nb.auth._api.auth_api import AuthAPI
 from supabase_nb.auth._api.server_clock import Clock
 from supabase_nb.auth._session.session_record import SessionRecord
 from supabase_nb.demo import DemoServer

@@ -63,7 +63,7 @@ def test_what_was_sent_before_another_kernels_lock_takes_effect_later(
 def test_an_awaited_call_is_cancelled_by_a_signal_handler(monkeypatch: pytest.MonkeyPatch) -> None:
     """As Jupyter's kernel does it for a cell that is interrupted."""
     monkeypatch.setattr("supabase_nb.auth.client.CALL_TIMEOUT", 60.0)
-    monkeypatch.setattr("supabase_nb.auth._api.endpoints.REQUEST_TIMEOUT", 60.0)
+    monkeypatch.setattr("supabase_nb.auth._api.auth_api.REQUEST_TIMEOUT", 60.0)
     arrived, answer, ended = threading.Event(), threading.Event(), threading.Event()
 
     def send(request: httpx.Request) -> httpx.Response:

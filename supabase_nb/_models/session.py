@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from .._secrets import redaction, tokens
+from .._secrets import masking, tokens
 from .._secrets.tokens import Secret
 from .base import FrozenDict, ModelDump, optional_text, text
 from .users import User
@@ -53,7 +53,7 @@ class Session(ModelDump):
         _claims: Mapping[str, Any] | None = None,
     ) -> None:
         access_token, refresh_token = Secret(access_token), Secret(refresh_token)
-        redaction.remember(access_token, refresh_token)
+        masking.remember(access_token, refresh_token)
         claims = tokens.read_claims(access_token) if _claims is None else _claims
         fields = {
             "access_secret": access_token,

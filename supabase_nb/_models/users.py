@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .._secrets import redaction, tokens
+from .._secrets import masking, tokens
 from .base import (
     FrozenDict,
     ModelDump,
@@ -230,7 +230,7 @@ class User(ModelDump):
             if self.is_anonymous
             else self.phone and tokens.MASK
         )
-        return f"User(id={redaction.safe_text(self.id, 100)!r}, {who or ''})"
+        return f"User(id={masking.safe_text(self.id, 100)!r}, {who or ''})"
 
 
 class UserResponse(User):
@@ -287,4 +287,4 @@ def _read(wire: object) -> dict[str, Any]:
 def mask_email(email: str) -> str:
     """Shorten an address to ``a•••@example.com``, for output that is saved with a notebook."""
     name, at, host = email.rpartition("@")
-    return redaction.safe_text(f"{name[:1]}{tokens.MASK}{at}{host}", 100)
+    return masking.safe_text(f"{name[:1]}{tokens.MASK}{at}{host}", 100)

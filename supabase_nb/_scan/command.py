@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from .._secrets.redaction import redact
+from .._secrets.masking import redact
 from .._secrets.tokens import Secret
-from .scanner import CannotFix, Hit, Looked, fix, look
+from .scanner import CannotFix, FileResult, Hit, fix, scan_file
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -74,11 +74,11 @@ def run(args: argparse.Namespace) -> int:
     """Scan, print the findings, and return the exit code."""
     folder: Path = args.backup_dir or _backups()
     failed: dict[Path, OSError] = {}
-    looked: dict[Path, Looked] = {}
+    looked: dict[Path, FileResult] = {}
     for path in _files(args.paths, failed):
         try:
             if path not in looked:
-                looked[path] = look(path, strict=args.strict)
+                looked[path] = scan_file(path, strict=args.strict)
         except OSError as error:
             failed[path] = error
     # A refresh token without hints in one file may be known from another file.
@@ -87,7 +87,9 @@ def run(args: argparse.Namespace) -> int:
     for path, first in looked.items():
         try:
             hits = (
-                first.hits if first.recurring == known else look(path, strict=args.strict, known=known).hits
+                first.hits
+                if first.recurring == known
+                else scan_file(path, strict=args.strict, known=known).hits
             )
             found += len(hits)
             _say(_lines(_printable(path), hits))

@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 from .._secrets import token_formats
 from .._secrets.token_search import (
-    Shape,
+    TokenMatch,
     decoded_base64,
+    find_tokens,
     has_mixed_characters,
     looks_like_refresh_token,
     refresh_token_after,
-    shapes,
 )
 from .._secrets.tokens import Secret, session_id_of, text_claim
 from .._secrets.tokens import expiry as expiry_of
@@ -186,7 +186,7 @@ def search(view: View, *, strict: bool = False, known: Set[Secret] = frozenset()
 
 
 def _candidates(text: str, words: set[str]) -> Iterator[Finding]:
-    found = [_finding(shape) for shape in shapes(text)]
+    found = [_finding(shape) for shape in find_tokens(text)]
     yield from found
     if any(marker in text for marker in _MARKERS):
         yield from _named(text)
@@ -201,7 +201,7 @@ def _candidates(text: str, words: set[str]) -> Iterator[Finding]:
     yield from _near(text, [each for each in found if each.kind == "access token"])
 
 
-def _finding(shape: Shape) -> Finding:
+def _finding(shape: TokenMatch) -> Finding:
     role, space, noun = shape.kind.rpartition(" ")
     kind = f"{_plain(role)}{space}{noun}"
     return Finding(shape.start, shape.end, kind, _detail(shape.claims), public=shape.is_public)

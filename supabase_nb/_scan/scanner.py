@@ -44,7 +44,7 @@ class Hit:
 
 
 @dataclass
-class Looked:
+class FileResult:
     """The secrets found in a file.
 
     Attributes:
@@ -70,38 +70,38 @@ def scan(path: Path, *, strict: bool = False) -> Iterator[Hit]:
     Raises:
         OSError: It cannot be read.
     """
-    return iter(look(path, strict=strict).hits)
+    return iter(scan_file(path, strict=strict).hits)
 
 
-def look(path: Path, *, strict: bool = False, known: Set[Secret] = frozenset()) -> Looked:
+def scan_file(path: Path, *, strict: bool = False, known: Set[Secret] = frozenset()) -> FileResult:
     """Search a file, also for the values of refresh tokens found elsewhere or in this file.
 
     Raises:
         OSError: It cannot be read.
     """
-    looked = _look(path, strict, known)
-    return looked if looked.recurring <= known else _look(path, strict, known | looked.recurring)
+    result = _scan_file(path, strict, known)
+    return result if result.recurring <= known else _scan_file(path, strict, known | result.recurring)
 
 
-def _look(path: Path, strict: bool, known: Set[Secret]) -> Looked:
-    looked = Looked()
+def _scan_file(path: Path, strict: bool, known: Set[Secret]) -> FileResult:
+    result = FileResult()
     head = _head(path)
     if head.startswith(sqlite.MAGIC):
-        _look_into_sqlite(path, strict, known, looked)
-        return looked
+        _scan_sqlite(path, strict, known, result)
+        return result
     if path.suffix == ".ipynb":
         try:
             text = _text(path)
             for part in notebooks.parts(text):
-                looked.add(search(part.view, strict=strict, known=known), part.place)
-            if any(hit.finding.kind == "access token" for hit in looked.hits):
+                result.add(search(part.view, strict=strict, known=known), part.place)
+            if any(hit.finding.kind == "access token" for hit in result.hits):
                 # Its refresh token may be in another part: in the output of the next cell.
-                looked.recurring |= search(plain(text), strict=strict, known=known).recurring
-            return looked
+                result.recurring |= search(plain(text), strict=strict, known=known).recurring
+            return result
         except notebooks.NotJson:
             pass
-    _look_into_stream(path, _newline(head), strict, known, looked)
-    return looked
+    _scan_stream(path, _newline(head), strict, known, result)
+    return result
 
 
 def fix(path: Path, folder: Path, *, strict: bool = False, known: Set[Secret] = frozenset()) -> None:
@@ -110,7 +110,7 @@ def fix(path: Path, folder: Path, *, strict: bool = False, known: Set[Secret] = 
     Args:
         path: The file.
         folder: The folder for the backup, created if needed.
-        strict: As in `find`.
+        strict: As in `detection.find`.
         known: Refresh tokens from other files.
 
     Raises:
@@ -119,10 +119,10 @@ def fix(path: Path, folder: Path, *, strict: bool = False, known: Set[Secret] = 
     """
     if path.name.startswith(_KEPT):
         raise CannotFix("this file is meant to contain secrets; don't share it")
-    looked = look(path, strict=strict, known=known)
-    if not looked.hits:
+    result = scan_file(path, strict=strict, known=known)
+    if not result.hits:
         return  # a name of a file that was fixed under another name
-    known = known | looked.recurring
+    known = known | result.recurring
     try:
         if _head(path).startswith(sqlite.MAGIC):
             _fix_sqlite(path, folder, strict, known)
@@ -130,14 +130,14 @@ def fix(path: Path, folder: Path, *, strict: bool = False, known: Set[Secret] = 
             _fix_text(path, folder, strict, known)
     except sqlite3.Error as error:
         raise CannotFix(f"SQLite says: {error}; stop the kernels that use it and try again") from None
-    again = look(path, strict=strict, known=known)
+    again = scan_file(path, strict=strict, known=known)
     if again.hits:
         raise CannotFix(
             f"a secret remains at {again.hits[0].place}: {again.hits[0].finding.kind}; the backup is in "
             f"{folder}"
         )
     for file in sqlite.with_side_files(path):
-        if holds_any(_text(file), looked.values):
+        if holds_any(_text(file), result.values):
             raise CannotFix(
                 f"a secret remains in {file.name}, in another encoding or within a longer word; "
                 f"the backup is in {folder}"
@@ -170,7 +170,7 @@ def _fix_text(path: Path, folder: Path, strict: bool, known: Set[Secret]) -> Non
 
 def _fix_sqlite(path: Path, folder: Path, strict: bool, known: Set[Secret]) -> None:
     texts = {}
-    for cell, findings in _in_sqlite(path, strict, known, Looked()).items():
+    for cell, findings in _in_sqlite(path, strict, known, FileResult()).items():
         ordered = sorted(findings, key=lambda finding: (finding.start, -finding.end))
         texts[cell] = without_secrets(cell.text, ordered)
     fd, backup = _new_file(path, folder)
@@ -253,8 +253,8 @@ def _clean_notebook(text: str, strict: bool, known: Set[Secret]) -> str:
     return "".join(pieces) + text[at:]
 
 
-def _look_into_stream(
-    path: Path, newline: str | None, strict: bool, known: Set[Secret], looked: Looked
+def _scan_stream(
+    path: Path, newline: str | None, strict: bool, known: Set[Secret], result: FileResult
 ) -> None:
     """Search a file of any size, in blocks that overlap by the longest secret and its context."""
     # `text[start:]` isn't searched yet and starts in this line; `offset` characters were dropped.
@@ -268,14 +268,14 @@ def _look_into_stream(
             # What starts after this is searched again with the next block.
             limit = max(start, len(text) - (0 if last else LONGEST))
             found = search(plain(text), strict=strict, known=known)
-            looked.values |= found.values
-            looked.recurring |= found.recurring
+            result.values |= found.values
+            result.recurring |= found.recurring
             for finding in found.findings:
                 if start <= finding.start < limit:
                     line += text.count(newline or "\n", start, finding.start)
                     start = finding.end
                     place = f"byte {offset + finding.start}" if newline is None else f"line {line}"
-                    looked.hits.append(Hit(place, finding))
+                    result.hits.append(Hit(place, finding))
             line += text.count(newline or "\n", start, limit)
             start = max(start, limit)
             let_go = max(0, start - LONGEST - NEAR)
@@ -283,14 +283,14 @@ def _look_into_stream(
 
 
 def _in_sqlite(
-    path: Path, strict: bool, known: Set[Secret], looked: Looked
+    path: Path, strict: bool, known: Set[Secret], result: FileResult
 ) -> dict[sqlite.Cell, set[Finding]]:
     """Search a database's rows. Positions of findings are those in their cells."""
     cells: dict[sqlite.Cell, set[Finding]] = {}
     for batch in sqlite.batches(path):
         found = search(plain(batch.text), strict=strict, known=known)
-        looked.values |= found.values
-        looked.recurring |= found.recurring
+        result.values |= found.values
+        result.recurring |= found.recurring
         for finding in found.findings:
             at, cell = batch.cell(finding.start)
             local = Finding(
@@ -299,22 +299,22 @@ def _in_sqlite(
             # Some rows are searched twice, with the previous and the next rows.
             if local not in cells.setdefault(cell, set()):
                 cells[cell].add(local)
-                looked.hits.append(Hit(cell.place, local))
+                result.hits.append(Hit(cell.place, local))
     return cells
 
 
-def _look_into_sqlite(path: Path, strict: bool, known: Set[Secret], looked: Looked) -> None:
+def _scan_sqlite(path: Path, strict: bool, known: Set[Secret], result: FileResult) -> None:
     try:
-        _in_sqlite(path, strict, known, looked)
+        _in_sqlite(path, strict, known, result)
     except sqlite3.Error:
-        looked.hits.clear()  # damaged or locked, but its bytes can still be searched
-    if not looked.hits:
+        result.hits.clear()  # damaged or locked, but its bytes can still be searched
+    if not result.hits:
         # Deleted and overwritten rows stay in the file until it is vacuumed.
-        deleted = Looked()
-        _look_into_stream(path, None, strict, known, deleted)
-        looked.hits += [Hit(f"{hit.place}, in no row", hit.finding) for hit in deleted.hits]
-        looked.values |= deleted.values
-        looked.recurring |= deleted.recurring
+        deleted = FileResult()
+        _scan_stream(path, None, strict, known, deleted)
+        result.hits += [Hit(f"{hit.place}, in no row", hit.finding) for hit in deleted.hits]
+        result.values |= deleted.values
+        result.recurring |= deleted.recurring
 
 
-__all__ = ["CannotFix", "Hit", "Looked", "fix", "look", "scan"]
+__all__ = ["CannotFix", "FileResult", "Hit", "fix", "scan", "scan_file"]

@@ -3,6 +3,6 @@
 - `tokens`: `Secret`, which wraps them; a token's claims and expiry.
 - `token_formats`: the formats of tokens and keys. `token_search`: finds them in text.
 - `credential_checks`: detects mixed-up tokens and keys before anything is sent.
-- `redaction`: masks known secret values. `log_redaction`: masks them in log records.
+- `masking`: masks known secret values. `log_masking`: masks them in log records.
 - `private_files`: files that only their owner can read.
 """

@@ -28,7 +28,7 @@ _BESIDE = re.compile(
 )
 
 
-class Shape(NamedTuple):
+class TokenMatch(NamedTuple):
     """A token or key found in a text.
 
     Attributes:
@@ -54,7 +54,7 @@ class Shape(NamedTuple):
         return self.kind in ("access token", "session cookie")
 
 
-def shapes(text: str) -> Iterator[Shape]:
+def find_tokens(text: str) -> Iterator[TokenMatch]:
     """Find JWTs, session cookies and keys by their format, in order and without overlaps."""
     if "eyJ" not in text and "sb" not in text:
         return
@@ -63,7 +63,7 @@ def shapes(text: str) -> Iterator[Shape]:
             yield from _in_run(run[0], run.start())
 
 
-def _in_run(run: str, start: int) -> Iterator[Shape]:
+def _in_run(run: str, start: int) -> Iterator[TokenMatch]:
     pieces = run.split(".")
     passed = 0  # parts of the previous token
     for number, piece in enumerate(pieces):
@@ -72,14 +72,14 @@ def _in_run(run: str, start: int) -> Iterator[Shape]:
                 yield jwt
                 passed = number + 3
             elif cookie := _cookie(piece, last=number == len(pieces) - 1):
-                yield Shape(start + cookie, start + len(piece), "session cookie")
+                yield TokenMatch(start + cookie, start + len(piece), "session cookie")
             else:
                 for key in token_formats.KEY.finditer(piece):
-                    yield Shape(start + key.start(), start + key.end(), _KEY_KINDS[key[0][:4]])
+                    yield TokenMatch(start + key.start(), start + key.end(), _KEY_KINDS[key[0][:4]])
         start += len(piece) + 1
 
 
-def _jwt(pieces: list[str], number: int, start: int) -> Shape | None:
+def _jwt(pieces: list[str], number: int, start: int) -> TokenMatch | None:
     head, begin = pieces[number], pieces[number].find("eyJ")
     if begin < 0 or len(pieces) < number + 3 or len(pieces[number + 2]) < _SHORTEST_SIGNATURE:
         return None
@@ -90,7 +90,7 @@ def _jwt(pieces: list[str], number: int, start: int) -> Shape | None:
     kind = f"{role} key" if role else "JWT"
     if text_claim(claims, "sub") and (role or text_claim(claims, "session_id")):
         kind = "access token"
-    return Shape(start + _header(head, begin), end, kind, claims)
+    return TokenMatch(start + _header(head, begin), end, kind, claims)
 
 
 def _header(text: str, first: int) -> int:

@@ -6,10 +6,10 @@
 - `email_methods`: have the server send an email or text message: password reset, resend, reauthentication.
 - `aio`: the same methods as coroutines. `mfa`: second factors.
 - `_browser_sign_in`: a sign-in in the user's browser. `_pkce`: the verifier of such a sign-in.
-  `_callback_url`: parses the URL that the browser returns to. `_sign_in_settings`: which providers
-  and other ways to sign in the project has enabled.
+  `_callback_url`: parses the URL that the browser returns to. `_auth_server_settings`: which
+  providers and other ways to sign in are enabled.
 - `_arguments`: parses the methods' arguments.
-- `_token_source`: the access token for requests.
+- `_session_token`: the session's access token, for requests.
 - `_session`: the session: its state, storage, refreshes and sign-out.
 - `_api`: the auth server's endpoints, its clock, its public keys.
 - `_owner_loop`: the event loop that runs all sessions, in a thread (`_thread_loop`) or in a browser

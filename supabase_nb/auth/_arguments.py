@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Literal, Protocol, TypedDict
 
 from .. import errors
-from .._secrets import redaction
-from .._secrets.redaction import safe_text
+from .._secrets import masking
+from .._secrets.masking import safe_text
 from .._secrets.tokens import Secret
 from ..models import Session
 from ._session.session_record import TokenPair
@@ -107,7 +107,7 @@ class Arguments:
         for name in _SECRET_FIELDS & self._fields.keys():
             self._fields[name] = Secret(self._fields[name])
         given = [self._fields[name] for name in _PASSWORDS & self._fields.keys()]
-        redaction.remember_passwords(value for value in given if isinstance(value.reveal(), str))
+        masking.remember_passwords(value for value in given if isinstance(value.reveal(), str))
 
     def fields(self) -> dict[str, Any]:
         """The fields.

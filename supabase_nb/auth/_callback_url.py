@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
 from .. import errors
-from .._secrets.redaction import safe_text
+from .._secrets.masking import safe_text
 from .._secrets.tokens import Secret
 
 # The secrets in such a URL.

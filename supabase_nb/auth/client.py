@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 import traitlets
 
 from .. import errors
-from .._secrets.log_redaction import log_without_text
+from .._secrets.log_masking import log_without_text
 from .._secrets.tokens import Secret
 from ..models import (
     STATUSES,
@@ -25,7 +25,7 @@ from ..models import (
 from ..storage import SessionStorage, check_storage, default_storage, older_storage_keys, project_key
 from ..storage import storage_key as key_of
 from . import email_methods, providers, session_methods, sign_in, user_methods
-from ._api.endpoints import AuthAPI
+from ._api.auth_api import AuthAPI
 from ._api.server_clock import Clock, ServerClock
 from ._api.timeouts import CALL_TIMEOUT, in_time
 from ._api.token_verifier import TokenVerifier

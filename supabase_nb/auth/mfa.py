@@ -22,7 +22,7 @@ from .._models.mfa_responses import (
     AuthMFAUnenrollResponse,
     AuthMFAVerifyResponse,
 )
-from .._secrets import redaction, tokens
+from .._secrets import masking, tokens
 from .._secrets.tokens import Secret
 from ..models import Session
 from ._arguments import Arguments, require
@@ -253,7 +253,7 @@ class MFA:
     async def _enroll(self, fields: Mapping[str, Any]) -> AuthMFAEnrollResponse:
         enrolled = await self._request("POST", "/factors", _parse_enrollment, fields)
         if enrolled.totp is not None:
-            redaction.remember(Secret(enrolled.totp.secret))
+            masking.remember(Secret(enrolled.totp.secret))
         return enrolled
 
     async def _challenge(self, fields: Mapping[str, Any]) -> AuthMFAChallengeResponse:

@@ -361,5 +361,5 @@ async def _unlink(manager: SessionManager, identity_id: str) -> None:
 
 
 async def _restore(manager: SessionManager, pair: TokenPair, event: AuthChangeEvent) -> SessionResponse:
-    session = await manager.session_setter.restore_tokens(pair, event, "signed in with a link")
+    session = await manager.session_setter.set_session(pair, event, "signed in with a link")
     return SessionResponse(session.user, session)

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, overload
 
 from .._runtime.thread_executor import in_thread
-from .._secrets import credential_checks, redaction
+from .._secrets import credential_checks, masking
 from .._secrets.tokens import Secret
 from ..models import Session, SessionResponse
 from . import _arguments
@@ -79,10 +79,10 @@ def set_session(
 
 
 async def _set_session(auth: AuthClient, pair: TokenPair) -> SessionResponse:
-    response = await session_response(auth._manager.session_setter.restore_tokens(pair))
-    if not redaction.was_given(pair.refresh_token):
+    response = await session_response(auth._manager.session_setter.set_session(pair))
+    if not masking.was_given(pair.refresh_token):
         # The server accepted it as a refresh token, so mask it even if it looks like a word.
-        await in_thread(lambda: redaction.remember(pair.refresh_token, given=True))
+        await in_thread(lambda: masking.remember(pair.refresh_token, given=True))
     return response
 
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
 from .._runtime.thread_executor import in_thread
-from .._secrets.log_redaction import log_without_text
+from .._secrets.log_masking import log_without_text
 from .._secrets.tokens import Secret
-from ..auth._token_source import NO_TOKEN
+from ..auth._session_token import NO_TOKEN
 from ..errors import AuthError, AuthRetryableError, AuthSessionMissing
 from ._redirect_guard import Origin
 from ._token_provider import RejectedToken, SessionTokenProvider

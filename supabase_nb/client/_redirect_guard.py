@@ -17,7 +17,7 @@ _SIGNED_FOR = "supabase_nb.signed_for"
 _patched_classes: set[type] = set()
 
 
-def mark_signed(request: Any, origin: Origin) -> None:
+def mark_authorized(request: Any, origin: Origin) -> None:
     """Record the origin for which this request (of httpx or httpx2) carries secrets."""
     kind = type(request)
     if kind not in _patched_classes:

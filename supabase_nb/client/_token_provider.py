@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
 from .._network import httpx
-from .._secrets import redaction, tokens
+from .._secrets import masking, tokens
 from .._secrets.tokens import Secret
-from ..auth._token_source import NO_TOKEN, TokenSource
+from ..auth._session_token import NO_TOKEN, SessionAccessToken
 from ..errors import AuthInvalidJwt
 from ._redirect_guard import Origin
 
@@ -88,7 +88,7 @@ class SessionTokenProvider:
         self.auth = auth
         self.key = key or NO_TOKEN
         self.origins = frozenset(origin_of(url) for url in origins)
-        self._source = TokenSource(auth)
+        self._source = SessionAccessToken(auth)
         self._override: Secret | None = None
         self._rejected = RejectedToken(NO_TOKEN)
         self._listeners: list[Callable[[], object]] = []
@@ -101,7 +101,7 @@ class SessionTokenProvider:
         return self._override or self._source.token_if_ready()
 
     def fetch(self) -> Secret:
-        """The session's token; see `TokenSource.fetch`."""
+        """The session's token; see `SessionAccessToken.fetch`."""
         return self._override or self._source.fetch()
 
     async def fetch_async(self) -> Secret:
@@ -109,7 +109,7 @@ class SessionTokenProvider:
         return self._override or await self._source.fetch_async()
 
     def refresh(self, old_token: Secret) -> Secret | None:
-        """A newer token than `old_token`, which was rejected; see `TokenSource.refresh`."""
+        """A newer token than `old_token`, which was rejected; see `SessionAccessToken.refresh`."""
         if self.is_overridden or self._rejected.matches(old_token):
             return None
         return self._source.refresh(old_token)
@@ -145,7 +145,7 @@ class SessionTokenProvider:
                 code="bad_jwt",
             )
         if secret is not None:
-            redaction.remember_pair(secret, Secret(""))
+            masking.remember_pair(secret, Secret(""))
         self._override = secret
         (_with_override.discard if secret is None else _with_override.add)(self)
         self.auth.set_notice(_NOTICE, None if secret is None else _notice_text(secret))

@@ -9,14 +9,14 @@ from .._network import httpx
 from .._network.connection_pool import Pool
 from .._network.urls import check_url, normalize_project_url, strip_quotes
 from .._runtime.environment import IN_BROWSER
-from .._secrets import log_redaction
+from .._secrets import log_masking
 from .._secrets.tokens import Secret
 from ..auth import AuthClient
 from ..errors import AuthError, client_closed
 from ..storage import SessionStorage
 from ._frames.schema import Tables
 from ._project_lookup import check_key
-from ._request_signing import SessionTransport, Signer
+from ._request_authorization import RequestAuthorizer, SessionTransport
 from ._token_provider import SessionTokenProvider
 
 if TYPE_CHECKING:
@@ -105,12 +105,12 @@ class Client:
             transport=transport,
             **options,
         )
-        log_redaction.install()
+        log_masking.install()
         self._session_tokens = SessionTokenProvider(self.auth, self._key, [self.url])
         self._tables = Tables(self, self._session_tokens)
         # Redirects don't carry tokens: the transport signs each hop to the project again.
         self.http: httpx.Client = _DataClient(
-            transport=SessionTransport(Signer(self._session_tokens), transport or Pool()),
+            transport=SessionTransport(RequestAuthorizer(self._session_tokens), transport or Pool()),
             base_url=self.url,
             headers={name: value.reveal() for name, value in hidden.items()},
             timeout=httpx.Timeout(_READ_TIMEOUT, connect=_CONNECT_TIMEOUT),

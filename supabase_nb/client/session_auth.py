@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from .._network import httpx
 from .._network.urls import check_url
 from ..auth import AuthClient
-from ..auth._token_source import NO_TOKEN
+from ..auth._session_token import NO_TOKEN
 from ._redirect_guard import Origin
-from ._request_signing import Signer
+from ._request_authorization import RequestAuthorizer
 from ._token_provider import SessionTokenProvider, TokenProvider
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ else:
     _AuthBase = type("_AuthBase", httpx.auth_classes(), {})
 
 
-class SessionAuth(Signer, _AuthBase):
+class SessionAuth(RequestAuthorizer, _AuthBase):
     """Sends requests of httpx and httpx2 clients, sync and async, as the user of a session.
 
     Each request carries the newest access token. If the token is about to expire, the request waits for the

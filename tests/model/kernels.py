@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 from model.auth_server import AuthServer
 
-from supabase_nb.auth._api.endpoints import AuthAPI
+from supabase_nb.auth._api.auth_api import AuthAPI
 from supabase_nb.auth._api.server_clock import Clock, ServerClock
 from supabase_nb.auth._session.change_queue import Change
 from supabase_nb.auth._session.manager import SessionManager
@@ -161,7 +161,7 @@ class Kernel:
     # -- a client's methods -------------------------------------------------------------------------------
 
     def set_session(self, pair: TokenPair) -> Session:
-        return self.run(lambda: self.manager.session_setter.restore_tokens(pair))  # type: ignore[no-any-return]
+        return self.run(lambda: self.manager.session_setter.set_session(pair))  # type: ignore[no-any-return]
 
     def sign_in(self, user: str = "") -> Session:
         """Sign in; `user` is one of the server's."""

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from wire_tokens import make_jwt, make_refresh_token
 
-from supabase_nb._secrets import log_redaction, redaction
-from supabase_nb._secrets.redaction import known_in, mask, remember
+from supabase_nb._secrets import log_masking, masking
+from supabase_nb._secrets.masking import known_in, mask, remember
 from supabase_nb._secrets.token_search import shapes
 from supabase_nb._secrets.tokens import Secret
 from supabase_nb.errors import AuthSessionMissing
@@ -27,8 +27,8 @@ AT, RT = make_jwt(), make_refresh_token()
 @pytest.fixture(autouse=True)
 def nothing_known(monkeypatch):
     """What other tests used as tokens."""
-    monkeypatch.setattr(redaction, "_remembered", {})
-    monkeypatch.setattr(redaction, "_known", ())
+    monkeypatch.setattr(masking, "_remembered", {})
+    monkeypatch.setattr(masking, "_known", ())
 
 
 def places(ip) -> dict[str, str]:
@@ -367,7 +367,7 @@ def test_unloading_while_other_code_wraps_a_hook(connected):
 
 def test_a_kernels_debug_log_shows_no_request(caplog):
     log = logging.getLogger("a kernel")
-    log_redaction.install([log])
+    log_masking.install([log])
     remember(AT, RT)
     message = {"header": {}, "content": {"code": f"zq = '{AT}'\nxv = '{RT}'\nx.y('''\n{RT}''')"}}
     with caplog.at_level(logging.DEBUG, "a kernel"):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from test_cell_redaction import last, places
 
-from supabase_nb._secrets import log_redaction, redaction
+from supabase_nb._secrets import log_masking, masking
 from supabase_nb.demo import DemoServer, ensure_server, stop_server
 
 PASSWORD = "tulips-in-May-7"
@@ -25,7 +25,7 @@ def demo(tmp_path_factory) -> Iterator[DemoServer]:
 def client(shell, demo, monkeypatch):
     """A shell with a client that has a server, and nothing known yet."""
     for name, empty in (("_remembered", {}), ("_known", ()), ("_passwords", set())):
-        monkeypatch.setattr(redaction, name, empty)
+        monkeypatch.setattr(masking, name, empty)
     shell.run("%load_ext supabase_nb")
     ran = shell.run(f"%supabase_connect {demo.url} --key {demo.anon_key} --storage memory")
     assert ran.ok, ran.text
@@ -92,7 +92,7 @@ def test_distinctive_values_are_masked(client, value):
 def test_logs_do_not_show_it(client, caplog):
     client.run(f'secret = "{PASSWORD}"\nsupabase.auth.{CALLS["sign in"]}')
     log = logging.getLogger("a kernel")
-    log_redaction.install([log])
+    log_masking.install([log])
     with caplog.at_level(logging.DEBUG, "a kernel"):
         log.debug("%s", {"content": {"code": f"login('{PASSWORD}', 'x')"}})
     assert "login(" in caplog.text

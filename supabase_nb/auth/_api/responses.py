@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from ... import errors
 from ..._secrets import tokens
-from ..._secrets.redaction import safe_text
+from ..._secrets.masking import safe_text
 from ..._secrets.tokens import Secret
 from ...models import Session, User
 

@@ -12,7 +12,7 @@ from ..._secrets import tokens
 from ..._secrets.tokens import Secret
 from ...errors import AuthError, AuthInvalidJwt
 from ...models import ClaimsResponse
-from .endpoints import AuthAPI
+from .auth_api import AuthAPI
 
 logger = logging.getLogger("supabase_nb")
 

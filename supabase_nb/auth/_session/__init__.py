@@ -8,10 +8,10 @@
   `session_index`: which names use them. `session_locks`: locks that all kernels share.
 - `refresher`: one refresh for all callers, threads and kernels. `retry`: when a call tries again.
 - `scheduler`: calls sessions when they have something to do, and looks for other kernels' changes.
-  `background_work`: what is done then: refresh, verify, save.
+  `scheduled_work`: what is done then: refresh, verify, save.
 - `session_verifier`: asks the server whether a restored session is still valid.
 - `storage_sync`: takes over other kernels' changes to the stored session, and locks it against them.
-- `unsaved_lock`: tells other kernels that only this one has the newest tokens, which it couldn't save.
+- `unsaved_rotation_lock`: tells other kernels that this one has newer tokens, which it couldn't save.
 - `rotation_conflict`: notices that another program refreshes the same session.
 - `sign_out`: ends a session here at once, and on the server as soon as it responds.
 - `change_queue`: calls observers and subscribers, in order.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from ..._runtime.background import run_in_background
 from ..._runtime.fork import renew_after_fork
-from ..._secrets.log_redaction import log_without_text
+from ..._secrets.log_masking import log_without_text
 from ...models import AuthCallback, AuthEvent, Session, Subscription
 from .._thread_loop import running_loop
 

@@ -17,12 +17,12 @@ from ...errors import (
 )
 from ...models import AuthCallback, AuthChangeEvent, AuthEvent, Session, Status, Subscription
 from ...storage import SessionStorage
-from .._api.endpoints import AuthAPI
+from .._api.auth_api import AuthAPI
 from .._owner_loop import OwnerLoop, owner_loop
-from .background_work import BackgroundWork
 from .change_queue import Change, ChangeQueue
 from .parts import Parts
 from .refresher import TokenRefresher
+from .scheduled_work import ScheduledWork
 from .scheduler import scheduler
 from .session_record import StorageDamaged, TokenPair
 from .session_store import SessionStore
@@ -72,7 +72,7 @@ class SessionManager:
         parts = Parts(api, self.state, self.store, self.sync, loop)
         self.refresher = TokenRefresher(parts)
         self.verifier = SessionVerifier(parts, self.refresher)
-        self.background = BackgroundWork(parts, self.refresher, self.verifier)
+        self.scheduled_work = ScheduledWork(parts, self.refresher, self.verifier)
         self.signing_out = SignOut(parts, self.refresher)
         self.session_setter = SessionSetter(parts, self.refresher, self.signing_out)
         self.state.on_replace = self._replaced
@@ -286,7 +286,7 @@ class SessionManager:
         """Seconds until `run_due` has something to do; ``None``: nothing is scheduled."""
         if not self.refresher.auto_refresh:
             return None
-        waits = (self.background.due_in(), self.signing_out.due_in())
+        waits = (self.scheduled_work.due_in(), self.signing_out.due_in())
         return min((wait for wait in waits if wait is not None), default=None)
 
     def stored_version(self) -> object:
@@ -303,5 +303,5 @@ class SessionManager:
     async def run_due(self) -> None:
         """Do the work that is due."""
         self.changes.flush_soon()
-        await self.background.run_due()
+        await self.scheduled_work.run_due()
         await self.signing_out.send_due()

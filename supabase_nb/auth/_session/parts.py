@@ -1,10 +1,10 @@
-"""Parts: what `SessionSetter`, `TokenRefresher`, `SignOut` and `BackgroundWork` work with."""
+"""Parts: what `SessionSetter`, `TokenRefresher`, `SignOut` and `ScheduledWork` work with."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from .._api.endpoints import AuthAPI
+from .._api.auth_api import AuthAPI
 from .._owner_loop import OwnerLoop
 from .session_store import SessionStore
 from .state import SessionState

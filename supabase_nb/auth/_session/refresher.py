@@ -28,7 +28,7 @@ from .rotation_conflict import other_program_error, refreshed_elsewhere
 from .session_record import SessionRecord, TokenPair
 from .snapshot import Freshness, SessionSnapshot
 from .state import not_signed_in_error, require_same_user
-from .unsaved_lock import UnsavedLock
+from .unsaved_rotation_lock import UnsavedRotationLock
 
 logger = logging.getLogger("supabase_nb")
 
@@ -77,7 +77,7 @@ class TokenRefresher:
         #: Whether a scheduler refreshes in the background.
         self.auto_refresh = False
         self.attempt: RefreshAttempt | None = None
-        self.unsaved_lock = UnsavedLock(self.store)
+        self.unsaved_lock = UnsavedRotationLock(self.store)
 
     # -- a refresh ----------------------------------------------------------------------------------------
 

@@ -61,14 +61,14 @@ class SessionLocks:
         async with self._loop.context_in_thread(lambda: self.lock_session(session_id, timeout)) as locked:
             yield locked
 
-    def lock_unsaved(self, session_id: str, timeout: float) -> AbstractContextManager[bool]:
-        """The lock that a kernel keeps while it can't save this session (`UnsavedLock`)."""
+    def lock_unsaved_rotation(self, session_id: str, timeout: float) -> AbstractContextManager[bool]:
+        """The lock that a kernel keeps while it can't save this session (`UnsavedRotationLock`)."""
         share = hashlib.sha256(session_id.encode("utf-8", "surrogatepass")).hexdigest()[:2]
         return self._lock(f"{self._project}-unsaved-{share}", timeout)
 
     def is_unsaved_elsewhere(self, session_id: str) -> bool:
         """Whether another kernel keeps that lock."""
-        with self.lock_unsaved(session_id, 0.0) as free:
+        with self.lock_unsaved_rotation(session_id, 0.0) as free:
             if free:
                 return False
         # If even a lock that no kernel keeps can't be taken, locks don't work here.

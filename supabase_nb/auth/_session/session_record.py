@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..._secrets import redaction, tokens
+from ..._secrets import masking, tokens
 from ..._secrets.tokens import Secret
 from ...errors import AuthStorageError
 from ...models import Session
@@ -32,7 +32,7 @@ class TokenPair(NamedTuple):
     ) -> TokenPair:
         """Clean both tokens (`tokens.clean`). If they are the `known` session's, reuse its claims."""
         access, refresh = tokens.clean(access_token), tokens.clean(refresh_token)
-        redaction.remember_pair(access, refresh)
+        masking.remember_pair(access, refresh)
         is_known = known is not None and known.access_secret == access
         claims = known.claims if known is not None and is_known else tokens.read_claims(access)
         return cls(access, refresh, claims)

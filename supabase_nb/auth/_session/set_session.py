@@ -1,6 +1,6 @@
 """SessionSetter: makes a session current, from given tokens or one that was just issued.
 
-`set_session` from top to bottom: `restore_tokens` -> `_restore` -> `_verify` -> `_accept_or_exchange` ->
+From top to bottom: `set_session` -> `_restore` -> `_verify` -> `_accept_or_exchange` ->
 `_commit`, or `_raise_rejection`.
 """
 
@@ -21,8 +21,8 @@ from .retry import retry, time_until
 from .session_record import SessionRecord, TokenPair
 from .session_store import LookupResult
 from .sign_out import SignOut
-from .snapshot import SessionOperation, SessionSnapshot
-from .state import require_same_user
+from .snapshot import SessionSnapshot
+from .state import SessionOperation, require_same_user
 
 
 class _Lookup(NamedTuple):
@@ -58,7 +58,7 @@ class SessionSetter:
         self._api, self._state, self._store, self._sync, self._loop = parts
         self._clock, self._refresher, self._signing_out = self._state.clock, refresher, signing_out
 
-    async def restore_tokens(
+    async def set_session(
         self,
         pair: TokenPair,
         event: AuthChangeEvent = AuthChangeEvent.TOKEN_REFRESHED,

@@ -15,7 +15,8 @@ from .._api.responses import says_expired
 from .parts import Parts
 from .refresher import TokenRefresher
 from .session_record import TokenPair
-from .snapshot import SessionOperation, SessionSnapshot
+from .snapshot import SessionSnapshot
+from .state import SessionOperation
 
 logger = logging.getLogger("supabase_nb")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -53,18 +52,3 @@ class SessionSnapshot(NamedTuple):
     def session(self) -> Session | None:
         """The current session, if there is one."""
         return None if self.record is None else self.record.session
-
-
-@dataclass(eq=False)
-class SessionOperation:
-    """A call that replaces the session: `set_session`, a sign-in or `sign_out`.
-
-    Args:
-        number: Increases with each operation. A later one supersedes earlier ones.
-        abandoned: Whether the caller has stopped waiting (Ctrl-C or timeout), so that it has no effect.
-        must_finish: Whether a refresh token may have been sent, so that the response must be saved.
-    """
-
-    number: int
-    abandoned: bool = False
-    must_finish: bool = False

@@ -10,13 +10,14 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ...errors import AuthError, AuthSessionMismatch, AuthSessionMissing, with_next_step
 from ...models import AuthChangeEvent, AuthEvent, Notice, Session, User
 from .._api.server_clock import ServerClock
 from .._blocking_call import current_call
 from .change_queue import ChangeQueue
-from .snapshot import Freshness, SessionOperation, SessionSnapshot
+from .snapshot import Freshness, SessionSnapshot
 
 logger = logging.getLogger("supabase_nb")
 
@@ -30,6 +31,21 @@ _SHARED = (
     "Another program refreshes this session too. Sooner or later the auth server will end it for both. "
     "Sign in here to give this notebook a session of its own."
 )
+
+
+@dataclass(eq=False)
+class SessionOperation:
+    """A call that replaces the session: `set_session`, a sign-in or `sign_out`.
+
+    Args:
+        number: Increases with each operation. A later one supersedes earlier ones.
+        abandoned: Whether the caller has stopped waiting (Ctrl-C or timeout), so that it has no effect.
+        must_finish: Whether a refresh token may have been sent, so that the response must be saved.
+    """
+
+    number: int
+    abandoned: bool = False
+    must_finish: bool = False
 
 
 class SessionState:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from urllib.parse import urlsplit
 
-from ..._secrets.redaction import safe_text
+from ..._secrets.masking import safe_text
 from ..._secrets.tokens import MASK
 from ...models import AuthChangeEvent, Session, Status, User, mask_email
 from .._variables.calling_scope import DEFAULT_NAME

@@ -22,8 +22,8 @@ from ..text import WORDS
 from . import fallback
 from .assets import read_css, read_esm
 from .base_widget import BaseWidget
-from .form_listeners import form_listeners
 from .publishing import in_terminal, placement_of, publish_line, publish_widget, running_cell
+from .token_form_callbacks import on_token_form_shown
 from .view import describe
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Display(BaseWidget):
         one_line = self._kind in ("badge", "line")
         publish_widget(self.mimebundle(), fallback.plain(view), fallback.html(view, one_line=one_line))
         if open_form:
-            for listener in list(form_listeners):
+            for listener in list(on_token_form_shown):
                 listener()
 
     def __repr__(self) -> str:

@@ -15,10 +15,10 @@ from IPython.core.error import UsageError
 from IPython.core.extensions import ExtensionManager
 from IPython.core.magic import no_var_expand
 
-from ..._secrets.redaction import remember_words, scrub
+from ..._secrets.masking import remember_words, scrub
 from ..._secrets.tokens import Secret
 from ...errors import AuthError, redacted_traceback
-from .._masking.cell_redaction import CellRedaction
+from .._masking.cell_masking import CellMasking
 from .._usage_error import SupabaseUsageError
 from .._variables.argument_values import label
 from .._variables.calling_scope import DEFAULT_NAME, Scope, calling_frame
@@ -73,7 +73,7 @@ class SupabaseMagics:
         self.shell = shell
         self.connections: dict[str, Connection] = {}
         self.parsers: dict[str, MagicParser] = {}
-        self.cell_redaction = CellRedaction(shell)
+        self.cell_redaction = CellMasking(shell)
         self._undo: list[Callable[[], object]] = []
         self._created_clients: WeakSet[Client] = WeakSet()
 

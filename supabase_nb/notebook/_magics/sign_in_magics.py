@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.getipython import get_ipython
 
 from ..._runtime.environment import IN_BROWSER
-from .._sign_in.one_time_codes import email_or_phone, sign_in_with_code
+from .._sign_in.code_sign_in import email_or_phone, sign_in_with_code
 from .._usage_error import SupabaseUsageError
 from .._variables import argument_values
 from .._variables.calling_scope import Scope

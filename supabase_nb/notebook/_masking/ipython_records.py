@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, MutableMapping, Mutabl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..._secrets.redaction import mask
+from ..._secrets.masking import mask
 from ..._secrets.tokens import Secret
 
 if TYPE_CHECKING:

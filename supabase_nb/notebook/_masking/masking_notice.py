@@ -14,7 +14,7 @@ from IPython.display import display
 from ..._secrets.tokens import Secret
 
 if TYPE_CHECKING:
-    from .._displays.sign_out_everywhere import SignOutButton
+    from .sign_out_everywhere import SignOutEverywhereButton
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 # The displays' amber. Text colors have enough contrast on light and dark pages.
@@ -62,7 +62,7 @@ class NoticeOutput:
         button: The sign-out button; ``None`` without widgets.
     """
 
-    def __init__(self, button: SignOutButton | None) -> None:
+    def __init__(self, button: SignOutEverywhereButton | None) -> None:
         self.button = button
         #: The notice that this output shows.
         self.notice: MaskingNotice | None = None

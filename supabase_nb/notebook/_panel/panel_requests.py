@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..._secrets.tokens import Secret
 from ...errors import AuthApiError, AuthError, copy_error
-from .._sign_in.one_time_codes import email_or_phone, sign_in_with_code
+from .._sign_in.code_sign_in import email_or_phone, sign_in_with_code
 from ..text import name_of_user, word
 
 if TYPE_CHECKING:

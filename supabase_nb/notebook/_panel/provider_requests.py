@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 from ..._runtime.background import run_in_background
 from ..._runtime.environment import HAS_THREADS, IN_BROWSER
 from ..._runtime.threadless_loop import page_loop
-from ..._secrets.redaction import safe_text
+from ..._secrets.masking import safe_text
 from ..._secrets.tokens import Secret
+from ...auth._auth_server_settings import fetch_settings
 from ...auth._browser_sign_in import LIFETIME, begin_with_provider
-from ...auth._sign_in_settings import fetch_settings
 from ...errors import AuthError
 from ..text import word
 from .panel_requests import Fields, signed_in

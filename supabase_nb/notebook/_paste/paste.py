@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import re
 
-from ..._secrets import redaction
+from ..._secrets import masking
 from ..._secrets.tokens import Secret, is_cut_off, is_opaque
 from ...errors import AuthError
 from .findings import NEITHER, TWO_SESSIONS, Findings, Pair
@@ -63,7 +63,7 @@ def read_paste(text: str | Secret, other: str | Secret = "") -> Pair:
         raise _error(result)
     # The containers of tokens are secret too: a cookie, or a part of one.
     wholes = (run for each in fields for run in _LONG_RUN.findall(each.reveal()))
-    redaction.remember(*wholes, given=True)
+    masking.remember(*wholes, given=True)
     return result
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from ..._secrets import redaction
+from ..._secrets import masking
 from ..._secrets.token_search import looks_like_refresh_token
 from ..._secrets.tokens import (
     Secret,
@@ -355,7 +355,7 @@ def _read_address(found: Findings, text: str) -> None:
 
 def _address_problem(fields: Mapping[str, list[str]]) -> str:
     if {"error", "error_description", "error_code"} & set(fields):
-        reason = redaction.safe_text(fields.get("error_description", [""])[0], 200).rstrip(".")
+        reason = masking.safe_text(fields.get("error_description", [""])[0], 200).rstrip(".")
         return (
             f"This URL says that the sign-in failed{': ' if reason else ''}{reason}. "
             "Ask for a new link, or sign in again."

@@ -1,5 +1,5 @@
-"""Signing in, as the panel and the magics have it in common.
+"""Steps of signing in that the panel and the magics share.
 
-- `one_time_codes`: signs in with a code.
+- `code_sign_in`: signs in with a one-time code.
 - `loopback_listener`: receives the browser's return from a sign-in.
 """

@@ -1,8 +1,8 @@
-"""What else happens when a token form is shown."""
+"""Callbacks for when a token form is shown."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 #: Called when a token form is shown, to reserve a place for a notice below it.
-form_listeners: list[Callable[[], object]] = []
+on_token_form_shown: list[Callable[[], object]] = []

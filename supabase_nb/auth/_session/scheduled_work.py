@@ -1,4 +1,4 @@
-"""BackgroundWork: refreshes, verifies and saves a session when the scheduler calls it."""
+"""ScheduledWork: refreshes, verifies and saves a session when the scheduler calls it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .session_verifier import SessionVerifier
 _SAVE_PAUSE = 5.0
 
 
-class BackgroundWork:
+class ScheduledWork:
     """Refreshes, verifies and saves the current session when that is due.
 
     Args:

@@ -1,4 +1,4 @@
-"""The auth server's endpoints, one method each. Every response becomes a value or one of our errors.
+"""AuthAPI: requests to the auth server. Every response becomes a value or one of our errors.
 
 Tokens are wrapped in `Secret`. Exceptions of the HTTP library are never passed on, because their frames hold
 headers and bodies, and errors are raised where no local variable holds a token.
@@ -17,7 +17,7 @@ from urllib.parse import quote
 from ... import errors
 from ..._network.urls import check_url
 from ..._runtime.environment import IN_BROWSER
-from ..._secrets import log_redaction, tokens
+from ..._secrets import log_masking, tokens
 from ..._secrets.credential_checks import check_header
 from ..._secrets.tokens import Secret
 from ..._version import __version__
@@ -313,7 +313,7 @@ class AuthAPI:
     def _get_transport(self) -> httpx.AsyncBaseTransport:
         """The transport: the given one, or our own connection pool."""
         if self._transport is None:
-            log_redaction.install()
+            log_masking.install()
             self._transport = self._async_transport()
         return self._transport
 

@@ -1,4 +1,4 @@
-"""UnsavedLock: a lock that tells other kernels that only this one has a session's newest tokens."""
+"""UnsavedRotationLock: a lock that tells other kernels that only this one has a session's newest tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .snapshot import SessionSnapshot
 _LOCK_TIMEOUT = 2.0
 
 
-class UnsavedLock:
+class UnsavedRotationLock:
     """Keeps a lock while the stored refresh token has fallen behind, because saving fails (a full disk).
 
     The server accepts the stored token as long as it is the parent of the newest one. After that, sending it
@@ -68,6 +68,6 @@ class UnsavedLock:
 
 
 def _hold(store: SessionStore, session_id: str, locked: threading.Event, released: threading.Event) -> None:
-    with store.locks.lock_unsaved(session_id, _LOCK_TIMEOUT):
+    with store.locks.lock_unsaved_rotation(session_id, _LOCK_TIMEOUT):
         locked.set()
         released.wait()

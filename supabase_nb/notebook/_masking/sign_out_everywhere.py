@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from ..._runtime.background import run_in_background
-from ..._secrets.redaction import safe_text
+from ..._secrets.masking import safe_text
 from ..._secrets.tokens import Secret, read_claims
 from ...errors import AuthError
+from .._displays.assets import read_css, read_esm
+from .._displays.base_widget import BaseWidget
 from ..text import WORDS, word
-from .assets import read_css, read_esm
-from .base_widget import BaseWidget
 
 if TYPE_CHECKING:
     from ...auth import AuthClient
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("supabase_nb")
 
 
-class SignOutButton(BaseWidget):
+class SignOutEverywhereButton(BaseWidget):
     """A sign-out button that shows the result. Hidden until `reveal`.
 
     Args:

@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 from .._network import httpx
-from .._secrets.redaction import mask_secrets
+from .._secrets.masking import mask_secrets
 from .._secrets.tokens import Secret
-from ..auth._token_source import NO_TOKEN
+from ..auth._session_token import NO_TOKEN
 from . import _redirect_guard
 from ._token_provider import TokenProvider, bearer_token
 
@@ -16,7 +16,7 @@ from ._token_provider import TokenProvider, bearer_token
 _BODY_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding")
 
 
-class Signer:
+class RequestAuthorizer:
     """The auth flow for httpx and httpx2. It uses only what both have in common, and imports neither.
 
     Args:
@@ -30,35 +30,35 @@ class Signer:
 
     def sync_auth_flow(self, request: Any) -> Generator[Any, Any, None]:
         """For a synchronous client."""
-        token = self._sign(request)
+        token = self._authorize(request)
         if token is None:
             token = self._tokens.fetch()
-            self._sign(request, token)
+            self._authorize(request, token)
         response = yield request
         if response.status_code == 401 and _can_retry(request, token, response):
             refreshed = self._tokens.refresh(token)
             if refreshed is not None:
-                self._sign(request, refreshed)
+                self._authorize(request, refreshed)
                 response = yield request
                 if response.status_code == 401:
                     self._tokens.mark_rejected(refreshed)
 
     async def async_auth_flow(self, request: Any) -> AsyncGenerator[Any, Any]:
         """For an asynchronous client. Doesn't block its event loop."""
-        token = self._sign(request)
+        token = self._authorize(request)
         if token is None:
             token = await self._tokens.fetch_async()
-            self._sign(request, token)
+            self._authorize(request, token)
         response = yield request
         if response.status_code == 401 and _can_retry(request, token, response):
             refreshed = await self._tokens.refresh_async(token)
             if refreshed is not None:
-                self._sign(request, refreshed)
+                self._authorize(request, refreshed)
                 response = yield request
                 if response.status_code == 401:
                     self._tokens.mark_rejected(refreshed)
 
-    def _sign(self, request: Any, token: Secret | None = None) -> Secret | None:
+    def _authorize(self, request: Any, token: Secret | None = None) -> Secret | None:
         """Add the given or current token to a request, and return it.
 
         `NO_TOKEN`: the address must not receive it, or you aren't signed in. ``None``: call `fetch`.
@@ -72,7 +72,7 @@ class Signer:
             return None
         key = provider.key
         bearer = bearer_token(token, key)
-        _redirect_guard.mark_signed(request, origin)
+        _redirect_guard.mark_authorized(request, origin)
         if key is not NO_TOKEN:
             headers["apikey"] = key.reveal()
         if bearer is not NO_TOKEN:
@@ -111,7 +111,7 @@ class SessionTransport(httpx.BaseTransport):
         pool: Sends them.
     """
 
-    def __init__(self, signer: Signer, pool: httpx.BaseTransport) -> None:
+    def __init__(self, signer: RequestAuthorizer, pool: httpx.BaseTransport) -> None:
         self._signer, self._pool = signer, pool
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

@@ -13,10 +13,10 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..._secrets import log_redaction, redaction
-from ..._secrets.token_search import shapes, tokens_in_cookie
+from ..._secrets import log_masking, masking
+from ..._secrets.token_search import find_tokens, tokens_in_cookie
 from ..._secrets.tokens import Secret
-from .._displays.form_listeners import form_listeners
+from .._displays.token_form_callbacks import on_token_form_shown
 from . import ipython_records
 from .masking_notice import BrowserReport, MaskingNotice, NoticeOutput
 
@@ -33,7 +33,7 @@ _OUTPUT_MESSAGES = {"stream", "display_data", "update_display_data", "execute_re
 _QUOTING_MESSAGES = {"execute_input", "error", "execute_reply"}
 
 
-class CellRedaction:
+class CellMasking:
     """Masks secrets in the records of one shell.
 
     Args:
@@ -72,13 +72,13 @@ class CellRedaction:
         for event, hook in (("pre_run_cell", self._before_cell), ("post_run_cell", self._after_cell)):
             shell.events.register(event, hook)
             self._undo.append(functools.partial(shell.events.unregister, event, hook))
-        self._undo.append(redaction.listen(self._on_new_secret))
-        form_listeners.append(self._reserve_output_below_form)
-        self._undo.append(functools.partial(form_listeners.remove, self._reserve_output_below_form))
+        self._undo.append(masking.listen(self._on_new_secret))
+        on_token_form_shown.append(self._reserve_output_below_form)
+        self._undo.append(functools.partial(on_token_form_shown.remove, self._reserve_output_below_form))
         log = getattr(kernel, "log", None)
         if isinstance(log, logging.Logger):
-            log_redaction.install()
-            redacting = log_redaction.RedactingFilter()  # a kernel logs requests at DEBUG
+            log_masking.install()
+            redacting = log_masking.RedactingFilter()  # a kernel logs requests at DEBUG
             log.addFilter(redacting)
             self._undo.append(functools.partial(log.removeFilter, redacting))
         # The cell that loads the extension has already been stored.
@@ -86,7 +86,7 @@ class CellRedaction:
         if not isinstance(code, str):
             code = history.input_hist_raw[-1] if history is not None else ""
         self._scan_cell(code)
-        if earlier := redaction.given_values():
+        if earlier := masking.given_values():
             self._on_new_secret(earlier, True)
 
     def uninstall(self) -> None:
@@ -133,7 +133,7 @@ class CellRedaction:
 
     def _store_inputs(self, original: Any, line_num: int, source: str, source_raw: str | None = None) -> None:
         raw = source if source_raw is None else source_raw
-        original(line_num, redaction.mask(source), redaction.mask(raw))
+        original(line_num, masking.mask(source), masking.mask(raw))
 
     def _store_output(self, original: Any, line_num: int) -> None:
         self._clean_output(line_num)
@@ -146,7 +146,7 @@ class CellRedaction:
         # Like the displayed traceback: `%xmode Verbose` quotes variables.
         exceptions = getattr(history, "exceptions", {})
         if line_num in exceptions:
-            exceptions[line_num] = _mask_nested(exceptions[line_num], redaction.mask_colored)
+            exceptions[line_num] = _mask_nested(exceptions[line_num], masking.mask_colored)
         if not self._in_cells:
             return
         if line_num in history.output_hist_reprs:
@@ -163,14 +163,14 @@ class CellRedaction:
         entry = linecache.cache.get(name)
         if entry is not None and len(entry) == 4:
             size, modified, lines, full = entry
-            linecache.cache[name] = (size, modified, [redaction.mask(line) for line in lines], full)
+            linecache.cache[name] = (size, modified, [masking.mask(line) for line in lines], full)
         return name
 
     def _log_write(self, original: Any, data: str, *args: Any, **more: Any) -> None:
-        original(redaction.mask(data), *args, **more)
+        original(masking.mask(data), *args, **more)
 
     def _show_traceback(self, original: Any, kind: Any, value: Any, lines: list[str]) -> None:
-        original(kind, value, [redaction.mask_colored(line) for line in lines])
+        original(kind, value, [masking.mask_colored(line) for line in lines])
 
     def _send(
         self, original: Any, stream: Any, message: Any, content: Any = None, *args: Any, **more: Any
@@ -192,9 +192,7 @@ class CellRedaction:
             return _mask_nested(content, self._mask_output)
         if kind in _QUOTING_MESSAGES and isinstance(content, dict):
             # These are neither run nor stored, so anything that looks like a token can be masked.
-            clean: Callable[[str], str] = (
-                redaction.scrub if kind == "execute_input" else redaction.mask_colored
-            )
+            clean: Callable[[str], str] = masking.scrub if kind == "execute_input" else masking.mask_colored
             masked = _mask_nested(content, clean)
             if "user_expressions" in content:
                 masked["user_expressions"] = content["user_expressions"]
@@ -205,7 +203,7 @@ class CellRedaction:
         return content
 
     def _mask_output(self, text: str) -> str:
-        return redaction.mask(text, tuple(self._in_cells))
+        return masking.mask(text, tuple(self._in_cells))
 
     # -- new values --------------------------------------------------------------------------------------
 
@@ -216,19 +214,21 @@ class CellRedaction:
         """Search a cell for secrets before it runs, or while it is running."""
         self._running_code = code
         found = [
-            (shape, Secret(code[shape.start : shape.end])) for shape in shapes(code) if not shape.is_public
+            (shape, Secret(code[shape.start : shape.end]))
+            for shape in find_tokens(code)
+            if not shape.is_public
         ]
         sessions = [value for shape, value in found if shape.is_session]
         cookies = [value for shape, value in found if shape.kind == "session cookie"]
         inside = [token for value in cookies for token in tokens_in_cookie(value.reveal())]
-        redaction.remember(*sessions, *inside)
+        masking.remember(*sessions, *inside)
         keys = {value for shape, value in found if not shape.is_session}
-        in_cells = redaction.known_in(code) | set(inside)
+        in_cells = masking.known_in(code) | set(inside)
         with self._lock:
             self._in_cells |= in_cells | keys
-            self._notice.passwords |= set(filter(redaction.is_password, in_cells)) - self._announced
+            self._notice.passwords |= set(filter(masking.is_password, in_cells)) - self._announced
             self._notice.keys |= keys - self._announced
-            if seen_again := in_cells & set(redaction.given_values()):
+            if seen_again := in_cells & set(masking.given_values()):
                 self._notice.tokens |= seen_again
                 self._has_values_for_browser = True
         if in_cells or keys:
@@ -242,7 +242,7 @@ class CellRedaction:
             self._in_cells |= in_cells
             if in_cells:
                 ipython_records.clean_memory(self.shell, in_cells)
-            passwords = set(filter(redaction.is_password, values))
+            passwords = set(filter(masking.is_password, values))
             if not (given or in_cells or passwords):
                 return
             found, failed = ipython_records.clean_files(self.shell, values)
@@ -287,15 +287,15 @@ class CellRedaction:
         self._outputs.append(output)
 
         def sign_out() -> str:
-            from .._displays.sign_out_everywhere import sign_out_everywhere
+            from .sign_out_everywhere import sign_out_everywhere
 
             tokens = output.notice.tokens if output.notice is not None else set()
             return sign_out_everywhere(list(self.shell.user_ns.values()), tokens)
 
         try:
-            from .._displays.sign_out_everywhere import SignOutButton
+            from .sign_out_everywhere import SignOutEverywhereButton
 
-            output.button = SignOutButton(sign_out)
+            output.button = SignOutEverywhereButton(sign_out)
         except Exception as error:  # noqa: BLE001 - a broken widget stack must not keep the notice from being shown
             logger.debug("no widget to sign out with: %s", type(error).__name__)
         return output
@@ -328,7 +328,7 @@ class CellRedaction:
                     from .browser_masking import BrowserMasker
 
                     self._browser_masker = BrowserMasker(self._on_browser_report)
-                values = redaction.given_values()
+                values = masking.given_values()
                 self._sent_to_browser.update(values)
                 self._browser_masker.mask(values, self._notice)
             except Exception as error:  # noqa: BLE001 - a broken widget stack must not keep cells from running

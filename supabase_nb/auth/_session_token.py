@@ -1,4 +1,4 @@
-"""TokenSource: the access token of a client's session, for requests."""
+"""SessionAccessToken: the access token of a client's session, for requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .client import AuthClient
 NO_TOKEN = Secret("")
 
 
-class TokenSource:
+class SessionAccessToken:
     """The newest access token of an `AuthClient`. Reading it needs no lock.
 
     Args:
@@ -28,7 +28,7 @@ class TokenSource:
         self._restored = False
 
     def __repr__(self) -> str:
-        return f"TokenSource({self.auth!r})"
+        return f"SessionAccessToken({self.auth!r})"
 
     @property
     def forked(self) -> bool:

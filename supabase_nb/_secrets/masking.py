@@ -19,7 +19,7 @@ from urllib.parse import quote, quote_plus
 
 from .._runtime.background import run_in_background
 from . import token_formats
-from .token_search import refresh_token_after, shapes
+from .token_search import find_tokens, refresh_token_after
 from .tokens import MASK, Secret, is_jwt, is_key, is_opaque, is_refresh_token
 
 #: Replaces each character of a secret. One byte, so that columns and carets stay aligned.
@@ -163,7 +163,7 @@ def remember_words(text: str, names: Container[str] = ()) -> None:
         text: The arguments.
         names: Names of variables, which aren't tokens.
     """
-    sessions = [Secret(text[shape.start : shape.end]) for shape in shapes(text) if shape.is_session]
+    sessions = [Secret(text[shape.start : shape.end]) for shape in find_tokens(text) if shape.is_session]
     if sessions:
         words = [Secret(word) for word in _TOKEN_CHARACTERS.findall(text)]
         others = [word for word in words if is_refresh_token(word) and word.reveal() not in names]
@@ -173,7 +173,7 @@ def remember_words(text: str, names: Container[str] = ()) -> None:
 def is_session_token(token: Secret) -> bool:
     """Whether this is a user's access token."""
     text = token.reveal()
-    return any(shape.is_session and (shape.start, shape.end) == (0, len(text)) for shape in shapes(text))
+    return any(shape.is_session and (shape.start, shape.end) == (0, len(text)) for shape in find_tokens(text))
 
 
 def _may_be_token(secret: Secret) -> bool:
@@ -215,7 +215,7 @@ def mask(text: str, values: Iterable[Secret] | None = None) -> str:
     if values is not None:
         return text
     parts, end = [], 0
-    for shape in shapes(text):
+    for shape in find_tokens(text):
         if shape.is_public:
             continue
         parts += [text[end : shape.start], MASK_CHARACTER * (shape.end - shape.start)]

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterable
 
 from . import tokens
-from .redaction import scrub
+from .masking import scrub
 
 #: The loggers whose records can contain tokens. All are listed, because a filter doesn't apply to child
 # loggers.
