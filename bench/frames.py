@@ -14,7 +14,7 @@ SERVER = """
 import asyncio, socket, sys
 from urllib.parse import parse_qsl
 import uvicorn
-from supabase_nb.demo._project.rest_tables import Database
+from supabase_nb.demo._project.postgrest import Database
 from supabase_nb.demo._project.seeds import READINGS, readings
 database = Database()
 database.create(READINGS, readings("3d21f9ee-d85e-5a10-bda2-dff7da80567a", int(sys.argv[1])))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .client import Client, create_client
     from .client._truncation_warning import DataWarning
     from .client.client_options import ClientOptions
-    from .client.session_auth import SessionAuth
+    from .client.httpx_auth import SessionAuth
     from .errors import (
         AuthApiError,
         AuthError,

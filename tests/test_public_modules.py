@@ -9,7 +9,7 @@ import supabase_nb
 PUBLIC = """
 auth auth.aio auth.client auth.email_methods auth.mfa auth.providers auth.session_methods auth.sign_in
 auth.user_methods
-cli client client.client client.client_options client.session_auth
+cli client client.client client.client_options client.httpx_auth
 demo demo.server_handle demo.server_process demo.testing distributed errors models
 notebook notebook.client notebook.text pyodide_transports pytest_plugin storage
 """

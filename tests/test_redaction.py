@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from supabase_nb import AuthClient, Client, FileStorage, MemoryStorage, Session, errors
 from supabase_nb._secrets.masking import redact
 from supabase_nb._secrets.tokens import Secret
-from supabase_nb.client.session_auth import SessionAuth
+from supabase_nb.client.httpx_auth import SessionAuth
 from supabase_nb.models import (
     AuthChangeEvent,
     AuthEvent,

@@ -73,7 +73,7 @@ def remember(*values: str | Secret, given: bool = False) -> None:
     elif new and _listeners:
         # Tokens from a server arrive on the owner loop, which must not wait until records are cleaned.
         try:
-            run_in_background(_notify, secrets, given, name="supabase-nb-redaction")
+            run_in_background(_notify, secrets, given, name="supabase-nb-masking")
         except RuntimeError:  # the interpreter is shutting down
             _notify(secrets, given)
 
@@ -236,7 +236,7 @@ def scrub(text: str) -> str:
 
 
 @cache
-def _redaction_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+def _masking_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     """The pattern for `redact`, compiled on first use because that is slow."""
     jwt = re.compile(r"eyJ[A-Za-z0-9_=-]{5,}(?:\.[A-Za-z0-9_=-]*){0,2}", re.ASCII)
     key = re.compile(rf"{token_formats.KEY.pattern}|(?<=earer )[^\s\"',;•]{{8,}}", re.ASCII)
@@ -258,7 +258,7 @@ def _redaction_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[
 
 def redact(text: str) -> str:
     """`text` without tokens, keys and passwords, and without anything that looks like one."""
-    jwt, key, named = _redaction_patterns()
+    jwt, key, named = _masking_patterns()
     parts, end = [], 0
     for match in jwt.finditer(text):
         if match.start() >= end:

@@ -2,7 +2,7 @@
 
 - `client`: `Client`, with tables, storage, functions and realtime. `_project_lookup`: finds its URL and key.
 - `client_options`: the options of supabase-py's `create_client`.
-- `session_auth`: `SessionAuth`, for other HTTP clients. `_token_provider`: chooses the token for a
+- `httpx_auth`: `SessionAuth`, for other HTTP clients. `_token_provider`: chooses the token for a
   request. `_request_authorization`: adds it.
 - `_frames`: all rows of a query as a DataFrame. `_truncation_warning`: warns if a response was cut off.
 - `_dask_session`: the session on a Dask cluster.

@@ -23,7 +23,7 @@ from ..auth._session_token import NO_TOKEN
 from ..errors import AuthError, AuthRetryableError, AuthSessionMissing
 from ._redirect_guard import Origin
 from ._token_provider import RejectedToken, SessionTokenProvider
-from .session_auth import SessionAuth
+from .httpx_auth import SessionAuth
 
 if TYPE_CHECKING:
     import distributed

@@ -14,7 +14,7 @@ import pytest
 
 from supabase_nb.demo import DemoServer
 from supabase_nb.demo._project.filters import Column, Table
-from supabase_nb.demo._project.rest_tables import Answer, Database
+from supabase_nb.demo._project.postgrest import Answer, Database
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from supabase_nb.demo._project.filters import Column, Table
-from supabase_nb.demo._project.rest_tables import Database
+from supabase_nb.demo._project.postgrest import Database
 
 URL, KEY = "https://supabase.example.com", "sb_publishable_tests"
 NUMBERS = Table("numbers", (Column("id", "bigint", nullable=False), Column("name", "text")), key=("id",))

@@ -25,7 +25,7 @@ from .snapshot import SessionSnapshot
 from .state import SessionOperation, require_same_user
 
 
-class _Lookup(NamedTuple):
+class _KnownSessions(NamedTuple):
     """What is known about the given tokens before the server is asked.
 
     Args:
@@ -148,7 +148,7 @@ class SessionSetter:
         exp = tokens.expiry(pair.claims)
         return tokens.is_jwt(pair.access_token) and exp is not None and exp > self._clock.now()
 
-    async def _look_up(self, pair: TokenPair) -> _Lookup:
+    async def _look_up(self, pair: TokenPair) -> _KnownSessions:
         def look() -> tuple[object, LookupResult]:
             # Read the version first, so that later changes are noticed next time.
             return self._store.version(pair.session_id), self._store.find(pair)
@@ -159,9 +159,11 @@ class SessionSetter:
         current = self._state.snapshot.record
         candidates = tuple(record for record in (found.record, *found.others, current) if record is not None)
         newer = next((record for record in candidates if record.is_later_than(pair)), None)
-        return _Lookup(version, current, found, candidates, newer, pair if newer is None else newer.pair)
+        return _KnownSessions(
+            version, current, found, candidates, newer, pair if newer is None else newer.pair
+        )
 
-    async def _look_up_again(self, pair: TokenPair, lookup: _Lookup) -> _Lookup:
+    async def _look_up_again(self, pair: TokenPair, lookup: _KnownSessions) -> _KnownSessions:
         """The same, read again only if it may have changed."""
         version = await self._store.run(lambda: self._store.version(pair.session_id))
         same = version is not None and version == lookup.version
@@ -282,7 +284,9 @@ class SessionSetter:
                 code="superseded",
             )
 
-    async def _raise_rejection(self, error: AuthApiError, pair: TokenPair, lookup: _Lookup) -> NoReturn:
+    async def _raise_rejection(
+        self, error: AuthApiError, pair: TokenPair, lookup: _KnownSessions
+    ) -> NoReturn:
         """Rule 5: keep the previous session, unless the rejected tokens are its own."""
         if error.code in FINAL_CODES:
             ended = {
@@ -345,7 +349,7 @@ def _rejected_candidate(
     return None
 
 
-def _record_of(session: Session, pair: TokenPair, lookup: _Lookup, *, shared: bool) -> SessionRecord:
+def _record_of(session: Session, pair: TokenPair, lookup: _KnownSessions, *, shared: bool) -> SessionRecord:
     """The record to save, with the known used tokens of this session."""
     spent = pair.refresh_token if pair.refresh_token.reveal() != session.refresh_token else None
     base = lookup.newer or next(

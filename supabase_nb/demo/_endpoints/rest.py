@@ -6,8 +6,8 @@ from starlette.responses import Response
 
 from .._project.api_errors import answer
 from .._project.keys import BadToken
+from .._project.postgrest import SERVICE, Answer
 from .._project.project import Call
-from .._project.rest_tables import SERVICE, Answer
 
 
 def table(call: Call) -> Response:

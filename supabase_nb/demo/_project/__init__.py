@@ -2,7 +2,7 @@
 
 - `project`: keys, users and tables, authentication of requests. `options`: what can be chosen.
 - `store`, `store_schema`: users, sessions and tokens in SQLite. `seeds`: the contents of a new project.
-- `rest_tables`, `filters`: the tables, and PostgREST's query language.
+- `postgrest`, `filters`: the tables, and PostgREST's query language.
 - `keys`, `cryptography_keys`, `ecdsa_keys`: signing keys. `passwords`: their hashes.
 - `refresh_token_format`: version 2 refresh tokens.
 - `api_errors`: the real server's errors. `go_formats`: its JSON bodies and times.

@@ -23,7 +23,7 @@ from .go_formats import rfc3339
 from .keys import BadToken, Keys
 from .options import PASSWORD, Options
 from .passwords import hash_password, matches
-from .rest_tables import Database
+from .postgrest import Database
 from .store import Exchange, Store, User
 
 # The real server's sign-in providers. Enabled ones lead to the demo provider's page.

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from .filters import Column, Table
-from .rest_tables import Database
+from .postgrest import Database
 
 USERS = {
     "ada@example.com": {"name": "Ada Lovelace", "home": "London"},

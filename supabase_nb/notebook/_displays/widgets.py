@@ -23,7 +23,7 @@ from . import fallback
 from .assets import read_css, read_esm
 from .base_widget import BaseWidget
 from .publishing import in_terminal, placement_of, publish_line, publish_widget, running_cell
-from .token_form_callbacks import on_token_form_shown
+from .token_form_shown import on_token_form_shown
 from .view import describe
 
 if TYPE_CHECKING:

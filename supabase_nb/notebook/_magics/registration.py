@@ -73,7 +73,7 @@ class SupabaseMagics:
         self.shell = shell
         self.connections: dict[str, Connection] = {}
         self.parsers: dict[str, MagicParser] = {}
-        self.cell_redaction = CellMasking(shell)
+        self.cell_masking = CellMasking(shell)
         self._undo: list[Callable[[], object]] = []
         self._created_clients: WeakSet[Client] = WeakSet()
 
@@ -87,7 +87,7 @@ class SupabaseMagics:
         for name, command in (COMMANDS | SIGN_IN_COMMANDS).items():
             self.add(name, *command)
         self._add_completions()
-        self.cell_redaction.install()
+        self.cell_masking.install()
 
     def add(
         self, name: str, build: Callable[[MagicParser], object], run: Callable[[Any, argparse.Namespace], Any]
@@ -120,7 +120,7 @@ class SupabaseMagics:
         Args:
             keep_clients: Don't close the clients.
         """
-        self.cell_redaction.uninstall()
+        self.cell_masking.uninstall()
         while self._undo:
             self._undo.pop()()
         AuthError.show_traceback = False

@@ -1,6 +1,6 @@
 """Masks tokens in the records of cells. The code itself runs unchanged.
 
-Everything that IPython stores or sends about a cell goes through `redaction.mask`. When a value becomes known
+Everything that IPython stores or sends about a cell goes through `masking.mask`. When a value becomes known
 later, earlier records are cleaned (`ipython_records`), the browser cleans the cells (`browser_masking`), and
 a notice says what happened (`masking_notice`).
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..._secrets import log_masking, masking
 from ..._secrets.token_search import find_tokens, tokens_in_cookie
 from ..._secrets.tokens import Secret
-from .._displays.token_form_callbacks import on_token_form_shown
+from .._displays.token_form_shown import on_token_form_shown
 from . import ipython_records
 from .masking_notice import BrowserReport, MaskingNotice, NoticeOutput
 
