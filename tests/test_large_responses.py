@@ -70,7 +70,7 @@ def test_a_given_transport_whose_response_never_ends_is_read_no_further(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The call gives up in time, and so does the thread that reads."""
-    for module in ("endpoints", "threaded_transport"):
+    for module in ("auth_api", "threaded_transport"):
         monkeypatch.setattr(f"supabase_nb.auth._api.{module}.REQUEST_TIMEOUT", 0.3)
     monkeypatch.setattr("supabase_nb.auth._session.retry.FOREGROUND_TIMEOUT", 0.5)
     stream = Endless(b" ", threading.Event())

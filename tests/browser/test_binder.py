@@ -21,7 +21,7 @@ from supabase_nb.demo import stop_server
 from supabase_nb.demo.testing import running_server
 
 ROOT = Path(__file__).parents[2]
-#: BinderHub sets it (`supabase_nb.binder`).
+#: BinderHub sets it (`_runtime.environment.on_binder`).
 ON_BINDER = {"BINDER_LAUNCH_HOST": "https://binder.example.org/"}
 
 

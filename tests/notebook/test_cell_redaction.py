@@ -16,7 +16,7 @@ from wire_tokens import make_jwt, make_refresh_token
 
 from supabase_nb._secrets import log_masking, masking
 from supabase_nb._secrets.masking import known_in, mask, remember
-from supabase_nb._secrets.token_search import shapes
+from supabase_nb._secrets.token_search import find_tokens
 from supabase_nb._secrets.tokens import Secret
 from supabase_nb.errors import AuthSessionMissing
 from supabase_nb.notebook._masking.ipython_records import clean_files, clean_memory
@@ -318,7 +318,7 @@ def test_reads_work_that_grows_with_the_text():
         sys.settrace(count)
         try:
             mask(text)
-            list(shapes(text))
+            list(find_tokens(text))
             known_in(text)
         finally:
             sys.settrace(before)
