@@ -340,6 +340,22 @@ def test_a_storage_that_returns_no_string_counts_as_damaged(connect: Connect, st
     assert auth.status == "signed_out"
 
 
+@pytest.mark.parametrize("key", ["-sent", "-sessions", "-auth-token", "-session-", ""])
+@pytest.mark.parametrize("nested", ["[", '{"a":', '{"salt": "00", "sent":['])
+def test_a_storage_that_returns_deeply_nested_rubbish(connect: Connect, key: str, nested: str) -> None:
+    class Nested(MemoryStorage):
+        def get(self, asked: str) -> str | None:
+            return nested * 100_000 if key in asked else super().get(asked)
+
+    session = made.session(exp=1)
+    answers = made.Answers(**{"POST /auth/v1/token": made.session("newest")})
+    auth = connect("https://host.example", transport=answers, storage=Nested()).auth
+    assert auth.get_session() is None
+    assert auth.set_session(session["access_token"], session["refresh_token"]).session is not None
+    auth.sign_out()
+    assert auth.status == "signed_out"
+
+
 @pytest.mark.parametrize("method", ["get", "set", "remove"])
 def test_a_storage_whose_prompt_is_cancelled_raises_our_error(
     connect: Connect, method: str, monkeypatch: pytest.MonkeyPatch
