@@ -117,6 +117,8 @@ class StorageSync:
                 generation=snapshot.generation,
             )
             self._state.replace(adopted, AuthChangeEvent.TOKEN_REFRESHED, "refreshed in another notebook")
+        elif (theirs.issued_at or 0) < (mine.issued_at or 0):
+            await self._save_ours(snapshot, locked)  # the server keeps the refresh token
         elif not snapshot.saved:
             self._state.replace(snapshot._replace(saved=True, error=None))
 
