@@ -45,11 +45,13 @@ class LookupResult(NamedTuple):
         record: The session that the name uses.
         others: More stored sessions that the tokens may belong to.
         error: Why the name's session couldn't be read.
+        name_is_free: Whether the name uses no session, and this one was found by its id.
     """
 
     record: StoredSession | None
     others: tuple[StoredSession, ...] = ()
     error: AuthStorageError | None = None
+    name_is_free: bool = False
 
 
 class SessionStore:
@@ -83,6 +85,8 @@ class SessionStore:
         self.sent = SentTokens(storage, self._sent_key, self.locks.index)
         # A session and its copies are the same text, so the last one that was parsed is cached.
         self._last_read: tuple[Secret, StoredSession] | None = None
+        # Sessions of which only a name's copy was stored, by another client.
+        self._without_record: set[str] = set()
 
     async def run(self, call: Callable[[], _T]) -> _T:
         """Call the storage without blocking the loop."""
@@ -129,7 +133,11 @@ class SessionStore:
             return LookupResult(None, error=error)
         # A name's copy can be older than the record (after a kill) or newer (from another client).
         own_key = self._key_of(record.id)
-        own, _ = self._read_text(own_key)
+        own, error = self._read_text(own_key)
+        if own is None and error is None:
+            self._without_record.add(record.id)
+        else:
+            self._without_record.discard(record.id)
         if own is None or own == text:
             return LookupResult(record)
         latest, _ = self._parse(own_key, own)
@@ -198,7 +206,12 @@ class SessionStore:
     # -- writing ------------------------------------------------------------------------------------------
 
     def save(
-        self, record: StoredSession, *, assign_name: bool, previous: StoredSession | None = None
+        self,
+        record: StoredSession,
+        *,
+        assign_name: bool,
+        previous: StoredSession | None = None,
+        restores: bool = False,
     ) -> AuthStorageError | None:
         """Store a session.
 
@@ -206,6 +219,7 @@ class SessionStore:
             record: The session.
             assign_name: Make this client's name use it. Otherwise, update only the names that already do.
             previous: The record that this name uses. If it is the same, nothing is written.
+            restores: Whether to store it even if it was signed out.
 
         Returns:
             The error, if it could not be saved.
@@ -221,7 +235,10 @@ class SessionStore:
         record = record._replace(clock_offset=offset)
         text = Secret(record.to_text())
         try:
-            with self._change_index() as index:
+            with self._change_index() as (index, unreadable):
+                entry = index.get(record.id)
+                if not restores and (entry.ended if entry else unreadable and self._is_gone(record)):
+                    return None
                 self._set(self._key_of(record.id), text.reveal())
                 names = self._names_of(record.id, index) - {self.key}
                 if assign_name or self._name_uses(self.key, record.id):
@@ -231,6 +248,7 @@ class SessionStore:
                 self._add_to_index(index, record.id, names)
         except AuthStorageError as error:
             return error
+        self._without_record.discard(record.id)
         self._remove_older_keys()
         return None
 
@@ -240,24 +258,39 @@ class SessionStore:
         return entry is not None and self.key in entry.names and not self._is_outdated(entry)
 
     def name_was_reused(self, record: StoredSession) -> bool:
-        """Whether another session has used this client's name since, which was then signed out."""
-        entry = self._index().get(record.id)
+        """Whether another session has used this client's name since, which was then signed out.
+
+        Raises:
+            AuthStorageError: The index can't be read.
+        """
+        entry = self._read_index().get(record.id)
         return entry is not None and not entry.ended and self.key not in entry.names
 
-    def was_signed_out(self, record: StoredSession) -> bool:
+    def was_signed_out(self, record: StoredSession, *, saved: bool) -> bool:
         """Whether a session that the name no longer uses was signed out.
 
         Our sign-outs are noted in the index, and other clients delete only the name's copy. If neither
         happened, all files were deleted, for example by a cleaner of temporary files.
+
+        Args:
+            record: The session.
+            saved: Whether its newest tokens were saved. Otherwise, only what the index says counts.
         """
         entry = self._index().get(record.id)
         if entry is not None and entry.ended:
             return True
-        return self._read_text(self._key_of(record.id)) != (None, None)
+        if not saved:
+            return False
+        # The index still has a session if a sign-out couldn't write it (a full disk).
+        known = entry is not None or record.id in self._without_record
+        return known or not self._is_gone(record)
+
+    def _is_gone(self, record: StoredSession) -> bool:
+        return self._read_text(self._key_of(record.id)) == (None, None)
 
     def note_lost_name(self, record: StoredSession) -> None:
         """Another session uses this client's name. Other Supabase clients don't change the index."""
-        with suppress(AuthStorageError), self._change_index() as index:
+        with suppress(AuthStorageError), self._change_index() as (index, _):
             if record.id in index:
                 index[record.id] = index[record.id].without_names({self.key})
 
@@ -301,7 +334,7 @@ class SessionStore:
             except AuthStorageError as error:
                 failure = error
 
-        with suppress(AuthStorageError), self._change_index() as index:
+        with suppress(AuthStorageError), self._change_index() as (index, _):
             ended = {record.id} if record else {known for known in index if self.key in index[known].names}
             if record is not None and of_user:
                 ended |= {known for known in index if self._belongs_to_user(known, record.session.user.id)}
@@ -325,7 +358,7 @@ class SessionStore:
 
     def remove_if_unused(self, record: StoredSession) -> None:
         """Remove a session that no name uses, because deleting its name's copy means signing out."""
-        with suppress(AuthStorageError), self._change_index() as index:
+        with suppress(AuthStorageError), self._change_index() as (index, _):
             if not self._names_of(record.id, index):
                 self._remove(self._key_of(record.id))
                 index[record.id] = self._ended()
@@ -337,23 +370,44 @@ class SessionStore:
     # -- the index ----------------------------------------------------------------------------------------
 
     def _index(self) -> Index:
-        """The index; empty if it is damaged. It contains no tokens."""
+        """The index; empty if it can't be read."""
         try:
-            return session_index.parse(self._get(self._index_key) or "{}")
-        except Exception:  # noqa: BLE001  (of the storage, or of a damaged text)
+            return self._read_index()
+        except AuthStorageError:
+            return {}
+
+    def _read_index(self) -> Index:
+        """The index; empty if it is damaged. It contains no tokens.
+
+        Raises:
+            AuthStorageError: It can't be read.
+        """
+        text = self._get(self._index_key)
+        try:
+            return session_index.parse(text or "{}")
+        except Exception:  # noqa: BLE001  (of any damaged text)
             return {}
 
     @contextmanager
-    def _change_index(self) -> Iterator[Index]:
+    def _change_index(self) -> Iterator[tuple[Index, bool]]:
         """Lock the index, and store what the caller changed in it.
 
+        Yields the index, and whether it is empty because it can't be read. Then nothing is stored.
+
         Raises:
-            AuthStorageError: It can't be stored.
+            AuthStorageError: It can't be read or stored.
         """
         with self.locks.index():
-            index = self._index()
+            index: Index = {}
+            failure: AuthStorageError | None = None
+            try:
+                index = self._read_index()
+            except AuthStorageError as error:
+                failure = error
             before = dict(index)
-            yield index
+            yield index, failure is not None
+            if failure is not None:
+                raise failure
             if index != before:
                 self._set(self._index_key, session_index.to_text(index))
 
