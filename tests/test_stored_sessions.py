@@ -90,6 +90,22 @@ def test_localhost_and_127_0_0_1_are_the_same_host(connect: Connect, own_server:
     assert (first.auth.status, second.auth.status) == ("active", "active")
 
 
+@pytest.mark.parametrize("rotated", [False, True])
+@pytest.mark.parametrize("name", ["", "work"])
+def test_an_access_token_alone_does_not_take_away_the_refresh_token(
+    connect: Connect, own_server: DemoServer, name: str, rotated: bool
+) -> None:
+    pair, first, second = new_pair(own_server), connect().auth, connect(name=name).auth
+    first.set_session(*pair)
+    if rotated:
+        own_server.advance(60)
+        first.refresh_session()
+    assert second.set_session(pair[0], "").session == first.session
+    assert first.refresh_session().session is not None
+    assert second.refresh_session().session is not None
+    assert connect(name=name).auth.refresh_session().session is not None
+
+
 def test_a_second_user_does_not_make_the_first_ones_rotations_forgotten(
     connect: Connect, own_server: DemoServer
 ) -> None:
