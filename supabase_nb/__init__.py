@@ -97,7 +97,7 @@ _MODULES = {
         "UserIdentity",
         "UserResponse",
     ),
-    "client.session_auth": ("SessionAuth",),
+    "client.httpx_auth": ("SessionAuth",),
     "client._truncation_warning": ("DataWarning",),
     "storage": ("FileStorage", "KeyringStorage", "MemoryStorage", "SessionStorage"),
 }

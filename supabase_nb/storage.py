@@ -240,7 +240,7 @@ class KeyringStorage:
         """Remove the value."""
         if self.get(key) is not None:
             self._call_keyring("removed", lambda: self._keyring.delete_password(self._service, key))
-        self._files.set(key, str(time.time_ns()))
+        self._files.remove(key)
 
     def _call_keyring(self, done: str, question: Callable[[], str | None]) -> str | None:
         # Backends raise their own errors, whose frames hold the value, so these aren't passed on.

@@ -24,7 +24,15 @@ import httpx
 import made
 import pytest
 
-from supabase_nb import AuthClient, AuthStorageError, Client, FileStorage, KeyringStorage, MemoryStorage
+from supabase_nb import (
+    AuthClient,
+    AuthSessionMissing,
+    AuthStorageError,
+    Client,
+    FileStorage,
+    KeyringStorage,
+    MemoryStorage,
+)
 from supabase_nb._secrets.tokens import Secret
 from supabase_nb.auth._session.session_record import SessionRecord
 from supabase_nb.demo import DemoServer
@@ -765,6 +773,22 @@ def test_a_session_is_stored_in_the_keyring(
     auth.sign_out("local")
     (index,) = keyring.values.values()
     assert renewed.refresh_token not in index
+
+
+def test_files_of_ended_sessions_in_the_keyring_do_not_pile_up(
+    keyring: FakeKeyring, make_auth: MakeAuth, server: DemoServer, tmp_path: Path
+) -> None:
+    first, second = make_auth(storage=KeyringStorage()), make_auth(storage=KeyringStorage())
+    files = []
+    for _ in range(3):
+        pair = server.sign_in()
+        first.set_session(pair["access_token"], pair["refresh_token"])
+        assert second.get_session() == first.session
+        first.sign_out("local")
+        with pytest.raises(AuthSessionMissing):
+            second.refresh_session()
+        files.append(len(list(tmp_path.rglob("*.json"))))
+    assert files[0] == files[-1]
 
 
 def test_a_damaged_entry_is_replaced_by_a_kernel_with_the_session(

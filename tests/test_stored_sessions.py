@@ -90,6 +90,22 @@ def test_localhost_and_127_0_0_1_are_the_same_host(connect: Connect, own_server:
     assert (first.auth.status, second.auth.status) == ("active", "active")
 
 
+@pytest.mark.parametrize("rotated", [False, True])
+@pytest.mark.parametrize("name", ["", "work"])
+def test_an_access_token_alone_does_not_take_away_the_refresh_token(
+    connect: Connect, own_server: DemoServer, name: str, rotated: bool
+) -> None:
+    pair, first, second = new_pair(own_server), connect().auth, connect(name=name).auth
+    first.set_session(*pair)
+    if rotated:
+        own_server.advance(60)
+        first.refresh_session()
+    assert second.set_session(pair[0], "").session == first.session
+    assert first.refresh_session().session is not None
+    assert second.refresh_session().session is not None
+    assert connect(name=name).auth.refresh_session().session is not None
+
+
 def test_a_second_user_does_not_make_the_first_ones_rotations_forgotten(
     connect: Connect, own_server: DemoServer
 ) -> None:
@@ -334,6 +350,22 @@ def test_a_storage_that_returns_no_string_counts_as_damaged(connect: Connect, st
     session = made.session()
     answers = made.Answers(**{"GET /auth/v1/user": made.user(), "POST /auth/v1/logout": httpx.Response(204)})
     auth = connect("https://host.example", transport=answers, storage=Odd()).auth
+    assert auth.get_session() is None
+    assert auth.set_session(session["access_token"], session["refresh_token"]).session is not None
+    auth.sign_out()
+    assert auth.status == "signed_out"
+
+
+@pytest.mark.parametrize("key", ["-sent", "-sessions", "-auth-token", "-session-", ""])
+@pytest.mark.parametrize("nested", ["[", '{"a":', '{"salt": "00", "sent":['])
+def test_a_storage_that_returns_deeply_nested_rubbish(connect: Connect, key: str, nested: str) -> None:
+    class Nested(MemoryStorage):
+        def get(self, asked: str) -> str | None:
+            return nested * 100_000 if key in asked else super().get(asked)
+
+    session = made.session(exp=1)
+    answers = made.Answers(**{"POST /auth/v1/token": made.session("newest")})
+    auth = connect("https://host.example", transport=answers, storage=Nested()).auth
     assert auth.get_session() is None
     assert auth.set_session(session["access_token"], session["refresh_token"]).session is not None
     auth.sign_out()

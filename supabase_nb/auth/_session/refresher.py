@@ -298,7 +298,8 @@ class TokenRefresher:
                 # Another kernel took over the lock because we hung. What it saved takes precedence.
                 await self._sync.reconcile(found, locked=True)
                 current = self.state.snapshot
-                if current.session is not None and not current.name_taken:
+                adopted = current.session is not before.session
+                if current.session is not None and adopted and not current.name_taken:
                     return current.session
             name_taken = self.state.snapshot.name_taken
             snapshot = await self._sync.save(

@@ -77,7 +77,7 @@ class SentRefreshTokens:
             salt, hashes = str(found["salt"]), [str(hashed) for hashed in found["sent"]]
             if len(bytes.fromhex(salt)) == 8:
                 return salt, hashes
-        except (TypeError, ValueError, KeyError):
+        except (TypeError, ValueError, KeyError, RecursionError):
             pass  # none yet, or damaged
         return os.urandom(8).hex(), []
 

@@ -130,17 +130,20 @@ class SessionRecord(NamedTuple):
         """Whether this is a later rotation of the tokens' session."""
         session = self.session
         same = (pair.refresh_token, pair.access_token) == (session.refresh_secret, session.access_secret)
-        if same or not pair.refresh_token:
+        own = session.refresh_secret
+        if same or not (pair.refresh_token or own):
             return False
         if self.is_spent(pair.refresh_token):
             return True
         mine, theirs = session.issued_at, tokens.number(pair.claims, "iat")
-        own = session.refresh_secret
         if pair.refresh_token == own:
             # Only the access token may be older, or unreadable.
             return theirs is None or (mine is not None and mine > theirs)
         if pair.session_id is None or pair.session_id != session.session_id:
             return False
+        if not pair.refresh_token:
+            # Without its refresh token, the session would be lost when the access token expires.
+            return mine is not None and theirs is not None and mine >= theirs
         ours, supplied = tokens.counter_of(own), tokens.counter_of(pair.refresh_token)
         if ours is not None and supplied is not None:
             return ours > supplied

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from ..._secrets.tokens import Secret
@@ -23,9 +23,8 @@ from ...storage import SessionStorage, call_storage, storage_error
 from .._api.server_clock import ServerClock
 from .._owner_loop import OwnerLoop
 from .._pkce import VerifierStore
-from . import session_index
 from .rotation_conflict import SentRefreshTokens
-from .session_index import Index, IndexEntry
+from .session_index import Index, IndexEntry, SessionIndex
 from .session_locks import SessionLocks, can_block
 from .session_record import SessionRecord, StorageDamaged, TokenPair
 
@@ -35,7 +34,6 @@ _T = TypeVar("_T")
 
 # Sessions that no name uses: how many are kept, and for how long after their last use, in seconds.
 _MAX_UNUSED, _MAX_UNUSED_AGE = 50, 60 * 24 * 3600.0
-_DAY = 24 * 3600.0
 
 
 class LookupResult(NamedTuple):
@@ -46,12 +44,14 @@ class LookupResult(NamedTuple):
         others: More stored sessions that the tokens may belong to.
         name_taken: Whether the name now uses another user's session.
         error: Why the name's session couldn't be read.
+        name_is_free: Whether the name uses no session, and this one was found by its id.
     """
 
     record: SessionRecord | None
     others: tuple[SessionRecord, ...] = ()
     name_taken: bool = False
     error: AuthStorageError | None = None
+    name_is_free: bool = False
 
 
 class SessionStore:
@@ -79,12 +79,15 @@ class SessionStore:
     ) -> None:
         self.storage, self.key, self.clock = storage, key, clock
         self._project, self._older_keys = project, dict(older_keys or {})
-        self._index_key, self._sent_key = f"{project}-sessions", f"{project}-sent"
+        self._sent_key = f"{project}-sent"
         self._loop = loop
         self.locks = SessionLocks(storage, project, clock.clock, loop)
+        self._index = SessionIndex(storage, f"{project}-sessions", self.locks, clock)
         self.sent = SentRefreshTokens(storage, self._sent_key, self.locks.lock_index)
         # A session and its copies are the same text, so the last one that was parsed is cached.
         self._last_read: tuple[Secret, SessionRecord] | None = None
+        # Sessions of which only a name's copy was stored, by another client.
+        self._without_record: set[str] = set()
 
     async def run(self, call: Callable[[], _T]) -> _T:
         """Call the storage without blocking the loop."""
@@ -131,7 +134,11 @@ class SessionStore:
             return LookupResult(None, error=error)
         # A name's copy can be older than the record (after a kill) or newer (from another client).
         own_key = self._key_of(record.id)
-        own, _ = self._read_text(own_key)
+        own, error = self._read_text(own_key)
+        if own is None and error is None:
+            self._without_record.add(record.id)
+        else:
+            self._without_record.discard(record.id)
         if own is None or own == text:
             return LookupResult(record)
         latest, _ = self._parse(own_key, own)
@@ -154,7 +161,9 @@ class SessionStore:
         if found.record is not None and found.record.is_later_than(pair):
             return found
         # Without an id (version 1, and an unreadable access token), check all of them.
-        records = (self._read_record(self._key_of(session_id))[0] for session_id in self._index())
+        records = (
+            self._read_record(self._key_of(session_id))[0] for session_id in self._index.read_or_empty()
+        )
         return found._replace(others=tuple(record for record in records if record is not None))
 
     def _read_record(self, key: str) -> tuple[SessionRecord | None, AuthStorageError | None]:
@@ -200,7 +209,12 @@ class SessionStore:
     # -- writing ------------------------------------------------------------------------------------------
 
     def save(
-        self, record: SessionRecord, *, assign_name: bool, previous: SessionRecord | None = None
+        self,
+        record: SessionRecord,
+        *,
+        assign_name: bool,
+        previous: SessionRecord | None = None,
+        restores: bool = False,
     ) -> AuthStorageError | None:
         """Store a session.
 
@@ -208,6 +222,7 @@ class SessionStore:
             record: The session.
             assign_name: Make this client's name use it. Otherwise, update only the names that already do.
             previous: The record that this name uses. If it is the same, nothing is written.
+            restores: Whether to store it even if it was signed out.
 
         Returns:
             The error, if it could not be saved.
@@ -223,7 +238,10 @@ class SessionStore:
         record = record._replace(clock_offset=offset)
         text = Secret(record.to_text())
         try:
-            with self._change_index() as index:
+            with self._index.change() as (index, unreadable):
+                entry = index.get(record.id)
+                if not restores and (entry.ended if entry else unreadable and self._is_gone(record)):
+                    return None
                 self._set(self._key_of(record.id), text.reveal())
                 names = self._names_of(record.id, index) - {self.key}
                 if assign_name or self._name_uses(self.key, record.id):
@@ -233,38 +251,51 @@ class SessionStore:
                 self._add_to_index(index, record.id, names)
         except AuthStorageError as error:
             return error
+        self._without_record.discard(record.id)
         self._remove_older_keys()
         return None
 
     def _is_indexed(self, record: SessionRecord) -> bool:
         """Whether the index has the record. Earlier versions stored sessions only under names."""
-        entry = self._index().get(record.id)
-        return entry is not None and self.key in entry.names and not self._is_outdated(entry)
+        entry = self._index.read_or_empty().get(record.id)
+        return entry is not None and self.key in entry.names and not self._index.is_outdated(entry)
 
     def name_was_reused(self, record: SessionRecord) -> bool:
-        """Whether another session has used this client's name since, which was then signed out."""
-        entry = self._index().get(record.id)
+        """Whether another session has used this client's name since, which was then signed out.
+
+        Raises:
+            AuthStorageError: The index can't be read.
+        """
+        entry = self._index.read().get(record.id)
         return entry is not None and not entry.ended and self.key not in entry.names
 
-    def was_signed_out(self, record: SessionRecord) -> bool:
+    def was_signed_out(self, record: SessionRecord, *, saved: bool) -> bool:
         """Whether a session that the name no longer uses was signed out.
 
         Our sign-outs are noted in the index, and other clients delete only the name's copy. If neither
         happened, all files were deleted, for example by a cleaner of temporary files.
+
+        Args:
+            record: The session.
+            saved: Whether its newest tokens were saved. Otherwise, only what the index says counts.
         """
-        entry = self._index().get(record.id)
+        entry = self._index.read_or_empty().get(record.id)
         if entry is not None and entry.ended:
             return True
-        return self._read_text(self._key_of(record.id)) != (None, None)
+        if not saved:
+            return False
+        # The index still has a session if a sign-out couldn't write it (a full disk).
+        known = entry is not None or record.id in self._without_record
+        return known or not self._is_gone(record)
+
+    def _is_gone(self, record: SessionRecord) -> bool:
+        return self._read_text(self._key_of(record.id)) == (None, None)
 
     def note_lost_name(self, record: SessionRecord) -> None:
         """Another session uses this client's name. Other Supabase clients don't change the index."""
-        with suppress(AuthStorageError), self._change_index() as index:
+        with suppress(AuthStorageError), self._index.change() as (index, _):
             if record.id in index:
                 index[record.id] = index[record.id].without_names({self.key})
-
-    def _is_outdated(self, entry: IndexEntry) -> bool:
-        return abs(self.clock.now() - entry.last_used) > _DAY
 
     def _names_of(self, session_id: str, index: Index) -> set[str]:
         """The names that still use a session."""
@@ -303,7 +334,7 @@ class SessionStore:
             except AuthStorageError as error:
                 failure = error
 
-        with suppress(AuthStorageError), self._change_index() as index:
+        with suppress(AuthStorageError), self._index.change() as (index, _):
             ended = {record.id} if record else {known for known in index if self.key in index[known].names}
             if record is not None and of_user:
                 ended |= {known for known in index if self._belongs_to_user(known, record.session.user.id)}
@@ -312,7 +343,7 @@ class SessionStore:
                     if self._name_uses(name, session_id):
                         remove(name)
                 remove(self._key_of(session_id))
-                index[session_id] = self._ended()
+                index[session_id] = self._index.ended_entry()
             if all(entry.ended for entry in index.values()):
                 with suppress(AuthStorageError):
                     self._remove(self._sent_key)
@@ -327,37 +358,16 @@ class SessionStore:
 
     def remove_if_unused(self, record: SessionRecord) -> None:
         """Remove a session that no name uses, because deleting its name's copy means signing out."""
-        with suppress(AuthStorageError), self._change_index() as index:
+        with suppress(AuthStorageError), self._index.change() as (index, _):
             if not self._names_of(record.id, index):
                 self._remove(self._key_of(record.id))
-                index[record.id] = self._ended()
+                index[record.id] = self._index.ended_entry()
 
     def _belongs_to_user(self, session_id: str, user_id: str) -> bool:
         record, _ = self._read_record(self._key_of(session_id))
         return record is not None and record.session.user.id == user_id
 
     # -- the index ----------------------------------------------------------------------------------------
-
-    def _index(self) -> Index:
-        """The index; empty if it is damaged. It contains no tokens."""
-        try:
-            return session_index.parse(self._get(self._index_key) or "{}")
-        except Exception:  # noqa: BLE001  (of the storage, or of a damaged text)
-            return {}
-
-    @contextmanager
-    def _change_index(self) -> Iterator[Index]:
-        """Lock the index, and store what the caller changed in it.
-
-        Raises:
-            AuthStorageError: It can't be stored.
-        """
-        with self.locks.lock_index():
-            index = self._index()
-            before = dict(index)
-            yield index
-            if index != before:
-                self._set(self._index_key, session_index.to_text(index))
 
     def _add_to_index(self, index: Index, session_id: str, names: set[str]) -> None:
         """Add a session that was just saved. Remove sessions that are no longer kept."""
@@ -366,12 +376,8 @@ class SessionStore:
             index[known] = index[known].without_names(names)
         if entry is None:
             self._remove_unused(index)
-        used = self.clock.now() if entry is None or self._is_outdated(entry) else entry.last_used
+        used = self.clock.now() if entry is None or self._index.is_outdated(entry) else entry.last_used
         index[session_id] = IndexEntry(tuple(sorted(names)), used)
-
-    def _ended(self) -> IndexEntry:
-        """The entry of a session that has ended, so that kernels that still have it can tell."""
-        return IndexEntry((), self.clock.now(), ended=True)
 
     def _remove_unused(self, index: Index) -> None:
         unused = [known for known in index if not self._names_of(known, index)]

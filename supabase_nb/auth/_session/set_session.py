@@ -250,7 +250,7 @@ class SessionSetter:
             self._state.supersede_earlier(operation)
             self._signing_out.cancel_pending(session)
             failure = await self._store.run(
-                lambda: self._store.save(record, assign_name=True, previous=previous)
+                lambda: self._store.save(record, assign_name=True, previous=previous, restores=True)
             )
             self._state.set_notice("name_taken", None)
             self._state.set_notice("storage", notice)

@@ -76,10 +76,13 @@ class StorageSync:
             return found
         if theirs is not None and theirs.session.user.id == mine.session.user.id:
             return found
-        if theirs is None and not await self._store.run(lambda: self._store.name_was_reused(mine)):
-            return found  # signed out
+        try:
+            if theirs is None and not await self._store.run(lambda: self._store.name_was_reused(mine)):
+                return found  # signed out
+        except AuthStorageError as error:
+            return found._replace(error=error)
         own = await self._store.run(lambda: self._store.read_by_id(mine.id))
-        return own._replace(name_taken=theirs is not None)
+        return own._replace(name_taken=theirs is not None, name_is_free=theirs is None)
 
     async def reconcile(self, found: LookupResult, *, locked: bool) -> None:
         """Take over another kernel's changes. The caller holds `SessionState.commit_lock`."""
@@ -117,15 +120,19 @@ class StorageSync:
                 generation=snapshot.generation,
             )
             self._state.replace(adopted, AuthChangeEvent.TOKEN_REFRESHED, "refreshed in another notebook")
+        elif (theirs.issued_at or 0) < (mine.issued_at or 0):
+            await self._save_ours(snapshot, locked)  # the server keeps the refresh token
         elif not snapshot.saved:
             self._state.replace(snapshot._replace(saved=True, error=None))
+        if found.name_is_free:
+            await self._save_ours(self._state.snapshot, locked)
 
     async def was_signed_out(self, found: LookupResult, snapshot: SessionSnapshot) -> bool:
         """Whether the current session was signed out elsewhere, which isn't so if all files were deleted."""
         record = snapshot.record
-        if found.record is not None or found.error is not None or not snapshot.saved or record is None:
+        if found.record is not None or found.error is not None or record is None:
             return False
-        return await self._store.run(lambda: self._store.was_signed_out(record))
+        return await self._store.run(lambda: self._store.was_signed_out(record, saved=snapshot.saved))
 
     def _with_name_taken(self, snapshot: SessionSnapshot, taken: bool) -> SessionSnapshot:
         notice = error = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from concurrent.futures import Future
 
 from ..._runtime.background import run_in_background
 from ..._runtime.environment import HAS_THREADS
@@ -42,24 +43,33 @@ class UnsavedRotationLock:
         """
         if session_id is None or not HAS_THREADS:
             return
-        current = snapshot.record is not None and snapshot.record.id == session_id
-        if current and not snapshot.saved:
-            await self._keep(session_id)
-        elif await self._store.run(lambda: self._store.locks.is_unsaved_elsewhere(session_id)):
+        mine = snapshot.record
+        if mine is not None and mine.id == session_id and not snapshot.saved:
+            stored = (await self._store.run(lambda: self._store.read_by_id(session_id))).record
+            # Some servers keep the refresh token. Then the stored one hasn't fallen behind.
+            same = stored is not None and stored.pair.refresh_token == mine.pair.refresh_token
+            if not same and await self._keep(session_id):
+                return
+        if await self._store.run(lambda: self._store.locks.is_unsaved_elsewhere(session_id)):
             raise AuthRetryableError(
                 "Another notebook has newer tokens of this session, which it couldn't save. Check the "
                 "storage (is the disk full?) and try again; the session is unchanged."
             )
 
-    async def _keep(self, session_id: str) -> None:
+    async def _keep(self, session_id: str) -> bool:
+        """Lock the session until `release`. ``False``: another kernel has the lock, or locks don't work."""
         if session_id == self._session_id:
-            return
+            return True
         self.release()
-        locked, released = threading.Event(), threading.Event()
+        locked: Future[bool] = Future()
+        released = threading.Event()
         self._session_id, self._released = session_id, released
         run_in_background(_hold, self._store, session_id, locked, released, name="supabase-nb-unsaved")
         weakref.finalize(self, released.set)
-        await self._store.run(lambda: locked.wait(_LOCK_TIMEOUT))
+        if await self._store.run(locked.result):
+            return True
+        self._session_id = None
+        return False
 
     def release(self) -> None:
         """The tokens are saved, or the session has ended here."""
@@ -67,7 +77,8 @@ class UnsavedRotationLock:
         self._released.set()
 
 
-def _hold(store: SessionStore, session_id: str, locked: threading.Event, released: threading.Event) -> None:
-    with store.locks.lock_unsaved_rotation(session_id, _LOCK_TIMEOUT):
-        locked.set()
-        released.wait()
+def _hold(store: SessionStore, session_id: str, locked: Future[bool], released: threading.Event) -> None:
+    with store.locks.lock_unsaved_rotation(session_id, _LOCK_TIMEOUT) as is_locked:
+        locked.set_result(is_locked)
+        if is_locked:
+            released.wait()
