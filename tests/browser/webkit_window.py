@@ -18,13 +18,15 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
-#: Whether the notebook and its kernel are ready. A window that never had the focus has no current widget.
+#: Whether the notebook, its kernel and its renderer of widgets are ready. Before that, outputs show their snapshot.
+#: A window that never had the focus has no current widget.
 READY = """\
 const shell = window.jupyterapp?.shell;
 const notebook = shell && [...shell.widgets("main")].find(({ context }) => context);
 if (notebook && shell.currentWidget !== notebook) shell.activateById(notebook.id);
 return document.querySelector(".jp-Notebook .jp-CodeCell")
     && jupyterapp.commands.hasCommand("notebook:run-all-cells")
+    && shell.currentWidget?.content?.rendermime?.mimeTypes.includes("application/vnd.jupyter.widget-view+json")
     && shell.currentWidget?.context?.sessionContext?.session?.kernel?.status === "idle";"""
 #: Errors of ours, as in conftest.py, and what the page loaded from elsewhere.
 WATCH = """\
