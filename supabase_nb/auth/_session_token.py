@@ -38,17 +38,18 @@ class SessionAccessToken:
     def token_if_ready(self) -> Secret | None:
         """The token, if it can be sent without waiting; `NO_TOKEN`: not signed in; ``None``: call `fetch`."""
         snapshot = self._state.snapshot
+        session = snapshot.session
         if self.auth.closed:
             return None  # `fetch` raises the error
-        if snapshot.session is None:
+        if session is None:
             return NO_TOKEN if self._restored and snapshot.status != "expired" else None
         freshness = self._state.freshness(snapshot)
         if freshness is Freshness.EXPIRED:
             return None
         # Stale: wait for a refresh, unless one has just failed (the background retries) or can't help.
-        if freshness is Freshness.STALE and snapshot.error is None and snapshot.session.refresh_token:
+        if freshness is Freshness.STALE and snapshot.error is None and session.refresh_token:
             return None
-        return snapshot.session.access_secret
+        return session.access_secret
 
     def last_token(self) -> Secret:
         """The newest token, even if it has expired; `NO_TOKEN` if there is none. Never waits."""

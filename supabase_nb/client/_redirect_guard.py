@@ -2,7 +2,7 @@
 
 A client that follows a redirect builds the next request from the headers and extensions of the last one. For
 another origin it drops ``Authorization``, but not ``apikey``, and it doesn't call the auth object. So a
-signed request has its origin in its extensions, and a request for another origin with such an extension
+authorized request has its origin in its extensions, and a request for another origin with such an extension
 drops both.
 """
 

@@ -1,4 +1,4 @@
-"""Signs requests with the newest access token, for `SessionAuth` and our own client."""
+"""Adds the newest access token and the key to requests, for `SessionAuth` and our own client."""
 
 from __future__ import annotations
 
@@ -101,21 +101,21 @@ def _is_in_memory(request: Any) -> bool:
 
 
 class SessionTransport(httpx.BaseTransport):
-    """Signs requests to the project in the transport, where nothing can override the signature.
+    """Authorizes requests to the project in the transport, where nothing can override the headers.
 
-    It signs a copy of the request, so that the original, its response and tracebacks contain no token, and a
-    redirect is built from a request without one.
+    It authorizes a copy of the request, so that the original, its response and tracebacks contain no token, and
+    a redirect is built from a request without one.
 
     Args:
-        signer: Signs the requests.
+        authorizer: Authorizes the requests.
         pool: Sends them.
     """
 
-    def __init__(self, signer: RequestAuthorizer, pool: httpx.BaseTransport) -> None:
-        self._signer, self._pool = signer, pool
+    def __init__(self, authorizer: RequestAuthorizer, pool: httpx.BaseTransport) -> None:
+        self._authorizer, self._pool = authorizer, pool
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request, signed if it is for the project."""
+        """Send a request, authorized if it is for the project."""
         failure: BaseException
         try:
             return self._send(request)
@@ -125,7 +125,7 @@ class SessionTransport(httpx.BaseTransport):
         raise failure
 
     def _send(self, request: httpx.Request) -> httpx.Response:
-        signed = httpx.Request(
+        authorized = httpx.Request(
             request.method,
             request.url,
             headers=request.headers,
@@ -133,18 +133,18 @@ class SessionTransport(httpx.BaseTransport):
             extensions=request.extensions,
         )
         if _is_in_memory(request):
-            signed.read()
-        flow = self._signer.sync_auth_flow(signed)
+            authorized.read()
+        flow = self._authorizer.sync_auth_flow(authorized)
         sent = next(flow)
         while True:
             response = self._pool.handle_request(sent)
-            # The client replaces this with its own request. It doesn't know the signed copy.
+            # The client replaces this with its own request. It doesn't know the authorized copy.
             response.request = sent
             try:
                 sent = flow.send(response)
                 response.read()
             except StopIteration:
-                return _redact_error_response(response, signed)
+                return _redact_error_response(response, authorized)
             except BaseException:
                 response.close()
                 raise
@@ -154,11 +154,13 @@ class SessionTransport(httpx.BaseTransport):
         self._pool.close()
 
 
-def _redact_error_response(response: httpx.Response, signed: httpx.Request) -> httpx.Response:
+def _redact_error_response(response: httpx.Response, authorized: httpx.Request) -> httpx.Response:
     """An error response whose text, used in exceptions, doesn't repeat the request's token or key."""
     if response.status_code < 400 and "x-relay-error" not in response.headers:
         return response
-    headers = (signed.headers.get(name, "").removeprefix("Bearer ") for name in ("Authorization", "apikey"))
+    headers = (
+        authorized.headers.get(name, "").removeprefix("Bearer ") for name in ("Authorization", "apikey")
+    )
     secrets = [Secret(value) for value in headers if value]
     text = response.read().decode("utf-8", "surrogateescape")
     clean = mask_secrets(text, secrets)

@@ -108,7 +108,7 @@ class Client:
         log_masking.install()
         self._session_tokens = SessionTokenProvider(self.auth, self._key, [self.url])
         self._tables = Tables(self, self._session_tokens)
-        # Redirects don't carry tokens: the transport signs each hop to the project again.
+        # Redirects don't carry tokens: the transport authorizes each hop to the project again.
         self.http: httpx.Client = _DataClient(
             transport=SessionTransport(RequestAuthorizer(self._session_tokens), transport or Pool()),
             base_url=self.url,
