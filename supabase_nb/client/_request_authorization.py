@@ -103,8 +103,8 @@ def _is_in_memory(request: Any) -> bool:
 class SessionTransport(httpx.BaseTransport):
     """Authorizes requests to the project in the transport, where nothing can override the headers.
 
-    It authorizes a copy of the request, so that the original, its response and tracebacks contain no token, and
-    a redirect is built from a request without one.
+    It authorizes a copy of the request, so that the original, its response and tracebacks contain no token,
+    and a redirect is built from a request without one.
 
     Args:
         authorizer: Authorizes the requests.

@@ -116,7 +116,7 @@ class SessionState:
         left = session.expires_at - self.clock.now()
         if left <= 0:
             return Freshness.EXPIRED
-        return Freshness.FRESH if left > margin(session) else Freshness.STALE
+        return Freshness.FRESH if left > _MARGIN or left > margin(session) else Freshness.STALE
 
     # -- operations that replace the session --------------------------------------------------------------
 
