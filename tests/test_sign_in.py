@@ -452,7 +452,7 @@ def test_what_is_sent_has_no_access_token(scripted: AuthClient, answers: made.An
 
 @pytest.mark.parametrize("fails", ["remove", "lock", "unlock", "version"])
 def test_a_code_that_was_exchanged_is_never_lost_to_the_storage(
-    fails: str, mails: DemoServer, make_auth: MakeAuth
+    fails: str, mails: DemoServer, make_auth: MakeAuth, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The code was used, so the session becomes current even if the storage fails."""
 
@@ -488,6 +488,8 @@ def test_a_code_that_was_exchanged_is_never_lost_to_the_storage(
     storage.broken = True
     assert auth.sign_in_with_url(address).session is auth.session is not None
     assert auth.status == "active"
+    if fails in ("lock", "unlock"):
+        assert f"The session could not be {fails}ed: its storage failed (OSError)." in caplog.text
     storage.broken = False
     auth.sign_out("local")
     assert storage.get(f"{storage_key(mails.url)}-code-verifier") is None
