@@ -95,6 +95,10 @@ class TokenRefresher:
             lambda deadline: self._refresh(old_token, deadline, explicit=explicit), self._clock.clock
         )
 
+    async def try_refresh(self, old_token: Secret) -> None:
+        """Refresh. Doesn't raise, because the state shows the outcome."""
+        await asyncio.wait((self.start(old_token).task,))
+
     async def _refresh(self, old_token: Secret, deadline: float, *, explicit: bool) -> Session:
         while True:
             attempt = self._join_or_start(old_token)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from ...models import Session
 from .parts import Parts
 from .refresher import TokenRefresher
 from .session_verifier import SessionVerifier
@@ -53,11 +50,7 @@ class ScheduledWork:
         if self._verifier.is_needed(snapshot):
             await self._verifier.verify(snapshot)
         else:
-            await self._refresh(snapshot.session)
-
-    async def _refresh(self, session: Session) -> None:
-        """Refresh. Doesn't raise, because the state shows the outcome."""
-        await asyncio.wait((self._refresher.start(session.access_secret).task,))
+            await self._refresher.try_refresh(snapshot.session.access_secret)
 
     async def _retry_save(self) -> None:
         now = self._clock.clock.steady()

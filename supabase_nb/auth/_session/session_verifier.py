@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from ...errors import FINAL_CODES, AuthApiError, AuthError
 from .parts import Parts
 from .refresher import TokenRefresher
@@ -69,7 +67,7 @@ class SessionVerifier:
         if failure.code == "bad_jwt" and session.refresh_token and self._refresher.attempt is None:
             # Expired after all, or signed with a removed key: use the refresh token.
             self._state.replace(self._state.snapshot._replace(verified=True, next_try=None))
-            await asyncio.wait((self._refresher.start(session.access_secret).task,))
+            await self._refresher.try_refresh(session.access_secret)
         elif (failure.code == "bad_jwt" and not session.refresh_token) or (
             isinstance(failure, AuthApiError) and failure.code in FINAL_CODES
         ):
