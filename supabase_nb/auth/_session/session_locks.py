@@ -40,9 +40,7 @@ class SessionLocks:
 
     def lock_session(self, session_id: str | None, timeout: float) -> AbstractContextManager[bool]:
         """Lock a session's refresh token."""
-        # A project has only sixteen locks, so that lock files don't pile up.
-        share = hashlib.sha256((session_id or "").encode()).hexdigest()[0]
-        return self._lock(f"{self._project}-lock-{share}", timeout)
+        return self._lock(f"{self._project}-lock-{_share(session_id or '', digits=1)}", timeout)
 
     @asynccontextmanager
     async def lock_session_async(self, session_id: str | None, timeout: float) -> AsyncIterator[bool]:
@@ -55,7 +53,7 @@ class SessionLocks:
                     return
             if HAS_THREADS or self._clock.steady() >= deadline:
                 break
-            # Waiting inside `session` would block the task that has the lock.
+            # Waiting inside `lock_session` would block the task that has the lock.
             await asyncio.sleep(_POLL_INTERVAL)
         timeout = timeout if HAS_THREADS else 0.0
         async with self._loop.context_in_thread(lambda: self.lock_session(session_id, timeout)) as locked:
@@ -63,8 +61,7 @@ class SessionLocks:
 
     def lock_unsaved_rotation(self, session_id: str, timeout: float) -> AbstractContextManager[bool]:
         """The lock that a kernel keeps while it can't save this session (`UnsavedRotationLock`)."""
-        share = hashlib.sha256(session_id.encode("utf-8", "surrogatepass")).hexdigest()[:2]
-        return self._lock(f"{self._project}-unsaved-{share}", timeout)
+        return self._lock(f"{self._project}-unsaved-{_share(session_id, digits=2)}", timeout)
 
     def is_unsaved_elsewhere(self, session_id: str) -> bool:
         """Whether another kernel keeps that lock."""
@@ -89,6 +86,11 @@ class SessionLocks:
                 stack.close()
             except Exception as error:  # noqa: BLE001
                 logger.warning("%s", storage_error(error, "unlocked"))
+
+
+def _share(session_id: str, *, digits: int) -> str:
+    """Which of a project's few locks a session uses. Lock files of every session would pile up."""
+    return hashlib.sha256(session_id.encode("utf-8", "surrogatepass")).hexdigest()[:digits]
 
 
 def can_block(storage: SessionStorage) -> bool:
