@@ -186,7 +186,7 @@ def search(view: View, *, strict: bool = False, known: Set[Secret] = frozenset()
 
 
 def _candidates(text: str, words: set[str]) -> Iterator[Finding]:
-    found = [_finding(shape) for shape in find_tokens(text)]
+    found = [_finding(match) for match in find_tokens(text)]
     yield from found
     if any(marker in text for marker in _MARKERS):
         yield from _named(text)
@@ -201,10 +201,10 @@ def _candidates(text: str, words: set[str]) -> Iterator[Finding]:
     yield from _near(text, [each for each in found if each.kind == "access token"])
 
 
-def _finding(shape: TokenMatch) -> Finding:
-    role, space, noun = shape.kind.rpartition(" ")
+def _finding(match: TokenMatch) -> Finding:
+    role, space, noun = match.kind.rpartition(" ")
     kind = f"{_plain(role)}{space}{noun}"
-    return Finding(shape.start, shape.end, kind, _detail(shape.claims), public=shape.is_public)
+    return Finding(match.start, match.end, kind, _detail(match.claims), public=match.is_public)
 
 
 def _detail(claims: Mapping[str, Any] | None) -> str:

@@ -163,7 +163,7 @@ def remember_words(text: str, names: Container[str] = ()) -> None:
         text: The arguments.
         names: Names of variables, which aren't tokens.
     """
-    sessions = [Secret(text[shape.start : shape.end]) for shape in find_tokens(text) if shape.is_session]
+    sessions = [Secret(text[match.start : match.end]) for match in find_tokens(text) if match.is_session]
     if sessions:
         words = [Secret(word) for word in _TOKEN_CHARACTERS.findall(text)]
         others = [word for word in words if is_refresh_token(word) and word.reveal() not in names]
@@ -173,7 +173,7 @@ def remember_words(text: str, names: Container[str] = ()) -> None:
 def is_session_token(token: Secret) -> bool:
     """Whether this is a user's access token."""
     text = token.reveal()
-    return any(shape.is_session and (shape.start, shape.end) == (0, len(text)) for shape in find_tokens(text))
+    return any(match.is_session and (match.start, match.end) == (0, len(text)) for match in find_tokens(text))
 
 
 def _may_be_token(secret: Secret) -> bool:
@@ -215,11 +215,11 @@ def mask(text: str, values: Iterable[Secret] | None = None) -> str:
     if values is not None:
         return text
     parts, end = [], 0
-    for shape in find_tokens(text):
-        if shape.is_public:
+    for match in find_tokens(text):
+        if match.is_public:
             continue
-        parts += [text[end : shape.start], MASK_CHARACTER * (shape.end - shape.start)]
-        end = shape.end
+        parts += [text[end : match.start], MASK_CHARACTER * (match.end - match.start)]
+        end = match.end
     return "".join(parts) + text[end:] if parts else text
 
 

@@ -214,15 +214,15 @@ class CellMasking:
         """Search a cell for secrets before it runs, or while it is running."""
         self._running_code = code
         found = [
-            (shape, Secret(code[shape.start : shape.end]))
-            for shape in find_tokens(code)
-            if not shape.is_public
+            (match, Secret(code[match.start : match.end]))
+            for match in find_tokens(code)
+            if not match.is_public
         ]
-        sessions = [value for shape, value in found if shape.is_session]
-        cookies = [value for shape, value in found if shape.kind == "session cookie"]
+        sessions = [value for match, value in found if match.is_session]
+        cookies = [value for match, value in found if match.kind == "session cookie"]
         inside = [token for value in cookies for token in tokens_in_cookie(value.reveal())]
         masking.remember(*sessions, *inside)
-        keys = {value for shape, value in found if not shape.is_session}
+        keys = {value for match, value in found if not match.is_session}
         in_cells = masking.known_in(code) | set(inside)
         with self._lock:
             self._in_cells |= in_cells | keys
