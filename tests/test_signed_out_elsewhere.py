@@ -37,6 +37,16 @@ def sign_in(auth: AuthClient, server: DemoServer, email: str = "ada@example.com"
     auth.set_session(session["access_token"], session["refresh_token"])
 
 
+def two_kernels(
+    make_auth: MakeAuth, server: DemoServer, storage: FileStorage
+) -> tuple[AuthClient, AuthClient]:
+    """Two clients with the same session."""
+    first, second = make_auth(storage=storage), make_auth(storage=storage)
+    sign_in(first, server)
+    assert second.get_session() is not None
+    return first, second
+
+
 def assert_signed_out(auth: AuthClient) -> None:
     with pytest.raises(AuthSessionMissing):
         auth.refresh_session()
@@ -75,9 +85,7 @@ def test_a_kernel_with_unsaved_tokens_notices_it(
     make_auth: MakeAuth, server: DemoServer, tmp_path: Path
 ) -> None:
     disk = FullDisk(tmp_path / "sessions")
-    first, second = make_auth(storage=disk), make_auth(storage=disk)
-    sign_in(first, server)
-    assert second.get_session() is not None
+    first, second = two_kernels(make_auth, server, disk)
     disk.full = True
     with pytest.raises(AuthStorageError):
         first.refresh_session()
@@ -92,9 +100,7 @@ def test_a_sign_out_on_a_full_disk_is_noticed(
 ) -> None:
     """The files can be removed, but it can't be noted in the index."""
     disk = FullDisk(tmp_path / "sessions")
-    first, second = make_auth(storage=disk), make_auth(storage=disk)
-    sign_in(first, server)
-    assert second.get_session() is not None
+    first, second = two_kernels(make_auth, server, disk)
     disk.full = True
     first.sign_out("local")
     disk.full = False
