@@ -26,9 +26,13 @@ os.environ["PATH"] += os.pathsep + str(Path(sys.executable).parent)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the files that take long, so that no worker runs one alone at the end."""
+    """Start with the files that take long, and give tests in a browser a second attempt."""
+    # Otherwise a worker would run one of them alone at the end.
     long = {item.path for item in items if any(map(item.get_closest_marker, ("browser", "slow")))}
     items.sort(key=lambda item: item.path not in long)
+    for item in items:
+        if item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,13 +20,16 @@ from urllib.parse import urlsplit
 
 import pytest
 from front_ends import FLAGS, Server, first_command, free_port, place, running, running_jupyter, write_into
-from playwright.sync_api import Browser, Error, Page, Playwright, Request, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Playwright, Request, expect, sync_playwright
 
 TESTS = Path(__file__).parents[1]
 # The client without a server, for the tests themselves and for the kernels that they start.
 sys.path.append(str(TESTS / "notebook"))
 #: What an error in the console names if it is ours: displays are loaded from blobs.
 OURS = re.compile("blob:|anywidget|supabase", re.IGNORECASE)
+#: How long to wait for the page, in ms. Four browsers on two cores can be slow.
+PATIENCE = 60_000
+expect.set_options(timeout=PATIENCE)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -105,7 +108,7 @@ def page(browser: Browser, browser_name: str, off_loopback: list[str]) -> Iterat
     context.on("request", count)
     page.on("console", lambda said: said.type == "error" and errors.append(f"{said.text} {said.location}"))
     page.on("pageerror", lambda error: errors.append(f"{error.message} {error.stack}"))
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(PATIENCE)
     yield page
     context.close()
     # JupyterLab and Notebook 7 log errors of their own.

@@ -117,10 +117,10 @@ def test_binder_opens_the_quickstart(
         page.goto(f"{url}/lab/tree/notebooks/quickstart.ipynb")
         run_all(page)
         panel = page.locator(".sb[data-kind=panel]").first
-        expect(panel).to_have_attribute("data-status", "active", timeout=60_000)
+        expect(panel).to_have_attribute("data-status", "active")
         expect(panel).to_contain_text("shared and temporary")
         expect(panel).to_contain_text("ada@example.com")
-        page.get_by_text("The token was refreshed: True").wait_for(timeout=60_000)
+        page.get_by_text("The token was refreshed: True").wait_for()
         expect(page.locator("table").get_by_text("Turin").first).to_be_visible(timeout=60_000)
         expect(page.locator(".sb[data-kind=panel]").last).to_have_attribute("data-status", "active")
         assert page.locator("[data-mime-type*=error], [data-mime-type*=stderr]").count() == 0

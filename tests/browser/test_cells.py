@@ -14,7 +14,6 @@ from test_token_entry import paste, run_cell, wait_for_kernel
 from supabase_nb.demo import DemoServer
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=15_000)
 
 #: Cells with strings as long as tokens, and what else was once taken for one.
 INNOCENT = [

@@ -14,7 +14,6 @@ from playwright.sync_api import Locator, Page, WebSocket, expect
 from supabase_nb.demo import DemoServer
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=15_000)
 
 SETUP = """\
 import threading

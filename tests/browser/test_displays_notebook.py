@@ -11,7 +11,6 @@ from playwright.sync_api import Page, expect
 from supabase_nb.demo import stop_server
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=40_000)
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "displays.ipynb"
 
 

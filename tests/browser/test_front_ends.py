@@ -14,7 +14,6 @@ from supabase_nb.notebook._displays.view import describe
 from supabase_nb.notebook.text import WORDS
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=20_000)
 
 SETUP = """\
 import threading

@@ -111,7 +111,7 @@ def test_the_token_is_refreshed_between_cells(quickstart: Page) -> None:
         events(panel),
     )
     # No cell runs meanwhile. The access token is valid for 20 seconds.
-    expect(panel.locator(".sb-events li")).to_have_count(count + 1, timeout=40_000)
+    expect(panel.locator(".sb-events li")).to_have_count(count + 1)
     expect(panel).to_have_attribute("data-status", "active")
     after = run_cell(quickstart, "print(supabase.auth.session.expires_at)").inner_text()
     assert before.splitlines()[-1] != after.splitlines()[-1]
@@ -126,14 +126,14 @@ def test_the_panel_and_the_form(quickstart: Page) -> None:
     cell = run_cell(quickstart, "session = demo.sign_in()\ndemo.outage(3600)\n%supabase_session")
     panel = cell.locator(".sb[data-kind=panel]")
     panel.get_by_role("button", name="Refresh").click()
-    expect(panel).to_have_attribute("data-status", "retrying", timeout=30_000)
+    expect(panel).to_have_attribute("data-status", "retrying")
     expect(panel).to_contain_text("Your session is safe")
     expect(panel).to_contain_text("ada@example.com")
     run_cell(quickstart, "demo.outage(0)")
-    expect(panel).to_have_attribute("data-status", "active", timeout=30_000)
+    expect(panel).to_have_attribute("data-status", "active")
 
     panel.get_by_role("button", name="Sign out").click()
-    expect(panel).to_have_attribute("data-status", "signed_out", timeout=30_000)
+    expect(panel).to_have_attribute("data-status", "signed_out")
 
     form = run_cell(quickstart, "%supabase_set_session").locator(".sb[data-kind=token_entry]")
     copied = run_cell(quickstart, "print(*demo.copied_tokens('grace@example.com'))")
@@ -141,11 +141,11 @@ def test_the_panel_and_the_form(quickstart: Page) -> None:
     form.get_by_label("Access token").fill(at)
     form.get_by_label("Refresh token").fill(rt)
     form.get_by_role("button", name="Restore").click()
-    expect(panel).to_have_attribute("data-status", "active", timeout=30_000)
+    expect(panel).to_have_attribute("data-status", "active")
     expect(panel).to_contain_text("grace@example.com")
 
     run_cell(quickstart, "%supabase_sign_out")
-    expect(panel).to_have_attribute("data-status", "signed_out", timeout=30_000)
+    expect(panel).to_have_attribute("data-status", "signed_out")
     assert quickstart.locator("[data-mime-type*=error], [data-mime-type*=stderr]").count() == 0
 
 
@@ -173,9 +173,9 @@ def test_a_server_elsewhere(quickstart: Page, requested: list[str]) -> None:
         )
         expect(run_cell(quickstart, awaited)).to_contain_text(re.compile(r"[1-9]\d* rows"))
         # By itself, while no cell runs.
-        expect(panel.locator(".sb-events li")).to_have_count(events(panel) + 1, timeout=40_000)
+        expect(panel.locator(".sb-events li")).to_have_count(events(panel) + 1)
         panel.get_by_role("button", name="Sign out").click()
-        expect(panel).to_have_attribute("data-status", "signed_out", timeout=30_000)
+        expect(panel).to_have_attribute("data-status", "signed_out")
         stats = server.stats()
         assert stats["token.refresh_token"] >= 2
         assert stats["logout"] == 1

@@ -14,7 +14,6 @@ from supabase_nb.models import STATUSES
 from supabase_nb.notebook._displays.widgets import KINDS
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=20_000)
 
 WIDTHS = (320, 640, 1600)
 THEMES = ("JupyterLab Light", "JupyterLab Dark")

@@ -17,7 +17,6 @@ from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=20_000)
 
 FRONT_ENDS = {"lab": "lab/tree", "notebook": "notebooks", "voila": "voila/render"}
 #: Where each has our extension.

@@ -66,7 +66,7 @@ def test_the_quickstart_in_jupyterlab(
     # Connecting shows the panel. Restoring the session updates it, and prints one line.
     panels, line = page.locator(".sb[data-kind=panel]"), page.locator(".sb[data-kind=line]")
     restored = panels.first
-    expect(restored).to_have_attribute("data-status", "active", timeout=60_000)
+    expect(restored).to_have_attribute("data-status", "active")
     expect(restored).to_contain_text("Active")
     expect(restored).to_contain_text("ada@example.com")
     expect(line).to_have_text("Signed in as ada@example.com · refreshes automatically")
@@ -80,7 +80,7 @@ def test_the_quickstart_in_jupyterlab(
     if PICTURES:
         cell = page.locator(".jp-CodeCell").nth(4)
         record(page, restored, cell, until="The token was refreshed: True")
-    page.get_by_text("The token was refreshed: True").wait_for(timeout=60_000)
+    page.get_by_text("The token was refreshed: True").wait_for()
     # The page ends with Ada's rows and a live panel: signing out is left to the reader.
     expect(page.locator("table").get_by_text("Turin").first).to_be_visible(timeout=60_000)
     expect(panels).to_have_count(2)

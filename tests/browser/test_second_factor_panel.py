@@ -14,7 +14,6 @@ from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=15_000)
 
 EMAIL = "ada@example.com"
 RIGHT = "Verified. Your other sessions that weren't verified have ended."
@@ -201,7 +200,7 @@ def test_an_outage_says_so_and_the_field_stays(
     server.outage(60)
     field.fill(code(server))
     field.press("Enter")
-    expect(message).to_have_attribute("data-mood", "bad", timeout=30_000)
+    expect(message).to_have_attribute("data-mood", "bad")
     expect(message).to_contain_text("503")
     expect(field).to_be_focused()
     server.outage(0)

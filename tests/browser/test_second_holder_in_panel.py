@@ -12,7 +12,6 @@ from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=15_000)
 
 REFRESH = "/auth/v1/token?grant_type=refresh_token"
 SHARED = "Another program refreshes this session too."

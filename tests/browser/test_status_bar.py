@@ -11,7 +11,6 @@ from playwright.sync_api import Page, expect
 from supabase_nb.demo import DemoServer
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=20_000)
 
 SIGN_IN = "supabase.auth.sign_in_with_password(email='ada@example.com', password='correct horse battery');"
 

@@ -15,7 +15,6 @@ from supabase_nb.demo import DemoServer
 from supabase_nb.demo._project.options import PASSWORD
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=15_000)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from test_token_entry import paste, run_cell, wait_for_kernel
 from supabase_nb.demo import DemoServer
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=15_000)
 
 
 @pytest.fixture

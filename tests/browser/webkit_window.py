@@ -31,11 +31,20 @@ return document.querySelector(".jp-Notebook .jp-CodeCell")
 #: Errors of ours, as in conftest.py, and what the page loaded from elsewhere.
 WATCH = """\
 window.errorsOfOurs = [];
-const keep = (...said) => /blob:|anywidget|supabase/i.test(said.join(" ")) && errorsOfOurs.push(said.join(" "));
+window.errors = [];
+const keep = (...said) => {
+    const text = said.join(" ");
+    errors.push(text);
+    if (/blob:|anywidget|supabase/i.test(text)) errorsOfOurs.push(text);
+};
 addEventListener("error", ({ message, filename, error }) => keep(message, filename, error?.stack));
 addEventListener("unhandledrejection", ({ reason }) => keep(reason, reason?.stack));
 const log = console.error;
 console.error = (...said) => { keep(...said); log(...said) };"""
+#: What the notebook shows, what is in its hidden outputs, and all errors.
+STATE = """\
+const hidden = [...document.querySelectorAll(".jp-OutputArea-output")].filter(output => !output.checkVisibility());
+return [document.querySelector(".jp-Notebook")?.innerText, hidden.map(output => output.textContent), window.errors];"""
 FIND = """\
 const named = part => (part.getAttribute("aria-label") ?? part.labels?.[0]?.innerText ?? part.innerText).trim();
 const last = (css, name) => [...document.querySelectorAll(css)]
@@ -78,10 +87,12 @@ class Window:
             return self.js(condition, *given) if isinstance(condition, str) else condition()
 
         try:
-            return WebDriverWait(self.driver, 40, 0.1).until(check)
+            return WebDriverWait(self.driver, 60, 0.1).until(check)
         except TimeoutException:
-            shown = self.js("return document.querySelector('.jp-Notebook')?.innerText")
-            raise AssertionError(f"not seen: {condition} {given}\non the page: {shown}") from None
+            shown, hidden, errors = self.js(STATE)
+            raise AssertionError(
+                f"not seen: {condition} {given}\non the page: {shown}\nof it hidden: {hidden}\nerrors: {errors}"
+            ) from None
 
     def see(self, kind: str, pattern: str) -> str:
         """Wait until the last visible display of this kind shows this text; what matches."""
