@@ -139,12 +139,17 @@ def test_if_the_server_keeps_the_refresh_token_a_newer_access_token_is_saved(
     wait_until(lambda: newer["access_token"] in (disk.get(storage_key(url)) or ""))
 
 
-@pytest.mark.parametrize("end", ["close", "sign_out"])
-def test_a_kernel_with_unsaved_tokens_that_ends_does_not_keep_others_waiting(
-    end: str, unsaved: tuple[FullDisk, AuthClient, AuthClient]
+@pytest.mark.parametrize("end", ["close", "sign_out", "change of user"])
+def test_a_kernel_that_drops_unsaved_tokens_does_not_keep_others_waiting(
+    end: str, unsaved: tuple[FullDisk, AuthClient, AuthClient], server: DemoServer
 ) -> None:
     _, first, second = unsaved
-    getattr(first, end)()
+    if end == "change of user":
+        pair = server.sign_in("grace@example.com")
+        with pytest.raises(AuthStorageError):  # the disk is still full
+            first.set_session(pair["access_token"], pair["refresh_token"])
+    else:
+        getattr(first, end)()
     with pytest.raises(AuthError) as caught:
         second.refresh_session()
     assert not isinstance(caught.value, AuthRetryableError)

@@ -81,8 +81,7 @@ class SessionManager:
         renew_after_fork(self)
 
     def _replaced(self) -> None:
-        if self.snapshot.saved:
-            self.refresher.unsaved_lock.release()
+        self.refresher.unsaved_lock.snapshot_replaced(self.snapshot)
         if self.refresher.auto_refresh:
             self._scheduled_by(self)
 

@@ -60,7 +60,6 @@ class UnsavedRotationLock:
         """Lock the session until `release`. ``False``: another kernel has the lock, or locks don't work."""
         if session_id == self._session_id:
             return True
-        self.release()
         locked: Future[bool] = Future()
         released = threading.Event()
         self._session_id, self._released = session_id, released
@@ -71,8 +70,13 @@ class UnsavedRotationLock:
         self._session_id = None
         return False
 
+    def snapshot_replaced(self, snapshot: SessionSnapshot) -> None:
+        """Release the lock if the tokens are saved, or another session is current now."""
+        if snapshot.saved or snapshot.record is None or snapshot.record.id != self._session_id:
+            self.release()
+
     def release(self) -> None:
-        """The tokens are saved, or the session has ended here."""
+        """Release the lock, if this kernel has it."""
         self._session_id = None
         self._released.set()
 
