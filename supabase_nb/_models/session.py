@@ -29,6 +29,8 @@ class Session(ModelDump):
     Attributes:
         access_secret: The access token as a value that hides itself in ``repr``, logs and tracebacks.
         refresh_secret: The same for the refresh token.
+        session_id: The server's id of this session, which stays the same when tokens are refreshed.
+        issued_at: When the access token was issued, in Unix seconds of the server's clock.
     """
 
     access_secret: Secret
@@ -37,6 +39,8 @@ class Session(ModelDump):
     expires_in: int
     token_type: str
     user: User
+    session_id: str | None
+    issued_at: float | None
     _extra: _SecretFields = field(compare=False)
     _claims: Mapping[str, Any] = field(compare=False)
 
@@ -62,6 +66,8 @@ class Session(ModelDump):
             "expires_in": int(min(expires_in, 2**53)),
             "token_type": token_type,
             "user": user,
+            "session_id": tokens.session_id(claims, refresh_token),
+            "issued_at": tokens.number(claims, "iat"),
             "_extra": _SecretFields(extra or {}),
             "_claims": FrozenDict(claims or {}),
         }
@@ -93,20 +99,11 @@ class Session(ModelDump):
         return self._claims
 
     @property
-    def session_id(self) -> str | None:
-        """The server's id of this session, which stays the same when tokens are refreshed."""
-        return tokens.text_claim(self._claims, "session_id") or tokens.session_id_of(self.refresh_secret)
-
-    @property
-    def issued_at(self) -> float | None:
-        """When the access token was issued, in Unix seconds of the server's clock."""
-        return tokens.number(self._claims, "iat")
-
-    @property
     def lifetime(self) -> float:
         """The access token's whole lifetime in seconds."""
-        issued = self.issued_at
-        return max(self.expires_at - issued, 0.0) if issued is not None else float(self.expires_in)
+        if self.issued_at is None:
+            return float(self.expires_in)
+        return max(self.expires_at - self.issued_at, 0.0)
 
     @classmethod
     def from_wire(cls, wire: object, *, now: float | None = None) -> Session:

@@ -62,11 +62,10 @@ def remember(*values: str | Secret, given: bool = False) -> None:
         values: Tokens. Values that are too short or don't look like tokens are ignored.
         given: Whether the user passed them in, so that they may be in a cell.
     """
-    secrets = tuple(
-        secret for secret in map(Secret, values) if secret in _remembered or _may_be_token(secret)
-    )
+    secrets = tuple(map(Secret, values))
     if not given and all(secret in _remembered for secret in secrets):
         return
+    secrets = tuple(secret for secret in secrets if secret in _remembered or _may_be_token(secret))
     new = _add(secrets, given=given)
     if given and secrets:
         _notify(secrets, given)

@@ -53,10 +53,10 @@ class Secret:
         return self.reveal() != ""
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other.reveal() == self.reveal()
+        return other is self or (isinstance(other, Secret) and other.reveal() == self.reveal())
 
     def __hash__(self) -> int:
-        return hash(("Secret", self.reveal()))
+        return hash(self.reveal())
 
     def __repr__(self) -> str:
         return f"Secret({MASK if self else ''})"
@@ -210,6 +210,11 @@ def _v2_bytes(refresh_token: Secret) -> bytes | None:
     except (ValueError, binascii.Error):
         return None
     return data if data[-4:] == hashlib.sha256(data[:-4]).digest()[:4] else None
+
+
+def session_id(claims: Mapping[str, Any] | None, refresh_token: Secret) -> str | None:
+    """The server's id of a session, from the access token's claims or from a version 2 refresh token."""
+    return text_claim(claims, "session_id") or session_id_of(refresh_token)
 
 
 def session_id_of(refresh_token: Secret) -> str | None:

@@ -20,32 +20,29 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 class TokenPair(NamedTuple):
-    """An access token and a refresh token from the user, and their decoded claims."""
+    """Two tokens from the user, the access token's claims, and the server's id of the session."""
 
     access_token: Secret
     refresh_token: Secret
     claims: Mapping[str, Any] | None
+    session_id: str | None
 
     @classmethod
     def from_tokens(
         cls, access_token: object, refresh_token: object, known: Session | None = None
     ) -> TokenPair:
-        """Clean both tokens (`tokens.clean`). If they are the `known` session's, reuse its claims."""
+        """Clean both tokens (`tokens.clean`). If they are the `known` session's, return its pair."""
         access, refresh = tokens.clean(access_token), tokens.clean(refresh_token)
         masking.remember_pair(access, refresh)
-        is_known = known is not None and known.access_secret == access
-        claims = known.claims if known is not None and is_known else tokens.read_claims(access)
-        return cls(access, refresh, claims)
+        if known is not None and (access, refresh) == (known.access_secret, known.refresh_secret):
+            return cls.from_session(known)
+        claims = tokens.read_claims(access)
+        return cls(access, refresh, claims, tokens.session_id(claims, refresh))
 
     @classmethod
     def from_session(cls, session: Session) -> TokenPair:
         """The tokens of a session."""
-        return cls(session.access_secret, session.refresh_secret, session.claims)
-
-    @property
-    def session_id(self) -> str | None:
-        """The server's id of the session, from the claims or from a version 2 refresh token."""
-        return tokens.text_claim(self.claims, "session_id") or tokens.session_id_of(self.refresh_token)
+        return cls(session.access_secret, session.refresh_secret, session.claims, session.session_id)
 
     @property
     def user_id(self) -> str | None:
