@@ -1,7 +1,7 @@
 """Removes the token and the key from redirects to another origin.
 
 A client that follows a redirect builds the next request from the headers and extensions of the last one. For
-another origin it drops ``Authorization``, but not ``apikey``, and it doesn't call the auth object. So a
+another origin it drops ``Authorization``, but not ``apikey``, and it doesn't call the auth object. So an
 authorized request has its origin in its extensions, and a request for another origin with such an extension
 drops both.
 """
