@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ._secrets.masking import redact
+from ._secrets.masking import mask_lookalikes
 from ._version import __version__
 from .demo._project.options import (
     SECRET_VARIABLE,
@@ -49,7 +49,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the error, and exit with status 2."""
-        super().error(redact(message))
+        super().error(mask_lookalikes(message))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -150,9 +150,10 @@ class AuthError(Exception):
 
 def redacted_traceback(error: BaseException) -> list[str]:
     """A traceback with its frames and without locals; tokens in quoted source lines are masked."""
-    from ._secrets.masking import scrub
+    from ._secrets.masking import mask_for_logs
 
-    return scrub("".join(traceback.format_exception(type(error), error, error.__traceback__))).splitlines()
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return mask_for_logs(text).splitlines()
 
 
 def _rebuild(kind: type[AuthError], state: dict[str, object]) -> AuthError:

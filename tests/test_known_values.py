@@ -26,10 +26,10 @@ from supabase_nb._secrets.masking import (
     listen,
     mask,
     mask_colored,
-    redact,
+    mask_for_logs,
+    mask_lookalikes,
     remember,
     remember_pair,
-    scrub,
 )
 from supabase_nb._secrets.token_search import find_tokens
 from supabase_nb._secrets.tokens import Secret
@@ -98,7 +98,7 @@ def test_cells_and_the_scanner_recognize_the_same(text, secret):
     assert mask(text) == text.replace(secret, "*" * len(secret))
     assert [text[found.start : found.end] for found in find(text)] == [secret] * bool(secret)
     if secret:
-        assert secret not in redact(text)
+        assert secret not in mask_lookalikes(text)
 
 
 def test_remembered_values_are_masked():
@@ -212,7 +212,7 @@ def test_logs_and_tracebacks_know_the_values(caplog, monkeypatch):
     monkeypatch.setattr(AuthError, "show_traceback", True)
     assert value not in "".join(caught.value._render_traceback_())
     assert value in "".join(traceback.format_exception(caught.value)), "or there was nothing to mask"
-    assert scrub(f"refresh_token={value}").count(value) == 0
+    assert mask_for_logs(f"refresh_token={value}").count(value) == 0
 
 
 def test_values_do_not_appear_in_any_view_of_the_module():
@@ -247,8 +247,8 @@ def test_a_logged_message_hides_a_refresh_token_of_letters(written, rest):
     """A kernel at DEBUG logs a cell inside of the message that asked to run it."""
     at, rt = jwt(**SESSION), word()
     logged = written({"code": f"%supabase_set_session {at} {rt}{rest}", "silent": False})
-    assert at not in scrub(logged)
-    assert rt not in scrub(logged)
+    assert at not in mask_for_logs(logged)
+    assert rt not in mask_for_logs(logged)
 
 
 def test_tokens_that_are_passed_again_are_looked_for_again():

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supabase_nb import AuthClient, Client, FileStorage, MemoryStorage, Session, errors
-from supabase_nb._secrets.masking import redact
+from supabase_nb._secrets.masking import mask_lookalikes
 from supabase_nb._secrets.tokens import Secret
 from supabase_nb.client.httpx_auth import SessionAuth
 from supabase_nb.models import (
@@ -69,11 +69,11 @@ KEY = "sb_secret_N7UND0UgjKTVK-Uodkm0Hg_xSvEMPvz"
 )
 def test_values_with_secret_names_are_redacted(write, refresh):
     for text in (write, json.dumps(write), json.dumps(json.dumps(write))):
-        redacted = redact(f"before {text} after".replace("{}", refresh))
+        redacted = mask_lookalikes(f"before {text} after".replace("{}", refresh))
         assert refresh not in redacted
         assert redacted.startswith("before ")
         assert redacted.endswith(" after")
-        assert redact(redacted) == redacted
+        assert mask_lookalikes(redacted) == redacted
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_values_with_secret_names_are_redacted(write, refresh):
 )
 def test_access_tokens_and_keys_are_redacted_everywhere(write):
     for secret in (ACCESS, ACCESS.rsplit(".", 1)[0], ACCESS[:40], KEY):
-        assert secret not in redact(write.format(secret))
+        assert secret not in mask_lookalikes(write.format(secret))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_access_tokens_and_keys_are_redacted_everywhere(write):
     ],
 )
 def test_a_refresh_token_beside_an_access_token_is_redacted(write):
-    assert V1 not in redact(write.format(ACCESS, V1))
+    assert V1 not in mask_lookalikes(write.format(ACCESS, V1))
 
 
 @pytest.mark.parametrize(
@@ -114,12 +114,12 @@ def test_a_refresh_token_beside_an_access_token_is_redacted(write):
     ],
 )
 def test_ordinary_texts_stay(text):
-    assert redact(text) == text
+    assert mask_lookalikes(text) == text
 
 
 @given(st.text())
 def test_any_text_can_be_redacted(text):
-    assert ACCESS not in redact(f"{text}{ACCESS}{text}")
+    assert ACCESS not in mask_lookalikes(f"{text}{ACCESS}{text}")
 
 
 # -- every public object in every view -----------------------------------------------------------------------

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from .._secrets.masking import redact
+from .._secrets.masking import mask_lookalikes
 from .._secrets.tokens import Secret
 from .scanner import CannotFix, FileResult, Hit, fix, scan_file
 
@@ -167,7 +167,7 @@ def _printable(path: Path) -> str:
 
 def _plain(text: str) -> str:
     # A file name or metadata key may contain a secret or terminal control codes.
-    return "".join(char if char.isprintable() else "?" for char in redact(text))
+    return "".join(char if char.isprintable() else "?" for char in mask_lookalikes(text))
 
 
 def _say(lines: Iterable[str], stream: TextIO | None = None) -> None:

@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Iterable
 
 from . import tokens
-from .masking import scrub
+from .masking import mask_for_logs
 
 #: The loggers whose records can contain tokens. All are listed, because a filter doesn't apply to child
 # loggers.
@@ -77,7 +77,7 @@ class RedactingFilter(logging.Filter):
 
 
 def _redacted(text: str) -> str:
-    return _FORM_FIELDS.sub(rf"\1{{{tokens.MASK}}}", scrub(text))
+    return _FORM_FIELDS.sub(rf"\1{{{tokens.MASK}}}", mask_for_logs(text))
 
 
 _FILTER = RedactingFilter()

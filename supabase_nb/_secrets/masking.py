@@ -229,14 +229,14 @@ def mask_colored(text: str) -> str:
     return masked if _COLOR.sub("", masked) == clean else clean
 
 
-def scrub(text: str) -> str:
+def mask_for_logs(text: str) -> str:
     """`text` for logs and errors: without secret values, and without values that have a secret name."""
-    return mask(redact(text))
+    return mask(mask_lookalikes(text))
 
 
 @cache
 def _masking_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """The pattern for `redact`, compiled on first use because that is slow."""
+    """The pattern for `mask_lookalikes`, compiled on first use because that is slow."""
     jwt = re.compile(r"eyJ[A-Za-z0-9_=-]{5,}(?:\.[A-Za-z0-9_=-]*){0,2}", re.ASCII)
     key = re.compile(rf"{token_formats.KEY.pattern}|(?<=earer )[^\s\"',;•]{{8,}}", re.ASCII)
     named = re.compile(
@@ -255,8 +255,8 @@ def _masking_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[st
     return jwt, key, named
 
 
-def redact(text: str) -> str:
-    """`text` without tokens, keys and passwords, and without anything that looks like one."""
+def mask_lookalikes(text: str) -> str:
+    """`text` without anything that looks like a token, key or password, whether or not it is known."""
     jwt, key, named = _masking_patterns()
     parts, end = [], 0
     for match in jwt.finditer(text):
@@ -270,7 +270,7 @@ def redact(text: str) -> str:
     return named.sub(lambda m: f"{m['head']}{MASK}", key.sub(MASK, text))
 
 
-def mask_secrets(text: str, secrets: Iterable[Secret]) -> str:
+def mask_all_forms(text: str, secrets: Iterable[Secret]) -> str:
     """`text` with these secrets masked, also where they are URL-encoded, HTML-escaped or JSON-escaped."""
     forms: set[str] = set()
     for secret in secrets:
@@ -296,6 +296,6 @@ def safe_text(text: str, limit: int = 300, *, secrets: Iterable[Secret] = ()) ->
         secrets: Secrets that were sent to the server, which its text may repeat.
     """
     # Before truncating, because half a secret isn't recognized.
-    text = redact(mask_secrets(text, secrets)[: 4 * limit])
+    text = mask_lookalikes(mask_all_forms(text, secrets)[: 4 * limit])
     text = "".join(char if char.isprintable() else " " for char in text)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
 from .._network import httpx
-from .._secrets.masking import mask_secrets
+from .._secrets.masking import mask_all_forms
 from .._secrets.tokens import Secret
 from ..auth._session_token import NO_TOKEN
 from . import _redirect_guard
@@ -163,7 +163,7 @@ def _redact_error_response(response: httpx.Response, authorized: httpx.Request) 
     )
     secrets = [Secret(value) for value in headers if value]
     text = response.read().decode("utf-8", "surrogateescape")
-    clean = mask_secrets(text, secrets)
+    clean = mask_all_forms(text, secrets)
     if clean == text:
         return response
     response.close()

@@ -15,7 +15,7 @@ from IPython.core.error import UsageError
 from IPython.core.extensions import ExtensionManager
 from IPython.core.magic import no_var_expand
 
-from ..._secrets.masking import remember_words, scrub
+from ..._secrets.masking import mask_for_logs, remember_words
 from ..._secrets.tokens import Secret
 from ...errors import AuthError, redacted_traceback
 from .._masking.cell_masking import CellMasking
@@ -46,7 +46,7 @@ class MagicFailed(RuntimeError):
 
     def __init__(self, error: Exception) -> None:
         what = str(error).rstrip(".")
-        super().__init__(scrub(f"{type(error).__name__}: {what}" if what else type(error).__name__))
+        super().__init__(mask_for_logs(f"{type(error).__name__}: {what}" if what else type(error).__name__))
         self._lines = redacted_traceback(error)
 
     def _render_traceback_(self, *_: object) -> list[str]:

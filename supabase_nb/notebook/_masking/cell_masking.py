@@ -192,7 +192,9 @@ class CellMasking:
             return _mask_nested(content, self._mask_output)
         if kind in _QUOTING_MESSAGES and isinstance(content, dict):
             # These are neither run nor stored, so anything that looks like a token can be masked.
-            clean: Callable[[str], str] = masking.scrub if kind == "execute_input" else masking.mask_colored
+            clean: Callable[[str], str] = (
+                masking.mask_for_logs if kind == "execute_input" else masking.mask_colored
+            )
             masked = _mask_nested(content, clean)
             if "user_expressions" in content:
                 masked["user_expressions"] = content["user_expressions"]
