@@ -120,6 +120,14 @@ def test_utf_16_of_other_scripts(scan, tmp_path):  # noqa: F811
     assert path.read_bytes()[2:].decode("utf-16-le") == before.format("removed-refresh-token")
 
 
+def test_utf_32(scan, tmp_path):  # noqa: F811
+    path = tmp_path / "out.txt"
+    before = "at: {}\nrt: {}\nand transactions é"
+    path.write_text(before.format(ACCESS, V1), encoding="utf-32")
+    assert "access token" in scan("--fix", path)[1]
+    assert path.read_text(encoding="utf-32") == before.format("removed-access-token", "removed-refresh-token")
+
+
 @pytest.mark.parametrize("encoding", ["utf-32", "utf-32-le", "utf-32-be"])
 def test_four_bytes_per_character(scan, tmp_path, encoding):  # noqa: F811
     """numpy saves strings like this."""

@@ -145,10 +145,11 @@ def without_secrets(text: str, findings: Iterable[Finding]) -> str:
     for finding in findings:
         if finding.start < end:
             continue
-        placeholder = finding.placeholder
-        if "\0" in text[finding.start : finding.end]:  # UTF-16
-            low_first = text[finding.start] != "\0"
-            placeholder = "".join(f"{char}\0" if low_first else f"\0{char}" for char in placeholder)
+        placeholder, secret = finding.placeholder, text[finding.start : finding.end]
+        if "\0" in secret:  # UTF-16 or UTF-32
+            zeros = "\0\0\0" if "\0\0\0" in secret else "\0"
+            low_first = secret[0] != "\0"
+            placeholder = "".join(char + zeros if low_first else zeros + char for char in placeholder)
         parts += [text[end : finding.start], placeholder]
         end = finding.end
     return "".join(parts) + text[end:]
