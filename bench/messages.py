@@ -23,7 +23,7 @@ import json, threading, time
 import ipywidgets, project
 from IPython.display import display
 from supabase_nb import MemoryStorage
-from supabase_nb.notebook.notebook_client import NotebookClient
+from supabase_nb.notebook.client_with_displays import NotebookClient
 supabase = NotebookClient(
     "https://abcd.supabase.co", project.KEY, storage=MemoryStorage(), transport=project.transport()
 )

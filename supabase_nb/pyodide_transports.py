@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from ._network import httpx
+from ._network import http_library as httpx
 
 # Headers that only the browser can set.
 _FORBIDDEN_HEADERS = frozenset(

@@ -48,7 +48,7 @@ def imported(file: Path) -> set[str]:
 
 def test_one_module_imports_the_http_library() -> None:
     naming = [file for file in _PACKAGE.rglob("*.py") if imported(file) & {"httpx", "httpx2", "httpcore"}]
-    assert [str(file.relative_to(_PACKAGE)) for file in naming] == ["_network/httpx.py"]
+    assert [str(file.relative_to(_PACKAGE)) for file in naming] == ["_network/http_library.py"]
 
 
 def test_session_auth_without_httpx2() -> None:
@@ -83,6 +83,6 @@ def test_loading_the_extension_imports_no_http_library() -> None:
     code = (
         "import sys; from IPython.testing.globalipapp import start_ipython; shell = start_ipython(); "
         "before = set(sys.modules); shell.run_line_magic('load_ext', 'supabase_nb'); "
-        "print(sorted({'httpx', 'httpx2', 'httpcore', 'supabase_nb._network.httpx'} & (set(sys.modules) - before)))"
+        "print(sorted({'httpx', 'httpx2', 'httpcore', 'supabase_nb._network.http_library'} & (set(sys.modules) - before)))"
     )
     assert run(code) == "[]"

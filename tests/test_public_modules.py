@@ -11,7 +11,7 @@ auth auth.aio auth.client auth.email_methods auth.mfa auth.providers auth.sessio
 auth.user_methods
 cli client client.client client.client_options client.httpx_auth
 demo demo.server_handle demo.server_process demo.testing distributed errors models
-notebook notebook.notebook_client notebook.text pyodide_transports pytest_plugin storage
+notebook notebook.client_with_displays notebook.text pyodide_transports pytest_plugin storage
 """
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 from .._runtime.environment import IN_BROWSER
 from ..errors import AuthError
-from . import httpx
+from . import http_library as httpx
 from .urls import is_this_machine
 
 

@@ -36,7 +36,7 @@ from ._session.scheduler import scheduler
 from ._thread_loop import running_loop
 
 if TYPE_CHECKING:
-    from .._network import httpx
+    from .._network import http_library as httpx
     from .aio import AuthAio
     from .mfa import MFA
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from realtime import AsyncRealtimeClient
 
-from .._network import httpx
+from .._network import http_library as httpx
 from .._secrets.log_masking import log_without_text
 from .._secrets.tokens import MASK
 from ..errors import AuthUnknownError, with_next_step

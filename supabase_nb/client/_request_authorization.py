@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
-from .._network import httpx
+from .._network import http_library as httpx
 from .._secrets.masking import mask_all_forms
 from .._secrets.tokens import Secret
 from ..auth._session_token import NO_TOKEN

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakSet
 
-from .._network import httpx
+from .._network import http_library as httpx
 from .._secrets import masking, tokens
 from .._secrets.tokens import Secret
 from ..auth._session_token import NO_TOKEN, SessionAccessToken

@@ -6,7 +6,7 @@ import re
 import sys
 import warnings
 
-from .._network import httpx
+from .._network import http_library as httpx
 from ._frames.page_request import OWN_REQUEST
 
 _CONTENT_RANGE = re.compile(r"(\d+)-(\d+)/(\d+|\*)")

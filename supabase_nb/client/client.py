@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
-from .._network import httpx
+from .._network import http_library as httpx
 from .._network.connection_pool import Pool
 from .._network.urls import check_url, normalize_project_url, strip_quotes
 from .._runtime.environment import IN_BROWSER

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from .._network import httpx
+from .._network import http_library as httpx
 from .._network.urls import check_url
 from ..auth import AuthClient
 from ..auth._session_token import NO_TOKEN

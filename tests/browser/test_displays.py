@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 SETUP = """\
 import threading
 from fake_auth import FakeAuth, enact
-from supabase_nb.notebook.notebook_client import NotebookClient
+from supabase_nb.notebook.client_with_displays import NotebookClient
 class Client(NotebookClient):
     def __init__(self, auth): self.auth = auth
 auth = FakeAuth(); supabase = Client(auth); enact(auth, "active")"""

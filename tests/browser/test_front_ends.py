@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 SETUP = """\
 import threading
 from fake_auth import FakeAuth, enact
-from supabase_nb.notebook.notebook_client import Displays
+from supabase_nb.notebook.client_with_displays import Displays
 class Client(Displays):
     def __init__(self, auth): self.auth = auth
 auth = FakeAuth(); supabase = Client(auth); auth.sign_in()"""
@@ -29,7 +29,7 @@ app = marimo.App()
 @app.cell
 def _():
     from fake_auth import FakeAuth
-    from supabase_nb.notebook.notebook_client import Displays
+    from supabase_nb.notebook.client_with_displays import Displays
     class Client(Displays):
         def __init__(self, auth): self.auth = auth
     auth = FakeAuth(); auth.sign_in()

@@ -27,7 +27,7 @@ SETUP = """\
 from IPython.display import display
 from fake_auth import FakeAuth, enact
 from supabase_nb.models import Notice
-from supabase_nb.notebook.notebook_client import NotebookClient
+from supabase_nb.notebook.client_with_displays import NotebookClient
 from supabase_nb.notebook._displays.widgets import KINDS, display_of
 class Client(NotebookClient):
     def __init__(self, auth): self.auth = auth

@@ -306,7 +306,7 @@ def test_the_labels_of_two_forms_name_fields_of_their_own(
     run_all: Callable[[Page], None],
 ) -> None:
     setup = (
-        "from fake_auth import FakeAuth\nfrom supabase_nb.notebook.notebook_client import Displays\n"
+        "from fake_auth import FakeAuth\nfrom supabase_nb.notebook.client_with_displays import Displays\n"
         "class Client(Displays):\n    def __init__(self): self.auth = FakeAuth()\n"
         "one, two = Client(), Client()"
     )

@@ -24,7 +24,7 @@ from typing import Any
 import distributed
 
 import supabase as supabase_py
-from supabase_nb.notebook.notebook_client import NotebookClient
+from supabase_nb.notebook.client_with_displays import NotebookClient
 
 supabase = other = NotebookClient("https://abcd.supabase.co", "key")
 at = rt = access_token = refresh_token = url = key = URL = code = ""

@@ -25,7 +25,7 @@ HERE = Path(__file__).parent
 PRIVATE = ("ada.lovelace", "4f6a52c1-93c4-4c5f-9d7f-2c6f2f0f7c11", "c0ffee00-5e55", REFRESH_TOKEN)
 SETUP = """\
 from fake_auth import FakeAuth, enact
-from supabase_nb.notebook.notebook_client import Displays
+from supabase_nb.notebook.client_with_displays import Displays
 class Client(Displays):
     def __init__(self, auth): self.auth = auth
 supabase = Client(enact(FakeAuth(), "active"))

@@ -21,7 +21,7 @@ from supabase_nb.notebook._displays.widgets import Display
 from supabase_nb.notebook._magics import prompts
 from supabase_nb.notebook._magics.prompts import ask_for_tokens
 from supabase_nb.notebook._usage_error import SupabaseUsageError
-from supabase_nb.notebook.notebook_client import NotebookClient
+from supabase_nb.notebook.client_with_displays import NotebookClient
 
 AT, RT = make_jwt(), make_refresh_token()
 

@@ -401,7 +401,7 @@ def test_a_kernel_that_ends_leaves_on_screen_what_is_there(tmp_path: Path) -> No
         kernel.run(
             "import gc, time\n"
             "from supabase_nb import MemoryStorage\n"
-            "from supabase_nb.notebook.notebook_client import NotebookClient\n"
+            "from supabase_nb.notebook.client_with_displays import NotebookClient\n"
             'supabase = NotebookClient("https://abcd.supabase.co", "sb_publishable_abc", storage=MemoryStorage())\n'
             "display(supabase)\n"
             "class Slow:\n"  # a busy machine: it takes until what the end caused is under way

@@ -443,7 +443,7 @@ def test_help_of_a_magic(connected):
 
 
 def test_the_help_of_every_magic_and_of_the_client_shows_an_example(connected):
-    from supabase_nb.notebook.notebook_client import NotebookClient
+    from supabase_nb.notebook.client_with_displays import NotebookClient
 
     for name in connected.ip.magics_manager.magics["line"]:
         if name.startswith("supabase_"):

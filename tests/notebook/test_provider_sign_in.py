@@ -18,7 +18,7 @@ from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
 from supabase_nb.notebook._panel import provider_requests
 from supabase_nb.notebook._panel.provider_requests import provider_label
-from supabase_nb.notebook.notebook_client import NotebookClient
+from supabase_nb.notebook.client_with_displays import NotebookClient
 
 PAGE = "http://127.0.0.1:8888/user/ada/lab/extensions/supabase-nb/static/returned.html"
 

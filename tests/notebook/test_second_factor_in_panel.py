@@ -18,7 +18,7 @@ from supabase_nb.demo import DemoServer
 from supabase_nb.demo.testing import running_server
 from supabase_nb.notebook._displays import fallback
 from supabase_nb.notebook._displays.view import describe
-from supabase_nb.notebook.notebook_client import NotebookClient
+from supabase_nb.notebook.client_with_displays import NotebookClient
 
 NUMBERS = itertools.count()
 EMAIL, PASSWORD = "ada@example.com", "correct horse battery"

@@ -24,7 +24,7 @@ from supabase_nb.models import STATUSES, Notice
 from supabase_nb.notebook._displays import fallback, widgets
 from supabase_nb.notebook._displays.view import describe
 from supabase_nb.notebook._displays.widgets import KINDS, Display, display_of, view_sender
-from supabase_nb.notebook.notebook_client import Displays
+from supabase_nb.notebook.client_with_displays import Displays
 from supabase_nb.notebook.text import WORDS
 
 

@@ -185,7 +185,7 @@ def hostile(lab: SearchedLab) -> dict[str, Any]:
     dialogs: list[str] = []
     lab.page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     lab.run(
-        "from supabase_nb.notebook.notebook_client import Displays\n"
+        "from supabase_nb.notebook.client_with_displays import Displays\n"
         "from hostile_text import HOSTILE, hostile_auth\n"
         "class Shown(Displays):\n"
         "    def __init__(self, text): self.auth = hostile_auth(text)\n"

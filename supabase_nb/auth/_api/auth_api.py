@@ -37,7 +37,7 @@ from .server_clock import ServerClock
 from .timeouts import CONNECT_TIMEOUT, LARGEST_RESPONSE, READ_TIMEOUT, REQUEST_TIMEOUT, in_time
 
 if TYPE_CHECKING:
-    from ..._network import httpx
+    from ..._network import http_library as httpx
     from ..._network.connection_pool import Pool
 
 _T = TypeVar("_T")
@@ -270,7 +270,7 @@ class AuthAPI:
         self, method: str, path: str, token: Secret | None, body: Mapping[str, object] | None
     ) -> Response | Exception:
         """Send and receive. Failures are returned, not raised, because the frames below hold tokens."""
-        from ..._network import httpx
+        from ..._network import http_library as httpx
 
         content = None
         if body is not None:
@@ -318,7 +318,7 @@ class AuthAPI:
         return self._transport
 
     def _async_transport(self) -> httpx.AsyncBaseTransport:
-        from ..._network import httpx
+        from ..._network import http_library as httpx
         from .threaded_transport import ThreadedTransport
 
         if self._custom_transport is not None:
@@ -345,7 +345,7 @@ def _timeouts() -> dict[str, object]:
 
 @lru_cache(maxsize=64)
 def _parse_url(url: str) -> httpx.URL:
-    from ..._network import httpx
+    from ..._network import http_library as httpx
 
     return httpx.URL(url)
 

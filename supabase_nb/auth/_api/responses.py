@@ -16,7 +16,7 @@ from ..._secrets.tokens import Secret
 from ...models import Session, User
 
 if TYPE_CHECKING:
-    from ..._network import httpx
+    from ..._network import http_library as httpx
 
 _T = TypeVar("_T")
 
@@ -162,7 +162,7 @@ def host_of(url: str) -> str:
 
 def connection_error(error: httpx.HTTPError, url: str) -> errors.AuthError:
     """The error for a request without a response."""
-    from ..._network import httpx
+    from ..._network import http_library as httpx
 
     host = host_of(url)
     if isinstance(error, httpx.TimeoutException):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ..._network import httpx
+from ..._network import http_library as httpx
 from ..._runtime.thread_executor import in_thread
 from .timeouts import LARGEST_RESPONSE, REQUEST_TIMEOUT
 

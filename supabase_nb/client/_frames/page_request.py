@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ..._network import httpx
+from ..._network import http_library as httpx
 from ...errors import AuthRetryableError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from ..._network import httpx
+from ..._network import http_library as httpx
 from ...errors import AuthError
 from .._truncation_warning import RowLimit
 

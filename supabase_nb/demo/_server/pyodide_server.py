@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ... import pyodide_transports
-from ..._network import httpx
+from ..._network import http_library as httpx
 from .._project.options import Options
 from ..server_handle import DemoServer, DemoServerError
 

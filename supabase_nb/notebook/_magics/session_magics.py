@@ -161,7 +161,7 @@ def _resolve_key(scope: Scope, word: str | None) -> str | None:
 
 def _make_client(url: str, key: str, auth_url: str | None, storage: str, name: str, **allowed: Any) -> Client:
     from ...storage import FileStorage, KeyringStorage, MemoryStorage
-    from ..notebook_client import NotebookClient
+    from ..client_with_displays import NotebookClient
 
     kinds = {"file": FileStorage, "memory": MemoryStorage, "keyring": KeyringStorage}
     return NotebookClient(
