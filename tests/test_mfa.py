@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -87,6 +88,28 @@ def test_a_code_raises_the_session_to_aal2(auth: AuthClient, server: DemoServer)
     assert auth.events[-1].kind == "MFA_CHALLENGE_VERIFIED"
     assert auth.status == "active"
     assert [factor.friendly_name for factor in auth.mfa.list_factors().totp] == ["my phone"]
+
+
+def test_an_apps_key_without_a_digit_is_masked_in_logs(
+    make_auth: Callable[..., AuthClient], caplog: pytest.LogCaptureFixture
+) -> None:
+    key = "JBSWYDPEHPKZPXPJBSWYDPEHPKZPXPAB"
+    session = made.session()
+    totp = {"qr_code": "<svg/>", "secret": key, "uri": f"otpauth://totp/a:b?secret={key}"}
+    answers = made.Answers(
+        **{
+            "GET /auth/v1/user": session["user"],
+            "POST /auth/v1/factors": {"id": "one", "type": "totp", "friendly_name": "", "totp": totp},
+        }
+    )
+    auth = make_auth("https://host.example/auth/v1", transport=answers)
+    auth.set_session(session["access_token"], session["refresh_token"])
+    factor = auth.mfa.enroll(factor_type="totp")
+    assert factor.totp is not None
+    with caplog.at_level(logging.DEBUG, "supabase_nb"):
+        logging.getLogger("supabase_nb").debug("the key is %s", factor.totp.secret)
+    assert "the key is" in caplog.text
+    assert key not in caplog.text
 
 
 def test_a_refresh_keeps_the_level(auth: AuthClient, server: DemoServer) -> None:

@@ -55,17 +55,18 @@ _PLACEHOLDER = re.compile("token|refresh|dummy|example|secret|holder|session")
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def remember(*values: str | Secret, given: bool = False) -> None:
+def remember(*values: str | Secret, given: bool = False, certain: bool = False) -> None:
     """Mask these values from now on.
 
     Args:
         values: Tokens. Values that are too short or don't look like tokens are ignored.
         given: Whether the user passed them in, so that they may be in a cell.
+        certain: Whether they are certainly secret, even if they look like words.
     """
     secrets = tuple(map(Secret, values))
     if not given and all(secret in _remembered for secret in secrets):
         return
-    secrets = tuple(secret for secret in secrets if secret in _remembered or _may_be_token(secret))
+    secrets = tuple(secret for secret in secrets if certain or secret in _remembered or _may_be_token(secret))
     new = _add(secrets, given=given)
     if given and secrets:
         _notify(secrets, given)

@@ -253,7 +253,7 @@ class MFA:
     async def _enroll(self, fields: Mapping[str, Any]) -> AuthMFAEnrollResponse:
         enrolled = await self._request("POST", "/factors", _parse_enrollment, fields)
         if enrolled.totp is not None:
-            masking.remember(Secret(enrolled.totp.secret))
+            masking.remember(Secret(enrolled.totp.secret), certain=True)  # one in a thousand has no digit
         return enrolled
 
     async def _challenge(self, fields: Mapping[str, Any]) -> AuthMFAChallengeResponse:
