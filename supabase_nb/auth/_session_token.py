@@ -24,7 +24,7 @@ class SessionAccessToken:
 
     def __init__(self, auth: AuthClient) -> None:
         self.auth = auth
-        self._manager, self._state = auth._manager, auth._manager.state
+        self._manager, self._state, self._api = auth._manager, auth._manager.state, auth._manager.api
         self._restored = False
 
     def __repr__(self) -> str:
@@ -38,18 +38,18 @@ class SessionAccessToken:
     def token_if_ready(self) -> Secret | None:
         """The token, if it can be sent without waiting; `NO_TOKEN`: not signed in; ``None``: call `fetch`."""
         snapshot = self._state.snapshot
-        session = snapshot.session
-        if self.auth.closed:
+        record = snapshot.record
+        if self._api.closed:
             return None  # `fetch` raises the error
-        if session is None:
+        if record is None:
             return NO_TOKEN if self._restored and snapshot.status != "expired" else None
         freshness = self._state.freshness(snapshot)
         if freshness is Freshness.EXPIRED:
             return None
         # Stale: wait for a refresh, unless one has just failed (the background retries) or can't help.
-        if freshness is Freshness.STALE and snapshot.error is None and session.refresh_token:
+        if freshness is Freshness.STALE and snapshot.error is None and record.session.refresh_token:
             return None
-        return session.access_secret
+        return record.session.access_secret
 
     def last_token(self) -> Secret:
         """The newest token, even if it has expired; `NO_TOKEN` if there is none. Never waits."""

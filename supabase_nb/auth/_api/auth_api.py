@@ -53,6 +53,9 @@ _HEADERS = {
 class AuthAPI:
     """An auth server.
 
+    Attributes:
+        closed: Whether `close` was called.
+
     Args:
         url: Its base URL, ``https://abcd.supabase.co/auth/v1``.
         headers: Sent with every request, including ``apikey``.
@@ -83,7 +86,7 @@ class AuthAPI:
         self._custom_transport = transport
         self._transport: httpx.AsyncBaseTransport | None = None
         self._pool: Pool | None = None
-        self._closed = False
+        self.closed = False
 
     # -- the endpoints ------------------------------------------------------------------------------------
 
@@ -237,7 +240,7 @@ class AuthAPI:
 
     def close(self) -> None:
         """Close the connections when no request is running."""
-        self._closed = True
+        self.closed = True
         if self._pool is not None:
             self._pool.close()
 
@@ -333,7 +336,7 @@ class AuthAPI:
         self._pool = Pool()
         # Close the pool when this object is garbage-collected, but not at interpreter exit.
         weakref.finalize(self, self._pool.close).atexit = False
-        if self._closed:
+        if self.closed:
             self._pool.close()  # in the meantime, by another thread
         return ThreadedTransport(self._pool)
 

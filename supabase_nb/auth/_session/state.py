@@ -110,13 +110,13 @@ class SessionState:
 
     def freshness(self, snapshot: SessionSnapshot | None = None) -> Freshness:
         """Whether the access token can be used now."""
-        session = (snapshot or self.snapshot).session
-        if session is None:
+        record = (snapshot or self.snapshot).record
+        if record is None:
             return Freshness.NONE
-        left = session.expires_at - self.clock.now()
+        left = record.session.expires_at - self.clock.now()
         if left <= 0:
             return Freshness.EXPIRED
-        return Freshness.FRESH if left > _MARGIN or left > margin(session) else Freshness.STALE
+        return Freshness.FRESH if left > _MARGIN or left > margin(record.session) else Freshness.STALE
 
     # -- operations that replace the session --------------------------------------------------------------
 
