@@ -121,7 +121,7 @@ def test_binder_opens_the_quickstart(
         expect(panel).to_contain_text("shared and temporary")
         expect(panel).to_contain_text("ada@example.com")
         page.get_by_text("The token was refreshed: True").wait_for()
-        expect(page.locator("table").get_by_text("Turin").first).to_be_visible(timeout=60_000)
+        expect(page.locator("table").get_by_text("Turin").first).to_be_visible()
         expect(page.locator(".sb[data-kind=panel]").last).to_have_attribute("data-status", "active")
         assert page.locator("[data-mime-type*=error], [data-mime-type*=stderr]").count() == 0
         # Nobody was asked for news, and nothing was kept.

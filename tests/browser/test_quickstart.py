@@ -82,7 +82,7 @@ def test_the_quickstart_in_jupyterlab(
         record(page, restored, cell, until="The token was refreshed: True")
     page.get_by_text("The token was refreshed: True").wait_for()
     # The page ends with Ada's rows and a live panel: signing out is left to the reader.
-    expect(page.locator("table").get_by_text("Turin").first).to_be_visible(timeout=60_000)
+    expect(page.locator("table").get_by_text("Turin").first).to_be_visible()
     expect(panels).to_have_count(2)
     for panel in panels.all():
         expect(panel).to_have_attribute("data-status", "active")
